@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"postern/internal/plain"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// exactly takes exactly n arguments; another number is a usage error.
+func exactly(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usage(fmt.Sprintf("%s takes %d argument(s), not %d: postern %s", c.CommandPath(), n, len(args), strings.TrimPrefix(c.UseLine(), "postern ")))
+		}
+		return nil
+	}
+}
+
+// needsCommand makes every command that only has further ones refuse to run without: cobra itself prints the help and
+// ends with success, and a script with a slip in it would go on.
+func needsCommand(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		needsCommand(sub)
+	}
+	if !c.HasSubCommands() || c.Runnable() {
+		return
+	}
+	c.Use, c.DisableFlagsInUseLine, c.Args = c.Use+" COMMAND", true, cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var names []string
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() {
+				names = append(names, sub.Name())
+			}
+		}
+		if len(args) > 0 {
+			return usage(fmt.Sprintf("%s has no command %q; it has: %s", c.CommandPath(), args[0], strings.Join(names, ", ")))
+		}
+		return usage(fmt.Sprintf("%s needs a command: %s", c.CommandPath(), strings.Join(names, ", ")))
+	}
+}
+
+// isCobraUsage recognises the command-line errors that the library makes itself.
+func isCobraUsage(err error) bool {
+	return strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") ||
+		strings.HasPrefix(err.Error(), "required flag")
+}
+
+// visible shows a value on a terminal without letting it act there: control characters and marks that turn the
+// direction of text are written as escapes.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// provenance says how a section came to be known: "the parent said so, 2026-11-22".
+func provenance(m proto.Message) string {
+	r := m.ProtoReflect()
+	f := r.Descriptor().Fields().ByName(protoreflect.Name("provenance"))
+	if f == nil || !r.Has(f) {
+		return "no source given"
+	}
+	p, _ := r.Get(f).Message().Interface().(*posternv1.Provenance)
+	parts := []string{}
+	if p.GetKnown() != posternv1.Known_KNOWN_KNOWN {
+		parts = append(parts, plain.Words(plain.Enum(p.GetKnown())))
+	}
+	if p.GetBasis() != 0 {
+		parts = append(parts, plain.Words(plain.Enum(p.GetBasis())))
+	}
+	if p.GetAsOfDate() != "" {
+		parts = append(parts, p.GetAsOfDate())
+	}
+	if len(parts) == 0 {
+		return "no source given"
+	}
+	return strings.Join(parts, ", ")
+}

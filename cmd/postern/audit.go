@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/config"
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/plain"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	c := a.configFlag(&cobra.Command{Use: "audit", Short: "Check what was decided, why, and that the log proves it"})
+	c.AddCommand(serveCommand(a, "Serve the auditor's control socket", config.LoadAuditor),
+		a.auditListCommand(),
+		&cobra.Command{Use: "show ID", Short: "Show one event with its proof, by event id, notification id or reference", Args: exactly(1), RunE: a.auditShow},
+		&cobra.Command{Use: "verify FILE", Short: "Verify a receipt file offline", Args: exactly(1), RunE: a.auditVerify})
+	return c
+}
+
+func (a *app) auditor(ctx context.Context, fn func(context.Context, localv1.AuditorServiceClient) error) error {
+	return with(ctx, a, config.LoadAuditor, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return fn(ctx, localv1.NewAuditorServiceClient(conn))
+	})
+}
+
+func (a *app) auditListCommand() *cobra.Command {
+	filter, outcome := &posternv1.EventFilter{}, ""
+	var limit uint32
+	c := &cobra.Command{Use: "list", Short: "List events, newest first", Args: exactly(0)}
+	c.Flags().StringVar(&filter.PrisonId, "prison", "", "only events of this prison")
+	c.Flags().StringVar(&filter.Authority, "authority", "", "only events of this authority (GSS code)")
+	c.Flags().StringVar(&filter.RuleId, "rule", "", "only decisions in which this rule fired")
+	c.Flags().StringVar(&filter.Kind, "kind", "", "only events of this kind, such as decided")
+	c.Flags().StringVar(&outcome, "outcome", "", "only decisions with this outcome: SHARE, WAIT, WITHHOLD, REFER_TO_PERSON")
+	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many events")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if outcome != "" {
+			n, ok := plain.Value(posternv1.Outcome(0), outcome)
+			if !ok {
+				return usage("--outcome is SHARE, WAIT, WITHHOLD or REFER_TO_PERSON")
+			}
+			filter.Outcome = posternv1.Outcome(n)
+		}
+		return a.auditor(c.Context(), func(ctx context.Context, auditor localv1.AuditorServiceClient) error {
+			events, err := listEvents(ctx, auditor, filter, limit)
+			if err != nil {
+				return err
+			}
+			return list(a, events, eventMap, "No events.", []string{"EVENT", "TIME", "KIND", "REFERENCE", "PRISON", "AUTHORITY", "OUTCOME"}, func(e *posternv1.Event) []string {
+				return []string{e.GetEventId(), when(e.GetRecordTime()), e.GetKind(), e.GetReference(), e.GetPrisonId(), e.GetAuthority(), plain.Enum(e.GetDecision().GetOutcome())}
+			})
+		})
+	}
+	return c
+}
+
+// listEvents asks for pages until there are enough.
+func listEvents(ctx context.Context, auditor localv1.AuditorServiceClient, filter *posternv1.EventFilter, limit uint32) ([]*posternv1.Event, error) {
+	var events []*posternv1.Event
+	req := &posternv1.ListEventsRequest{Filter: filter}
+	for {
+		req.PageSize = min(100, limit-uint32(len(events)))
+		out, err := auditor.ListEvents(ctx, &localv1.ListEventsRequest{Request: req})
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, out.GetResponse().GetEvents()...)
+		req.PageToken = out.GetResponse().GetNextPageToken()
+		if req.PageToken == "" || uint32(len(events)) >= limit {
+			return events, nil
+		}
+	}
+}
+
+func eventMap(e *posternv1.Event) map[string]any {
+	m := plain.Map(e)
+	m["id"] = e.GetEventId()
+	return m
+}
+
+func (a *app) auditShow(c *cobra.Command, args []string) error {
+	return a.auditor(c.Context(), func(ctx context.Context, auditor localv1.AuditorServiceClient) error {
+		out, err := auditor.GetEvent(ctx, &localv1.GetEventRequest{Id: args[0]})
+		if err != nil {
+			return err
+		}
+		if err := a.printEvent(out); err != nil {
+			return err
+		}
+		if out.GetFault() != "" {
+			return exitCode(3)
+		}
+		return nil
+	})
+}
+
+func (a *app) printEvent(out *localv1.GetEventResponse) error {
+	e, d := out.GetResponse().GetEvent(), &logv1.Details{}
+	if err := proto.Unmarshal(out.GetResponse().GetDetails(), d); err != nil {
+		return fault.From(err)
+	}
+	if a.output == "json" {
+		m := eventMap(e)
+		m["verified"], m["fault"] = out.GetFault() == "", out.GetFault()
+		m["input"] = json.RawMessage("null")
+		if len(d.GetInput()) > 0 {
+			m["input"] = json.RawMessage(d.GetInput())
+		}
+		m["receipt"] = plain.Map(out.GetResponse().GetReceipt())
+		return a.printJSON(m)
+	}
+	a.line("Event %s, %s, %s", e.GetEventId(), e.GetKind(), when(e.GetRecordTime()))
+	a.line("  Log %s, number %d", e.GetOrigin(), e.GetIndex())
+	if e.GetReference() != "" {
+		a.line("  Notification %s (%s), prison %s, to %s", e.GetReference(), e.GetNotificationId(), orNone(e.GetPrisonId()), orNone(e.GetAuthority()))
+	}
+	if e.GetDecision() != nil {
+		a.indented(plain.Decision(e.GetDecision()))
+		a.line("  Sections offered: %s", pathList(e.GetOfferedPaths()))
+		a.line("  Sections released: %s", pathList(e.GetDecision().GetPaths()))
+		a.line("  Policy %s, engine %s", e.GetDecision().GetPolicyRevision(), e.GetDecision().GetEngineVersion())
+	}
+	if d.GetRefusal() != "" {
+		a.line("  What: %s", d.GetRefusal())
+	}
+	if out.GetFault() != "" {
+		a.line("  Proof: NOT VERIFIED. %s", out.GetFault())
+		return nil
+	}
+	a.line("  Proof: verified against the signed log")
+	return nil
+}
+
+// auditVerify checks a receipt file with the log keys of the configuration, and nothing else: no network.
+func (a *app) auditVerify(_ *cobra.Command, args []string) error {
+	cfg, err := load(a, config.LoadAuditor)
+	if err != nil {
+		return err
+	}
+	keys, err := cfg.LogKeys()
+	if err != nil {
+		return err
+	}
+	data, err := a.readInput(args[0])
+	if err != nil {
+		return err
+	}
+	receipt, err := verify.UnmarshalFile(data)
+	if err != nil {
+		return err
+	}
+	event, err := verify.Receipt(receipt, keys)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"verified": true, "origin": event.Origin, "index": event.Index, "size": event.Size,
+			"event_id": fmt.Sprintf("%x", event.EventID), "kind": strings.ToLower(plain.Enum(event.Kind)), "core": plain.Map(event.Core)})
+	}
+	a.line("Verified: number %d of %d in the log %s", event.Index, event.Size, event.Origin)
+	a.line("  Event %x, %s, in the hour of %s", event.EventID, strings.ToLower(plain.Enum(event.Kind)), plain.Time(event.Hour))
+	a.line("  Outcome: %s; %d sections released; policy %s", plain.Outcome(event.Core.GetOutcome()), len(event.Core.GetSectionsSha256()), event.Core.GetPolicyRevision())
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func plainNumber(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"postern/internal/config"
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/plain"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+func (a *app) deskCommand() *cobra.Command {
+	c := a.configFlag(&cobra.Command{Use: "desk", Short: "The prison side: submit forms and follow them"})
+	c.AddCommand(serveCommand(a, "Serve the desk: send what is queued, fetch updates, keep the directory", config.LoadDesk),
+		&cobra.Command{Use: "submit FORM.json", Short: "Submit a form (- for standard input)", Args: exactly(1), RunE: a.deskSubmit},
+		&cobra.Command{Use: "status ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.deskStatus},
+		a.deskListCommand(),
+		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})
+	return c
+}
+
+func (a *app) desk(ctx context.Context, fn func(context.Context, localv1.DeskServiceClient) error) error {
+	return with(ctx, a, config.LoadDesk, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return fn(ctx, localv1.NewDeskServiceClient(conn))
+	})
+}
+
+func (a *app) deskSubmit(c *cobra.Command, args []string) error {
+	data, err := a.readInput(args[0])
+	if err != nil {
+		return err
+	}
+	return a.desk(c.Context(), func(ctx context.Context, desk localv1.DeskServiceClient) error {
+		out, err := desk.SubmitForm(ctx, &localv1.SubmitFormRequest{FormJson: data})
+		if err != nil {
+			return err
+		}
+		if err := a.printSubmitted(out); err != nil {
+			return err
+		}
+		for _, n := range out.GetNotifications() {
+			if d := n.GetDecision(); d != nil && !allShared(d) {
+				return exitCode(4)
+			}
+		}
+		return nil
+	})
+}
+
+// allShared reports whether every child of a decision was shared.
+func allShared(d *posternv1.Decision) bool {
+	for _, c := range d.GetChildren() {
+		if c.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+			return false
+		}
+	}
+	return d.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE
+}
+
+func (a *app) printSubmitted(out *localv1.SubmitFormResponse) error {
+	if a.output == "json" {
+		notifications := []map[string]any{}
+		for _, n := range out.GetNotifications() {
+			notifications = append(notifications, submitted(n))
+		}
+		return a.printJSON(map[string]any{"form_id": out.GetFormId(), "notifications": notifications})
+	}
+	a.line("Form %s", out.GetFormId())
+	for _, n := range out.GetNotifications() {
+		a.printNotification(n)
+	}
+	return nil
+}
+
+// submitted is a notification as `desk submit -o json` prints it.
+func submitted(n *localv1.Notification) map[string]any {
+	m := map[string]any{"id": n.GetId(), "reference": n.GetReference(), "authority": n.GetAuthority(), "state": plain.Enum(n.GetState()), "decision": nil}
+	if n.GetDecision() != nil {
+		m["decision"] = plain.Map(n.GetDecision())
+	}
+	return m
+}
+
+// stateWords say what each state means to the person at the counter.
+var stateWords = map[localv1.State]string{
+	localv1.State_STATE_QUEUED:      "queued: safe here, and sent by itself as soon as the hub answers",
+	localv1.State_STATE_WAITING:     "waiting: a colleague checks every form before it goes",
+	localv1.State_STATE_WITHHELD:    "not sent, and nothing to do",
+	localv1.State_STATE_REFERRED:    "needs a decision by a person; nothing was sent",
+	localv1.State_STATE_ACCEPTED:    "accepted, and on its way to the team",
+	localv1.State_STATE_DELIVERED:   "the team has it",
+	localv1.State_STATE_UNDELIVERED: "could not be delivered in time: telephone the front door",
+	localv1.State_STATE_WITHDRAWN:   "withdrawn; nothing was sent",
+	localv1.State_STATE_STOP_ASKED:  "withdrawn; the team was asked to stop",
+	localv1.State_STATE_CLOSED:      "closed",
+}
+
+func (a *app) printNotification(n *localv1.Notification) {
+	to := "no destination (an enquiry)"
+	if n.GetAuthority() != "" {
+		to = n.GetAuthorityName() + " " + n.GetAuthority()
+	}
+	a.line("%s  to %s", n.GetReference(), to)
+	a.line("  State: %s", stateWords[n.GetState()])
+	if n.GetDecision() != nil {
+		a.indented(plain.Decision(n.GetDecision()))
+		if len(n.GetDecision().GetPaths()) > 0 {
+			a.line("  Goes: %s", pathList(n.GetDecision().GetPaths()))
+		}
+	}
+	if n.GetReply() != nil {
+		a.line("  The team replied: %s", plain.Words(plain.Enum(n.GetReply().GetCode())))
+	}
+}
+
+func (a *app) deskStatus(c *cobra.Command, args []string) error {
+	return a.desk(c.Context(), func(ctx context.Context, desk localv1.DeskServiceClient) error {
+		out, err := desk.GetNotification(ctx, &localv1.GetNotificationRequest{Id: args[0]})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.printJSON(plain.Map(out.GetNotification()))
+		}
+		a.printNotification(out.GetNotification())
+		return nil
+	})
+}
+
+func (a *app) deskListCommand() *cobra.Command {
+	var waiting, referred bool
+	c := &cobra.Command{Use: "list", Short: "List the notifications of this desk, newest first", Args: exactly(0)}
+	c.Flags().BoolVar(&waiting, "waiting", false, "only those that wait for something")
+	c.Flags().BoolVar(&referred, "referred", false, "only those that need a decision")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		req := &localv1.ListNotificationsRequest{}
+		if waiting {
+			req.States = append(req.States, localv1.State_STATE_WAITING, localv1.State_STATE_QUEUED)
+		}
+		if referred {
+			req.States = append(req.States, localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED)
+		}
+		return a.desk(c.Context(), func(ctx context.Context, desk localv1.DeskServiceClient) error {
+			out, err := desk.ListNotifications(ctx, req)
+			if err != nil {
+				return err
+			}
+			return list(a, out.GetNotifications(), func(n *localv1.Notification) map[string]any { return plain.Map(n) },
+				"Nothing here.", []string{"REFERENCE", "STATE", "AUTHORITY", "TAKEN", "ID"}, func(n *localv1.Notification) []string {
+					return []string{n.GetReference(), plain.Enum(n.GetState()), n.GetAuthority(), when(n.GetCreateTime()), n.GetId()}
+				})
+		})
+	}
+	return c
+}
+
+func (a *app) deskReceipt(c *cobra.Command, args []string) error {
+	return a.desk(c.Context(), func(ctx context.Context, desk localv1.DeskServiceClient) error {
+		out, err := desk.GetNotification(ctx, &localv1.GetNotificationRequest{Id: args[0]})
+		if err != nil {
+			return err
+		}
+		if out.GetReceipt() == nil {
+			return fault.New(fault.Precondition, "NO_RECEIPT", "There is no receipt yet: the hub has not answered. `postern desk status` says more.")
+		}
+		if a.output == "json" {
+			return a.printJSON(plain.Map(out.GetReceipt()))
+		}
+		_, err = a.out.Write(verify.MarshalFile(out.GetReceipt()))
+		return err
+	})
+}
+
+// readInput reads a file, or standard input for "-".
+func (a *app) readInput(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(a.in)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fault.Newf(fault.NotFound, "NO_FILE", "The file %s cannot be read. Check its name.", name).Because(err)
+	}
+	return b, nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"postern/internal/config"
+	"postern/internal/directory"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+func (a *app) hubCommand() *cobra.Command {
+	c := a.configFlag(&cobra.Command{Use: "hub", Short: "The neutral processor between prisons and authorities"})
+	dir := &cobra.Command{Use: "directory", Short: "Who takes part"}
+	var number uint64
+	loadDir := &cobra.Command{Use: "load FILE.yaml", Short: "Sign a directory file as the operator and bring it into force", Args: exactly(1)}
+	loadDir.Flags().Uint64Var(&number, "number", 0, "the number of the revision; one more than the one in force when left out")
+	loadDir.RunE = func(c *cobra.Command, args []string) error { return a.hubDirectoryLoad(c.Context(), args[0], number) }
+	dir.AddCommand(loadDir)
+	c.AddCommand(serveCommand(a, "Serve the hub", config.LoadHub), dir)
+	return c
+}
+
+func (a *app) hubDirectoryLoad(ctx context.Context, file string, number uint64) error {
+	cfg, err := load(a, config.LoadHub)
+	if err != nil {
+		return err
+	}
+	operator, err := cfg.LoadOperator()
+	if err != nil {
+		return err
+	}
+	src, err := directory.ReadYAML(file)
+	if err != nil {
+		return err
+	}
+	return with(ctx, a, config.LoadHub, func(ctx context.Context, conn *grpc.ClientConn) error {
+		hub := localv1.NewHubServiceClient(conn)
+		if number == 0 {
+			status, err := hub.GetStatus(ctx, &localv1.GetStatusRequest{})
+			if err != nil {
+				return err
+			}
+			number = status.GetDirectoryRevision() + 1
+		}
+		revision, entries, err := directory.Build(src, number, cfg.TrustDomain, time.Now())
+		if err != nil {
+			return err
+		}
+		signed, err := directory.Sign(operator, revision)
+		if err != nil {
+			return err
+		}
+		out, err := hub.LoadDirectory(ctx, &localv1.LoadDirectoryRequest{Revision: signed, Entries: entries})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.printJSON(map[string]any{"number": out.GetNumber(), "entries": len(entries)})
+		}
+		a.line("Directory %d is in force: %d entries, recorded in the log.", out.GetNumber(), len(entries))
+		return nil
+	})
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/config"
+	"postern/internal/fault"
+	"postern/internal/plain"
+	"postern/internal/section"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+func (a *app) inboxCommand() *cobra.Command {
+	c := a.configFlag(&cobra.Command{Use: "inbox", Short: "The early help side: receive and read notifications"})
+	c.AddCommand(serveCommand(a, "Serve the inbox: receive deliveries and acknowledge them", config.LoadInbox),
+		&cobra.Command{Use: "list", Short: "List what the team has received, newest first", Args: exactly(0), RunE: a.inboxList},
+		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow})
+	return c
+}
+
+func (a *app) inbox(ctx context.Context, fn func(context.Context, localv1.TeamServiceClient) error) error {
+	return with(ctx, a, config.LoadInbox, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return fn(ctx, localv1.NewTeamServiceClient(conn))
+	})
+}
+
+func (a *app) inboxList(c *cobra.Command, _ []string) error {
+	return a.inbox(c.Context(), func(ctx context.Context, inbox localv1.TeamServiceClient) error {
+		out, err := inbox.ListItems(ctx, &localv1.ListItemsRequest{})
+		if err != nil {
+			return err
+		}
+		return list(a, out.GetItems(), func(i *localv1.Item) map[string]any { return plain.Map(i) },
+			"Nothing has come yet.", []string{"REFERENCE", "RECEIVED", "PRISON", "CHILDREN", "ROUTE", "ID"}, func(i *localv1.Item) []string {
+				return []string{i.GetReference(), when(i.GetReceiveTime()), i.GetPrisonId(), plainNumber(i.GetChildren()), i.GetRoute(), i.GetId()}
+			})
+	})
+}
+
+func (a *app) inboxShow(c *cobra.Command, args []string) error {
+	return a.inbox(c.Context(), func(ctx context.Context, inbox localv1.TeamServiceClient) error {
+		out, err := inbox.GetItem(ctx, &localv1.GetItemRequest{Id: args[0]})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			m, err := itemJSON(out)
+			if err != nil {
+				return err
+			}
+			return a.printJSON(m)
+		}
+		return a.printItem(out)
+	})
+}
+
+// openSection reads an opened section; its path says which message it is.
+func openSection(s *localv1.OpenedSection) (proto.Message, error) {
+	sec, ok := section.Lookup(s.GetPath())
+	if !ok {
+		return nil, fault.New(fault.Internal, "UNKNOWN_SECTION", "This version does not know a section it holds.")
+	}
+	m := sec.New()
+	return m, proto.Unmarshal(s.GetContent(), m)
+}
+
+// itemJSON is an item with its sections by path.
+func itemJSON(out *localv1.GetItemResponse) (map[string]any, error) {
+	m := plain.Map(out)
+	sections := map[string]any{}
+	for _, s := range out.GetSections() {
+		content, err := openSection(s)
+		if err != nil {
+			return nil, err
+		}
+		sections[s.GetPath()] = plain.Map(content)
+	}
+	m["id"], m["sections"] = out.GetItem().GetId(), sections
+	return m, nil
+}
+
+// printItem prints what a duty worker needs, how to make contact safely first.
+func (a *app) printItem(out *localv1.GetItemResponse) error {
+	i := out.GetItem()
+	a.line("%s  from prison %s, received %s", i.GetReference(), i.GetPrisonId(), when(i.GetReceiveTime()))
+	a.line("Not a risk assessment. Check your own records first.")
+	if i.GetFactsMismatch() {
+		a.line("Some facts the decision rested on do not agree with what is written here. Ask the prison.")
+	}
+	for _, safetyFirst := range []bool{true, false} {
+		for _, s := range out.GetSections() {
+			sec, _ := section.Lookup(s.GetPath())
+			if (sec.Name == "safety") != safetyFirst {
+				continue
+			}
+			m, err := openSection(s)
+			if err != nil {
+				return err
+			}
+			a.line("%s (%s)", plain.PathWords(s.GetPath()), provenance(m))
+			for _, l := range plain.Lines(m) {
+				a.line("    %s: %s", l.Label, visible(l.Value))
+			}
+		}
+	}
+	a.line("Not shared: %s", pathList(out.GetNotShared()))
+	if out.GetConsentExpireTime() != nil {
+		a.line("Permission until: %s", when(out.GetConsentExpireTime()))
+	}
+	r := out.GetSender().GetReplyTo()
+	a.line("Questions: %s, %s, %s (%s)", r.GetRole(), r.GetPhone(), r.GetMailbox(), r.GetHours())
+	return nil
+}

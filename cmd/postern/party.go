@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"postern/internal/config"
+	"postern/internal/fault"
+	"postern/internal/rpc"
+)
+
+// party is a configuration that can be built into a party.
+type party interface {
+	Socket() string
+	Build(context.Context, config.Runtime) (*config.Service, error)
+}
+
+// configFlag adds --config, which every command of a party needs.
+func (a *app) configFlag(c *cobra.Command) *cobra.Command {
+	c.PersistentFlags().StringVar(&a.config, "config", "", "the party's configuration file")
+	return c
+}
+
+// configPath returns --config, or a usage error.
+func (a *app) configPath() (string, error) {
+	if a.config == "" {
+		return "", usage("--config is missing: name the party's configuration file")
+	}
+	return a.config, nil
+}
+
+// load reads the configuration with one of config.LoadHub, LoadDesk, LoadInbox, LoadAuditor.
+func load[P party](a *app, read func(string) (P, error)) (P, error) {
+	var none P
+	path, err := a.configPath()
+	if err != nil {
+		return none, err
+	}
+	return read(path)
+}
+
+// serveCommand is `postern PARTY serve`.
+func serveCommand[P party](a *app, short string, read func(string) (P, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: short, Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, err := load(a, read)
+			if err != nil {
+				return err
+			}
+			s, err := p.Build(c.Context(), config.NewRuntime(a.serveLog()))
+			if err != nil {
+				return err
+			}
+			return s.Serve(c.Context())
+		},
+	}
+}
+
+// dial connects to the party's control socket, or, when nobody serves it, builds the party and runs the same code once
+// in this process.
+func dial(ctx context.Context, a *app, p party) (*grpc.ClientConn, func() error, error) {
+	conn, err := rpc.DialLocal(p.Socket())
+	if err == nil {
+		return conn, conn.Close, nil
+	}
+	if fault.KindOf(err) != fault.Unavailable {
+		return nil, nil, err
+	}
+	s, err := p.Build(ctx, config.NewRuntime(a.log()))
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, stop, err := rpc.InProcess(rpc.LocalConfig{Log: a.log()}, s.Local)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	return conn, func() error { stop(); return s.Close() }, nil
+}
+
+// with runs fn over a connection to the party.
+func with[P party](ctx context.Context, a *app, read func(string) (P, error), fn func(context.Context, *grpc.ClientConn) error) (err error) {
+	p, err := load(a, read)
+	if err != nil {
+		return err
+	}
+	conn, done, err := dial(ctx, a, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return fn(ctx, conn)
+}

@@ -1,0 +1,79 @@
+// Package auditor asks a hub for decisions and believes none of them: every event it returns was checked against the
+// signed log.
+//
+// It guarantees that GetEvent says "verified" only when the receipt holds under the configured log keys, and the
+// details that are shown are the ones the leaf commits to. It does not see names, and it does not by itself notice
+// that a hub shows different logs to different parties: comparing checkpoints does.
+package auditor
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Config is what an auditor is made of. All fields are required.
+type Config struct {
+	Hub     posternv1.AuditServiceClient
+	LogKeys verify.Keys // of both logs
+}
+
+// Auditor is an auditor.
+type Auditor struct {
+	localv1.UnimplementedAuditorServiceServer
+
+	cfg Config
+}
+
+// Open makes an auditor.
+func Open(cfg Config) *Auditor { return &Auditor{cfg: cfg} }
+
+// ListEvents lists events as the hub tells them; opening one with GetEvent checks it.
+func (a *Auditor) ListEvents(ctx context.Context, req *localv1.ListEventsRequest) (*localv1.ListEventsResponse, error) {
+	out, err := a.cfg.Hub.ListEvents(ctx, req.GetRequest())
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.ListEventsResponse{Response: out}, nil
+}
+
+// GetEvent opens one event and checks it. A proof that does not hold is an answer, not an error: the auditor must see
+// what was shown and what is wrong with it.
+func (a *Auditor) GetEvent(ctx context.Context, req *localv1.GetEventRequest) (*localv1.GetEventResponse, error) {
+	out, err := a.cfg.Hub.GetEvent(ctx, &posternv1.GetEventRequest{Id: req.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	answer := &localv1.GetEventResponse{Response: out}
+	if err := a.check(out); err != nil {
+		answer.Fault = fault.From(err).Message
+	}
+	return answer, nil
+}
+
+// check verifies the receipt, that the details open it, and that the event shown is the one they describe.
+func (a *Auditor) check(r *posternv1.GetEventResponse) error {
+	event, err := verify.Receipt(r.GetReceipt(), a.cfg.LogKeys)
+	if err != nil {
+		return err
+	}
+	if err := verify.Details(r.GetReceipt(), r.GetDetails()); err != nil {
+		return err
+	}
+	d := &logv1.Details{}
+	if err := proto.Unmarshal(r.GetDetails(), d); err != nil {
+		return fault.New(fault.Unverified, "BAD_DETAILS", "The details of the event cannot be read.").Because(err)
+	}
+	shown := r.GetEvent()
+	if !proto.Equal(shown.GetDecision(), d.GetDecision()) || shown.GetNotificationId() != d.GetNotificationId() ||
+		shown.GetAuthority() != d.GetAuthority() || shown.GetOrigin() != event.Origin || shown.GetIndex() != event.Index {
+		return fault.New(fault.Unverified, "EVENT_DIFFERS", "The event as shown is not the one that the log holds.")
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"postern/internal/auditor"
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Auditor is the configuration of `postern audit`.
+type Auditor struct {
+	Common `yaml:",inline"`
+
+	Hub Peer `yaml:"hub"` // with the verifier keys of both logs
+}
+
+// LoadAuditor reads an auditor's configuration.
+func LoadAuditor(path string) (*Auditor, error) {
+	c := &Auditor{}
+	return c, load(path, c, &c.Common, func() map[string]string { return c.Hub.required(map[string]string{}) })
+}
+
+// LogKeys are the verifier keys of the hub's logs: all that is needed to verify a receipt offline.
+func (c *Auditor) LogKeys() (verify.Keys, error) { return c.Hub.logKeys() }
+
+// Build makes the auditor; it has no database.
+func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
+	keys, err := c.LogKeys()
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.open(ctx, rt, schema.Database{})
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.dial(c.Hub, b, rt)
+	if err != nil {
+		return nil, err
+	}
+	a := auditor.Open(auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), LogKeys: keys})
+	s := c.service("auditor "+b.identity.Party().ID, b, rt, "")
+	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterAuditorServiceServer(r, a) }
+	s.Close = closeAll(conn)
+	return s, nil
+}

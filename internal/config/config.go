@@ -1,0 +1,145 @@
+// Package config reads the configuration of each party and builds the party from it.
+//
+// A configuration is strict YAML: an unknown key, a missing one and every other problem are reported at once, with the
+// field and the fix. The comments of the structs here are its manual. Paths in a file are relative to the file's
+// folder. Package config guarantees that what it builds has all it needs; it does not start anything.
+package config
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/ledger/verify"
+	"postern/internal/strict"
+)
+
+// Identity is a party's certificate and private key.
+type Identity struct {
+	Certificate string `yaml:"certificate"` // PEM file, leaf first
+	Key         string `yaml:"key"`         // PEM file, mode 0600
+}
+
+// Anchors are the four separate trust anchors, each a PEM file.
+type Anchors struct {
+	Prison    string `yaml:"prison"`    // vouches for desks
+	Authority string `yaml:"authority"` // vouches for inboxes
+	Hub       string `yaml:"hub"`       // vouches for hubs and operators
+	Auditor   string `yaml:"auditor"`   // vouches for auditors
+}
+
+// Common is what every party's configuration has.
+type Common struct {
+	TrustDomain string   `yaml:"trust_domain"` // such as postern.example
+	Data        string   `yaml:"data"`         // the party's folder: database, vault keys, control.sock
+	Identity    Identity `yaml:"identity"`
+	Anchors     Anchors  `yaml:"anchors"`
+
+	folder string // of the file
+}
+
+// Peer is a hub as its clients know it.
+type Peer struct {
+	Name    string   `yaml:"name"`     // the hub's name, as in its certificate
+	Address string   `yaml:"address"`  // host:port
+	LogKeys []string `yaml:"log_keys"` // verifier keys of its logs: the sent log for desks and inboxes, both for auditors
+}
+
+// load reads a configuration file into cfg, whose Common is c, and reports every missing value at once. required
+// returns the values that this kind of party needs beside the common ones, by field.
+func load(path string, cfg any, c *Common, required func() map[string]string) error {
+	if err := strict.YAMLFile(path, cfg); err != nil {
+		return err
+	}
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return fault.From(err)
+	}
+	c.folder = folder
+	values := required()
+	for path, v := range map[string]string{
+		"trust_domain": c.TrustDomain, "data": c.Data, "identity.certificate": c.Identity.Certificate, "identity.key": c.Identity.Key,
+		"anchors.prison": c.Anchors.Prison, "anchors.authority": c.Anchors.Authority, "anchors.hub": c.Anchors.Hub, "anchors.auditor": c.Anchors.Auditor,
+	} {
+		values[path] = v
+	}
+	var missing []fault.Field
+	for _, field := range slices.Sorted(maps.Keys(values)) {
+		if values[field] == "" {
+			missing = append(missing, fault.Field{Path: field, Reason: "Missing.", Fix: "Give it a value."})
+		}
+	}
+	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" is not complete.", missing)
+}
+
+// resolve makes a path of the file absolute.
+func (c *Common) resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.folder, path)
+}
+
+// DataDir is the party's folder.
+func (c *Common) DataDir() string { return c.resolve(c.Data) }
+
+// Socket is the path of the party's control socket.
+func (c *Common) Socket() string { return filepath.Join(c.DataDir(), "control.sock") }
+
+// LoadIdentity reads the certificate and key.
+func (c *Common) LoadIdentity() (*identity.Identity, error) {
+	return identity.Load(c.resolve(c.Identity.Certificate), c.resolve(c.Identity.Key))
+}
+
+// LoadAnchors reads the four anchors.
+func (c *Common) LoadAnchors() (*identity.Anchors, error) {
+	cfg := identity.AnchorConfig{Domain: c.TrustDomain}
+	for _, a := range []struct {
+		path string
+		pem  *[]byte
+	}{{c.Anchors.Prison, &cfg.Prison}, {c.Anchors.Authority, &cfg.Authority}, {c.Anchors.Hub, &cfg.Hub}, {c.Anchors.Auditor, &cfg.Auditor}} {
+		b, err := os.ReadFile(c.resolve(a.path))
+		if err != nil {
+			return nil, fault.Newf(fault.Precondition, "NO_ANCHOR", "The trust anchor %s cannot be read. Check the path under anchors.", a.path).Because(err)
+		}
+		*a.pem = b
+	}
+	return identity.NewAnchors(cfg)
+}
+
+// logKeys reads the verifier keys of a hub's logs.
+func (p Peer) logKeys() (verify.Keys, error) { return verify.NewKeys(p.LogKeys...) }
+
+// party is the hub as a party of the trust domain.
+func (p Peer) party(domain string) (identity.Party, error) {
+	return identity.ParseURI("spiffe://" + domain + "/hub/" + p.Name)
+}
+
+func (p Peer) required(values map[string]string) map[string]string {
+	values["hub.name"], values["hub.address"], values["hub.log_keys"] = p.Name, p.Address, strings.Join(p.LogKeys, " ")
+	return values
+}
+
+// seconds is a number of seconds from a file, or a default where the file says nothing.
+func seconds(n float64, otherwise time.Duration) time.Duration {
+	if n <= 0 {
+		return otherwise
+	}
+	return time.Duration(n * float64(time.Second))
+}
+
+// KindOf guesses whose configuration a file is, from the key that only that kind of party has: hub, desk, inbox, or
+// audit for what has none of them.
+func KindOf(data []byte) string {
+	for _, k := range []struct{ key, kind string }{{"\nlog_key:", "hub"}, {"\nreference_key:", "desk"}, {"\nrecipient_keys:", "inbox"}} {
+		if strings.Contains("\n"+string(data), k.key) {
+			return k.kind
+		}
+	}
+	return "audit"
+}

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"postern/internal/desk"
+	"postern/internal/fault"
+	"postern/internal/plain"
+	"postern/internal/schema"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Desk is the configuration of `postern desk`.
+type Desk struct {
+	Common `yaml:",inline"`
+
+	Hub         Peer        `yaml:"hub"`
+	Unit        string      `yaml:"unit"`          // the unit of the prison, such as Reception
+	ReplyTo     ReplyTo     `yaml:"reply_to"`      // whom a receiving team can ask
+	LawfulBasis LawfulBasis `yaml:"lawful_basis"`  // where a form names none
+	Reference   string      `yaml:"reference_key"` // file with the desk's own key for references, 64 hex digits, mode 0600
+	Staff       []Staff     `yaml:"staff"`         // who may use the control socket
+	PollSeconds float64     `yaml:"poll_seconds"`  // how often to ask for updates and the directory; 5 when empty
+	Retry       Retry       `yaml:"retry"`         // how submissions are tried again
+}
+
+// ReplyTo is whom a receiving team can ask: a role, never a person.
+type ReplyTo struct {
+	Role    string `yaml:"role"`
+	Phone   string `yaml:"phone"`
+	Mailbox string `yaml:"mailbox"`
+	Hours   string `yaml:"hours"`
+}
+
+// LawfulBasis is the law a sharing rests on, by short codes such as PUBLIC_TASK.
+type LawfulBasis struct {
+	Article6        string `yaml:"article6"`
+	Schedule1       uint32 `yaml:"schedule1_paragraph"`
+	Gateway         string `yaml:"gateway"`
+	Confidentiality string `yaml:"confidentiality"`
+}
+
+// Staff maps a user of the machine to a member of staff.
+type Staff struct {
+	UID  uint32 `yaml:"uid"`
+	ID   string `yaml:"staff_id"`
+	Role string `yaml:"role"` // such as RECEPTION_OFFICER
+}
+
+// LoadDesk reads a desk's configuration.
+func LoadDesk(path string) (*Desk, error) {
+	c := &Desk{}
+	return c, load(path, c, &c.Common, func() map[string]string {
+		return c.Hub.required(map[string]string{
+			"reference_key": c.Reference, "reply_to.role": c.ReplyTo.Role, "reply_to.phone": c.ReplyTo.Phone,
+			"lawful_basis.article6": c.LawfulBasis.Article6, "lawful_basis.gateway": c.LawfulBasis.Gateway,
+		})
+	})
+}
+
+// Build opens the desk's database and makes the desk.
+func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
+	cfg, err := c.deskConfig()
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.open(ctx, rt, schema.Desk)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.dial(c.Hub, b, rt)
+	if err != nil {
+		return nil, closing(err, b)
+	}
+	cfg.Identity, cfg.Anchors, cfg.Store, cfg.Vault = b.identity, b.anchors, b.store, b.vault
+	cfg.Hub, cfg.Directory = posternv1.NewSubmissionServiceClient(conn), posternv1.NewDirectoryServiceClient(conn)
+	cfg.Clock, cfg.Rand, cfg.Log = rt.Clock, rt.Rand, rt.Log
+	d, err := desk.Open(ctx, cfg)
+	if err != nil {
+		return nil, closing(err, b)
+	}
+	s := c.service("desk "+b.identity.Party().ID, b, rt, "")
+	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterDeskServiceServer(r, d) }
+	s.Run, s.Close = d.Run, closeAll(conn, b.store)
+	return s, nil
+}
+
+// deskConfig is what the file alone says.
+func (c *Desk) deskConfig() (desk.Config, error) {
+	keys, err := c.Hub.logKeys()
+	if err != nil {
+		return desk.Config{}, err
+	}
+	key, err := c.readKey(c.Reference)
+	if err != nil {
+		return desk.Config{}, err
+	}
+	ref, err := hex.DecodeString(key)
+	if err != nil || len(ref) != 32 {
+		return desk.Config{}, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has a fault.", []fault.Field{
+			{Path: "reference_key", Reason: "The file does not hold 64 hex digits.", Fix: "Restore the desk's own key; a new one would not find people entered before."}})
+	}
+	var fields []fault.Field
+	staff := map[uint32]desk.Staff{}
+	for _, s := range c.Staff {
+		role := enum(&fields, "staff.role", posternv1.StaffRole(0), s.Role)
+		staff[s.UID] = desk.Staff{ID: s.ID, Role: role}
+	}
+	basis := &posternv1.LawfulBasis{
+		Article6:           enum(&fields, "lawful_basis.article6", posternv1.Article6Basis(0), c.LawfulBasis.Article6),
+		Confidentiality:    enum(&fields, "lawful_basis.confidentiality", posternv1.Confidentiality(0), c.LawfulBasis.Confidentiality),
+		Schedule1Paragraph: c.LawfulBasis.Schedule1,
+		Gateway:            c.LawfulBasis.Gateway,
+	}
+	return desk.Config{
+		LogKeys: keys, RefKey: ref, Unit: c.Unit, Basis: basis, Staff: staff, Poll: seconds(c.PollSeconds, 5*time.Second), Backoff: c.Retry.backoff(),
+		ReplyTo: &posternv1.ReplyTo{Role: c.ReplyTo.Role, Phone: c.ReplyTo.Phone, Mailbox: c.ReplyTo.Mailbox, Hours: c.ReplyTo.Hours},
+	}, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has faults.", fields)
+}
+
+// enum reads a short enum name.
+func enum[E interface {
+	~int32
+	protoreflect.Enum
+}](fields *[]fault.Field, path string, zero E, short string) E {
+	n, ok := plain.Value(zero, short)
+	if !ok {
+		*fields = append(*fields, fault.Field{Path: path, Reason: "Not a known code.", Fix: "See the field's comment for the codes."})
+	}
+	return E(n)
+}

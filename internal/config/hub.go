@@ -1,0 +1,129 @@
+package config
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"postern/internal/engine"
+	"postern/internal/fault"
+	"postern/internal/hub"
+	"postern/internal/identity"
+	"postern/internal/ledger"
+	"postern/internal/queue"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Hub is the configuration of `postern hub`.
+type Hub struct {
+	Common `yaml:",inline"`
+
+	Listen         string   `yaml:"listen"`          // host:port for the other parties
+	LogKey         LogKeys  `yaml:"log_key"`         // the private keys that sign the checkpoints
+	CheckpointFile string   `yaml:"checkpoint_file"` // where the newest checkpoints are kept outside the database, best on another disk
+	Policy         string   `yaml:"policy"`          // a folder with a policy bundle; empty for the built-in one
+	Operator       Identity `yaml:"operator"`        // signs the directory in `hub directory load`; not needed to serve
+	Retry          Retry    `yaml:"retry"`           // how deliveries are tried again
+}
+
+// LogKeys are the files with the private keys of the two logs (C2SP signed-note), mode 0600.
+type LogKeys struct {
+	Sent     string `yaml:"sent"`
+	Received string `yaml:"received"`
+}
+
+// Retry is exponential backoff with full jitter.
+type Retry struct {
+	BaseSeconds float64 `yaml:"base_seconds"` // 1 when empty
+	MaxSeconds  float64 `yaml:"max_seconds"`  // 300 when empty
+}
+
+func (r Retry) backoff() queue.Backoff {
+	return queue.Backoff{Base: seconds(r.BaseSeconds, time.Second), Max: seconds(r.MaxSeconds, 5*time.Minute)}
+}
+
+// LoadHub reads a hub's configuration.
+func LoadHub(path string) (*Hub, error) {
+	c := &Hub{}
+	return c, load(path, c, &c.Common, func() map[string]string {
+		return map[string]string{"listen": c.Listen, "log_key.sent": c.LogKey.Sent, "log_key.received": c.LogKey.Received}
+	})
+}
+
+// LoadOperator reads the operator's identity.
+func (c *Hub) LoadOperator() (*identity.Identity, error) {
+	if c.Operator.Certificate == "" {
+		return nil, fault.InvalidFields("NO_OPERATOR", "No operator is configured on this machine.", []fault.Field{
+			{Path: "operator.certificate", Reason: "Missing.", Fix: "Name the operator's certificate and key, or load the directory where they are."}})
+	}
+	return identity.Load(c.resolve(c.Operator.Certificate), c.resolve(c.Operator.Key))
+}
+
+// Build opens the hub's database and makes the hub.
+func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
+	b, err := c.open(ctx, rt, schema.Hub)
+	if err != nil {
+		return nil, err
+	}
+	h, sender, err := c.build(ctx, rt, b)
+	if err != nil {
+		return nil, closing(err, b)
+	}
+	s := c.service("hub "+b.identity.Party().ID, b, rt, c.Listen)
+	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterHubServiceServer(r, h) }
+	s.Remote = func(r grpc.ServiceRegistrar) {
+		posternv1.RegisterSubmissionServiceServer(r, h)
+		posternv1.RegisterMailboxServiceServer(r, h)
+		posternv1.RegisterDirectoryServiceServer(r, h)
+		posternv1.RegisterAuditServiceServer(r, h)
+	}
+	s.Run, s.Close = h.Run, closeAll(sender, b.store)
+	return s, nil
+}
+
+func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.InboxSender, error) {
+	sent, err := c.readKey(c.LogKey.Sent)
+	if err != nil {
+		return nil, nil, err
+	}
+	received, err := c.readKey(c.LogKey.Received)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := ledger.Open(ctx, ledger.Config{
+		Store: b.store, Vault: b.vault, Keys: ledger.Keys{Sent: sent, Received: received},
+		CheckpointFile: c.resolve(c.CheckpointFile), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var bundle fs.FS
+	if c.Policy != "" {
+		bundle = os.DirFS(c.resolve(c.Policy))
+	}
+	e, err := engine.New(ctx, engine.Config{Bundle: bundle, Log: rt.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	sender := rpc.NewInboxSender(rpc.SenderConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock})
+	h, err := hub.Open(ctx, hub.Config{
+		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Ledger: l, Engine: e, Sender: sender,
+		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
+	})
+	return h, sender, err
+}
+
+func (c *Common) readKey(path string) (string, error) {
+	b, err := os.ReadFile(c.resolve(path))
+	if err != nil {
+		return "", fault.Newf(fault.Precondition, "NO_KEY", "The key file %s cannot be read.", path).Because(err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}

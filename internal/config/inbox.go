@@ -1,0 +1,66 @@
+package config
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"postern/internal/inbox"
+	"postern/internal/schema"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Inbox is the configuration of `postern inbox`.
+type Inbox struct {
+	Common `yaml:",inline"`
+
+	Listen        string `yaml:"listen"`         // host:port for the hub
+	Hub           Peer   `yaml:"hub"`            // where reports go
+	RecipientKeys string `yaml:"recipient_keys"` // folder with the private recipient keys
+	Retry         Retry  `yaml:"retry"`          // how reports are tried again
+}
+
+// LoadInbox reads an inbox's configuration.
+func LoadInbox(path string) (*Inbox, error) {
+	c := &Inbox{}
+	return c, load(path, c, &c.Common, func() map[string]string {
+		return c.Hub.required(map[string]string{"listen": c.Listen, "recipient_keys": c.RecipientKeys})
+	})
+}
+
+// KeyDir is the folder with the private recipient keys.
+func (c *Inbox) KeyDir() string { return c.resolve(c.RecipientKeys) }
+
+// Build opens the inbox's database and makes the inbox.
+func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
+	logKeys, err := c.Hub.logKeys()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := inbox.LoadKeys(c.KeyDir())
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.open(ctx, rt, schema.Inbox)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.dial(c.Hub, b, rt)
+	if err != nil {
+		return nil, closing(err, b)
+	}
+	in, err := inbox.Open(inbox.Config{
+		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn),
+		Keys: keys, LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Clock: rt.Clock, Log: rt.Log,
+	})
+	if err != nil {
+		return nil, closing(err, b)
+	}
+	s := c.service("inbox "+b.identity.Party().ID, b, rt, c.Listen)
+	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterTeamServiceServer(r, in) }
+	s.Remote = func(r grpc.ServiceRegistrar) { posternv1.RegisterInboxServiceServer(r, in) }
+	s.Run, s.Close = in.Run, closeAll(conn, b.store)
+	return s, nil
+}

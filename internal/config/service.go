@@ -1,0 +1,179 @@
+package config
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	"postern/internal/store"
+	"postern/internal/store/bolt"
+	"postern/internal/vault"
+)
+
+// Runtime is what a party gets from outside its file.
+type Runtime struct {
+	Clock    func() time.Time
+	Rand     io.Reader
+	Log      *slog.Logger
+	Listener net.Listener // instead of the file's address, when the caller has opened a port already; optional
+}
+
+// NewRuntime is the runtime of a real process.
+func NewRuntime(log *slog.Logger) Runtime {
+	return Runtime{Clock: time.Now, Rand: rand.Reader, Log: log}
+}
+
+// Service is a party, built and not yet started.
+type Service struct {
+	Name   string                      // such as "desk BLI"
+	Local  func(grpc.ServiceRegistrar) // registers the control socket's service
+	Remote func(grpc.ServiceRegistrar) // registers what other parties call; nil for a party without a port
+	Run    func(context.Context) error // the party's loops; nil for one without
+	Close  func() error                // releases what Build opened
+	rt     Runtime
+	listen string
+	socket string
+	server rpc.ServerConfig
+}
+
+// Serve runs the party until ctx ends or a part of it fails, and then closes it. A failed part stops the others: a
+// party that cannot do all of its work must be seen to be down.
+func (s *Service) Serve(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, s.Close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts, err := s.parts(ctx)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { ended <- part(ctx) }()
+	}
+	s.rt.Log.InfoContext(ctx, "serving", "party", s.Name)
+	for range parts {
+		if e := <-ended; e != nil && !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
+		cancel()
+	}
+	return err
+}
+
+// parts opens the listeners, the port before the control socket: whoever sees the socket may count on the port.
+func (s *Service) parts(ctx context.Context) ([]func(context.Context) error, error) {
+	var parts []func(context.Context) error
+	var port net.Listener
+	if s.Run != nil {
+		parts = append(parts, s.Run)
+	}
+	if s.Remote != nil {
+		server, err := rpc.NewServer(s.server)
+		if err != nil {
+			return nil, err
+		}
+		s.Remote(server)
+		lis, err := s.port(ctx)
+		if err != nil {
+			return nil, err
+		}
+		port = lis
+		parts = append(parts, func(ctx context.Context) error { return server.Serve(ctx, port) })
+	}
+	lis, err := rpc.ListenLocal(s.socket)
+	if err != nil {
+		if port != nil {
+			err = errors.Join(err, port.Close())
+		}
+		return nil, err
+	}
+	local := rpc.NewLocalServer(rpc.LocalConfig{Log: s.rt.Log, Clock: s.rt.Clock, Rand: s.rt.Rand})
+	s.Local(local)
+	return append(parts, func(ctx context.Context) error { return local.Serve(ctx, lis) }), nil
+}
+
+// port is the listener for other parties.
+func (s *Service) port(ctx context.Context) (net.Listener, error) {
+	if s.rt.Listener != nil {
+		return s.rt.Listener, nil
+	}
+	var lc net.ListenConfig
+	lis, err := lc.Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return nil, fault.Newf(fault.Unavailable, "LISTEN", "Cannot listen on %s. Is another process using the port?", s.listen).Because(err)
+	}
+	return lis, nil
+}
+
+// base is what every party is built from.
+type base struct {
+	identity *identity.Identity
+	anchors  *identity.Anchors
+	store    store.Store
+	vault    *vault.Vault
+}
+
+// open reads the identity and opens the database and the vault in the data folder.
+func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database) (*base, error) {
+	b := &base{}
+	var err error
+	if b.identity, err = c.LoadIdentity(); err != nil {
+		return nil, err
+	}
+	if b.anchors, err = c.LoadAnchors(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.DataDir(), 0o700); err != nil {
+		return nil, fault.New(fault.Precondition, "DATA_FOLDER", "The data folder cannot be made.").Because(err)
+	}
+	if database.Name == "" {
+		return b, nil
+	}
+	// The vault's keys lie beside the database, not in it: a copy of the database alone opens nothing.
+	if b.vault, err = vault.Open(vault.Config{Dir: c.DataDir() + "/vault", Clock: rt.Clock, Rand: rt.Rand}); err != nil {
+		return nil, err
+	}
+	b.store, err = bolt.Open(ctx, bolt.Config{Path: c.DataDir() + "/" + database.Name + ".db", Schema: database})
+	return b, err
+}
+
+// dial connects to the hub; nothing is sent before the first call.
+func (c *Common) dial(hub Peer, b *base, rt Runtime) (*grpc.ClientConn, error) {
+	want, err := hub.party(c.TrustDomain)
+	if err != nil {
+		return nil, err
+	}
+	return rpc.Dial(rpc.ClientConfig{Address: hub.Address, Identity: b.identity, Anchors: b.anchors, Want: want, Log: rt.Log, Clock: rt.Clock})
+}
+
+func (c *Common) service(name string, b *base, rt Runtime, listen string) *Service {
+	return &Service{
+		Name: name, rt: rt, listen: listen, socket: c.Socket(),
+		server: rpc.ServerConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Rand: rt.Rand},
+	}
+}
+
+// closing closes what was opened when building goes wrong.
+func closing(err error, b *base) error { return errors.Join(err, b.store.Close()) }
+
+// closeAll closes in order and joins the errors.
+func closeAll(closers ...io.Closer) func() error {
+	return func() error {
+		var err error
+		for _, c := range closers {
+			err = errors.Join(err, c.Close())
+		}
+		return err
+	}
+}

@@ -1,0 +1,142 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/ledger"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// outcome is what became of a delivery, ready to be recorded.
+type outcome struct {
+	kind   logv1.Kind
+	caller string            // the inbox that caused it; empty when the hub itself gave up
+	why    string            // the reason of a refusal or of giving up
+	update *posternv1.Update // what the desk is told, without id and time
+}
+
+// errBadAnswer: the inbox answered, and the answer proves nothing.
+var errBadAnswer = fault.New(fault.Unverified, "ANSWER_NOT_VERIFIED", "The inbox's answer does not verify.")
+
+// verify turns an inbox's answer into an outcome, or returns errBadAnswer. It must be signed by exactly the inbox the
+// delivery went to and be about exactly this manifest. now is when the certificate is judged: an answer is new.
+func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delivery, manifest []byte, anchors *identity.Anchors, now time.Time) (outcome, error) {
+	switch a := r.GetAnswer().(type) {
+	case *posternv1.DeliverResponse_Acknowledgement:
+		if err := signedBy(a.Acknowledgement, envelope.TypeAcknowledgement, to, anchors, now); err != nil {
+			return outcome{}, err
+		}
+		// The acknowledgement goes to the desk verbatim, so it must have no room for anything but itself: these exact
+		// bytes, and no unknown field beside them.
+		want, err := proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: manifest})
+		if err != nil {
+			return outcome{}, fault.From(err)
+		}
+		if !bytes.Equal(a.Acknowledgement.GetPayload(), want) || hasUnknown(a.Acknowledgement) {
+			return outcome{}, errBadAnswer
+		}
+		return outcome{kind: logv1.Kind_KIND_DELIVERED, caller: to.URI(),
+			update: &posternv1.Update{Update: &posternv1.Update_Acknowledgement{Acknowledgement: a.Acknowledgement}}}, nil
+	case *posternv1.DeliverResponse_Report:
+		if err := signedBy(a.Report, envelope.TypeReport, to, anchors, now); err != nil {
+			return outcome{}, err
+		}
+		report := &posternv1.Report{}
+		if err := proto.Unmarshal(a.Report.GetPayload(), report); err != nil {
+			return outcome{}, errBadAnswer.Because(err)
+		}
+		reason := report.GetRefusal().GetReason()
+		_, known := posternv1.RefusalReason_name[int32(reason)]
+		if reason == posternv1.RefusalReason_REFUSAL_REASON_UNSPECIFIED || !known ||
+			report.GetDeliveryId() != d.GetDeliveryId() || !bytes.Equal(report.GetManifestSha256(), manifest) {
+			return outcome{}, errBadAnswer
+		}
+		return outcome{kind: logv1.Kind_KIND_DELIVERY_REFUSED, caller: to.URI(), why: strings.TrimPrefix(reason.String(), "REFUSAL_REASON_"), update: replyUndelivered()}, nil
+	}
+	return outcome{}, errBadAnswer
+}
+
+func signedBy(s *posternv1.Signed, payloadType string, want identity.Party, anchors *identity.Anchors, at time.Time) error {
+	party, err := envelope.VerifyStatement(s, payloadType, anchors, at)
+	if err != nil {
+		return errBadAnswer.Because(err)
+	}
+	if party != want {
+		return errBadAnswer
+	}
+	return nil
+}
+
+func hasUnknown(s *posternv1.Signed) bool {
+	n := len(s.ProtoReflect().GetUnknown())
+	for _, sig := range s.GetSignatures() {
+		n += len(sig.ProtoReflect().GetUnknown())
+	}
+	return n > 0
+}
+
+// undelivered is the outcome when the hub gives up: nothing is dropped silently, the ledger and the desk both hear.
+func undelivered(why string) outcome {
+	return outcome{kind: logv1.Kind_KIND_UNDELIVERED, why: why, update: replyUndelivered()}
+}
+
+// replyUndelivered is the same whether the inbox refused or never answered: a desk cannot tell the two apart.
+func replyUndelivered() *posternv1.Update {
+	return &posternv1.Update{Update: &posternv1.Update_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_UNDELIVERED}}}
+}
+
+// settle takes a delivery out of the outbox, with its content, in the transaction that records what became of it and
+// tells the desk.
+func (d *Delivery) settle(ctx context.Context, p pending, o outcome) error {
+	now := d.cfg.Clock()
+	err := d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		if err := d.queue.Remove(tx, p.item); err != nil {
+			return err
+		}
+		if err := tx.Delete(schema.HubOutboxBody, []byte(p.item.ID)); err != nil {
+			return err
+		}
+		// In the received log even when the hub gave up: when that happens depends on the inbox.
+		_, err := tx.Record(ledger.Received, ledger.Event{
+			Kind: o.kind,
+			Time: now,
+			Core: &logv1.Core{ManifestSha256: p.about.ManifestSHA256, EventTime: timestamppb.New(now), FollowsEvent: p.about.EventID[:]},
+			Details: &logv1.Details{
+				Caller: o.caller, NotificationId: p.about.NotificationID, Authority: p.item.Destination,
+				DeliveryId: p.item.ID, Refusal: o.why,
+			},
+		})
+		if err != nil {
+			return err
+		}
+		u := proto.CloneOf(o.update)
+		u.NotificationId = p.about.NotificationID
+		return PutUpdate(tx, p.about.Sender, u, now)
+	})
+	if errors.Is(err, queue.ErrGone) {
+		return nil // settled or withdrawn meanwhile: that was recorded, and this is a late echo
+	}
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if o.kind != logv1.Kind_KIND_DELIVERED {
+		level = slog.LevelError
+	}
+	d.cfg.Log.Log(ctx, level, "delivery settled", append(p.attrs(), slog.String("kind", o.kind.String()), slog.String("reason", o.why))...)
+	return nil
+}

@@ -1,0 +1,142 @@
+// Package demo plays Postern with all parties on one machine: real certificates, real TLS over loopback, real sealing,
+// policy, database and log, and invented families.
+//
+// It guarantees that a story is "ok" only when every step was checked at the party concerned, through the same control
+// sockets and files that the commands use. It is no test of load, faults or attacks, and its certificate authority and
+// keys lie in one folder, which no real exchange would do.
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"postern/internal/fault"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// Options say how the demo runs.
+type Options struct {
+	Dir  string       // the demo's folder, kept; empty for a temporary one
+	Once bool         // play the stories and end
+	JSON bool         // print the result as JSON
+	Out  io.Writer    // where the account goes
+	Log  *slog.Logger // where the parties log
+}
+
+// Step is one checked step of a story.
+type Step struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+// Story is one family's story.
+type Story struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	Steps []Step `json:"steps"`
+}
+
+// Log is the newest checkpoint of the sent log.
+type Log struct {
+	Size uint64 `json:"size"`
+	Root string `json:"root"` // base64
+}
+
+// Result is what `postern demo --once -o json` prints.
+type Result struct {
+	OK      bool    `json:"ok"`
+	Stories []Story `json:"stories"`
+	Log     Log     `json:"log"`
+}
+
+// ErrFailed says that a step did not hold; the account says which.
+var ErrFailed = fault.New(fault.Unverified, "DEMO_FAILED", "A step of the demo did not hold.")
+
+// Run plays the demo. Without Once it stays up until ctx ends.
+func Run(ctx context.Context, o Options) (err error) {
+	dir := o.Dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "postern-demo-"); err != nil {
+			return fault.From(err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	f, err := prepare(dir)
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, f, o.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	out := o.Out
+	if o.JSON {
+		out = io.Discard
+	}
+	result, err := s.play(ctx, out)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		e := json.NewEncoder(o.Out)
+		e.SetIndent("", "  ")
+		if err := e.Encode(result); err != nil {
+			return err
+		}
+	}
+	if !result.OK {
+		return ErrFailed
+	}
+	if o.Once {
+		return nil
+	}
+	invite(o.Out, dir)
+	<-ctx.Done()
+	return nil
+}
+
+// play tells every story and then asks the hub for its log.
+func (s *stage) play(ctx context.Context, out io.Writer) (Result, error) {
+	result := Result{OK: true}
+	for _, tell := range stories {
+		story := s.tell(ctx, out, tell)
+		result.Stories = append(result.Stories, story)
+		result.OK = result.OK && story.OK
+	}
+	status, err := localv1.NewHubServiceClient(s.parties["hub"].conn).GetStatus(ctx, &localv1.GetStatusRequest{})
+	if err != nil {
+		return result, err
+	}
+	sent := status.GetLogs()[0]
+	result.Log = Log{Size: sent.GetSize(), Root: sent.GetRoot()}
+	fmt.Fprintf(out, "The log %s holds %d events, root %s.\n", sent.GetOrigin(), sent.GetSize(), sent.GetRoot())
+	if result.OK {
+		fmt.Fprintln(out, "Every step held.")
+	}
+	return result, nil
+}
+
+// invite says what to try while the parties are up.
+func invite(out io.Writer, dir string) {
+	fmt.Fprintf(out, `
+All parties are up; stop them with Ctrl-C. In another terminal, from the same checkout:
+
+  go run ./cmd/postern desk  --config %[1]s/desk-BLI.yaml list
+  go run ./cmd/postern inbox --config %[1]s/inbox-E06000023.yaml list
+  go run ./cmd/postern audit --config %[1]s/auditor.yaml list
+
+Take a reference (PN-....-....) from a list and say "desk status", "inbox show" or "audit show" with it.
+Change a form in %[1]s/forms, remove its form_id, and send it:
+
+  go run ./cmd/postern desk  --config %[1]s/desk-BLI.yaml submit %[1]s/forms/shared_in_full.json
+
+Nobody in the forms exists.
+`, dir)
+}

@@ -1,0 +1,363 @@
+package demo
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/examples/forms"
+	"postern/internal/directory"
+	"postern/internal/fault"
+	"postern/internal/form"
+	"postern/internal/identity"
+	"postern/internal/identity/ca"
+	"postern/internal/inbox"
+	"postern/internal/ledger"
+	"postern/internal/section"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// The cast. Prisons and authorities are real, since their codes are public; everybody and everything else is invented.
+const (
+	domain     = "demo.postern.example"
+	hubName    = "demo"
+	bristol    = "E06000023"
+	lancashire = "E10000017"
+	hmpBristol = "BLI"
+	hmpParc    = "PRI"
+)
+
+// folder is the demo's folder: one configuration file and one data folder a party.
+type folder struct {
+	path      string
+	listeners map[string]net.Listener // the ports that setup chose and still holds, by party
+	addresses map[string]string       // host:port by party, in a new folder
+}
+
+// prepare makes the folder with certificates, keys, configurations and forms, or takes it as it is when it was made
+// before.
+func prepare(path string) (*folder, error) {
+	f := &folder{path: path, listeners: map[string]net.Listener{}, addresses: map[string]string{}}
+	if _, err := os.Stat(f.file("hub.yaml")); err == nil {
+		return f, nil
+	}
+	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeConfigs, f.writeDirectory, f.copyForms} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (f *folder) file(parts ...string) string {
+	return filepath.Join(append([]string{f.path}, parts...)...)
+}
+
+func inboxParty(code string) string { return "inbox-" + code }
+func deskParty(id string) string    { return "desk-" + id }
+
+// choosePorts opens a free loopback port for each party that listens, and keeps it open so that nobody else takes it.
+func (f *folder) choosePorts() error {
+	for _, p := range []string{"hub", inboxParty(bristol), inboxParty(lancashire)} {
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fault.New(fault.Unavailable, "LISTEN", "No free loopback port could be opened.").Because(err)
+		}
+		f.listeners[p], f.addresses[p] = lis, lis.Addr().String()
+	}
+	return nil
+}
+
+// uris are the parties' names in their certificates.
+func uris() map[string]string {
+	return map[string]string{
+		"hub": "/hub/" + hubName, "operator": "/operator/" + hubName, "auditor": "/auditor/demo",
+		deskParty(hmpBristol): "/prison/" + hmpBristol + "/desk", deskParty(hmpParc): "/prison/" + hmpParc + "/desk",
+		inboxParty(bristol): "/authority/" + bristol + "/inbox", inboxParty(lancashire): "/authority/" + lancashire + "/inbox",
+	}
+}
+
+func (f *folder) makeCertificates() error {
+	if err := ca.Init(f.file("ca"), ca.Config{Domain: domain}); err != nil {
+		return err
+	}
+	for party, path := range uris() {
+		if err := os.MkdirAll(f.file(party), 0o700); err != nil {
+			return fault.From(err)
+		}
+		err := ca.Issue(f.file("ca"), "spiffe://"+domain+path, ca.IssueConfig{OutCert: f.file(party, "cert.pem"), OutKey: f.file(party, "key.pem"), Days: 90})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *folder) identity(party string) (*identity.Identity, error) {
+	return identity.Load(f.file(party, "cert.pem"), f.file(party, "key.pem"))
+}
+
+// makeKeys makes the log keys, the inboxes' recipient keys, the desks' reference keys and the signed agreements.
+func (f *folder) makeKeys() error {
+	for _, log := range []string{"sent", "received"} {
+		secret, public, err := ledger.GenerateKey(rand.Reader, domain+"/"+log)
+		if err != nil {
+			return err
+		}
+		if err := write(f.file("hub", log+".key"), secret+"\n", 0o600); err != nil {
+			return err
+		}
+		if err := write(f.file("hub", log+".vkey"), public+"\n", 0o644); err != nil {
+			return err
+		}
+	}
+	for _, code := range []string{bristol, lancashire} {
+		i, err := f.identity(inboxParty(code))
+		if err != nil {
+			return err
+		}
+		statement, err := inbox.NewKey(f.file(inboxParty(code), "recipient"), i, 1, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := os.Rename(statement, f.file("recipient-"+code+".signed")); err != nil {
+			return fault.From(err)
+		}
+	}
+	for _, id := range []string{hmpBristol, hmpParc} {
+		key := make([]byte, 32)
+		rand.Read(key)
+		if err := write(f.file(deskParty(id), "reference.key"), hex.EncodeToString(key)+"\n", 0o600); err != nil {
+			return err
+		}
+	}
+	return f.signAgreement()
+}
+
+// signAgreement makes the one data-sharing agreement of the demo: both prisons with Bristol, and HMP Parc with
+// Lancashire. HMP Bristol has none with Lancashire, because it has not signed that one.
+func (f *folder) signAgreement() error {
+	now := time.Now()
+	for _, a := range []struct {
+		name        string
+		prisons     []string
+		authorities []string
+	}{{"bristol", []string{hmpBristol, hmpParc}, []string{bristol}}, {"lancashire", []string{hmpParc}, []string{lancashire}}} {
+		agreement := &posternv1.DataSharingAgreement{
+			Id: "demo-" + a.name, Version: 1, Prisons: a.prisons, Authorities: a.authorities,
+			StartDate: form.Today(now.AddDate(0, -1, 0)), EndDate: form.Today(now.AddDate(2, 0, 0)), ReviewDate: form.Today(now.AddDate(1, 0, 0)),
+			ContentDays: 14, DecisionYears: 6,
+		}
+		for _, s := range section.All() {
+			agreement.Sections = append(agreement.Sections, s.Pattern)
+		}
+		signed, err := directory.NewAgreement(agreement)
+		if err != nil {
+			return err
+		}
+		var signers []string
+		for _, p := range a.prisons {
+			signers = append(signers, deskParty(p))
+		}
+		for _, c := range a.authorities {
+			signers = append(signers, inboxParty(c))
+		}
+		for _, party := range signers {
+			i, err := f.identity(party)
+			if err != nil {
+				return err
+			}
+			if err := directory.SignAgreement(signed, i); err != nil {
+				return err
+			}
+		}
+		b, err := proto.Marshal(signed)
+		if err != nil {
+			return fault.From(err)
+		}
+		if err := write(f.file("agreement-"+a.name+".signed"), string(b), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyForms puts the example forms where a visitor can edit and submit them.
+func (f *folder) copyForms() error {
+	entries, err := forms.Files.ReadDir(".")
+	if err != nil {
+		return fault.From(err)
+	}
+	for _, e := range entries {
+		b, err := forms.Files.ReadFile(e.Name())
+		if err != nil {
+			return fault.From(err)
+		}
+		if err := write(f.file("forms", e.Name()), string(b), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(path, text string, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fault.From(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		return fault.New(fault.Precondition, "DEMO_FOLDER", "The demo's folder cannot be written.").Because(err)
+	}
+	return nil
+}
+
+func (f *folder) vkey(log string) (string, error) {
+	b, err := os.ReadFile(f.file("hub", log+".vkey"))
+	return strings.TrimSpace(string(b)), err
+}
+
+// writeConfigs writes one configuration a party, with paths relative to the folder.
+func (f *folder) writeConfigs() error {
+	sent, err := f.vkey("sent")
+	if err != nil {
+		return fault.From(err)
+	}
+	received, err := f.vkey("received")
+	if err != nil {
+		return fault.From(err)
+	}
+	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], sent)
+	files := map[string]string{
+		"hub.yaml": common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
+			"checkpoint_file: hub-checkpoints/newest\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\n" + quickRetry,
+		"auditor.yaml": common("auditor") + peer + "    - " + received + "\n",
+	}
+	for _, id := range []string{hmpBristol, hmpParc} {
+		files[deskParty(id)+".yaml"] = common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry
+	}
+	for _, code := range []string{bristol, lancashire} {
+		p := inboxParty(code)
+		files[p+".yaml"] = common(p) + peer + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
+	}
+	for name, text := range files {
+		if name == "hub.yaml" {
+			continue
+		}
+		if err := write(f.file(name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(f.file("hub-checkpoints"), 0o700); err != nil {
+		return fault.From(err)
+	}
+	return write(f.file("hub.yaml"), files["hub.yaml"], 0o600)
+}
+
+func common(party string) string {
+	return fmt.Sprintf(`trust_domain: %s
+data: %s
+identity:
+  certificate: %s/cert.pem
+  key: %s/key.pem
+anchors:
+  prison: ca/prison/ca.pem
+  authority: ca/authority/ca.pem
+  hub: ca/hub/ca.pem
+  auditor: ca/auditor/ca.pem
+`, domain, party, party, party)
+}
+
+// quickRetry lets a visitor see a team come back within a second or two, not minutes.
+const quickRetry = "retry:\n  base_seconds: 0.2\n  max_seconds: 2\n"
+
+const deskYAML = `unit: Reception
+reply_to:
+  role: Resettlement team
+  phone: 01632 960100
+  mailbox: resettlement@prison.example
+  hours: Monday to Friday 8:30 to 17:00
+lawful_basis:
+  article6: PUBLIC_TASK
+  schedule1_paragraph: 18
+  gateway: ca2004.s11
+  confidentiality: CONSENT
+reference_key: %s/reference.key
+staff:
+  - uid: %d
+    staff_id: DEMO01
+    role: RECEPTION_OFFICER
+poll_seconds: 0.1
+`
+
+// writeDirectory writes directory.yaml; ports that change nothing afterwards are in it from the start.
+func (f *folder) writeDirectory() error {
+	return write(f.file("directory.yaml"), fmt.Sprintf(directoryYAML, f.addresses[inboxParty(bristol)], f.addresses[inboxParty(lancashire)]), 0o644)
+}
+
+const directoryYAML = `# Who takes part in the demo. Names of authorities and prisons are real; every number and mailbox is invented.
+authorities:
+  - code: E06000023
+    name: Bristol
+    jurisdiction: GB-ENG
+    front_doors:
+      - role: EARLY_HELP
+        name: First Response
+        phone: 01632 960201
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960202
+        hours: [{days: mon-fri, opens: "08:30", closes: "17:00"}]
+      - role: SAFEGUARDING
+        name: First Response
+        phone: 01632 960203
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960202
+        hours: [{days: mon-fri, opens: "08:30", closes: "17:00"}]
+    champion: {role: Champion for children of people in prison, phone: 01632 960204, mailbox: champion@bristol.example}
+    endpoint: {mode: push, address: "%s"}
+    recipient_key_file: recipient-E06000023.signed
+    undelivered_after_hours: 24
+    signposts:
+      - {name: Families helpline, offers: "Advice for families of people in prison", phone: 0808 157 0001, web: "https://helpline.example"}
+    start_date: "2026-01-01"
+  - code: E10000017
+    name: Lancashire
+    jurisdiction: GB-ENG
+    front_doors:
+      - role: EARLY_HELP
+        name: Children's Services Support Hub
+        phone: 01632 960301
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960302
+        hours: [{days: mon-fri, opens: "08:00", closes: "20:00"}]
+      - role: SAFEGUARDING
+        name: Multi-Agency Safeguarding Hub
+        phone: 01632 960303
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960302
+        hours: [{days: mon-fri, opens: "08:00", closes: "20:00"}]
+    champion: {role: Champion for children of people in prison, phone: 01632 960304, mailbox: champion@lancashire.example}
+    endpoint: {mode: push, address: "%s"}
+    recipient_key_file: recipient-E10000017.signed
+    undelivered_after_hours: 24
+    start_date: "2026-01-01"
+prisons:
+  - id: BLI
+    name: HMP Bristol
+    jurisdiction: GB-ENG
+    champion: {role: Champion for families, phone: 01632 960101, mailbox: families@bli.example}
+  - id: PRI
+    name: HMP Parc
+    name_cy: CEF Parc
+    jurisdiction: GB-WLS
+    contracted: true
+    champion: {role: Champion for families, phone: 01632 960111, mailbox: families@pri.example}
+agreements:
+  - file: agreement-bristol.signed
+  - file: agreement-lancashire.signed
+`

@@ -1,0 +1,127 @@
+// Package desk is the prison side: it takes a form, checks it, makes one sealed and signed notification for each
+// authority, keeps them safely, and submits them to the hub until each has come to an end.
+//
+// What it guarantees:
+//   - A form that was taken is on disk before its first attempt to be sent; the hub being down only delays it.
+//   - The same form twice is one form and gets the same answer.
+//   - Only sections that the person agreed to are sealed at all, and only for the authority they are for.
+//   - A decision is shown only after its receipt was verified; "delivered" only after the team's own signature was.
+//
+// What it does not: it never learns what an authority knows or does beyond the closed set of updates. Names live here
+// in clear for the staff who typed them, sealed on disk through package vault.
+package desk
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postern/internal/directory"
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/ledger/verify"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/store"
+	"postern/internal/vault"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Staff is a member of staff, mapped from a user of the machine.
+type Staff struct {
+	ID   string
+	Role posternv1.StaffRole
+}
+
+// Config is what a desk is made of. All fields are required unless they say otherwise.
+type Config struct {
+	Identity  *identity.Identity
+	Anchors   *identity.Anchors
+	Store     store.Store // holds schema.Desk
+	Vault     *vault.Vault
+	Hub       posternv1.SubmissionServiceClient
+	Directory posternv1.DirectoryServiceClient
+	LogKeys   verify.Keys // the hub's sent log
+	RefKey    []byte      // 32 bytes: the desk's own key for references, so that they link nothing across desks
+	Unit      string      // the unit of the prison
+	ReplyTo   *posternv1.ReplyTo
+	Basis     *posternv1.LawfulBasis // where a form names none
+	Staff     map[uint32]Staff       // by uid on control.sock; an unmapped user is refused
+	Poll      time.Duration          // how often to ask for updates and the directory
+	Backoff   queue.Backoff
+	Clock     func() time.Time
+	Rand      io.Reader
+	Log       *slog.Logger
+}
+
+// Desk is a desk. Serve its control socket, and Run it, until its context ends.
+type Desk struct {
+	localv1.UnimplementedDeskServiceServer
+
+	cfg       Config
+	spool     *queue.Queue
+	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
+	submit    sync.Mutex                          // owns the making of notifications: the same form twice at once is one form
+	send      sync.Mutex                          // owns the spool's head: one submission at a time
+	wake      chan struct{}                       // capacity 1: something was spooled
+}
+
+// Open reads the directory that was last synced and makes a desk.
+func Open(ctx context.Context, cfg Config) (*Desk, error) {
+	d := &Desk{cfg: cfg, spool: queue.New(queue.Config{Keyspace: schema.DeskSpool}), wake: make(chan struct{}, 1)}
+	d.directory.Store(directory.Empty())
+	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
+		signed, entries, ok, err := directory.Load(s, schema.DeskDirectory)
+		if err != nil || !ok {
+			return err
+		}
+		loaded, err := directory.Open(signed, entries, cfg.Anchors, cfg.Clock())
+		if err == nil {
+			d.directory.Store(loaded)
+		}
+		return err
+	})
+	return d, err
+}
+
+// Run syncs the directory, drains the spool and fetches updates until ctx ends. Each is a Step; an error in one is
+// logged and tried again, because a desk must go on taking forms whatever the hub does.
+func (d *Desk) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for name, step := range map[string]func(context.Context) (bool, error){
+		"directory": d.StepDirectory, "spool": d.StepSpool, "updates": d.StepUpdates,
+	} {
+		wg.Go(func() { d.loop(ctx, name, step) })
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+func (d *Desk) loop(ctx context.Context, name string, step func(context.Context) (bool, error)) {
+	var wake <-chan struct{}
+	if name == "spool" {
+		wake = d.wake
+	}
+	for ctx.Err() == nil {
+		worked, err := step(ctx)
+		if err != nil && ctx.Err() == nil {
+			f, level := fault.From(err), slog.LevelError // somebody has to look at it
+			if f.Kind == fault.Unavailable {
+				level = slog.LevelWarn // it may pass by itself
+			}
+			d.cfg.Log.Log(ctx, level, "desk step failed, trying again", "step", name, "reason", f.Reason, "cause", f.Unwrap())
+		}
+		if worked && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-time.After(d.cfg.Poll):
+		}
+	}
+}

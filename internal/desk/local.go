@@ -1,0 +1,138 @@
+package desk
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/fault"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// firstAttempt is how long a person at the counter waits for the hub; after that the form is safely queued.
+const firstAttempt = 5 * time.Second
+
+// anyTime is past every backoff.
+var anyTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// SubmitForm takes a form and tries once, for a few seconds, to get its decisions.
+func (d *Desk) SubmitForm(ctx context.Context, req *localv1.SubmitFormRequest) (*localv1.SubmitFormResponse, error) {
+	by, err := d.signedIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	formID, ids, err := d.Take(ctx, req.GetFormJson(), by)
+	if err != nil {
+		return nil, err
+	}
+	d.drain(ctx, ids)
+	out := &localv1.SubmitFormResponse{FormId: formID}
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		for _, id := range ids {
+			n := &localv1.Notification{}
+			if err := d.load(s, schema.DeskNotification, id, n); err != nil {
+				return err
+			}
+			out.Notifications = append(out.Notifications, n)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// drain works on the spool until none of the ids is queued, the hub fails once, or firstAttempt has passed. Failing is
+// no error to the caller: what is queued is safe, and the answer says "queued".
+func (d *Desk) drain(ctx context.Context, ids []string) {
+	ctx, cancel := context.WithTimeout(ctx, firstAttempt)
+	defer cancel()
+	if d.directory.Load().Number() == 0 {
+		_, _ = d.StepDirectory(ctx) // a first form right after the start: the loop logs what fails
+	}
+	for d.anyQueued(ctx, ids) {
+		if worked, err := d.stepSpool(ctx, anyTime); err != nil || !worked {
+			return
+		}
+	}
+}
+
+func (d *Desk) anyQueued(ctx context.Context, ids []string) bool {
+	queued := false
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		for _, id := range ids {
+			n := &localv1.Notification{}
+			if err := d.load(s, schema.DeskNotification, id, n); err != nil {
+				return err
+			}
+			queued = queued || n.GetState() == localv1.State_STATE_QUEUED
+		}
+		return nil
+	})
+	return err == nil && queued
+}
+
+// signedIn maps the user on the socket to a member of staff.
+func (d *Desk) signedIn(ctx context.Context) (Staff, error) {
+	uid, ok := rpc.LocalUID(ctx)
+	if !ok {
+		return Staff{}, fault.New(fault.Unauthenticated, "NO_USER", "The desk cannot tell which user you are. Use the postern command on the desk's own machine.")
+	}
+	s, ok := d.cfg.Staff[uid]
+	if !ok {
+		return Staff{}, fault.Newf(fault.Denied, "UNMAPPED_USER", "User %d is not a member of staff of this desk. Add it under staff in the desk's configuration.", uid)
+	}
+	return s, nil
+}
+
+// GetNotification returns one notification of this desk, with its receipt.
+func (d *Desk) GetNotification(ctx context.Context, req *localv1.GetNotificationRequest) (*localv1.GetNotificationResponse, error) {
+	if _, err := d.signedIn(ctx); err != nil {
+		return nil, err
+	}
+	out := &localv1.GetNotificationResponse{Notification: &localv1.Notification{}}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		id, err := d.find(s, req.GetId())
+		if err != nil {
+			return err
+		}
+		if err := d.load(s, schema.DeskNotification, id, out.Notification); err != nil {
+			return err
+		}
+		b, err := s.Get(schema.DeskReceipt, []byte(id))
+		if err != nil || b == nil {
+			return err
+		}
+		out.Receipt = &posternv1.Receipt{}
+		return proto.Unmarshal(b, out.Receipt)
+	})
+	return out, err
+}
+
+// ListNotifications lists the notifications of this desk, newest first.
+func (d *Desk) ListNotifications(ctx context.Context, req *localv1.ListNotificationsRequest) (*localv1.ListNotificationsResponse, error) {
+	if _, err := d.signedIn(ctx); err != nil {
+		return nil, err
+	}
+	out := &localv1.ListNotificationsResponse{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(schema.DeskNotification, nil, nil, func(key, sealed []byte) (bool, error) {
+			n := &localv1.Notification{}
+			if err := d.unseal(schema.DeskNotification, string(key), sealed, n); err != nil {
+				return false, err
+			}
+			if len(req.GetStates()) == 0 || slices.Contains(req.GetStates(), n.GetState()) {
+				out.Notifications = append(out.Notifications, n)
+			}
+			return true, nil
+		})
+	})
+	slices.SortStableFunc(out.Notifications, func(a, b *localv1.Notification) int {
+		return b.GetCreateTime().AsTime().Compare(a.GetCreateTime().AsTime())
+	})
+	return out, err
+}

@@ -1,0 +1,132 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	mathrand "math/rand/v2"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// StepSpool submits the oldest notification that is due, and reports whether it came to an answer.
+func (d *Desk) StepSpool(ctx context.Context) (bool, error) { return d.stepSpool(ctx, d.cfg.Clock()) }
+
+// stepSpool takes an item due by the given time; a person waiting at the counter does not wait for a backoff.
+func (d *Desk) stepSpool(ctx context.Context, dueBy time.Time) (bool, error) {
+	d.send.Lock()
+	defer d.send.Unlock()
+	var item queue.Item
+	var ok bool
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		item, ok, err = d.spool.Head(s, hubDestination)
+		return err
+	})
+	if err != nil || !ok || item.DueTime.After(dueBy) {
+		return false, err
+	}
+	return true, d.submitItem(ctx, item)
+}
+
+// submitItem submits one notification and keeps the answer. A crash before the answer is kept submits the same
+// manifest again, and the hub answers the same.
+func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
+	message := &posternv1.SealedNotification{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, item.ID, message) })
+	if err != nil {
+		return err
+	}
+	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
+	if err == nil {
+		err = d.checkReceipt(message, answer)
+	}
+	if err == nil {
+		return d.settle(ctx, item, answer.GetDecision(), answer.GetReceipt())
+	}
+	f := fault.From(err)
+	switch f.Kind {
+	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+		// The hub has refused for good and recorded it. Nobody else will act on this family now: a person must.
+		return d.settle(ctx, item, d.refusedByHub(f), nil)
+	}
+	return d.postpone(ctx, item, err)
+}
+
+// postpone keeps the item and tries again later.
+func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error {
+	wait := d.cfg.Backoff.After(item.Attempts, mathrand.Float64())
+	if r := fault.From(cause).RetryAfter; r > wait {
+		wait = r
+	}
+	item.Attempts++
+	item.DueTime = d.cfg.Clock().Add(wait)
+	if err := d.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) }); err != nil {
+		return err
+	}
+	return cause
+}
+
+// checkReceipt verifies that the decision is in the sent log and is about this manifest. A decision without a receipt
+// that holds is no decision: the hub, or something between, is not to be trusted, and the notification stays queued.
+func (d *Desk) checkReceipt(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) error {
+	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
+	if err != nil {
+		return err
+	}
+	manifest := sha256.Sum256(message.GetManifest().GetPayload())
+	if event.Kind != logv1.Kind_KIND_DECIDED || !bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) ||
+		event.Core.GetOutcome() != answer.GetDecision().GetOutcome() {
+		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this notification. Stop using this hub and telephone its operator.")
+	}
+	return nil
+}
+
+// settle keeps a decision with its receipt, sets the state, and takes the item off the spool, in one transaction.
+func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
+	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
+		n.State, n.Decision, n.UpdateTime = stateOf(decision.GetOutcome()), decision, now
+		if receipt != nil {
+			b, err := proto.Marshal(receipt)
+			if err != nil {
+				return fault.From(err)
+			}
+			if err := tx.Put(schema.DeskReceipt, []byte(item.ID), b); err != nil {
+				return err
+			}
+		}
+		return d.spool.Remove(tx, item)
+	})
+}
+
+func stateOf(o posternv1.Outcome) localv1.State {
+	switch o {
+	case posternv1.Outcome_OUTCOME_SHARE:
+		return localv1.State_STATE_ACCEPTED
+	case posternv1.Outcome_OUTCOME_WAIT:
+		return localv1.State_STATE_WAITING
+	case posternv1.Outcome_OUTCOME_WITHHOLD:
+		return localv1.State_STATE_WITHHELD
+	}
+	return localv1.State_STATE_REFERRED
+}
+
+// refusedByHub is the desk's own decision for a statement that the hub refused for good.
+func (d *Desk) refusedByHub(f *fault.Error) *posternv1.Decision {
+	return &posternv1.Decision{
+		Outcome:    posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
+		Reasons:    []*posternv1.Reason{{RuleId: "hub_refused", Text: "The hub did not accept this notification, so nothing was sent. " + f.Message + " Telephone the front door if a child needs help now."}},
+		DecideTime: timestamppb.New(d.cfg.Clock().Truncate(time.Second)),
+	}
+}

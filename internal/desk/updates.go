@@ -1,0 +1,149 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/directory"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+var updatesKey = []byte("updates")
+
+// StepUpdates fetches one page of updates and keeps them with the place to go on from, in one transaction each. It
+// reports whether there were any.
+func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
+	var token []byte
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		token, err = s.Get(schema.DeskCursor, updatesKey)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	page, err := d.cfg.Hub.ListUpdates(ctx, &posternv1.ListUpdatesRequest{PageToken: string(token)})
+	if err != nil {
+		return false, err
+	}
+	if _, err := verify.Checkpoint(page.GetCheckpoint(), d.cfg.LogKeys); err != nil {
+		return false, err
+	}
+	if len(page.GetUpdates()) == 0 {
+		return false, nil
+	}
+	for _, u := range page.GetUpdates() {
+		if err := d.applyUpdate(ctx, u); err != nil {
+			return false, err
+		}
+	}
+	// A crash before this line fetches the same page again, and applying it again changes nothing.
+	return true, d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		return tx.Put(schema.DeskCursor, updatesKey, []byte(page.GetNextPageToken()))
+	})
+}
+
+// applyUpdate applies one update. One about a notification we do not have, or with an acknowledgement that does not
+// verify, is logged and passed over: it must not stop the others.
+func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
+	var skip error
+	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
+		n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+		switch update := u.GetUpdate().(type) {
+		case *posternv1.Update_Decision:
+			n.Decision, n.State = update.Decision, stateOf(update.Decision.GetOutcome())
+		case *posternv1.Update_Acknowledgement:
+			if skip = d.checkAcknowledgement(tx, n, update.Acknowledgement); skip != nil {
+				return skip
+			}
+			n.State = localv1.State_STATE_DELIVERED
+		case *posternv1.Update_Reply:
+			n.Reply = update.Reply
+			n.State = stateAfter(n.GetState(), update.Reply.GetCode())
+		}
+		return nil
+	})
+	if errors.Is(err, notHere) || skip != nil {
+		d.cfg.Log.ErrorContext(ctx, "update passed over", "notification", u.GetNotificationId(), "reason", fault.From(err).Reason)
+		return nil
+	}
+	return err
+}
+
+func stateAfter(s localv1.State, code posternv1.ReplyCode) localv1.State {
+	switch code {
+	case posternv1.ReplyCode_REPLY_CODE_UNDELIVERED:
+		return localv1.State_STATE_UNDELIVERED
+	case posternv1.ReplyCode_REPLY_CODE_STOP_ASKED:
+		return localv1.State_STATE_STOP_ASKED
+	case posternv1.ReplyCode_REPLY_CODE_CLOSED:
+		return localv1.State_STATE_CLOSED
+	}
+	return s
+}
+
+// checkAcknowledgement verifies that the team of this very authority signed for this very manifest. The hub cannot
+// make one, so "delivered" does not rest on its word.
+func (d *Desk) checkAcknowledgement(r store.Reader, n *localv1.Notification, s *posternv1.Signed) error {
+	party, err := envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, d.cfg.Clock())
+	if err != nil {
+		return err
+	}
+	message, ack := &posternv1.SealedNotification{}, &posternv1.Acknowledgement{}
+	if err := d.load(r, schema.DeskMessage, n.GetId(), message); err != nil {
+		return err
+	}
+	if err := proto.Unmarshal(s.GetPayload(), ack); err != nil {
+		return fault.New(fault.Unverified, "BAD_ACKNOWLEDGEMENT", "The acknowledgement cannot be read.").Because(err)
+	}
+	manifest := sha256.Sum256(message.GetManifest().GetPayload())
+	if party.Role != posternv1.Role_ROLE_INBOX || party.ID != n.GetAuthority() || !bytes.Equal(ack.GetManifestSha256(), manifest[:]) {
+		return fault.New(fault.Unverified, "ACKNOWLEDGEMENT_OF_ANOTHER", "The acknowledgement is of another team or notification.")
+	}
+	return nil
+}
+
+// StepDirectory syncs the directory whole, verifies it, and keeps it. It reports whether a newer one came into force.
+func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
+	current := d.directory.Load()
+	req := &posternv1.ListAuthoritiesRequest{KnownRevision: current.Number()}
+	var revision *posternv1.Signed
+	var entries [][]byte
+	for {
+		page, err := d.cfg.Directory.ListAuthorities(ctx, req)
+		if err != nil {
+			return false, err
+		}
+		if page.GetRevision() == nil {
+			return false, nil
+		}
+		revision, entries = page.GetRevision(), append(entries, page.GetEntries()...)
+		if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {
+			break
+		}
+	}
+	newer, err := directory.Open(revision, entries, d.cfg.Anchors, d.cfg.Clock())
+	if err != nil {
+		return false, err
+	}
+	if newer.Number() <= current.Number() {
+		return false, fault.New(fault.Unverified, "DIRECTORY_ROLLED_BACK", "The hub serves an older directory than it did. Telephone its operator.")
+	}
+	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error { return directory.Save(tx, schema.DeskDirectory, revision, entries) })
+	if err != nil {
+		return false, err
+	}
+	d.directory.Store(newer)
+	return true, nil
+}

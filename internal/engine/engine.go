@@ -1,0 +1,172 @@
+// Package engine asks the sharing policy for a decision, and is the only package that knows OPA.
+//
+// Decide is a pure function of an Input and a bundle: no clock, no network, no randomness reaches a rule, and the same
+// Input is decided the same for ever. It never errs. Whatever the policy cannot decide, in time and in the one shape
+// that is asked for, is REFER_TO_PERSON with the rule id `policy_error` for every child. Two locks written in Go stand
+// behind the policy: no section goes beyond the permission and the data-sharing agreement, whatever a bundle says.
+//
+// A bundle is compiled strictly, against the schema of the input, with an allow-list of built-ins, and must decide
+// sample inputs before it is used. The engine does not verify who signed a bundle: that is done before it gets here.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/version"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/policy"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Config says which policy decides and how.
+type Config struct {
+	Bundle  fs.FS         // the bundle, with data.json at its root; the built-in one when nil
+	Timeout time.Duration // for a decision; one that takes longer is tried once more with ten times as much; 50 ms when zero
+	Log     *slog.Logger  // where policy errors are told; slog.Default() when nil
+}
+
+// Engine decides with one bundle. It is safe for concurrent use.
+type Engine struct {
+	query    *rego.PreparedEvalQuery
+	revision string
+	timeout  time.Duration
+	log      *slog.Logger
+}
+
+// New compiles a bundle and tries it on sample inputs; a bundle that errs on any is refused (fault.Invalid,
+// POLICY_FAULTY). It does not run the bundle's tests: Test does.
+func New(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Bundle == nil {
+		cfg.Bundle = policy.Bundle
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 50 * time.Millisecond
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	b, err := readBundle(cfg.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	prepared, err := b.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{query: prepared, revision: b.revision(), timeout: cfg.Timeout, log: cfg.Log}
+	for name, in := range samples() {
+		if _, err := e.evaluate(in, in.value(), sampleTimeout); err != nil {
+			return nil, faulty(fmt.Sprintf("it cannot decide the sample input %q: %v", name, err)).Because(err)
+		}
+	}
+	return e, nil
+}
+
+// Revision is the revision of the bundle: the hex SHA-256 of the files that decide.
+func (e *Engine) Revision() string { return e.revision }
+
+// Version names the evaluator and this program, such as "opa/1.22.2 postern/devel": what must be the same for a
+// replay to mean something.
+func (e *Engine) Version() string { return "opa/" + version.Version + " postern/" + release() }
+
+func release() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}
+
+// Decide returns the decision and the Input as JSON, exactly as it was evaluated. It always returns a decision, and
+// never takes long: but the end of ctx does not cut it short, since a caller who hangs up must not turn a decision into
+// a refusal.
+func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []byte) {
+	value := in.value()
+	d, err := e.evaluate(in, value, e.timeout)
+	if errors.Is(err, errTimeout) { // a machine that stalls looks like a rule that loops: once more, with patience
+		d, err = e.evaluate(in, value, 10*e.timeout)
+	}
+	if err != nil {
+		// Rules read facts only, so what went wrong holds no name; it may hold pseudonymous facts and stays in the log.
+		e.log.ErrorContext(ctx, "policy error: referred to a person", "policy_revision", e.revision, "error", err)
+		d = undecided(in, undecidedText)
+	}
+	if cut := lock(in, d); len(cut) > 0 {
+		e.log.ErrorContext(ctx, "policy error: the policy released more than it may", "policy_revision", e.revision, "paths", len(cut))
+	}
+	d.PolicyRevision, d.EngineVersion = e.revision, e.Version()
+	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
+		d.DecideTime = timestamppb.New(now)
+	}
+	return d, marshal(value)
+}
+
+// sampleTimeout is for the samples and the tests of a bundle, which are about sense and not speed.
+const sampleTimeout = 5 * time.Second
+
+var errTimeout = errors.New("engine: no decision in time")
+
+// evaluate runs the policy. Every way in which it can fail to answer is an error.
+func (e *Engine) evaluate(in *Input, value ast.Value, timeout time.Duration) (d *posternv1.Decision, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			d, err = nil, fmt.Errorf("engine: the evaluator panicked: %v", r)
+		}
+	}()
+	cancel := topdown.NewCancel()
+	timer := time.AfterFunc(timeout, cancel.Cancel)
+	defer timer.Stop()
+	results, err := e.query.Eval(context.Background(),
+		rego.EvalParsedInput(value), rego.EvalSortSets(true), rego.EvalExternalCancel(cancel),
+		rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }))
+	switch {
+	case topdown.IsCancel(err):
+		return nil, errTimeout
+	case err != nil:
+		return nil, err
+	case len(results) != 1 || len(results[0].Expressions) != 1:
+		return nil, errors.New("engine: the decision is undefined")
+	}
+	answer, ok := results[0].Expressions[0].Value.(ast.Value)
+	if !ok {
+		return nil, errors.New("engine: the decision has no value")
+	}
+	return decode(in, answer)
+}
+
+// What is said when the policy itself cannot speak; the built-in bundle's rule policy_error says the same.
+const (
+	undecidedText = "The sharing rules could not decide this, so nothing was sent. It needs a decision by the safeguarding lead."
+	undecidedLaw  = "UK GDPR Article 25, data protection by default"
+	lockedText    = "The sharing rules let go more than the permission and the data-sharing agreement allow. The system held it back."
+)
+
+// undecided refers every child to a person. It is due in a day: working days are the policy's to know.
+func undecided(in *Input, text string) *posternv1.Decision {
+	d := &posternv1.Decision{
+		Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
+		Reasons: []*posternv1.Reason{policyError(text)},
+	}
+	for _, c := range in.Children {
+		d.Children = append(d.Children, &posternv1.ChildDecision{
+			Number: uint32(c.Number), Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON, Reasons: []*posternv1.Reason{policyError(text)}})
+	}
+	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
+		d.DueTime = timestamppb.New(now.Add(24 * time.Hour))
+	}
+	return d
+}
+
+func policyError(text string, paths ...string) *posternv1.Reason {
+	return &posternv1.Reason{RuleId: "policy_error", Text: text, Law: undecidedLaw, Paths: paths}
+}

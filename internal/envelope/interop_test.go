@@ -1,0 +1,137 @@
+package envelope_test
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/binary"
+	"encoding/pem"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"postern/internal/envelope"
+	"postern/internal/section"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// privateKey is the private HPKE key in a key file.
+func privateKey(tb failer, key *envelope.RecipientPrivate) []byte {
+	tb.Helper()
+	block, _ := pem.Decode(value(key.MarshalPEM())(tb))
+	return block.Bytes
+}
+
+// TestAStrangerOpensWhatADeskSeals, and takes it for what package envelope takes it for.
+func TestAStrangerOpensWhatADeskSeals(t *testing.T) {
+	w := newWorld(t)
+	private := privateKey(t, w.key)
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawDraft(t, 2)
+		n := w.seal(t, d)
+		o := w.verify(t, n).Manifest().GetOffer()
+		s := value(strangerRecipient(private, o.GetEncapsulatedKey(), d.Manifest.GetNotificationId(), deskURI, o.GetRecipientKeyId()))(t)
+		for i, got := range n.GetSections() {
+			sec, _ := section.Lookup(got.GetPath())
+			message := sec.New()
+			check(t, proto.Unmarshal(value(s.open(got.GetPath(), got.GetCiphertext(), sec.PaddedSize))(t), message))
+			if !proto.Equal(message, d.Sections[i].Message) {
+				t.Fatalf("the stranger opens %s as %v, sealed was %v", got.GetPath(), message, d.Sections[i].Message)
+			}
+			if !bytes.Equal(strangerDigest(got.GetPath(), got.GetCiphertext()), envelope.SectionDigest(got)) {
+				t.Fatal("another digest")
+			}
+		}
+		if id := d.Manifest.GetNotificationId(); strangerReference(id) != envelope.Reference(id) {
+			t.Fatalf("references %s and %s", strangerReference(id), envelope.Reference(id))
+		}
+	})
+}
+
+// hostile is a desk that seals and signs whatever it likes.
+type hostile struct {
+	*world
+	manifest *posternv1.Manifest
+	facts    [][]byte
+	sealing  strangerSealing
+}
+
+func newHostile(tb failer, w *world) hostile {
+	tb.Helper()
+	d := family(tb)
+	h := hostile{world: w, manifest: d.Manifest}
+	o := h.manifest.GetOffer()
+	o.Suite, o.RecipientKeyId = 1, w.key.KeyID()
+	var err error
+	o.EncapsulatedKey, h.sealing, err = strangerSender(w.public.GetPublicKey(), h.manifest.GetNotificationId(), deskURI)
+	check(tb, err)
+	for _, c := range d.Children {
+		block := &posternv1.FactsBlock{Salt: make([]byte, 32), Facts: &posternv1.FactsBlock_Child{Child: c}}
+		h.facts = append(h.facts, value(proto.Marshal(block))(tb))
+	}
+	return h
+}
+
+// open sends one plaintext under a path and opens it as an inbox would.
+func (h hostile) open(tb failer, path string, plaintext []byte) ([]envelope.Plain, error) {
+	tb.Helper()
+	s := value(h.sealing.seal(path, plaintext))(tb)
+	n := value(strangerDesk(h.manifest, h.facts, []*posternv1.SealedSection{s}, h.sign))(tb)
+	return value(envelope.Verify(overWire(tb, n), h.whole()))(tb).Open(h.key)
+}
+
+func (h hostile) sign(message []byte) (*posternv1.Signature, error) {
+	sig, err := h.desk.Signer().Sign(random{}, message, crypto.Hash(0))
+	return &posternv1.Signature{Signature: sig, Certificates: h.desk.Chain()}, err
+}
+
+// TestPlaintextsHaveOneLayout: an inbox opens what a stranger lays out as docs/formats.md says, and nothing that is laid
+// out another way.
+func TestPlaintextsHaveOneLayout(t *testing.T) {
+	w := newWorld(t)
+	h := newHostile(t, w)
+	const path, size = "child/1/phone", 256
+	phone := &posternv1.ChildPhone{CarerPhone: "01632 960123"}
+	message := value(proto.Marshal(phone))(t)
+	good := strangerPad([32]byte{1}, message, size)
+	later := value(proto.Marshal(&posternv1.Provenance{Known: 99}))(t)
+	withLength := func(n uint32) []byte {
+		b := bytes.Clone(good)
+		binary.BigEndian.PutUint32(b[32:], n)
+		return b
+	}
+	cases := map[string]struct {
+		path      string
+		plaintext []byte
+		want      string // "" when it opens
+	}{
+		"as it should be":            {path, good, ""},
+		"with an empty message":      {path, strangerPad([32]byte{1}, nil, size), ""},
+		"nothing":                    {path, nil, "BAD_SECTION"},
+		"no padding":                 {path, good[:36+len(message)], "BAD_SECTION"},
+		"a byte short":               {path, good[:size-1], "BAD_SECTION"},
+		"a byte long":                {path, append(bytes.Clone(good), 0), "BAD_SECTION"},
+		"the size of another":        {"child/1/home", good, "BAD_SECTION"},
+		"a length beyond the end":    {path, withLength(size - 36 + 1), "BAD_SECTION"},
+		"a length of four gigabytes": {path, withLength(1<<32 - 1), "BAD_SECTION"},
+		"padding that is not zero":   {path, append(bytes.Clone(good[:size-1]), 1), "BAD_SECTION"},
+		"a message cut short":        {path, withLength(uint32(len(message) - 1)), "BAD_SECTION"},
+		"padding in the message":     {path, withLength(uint32(len(message) + 1)), "MALFORMED"},
+		"a field to come":            {path, strangerPad([32]byte{1}, laterField, size), "UNKNOWN_CONTENT"},
+		"a value to come":            {path, strangerPad([32]byte{1}, append([]byte{0x0a, byte(len(later))}, later...), size), "UNKNOWN_CONTENT"},
+		"no message at all":          {path, strangerPad([32]byte{1}, []byte{0xff}, size), "MALFORMED"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			opened, err := h.open(t, c.path, c.plaintext)
+			if c.want == "" {
+				check(t, err)
+				if len(opened) != 1 || opened[0].Path != path {
+					t.Errorf("opened %v", opened)
+				}
+				return
+			}
+			refusedAs(t, err, c.want)
+		})
+	}
+}

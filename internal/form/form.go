@@ -1,0 +1,86 @@
+// Package form reads a form, checks all of it at once, splits it by authority and draws from each part the facts that a
+// hub may see.
+//
+// A form passes through one line: Decode, Check, Parts, Facts. Only Check makes a Checked, so what is split and sealed
+// has been checked; what Check accepts cannot fail later. Every fault names its field, the reason and the fix, and
+// repeats no value, since a value may be a name or an address. A part holds one authority's children under new numbers
+// and nothing that tells of another authority; its sections are exactly those the consent covers; its facts hold no
+// value of a section.
+//
+// The package is pure: the clock, the directory and the desk's key are handed in. It does not decide whether anything
+// may be shared: a form whose consent is missing or has ended is well formed, and policy says what becomes of it.
+package form
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/consent"
+	"postern/internal/fault"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// clockSlack is how far the clock of whoever wrote the form may be ahead of ours.
+const clockSlack = 5 * time.Minute
+
+// MaxChildren is the largest number of children in one form.
+const MaxChildren = 16
+
+// Env is what a check needs to know beyond the form.
+type Env struct {
+	// Now is the moment of the check; dates are judged by the civil day in Europe/London.
+	Now time.Time
+	// Authority finds an authority in the directory. Without it, only the shape of a code is checked.
+	Authority func(code string) (*posternv1.Authority, bool)
+}
+
+// Checked is a form that was checked. Its zero value holds no form and is of no use; Check makes the others.
+type Checked struct {
+	form    *posternv1.Form
+	expired bool // the consent had ended when the form was checked
+}
+
+// Form returns a copy of the form.
+func (c *Checked) Form() *posternv1.Form { return proto.CloneOf(c.form) }
+
+// Check checks the whole form and returns every fault at once, as one fault.Invalid with a path, reason and fix a field.
+// It keeps a copy, so a later change of f changes nothing that was checked.
+func Check(f *posternv1.Form, env Env) (*Checked, error) {
+	c := &checker{form: proto.CloneOf(f), env: env, today: mustDate(Today(env.Now))}
+	if f == nil {
+		c.form = &posternv1.Form{}
+	}
+	c.message("", c.form.ProtoReflect())
+	c.envelope()
+	if c.form.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED {
+		c.enquiry()
+	} else {
+		c.consent()
+		c.parent()
+		c.children()
+	}
+	c.calls()
+	if n := len(c.fields); n > 0 {
+		message := "One thing in this form must be put right."
+		if n > 1 {
+			message = fmt.Sprintf("%d things in this form must be put right.", n)
+		}
+		return nil, fault.InvalidFields("FORM_INVALID", message, c.fields)
+	}
+	return &Checked{form: c.form, expired: !consent.Expiry(c.form.GetConsent()).After(env.Now)}, nil
+}
+
+// checker gathers the faults of one form.
+type checker struct {
+	form   *posternv1.Form
+	env    Env
+	today  time.Time // midnight UTC of the civil day in London
+	fields []fault.Field
+}
+
+// add notes a fault. Reason and fix are sentences for a page; neither may hold a value of the form.
+func (c *checker) add(path, reason, fix string) {
+	c.fields = append(c.fields, fault.Field{Path: path, Reason: reason, Fix: fix})
+}

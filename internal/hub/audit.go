@@ -1,0 +1,205 @@
+package hub
+
+import (
+	"context"
+	"encoding/hex"
+	"slices"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// ListEvents lists events of both logs, newest first.
+func (h *Hub) ListEvents(ctx context.Context, req *posternv1.ListEventsRequest) (*posternv1.ListEventsResponse, error) {
+	filter, err := h.filter(ctx, req.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	out := &posternv1.ListEventsResponse{}
+	size := pageSize(req.GetPageSize(), 25, 100)
+	next, err := h.cfg.Ledger.Events(ctx, ledger.Position(req.GetPageToken()), size, func(at ledger.Logged) (bool, error) {
+		e := h.event(at)
+		if !filter(e) {
+			return false, nil
+		}
+		out.Events = append(out.Events, e)
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.NextPageToken = string(next)
+	out.Consistency, err = h.consistency(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	return out, err
+}
+
+// filter makes the predicate of a filter.
+func (h *Hub) filter(ctx context.Context, f *posternv1.EventFilter) (func(*posternv1.Event) bool, error) {
+	var ids []string
+	if f.GetNotification() != "" {
+		var err error
+		if ids, err = h.notificationIDs(ctx, f.GetNotification()); err != nil {
+			return nil, err
+		}
+	}
+	return func(e *posternv1.Event) bool {
+		at := e.GetRecordTime().AsTime()
+		return (f.GetStartTime() == nil || !at.Before(f.GetStartTime().AsTime())) &&
+			(f.GetEndTime() == nil || at.Before(f.GetEndTime().AsTime())) &&
+			(f.GetPrisonId() == "" || f.GetPrisonId() == e.GetPrisonId()) &&
+			(f.GetAuthority() == "" || f.GetAuthority() == e.GetAuthority()) &&
+			(f.GetOutcome() == 0 || f.GetOutcome() == e.GetDecision().GetOutcome()) &&
+			(f.GetKind() == "" || f.GetKind() == e.GetKind()) &&
+			(f.GetRuleId() == "" || fired(e.GetDecision(), f.GetRuleId())) &&
+			(f.GetNotification() == "" || slices.Contains(ids, e.GetNotificationId()))
+	}, nil
+}
+
+// fired reports whether a rule is among the reasons of a decision.
+func fired(d *posternv1.Decision, rule string) bool {
+	is := func(r *posternv1.Reason) bool { return r.GetRuleId() == rule }
+	return slices.ContainsFunc(d.GetReasons(), is) || slices.ContainsFunc(d.GetChildren(), func(c *posternv1.ChildDecision) bool {
+		return slices.ContainsFunc(c.GetReasons(), is)
+	})
+}
+
+// notificationIDs resolves a notification id or reference; a reference may name several.
+func (h *Hub) notificationIDs(ctx context.Context, name string) ([]string, error) {
+	if envelope.ValidID(name) {
+		return []string{name}, nil
+	}
+	ref, err := envelope.ParseReference(name)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		prefix := join(ref, "")
+		return s.Scan(schema.HubReference, prefix, join(ref, "\xff"), func(key, _ []byte) (bool, error) {
+			ids = append(ids, string(key[len(prefix):]))
+			return true, nil
+		})
+	})
+	return ids, err
+}
+
+// event is an event as an auditor sees it: no opening, no Input.
+func (h *Hub) event(at ledger.Logged) *posternv1.Event {
+	d := at.Details
+	e := &posternv1.Event{
+		EventId: hex.EncodeToString(at.Leaf.EventID[:]), Origin: h.cfg.Ledger.Origin(at.Log), Index: at.Index, Kind: kindName(at.Leaf.Kind),
+		RecordTime: at.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: d.GetSender().GetPrisonId(),
+		Authority: d.GetAuthority(), Decision: d.GetDecision(), OfferedPaths: d.GetOfferedPaths(),
+	}
+	if e.GetNotificationId() != "" {
+		e.Reference = envelope.Reference(e.GetNotificationId())
+	}
+	return e
+}
+
+// GetEvent opens one event, by its id or as the newest decision of a notification.
+func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*posternv1.GetEventResponse, error) {
+	id, err := h.findEvent(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	at, err := h.logged(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := h.cfg.Ledger.Receipt(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	consistency, err := h.consistency(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	return &posternv1.GetEventResponse{Event: h.event(at), Receipt: receipt, Details: at.Record.GetDetails(), Consistency: consistency}, err
+}
+
+// findEvent resolves an event id (32 hex digits), a notification id or a reference.
+func (h *Hub) findEvent(ctx context.Context, id string) ([16]byte, error) {
+	var event [16]byte
+	if b, err := hex.DecodeString(id); err == nil && len(b) == len(event) {
+		return [16]byte(b), nil
+	}
+	ids, err := h.notificationIDs(ctx, id)
+	if err != nil {
+		return event, fault.New(fault.Invalid, "BAD_EVENT_NAME", "Name an event by its 32 hex digits, or a notification by its id or reference such as PN-7K3F-9Q2M.").Because(err)
+	}
+	if len(ids) > 1 {
+		return event, fault.New(fault.Precondition, "AMBIGUOUS", "More than one notification has this reference. Use the id.")
+	}
+	if len(ids) == 0 {
+		return event, notYours
+	}
+	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		row, err := s.Get(schema.HubNotification, []byte(ids[0]))
+		if err == nil && row == nil {
+			err = notYours
+		}
+		if err == nil {
+			_, _, event = parseNotificationRow(row)
+		}
+		return err
+	})
+	return event, err
+}
+
+// GetCheckpoint returns the newest checkpoint of a log. A desk asking for the received log hears what it would hear of
+// any unknown log: the size of that log would tell it what happened next.
+func (h *Hub) GetCheckpoint(ctx context.Context, req *posternv1.GetCheckpointRequest) (*posternv1.GetCheckpointResponse, error) {
+	caller, _ := rpc.Party(ctx)
+	visible := []ledger.Log{ledger.Sent, ledger.Received}
+	if caller.Role == posternv1.Role_ROLE_DESK {
+		visible = visible[:1]
+	}
+	for _, log := range visible {
+		if req.GetOrigin() != h.cfg.Ledger.Origin(log) {
+			continue
+		}
+		known := []*posternv1.KnownLog{{Origin: req.GetOrigin(), Size: req.GetKnownSize()}}
+		proofs, err := h.consistency(ctx, known, log)
+		if err != nil {
+			return nil, err
+		}
+		_, _, checkpoint := h.cfg.Ledger.Head(log)
+		out := &posternv1.GetCheckpointResponse{Checkpoint: checkpoint}
+		if len(proofs) > 0 {
+			out.Consistency = proofs[0]
+		}
+		return out, nil
+	}
+	return nil, notYours
+}
+
+// GetProof cuts a receipt again. A desk gets those of its own statements, an inbox those of what was shared with it.
+func (h *Hub) GetProof(ctx context.Context, req *posternv1.GetProofRequest) (*posternv1.GetProofResponse, error) {
+	caller, _ := rpc.Party(ctx)
+	b, err := hex.DecodeString(req.GetEventId())
+	if err != nil || len(b) != 16 {
+		return nil, notYours
+	}
+	event := [16]byte(b)
+	at, err := h.logged(ctx, event)
+	if err != nil {
+		return nil, notYours
+	}
+	d := at.Details
+	switch caller.Role {
+	case posternv1.Role_ROLE_DESK:
+		if at.Log != ledger.Sent || d.GetCaller() != caller.URI() {
+			return nil, notYours
+		}
+	case posternv1.Role_ROLE_INBOX:
+		if at.Leaf.Kind != logv1.Kind_KIND_DECIDED || d.GetAuthority() != caller.ID || d.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+			return nil, notYours
+		}
+	}
+	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
+	return &posternv1.GetProofResponse{Receipt: receipt}, err
+}

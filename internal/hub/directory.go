@@ -1,0 +1,115 @@
+package hub
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+
+	"postern/internal/directory"
+	"postern/internal/fault"
+	"postern/internal/ledger"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+
+	"crypto/sha256"
+)
+
+// pageBytes keeps a page of the directory under the message limit of 256 KiB.
+const pageBytes = 128 << 10
+
+// ListAuthorities serves the signed revision and its entries verbatim.
+func (h *Hub) ListAuthorities(ctx context.Context, req *posternv1.ListAuthoritiesRequest) (*posternv1.ListAuthoritiesResponse, error) {
+	current := h.directory.Load().Number()
+	if current == 0 || (req.GetPageToken() == "" && req.GetKnownRevision() == current) {
+		return &posternv1.ListAuthoritiesResponse{}, nil
+	}
+	var signed *posternv1.Signed
+	var entries [][]byte
+	err := h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		signed, entries, _, err = directory.Load(s, schema.HubDirectory)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(signed.GetPayload())
+	start, err := parsePlace(req.GetPageToken(), digest)
+	if err != nil || start > len(entries) {
+		return nil, badToken
+	}
+	out := &posternv1.ListAuthoritiesResponse{Revision: signed}
+	limit, size := pageSize(req.GetPageSize(), len(entries), len(entries)), 0
+	end := start
+	for end < len(entries) && end-start < limit && (end == start || size+len(entries[end]) <= pageBytes) {
+		size += len(entries[end])
+		end++
+	}
+	out.Entries = entries[start:end]
+	if end < len(entries) {
+		out.NextPageToken = place(end, digest)
+	}
+	return out, nil
+}
+
+// A place in a revision is the index of the next entry and the start of the revision's digest, so that a token for an
+// older revision is refused rather than mixed with a newer one.
+func place(index int, revision [32]byte) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(revision[:8:8], uint32(index)))
+}
+
+func parsePlace(token string, revision [32]byte) (int, error) {
+	if token == "" {
+		return 0, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) != 12 || string(b[:8]) != string(revision[:8]) {
+		return 0, badToken
+	}
+	return int(binary.BigEndian.Uint32(b[8:])), nil
+}
+
+// LoadDirectory brings a signed directory revision into force: verified, newer than the one in force, recorded as a
+// leaf in the transaction that stores it.
+func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryRequest) (*localv1.LoadDirectoryResponse, error) {
+	now := h.cfg.Clock()
+	d, err := directory.Open(req.GetRevision(), req.GetEntries(), h.cfg.Anchors, now)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(req.GetRevision().GetPayload())
+	var event [16]byte
+	err = h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		inForce, err := directory.StoredNumber(tx, schema.HubDirectory)
+		if err != nil {
+			return err
+		}
+		if d.Number() <= inForce {
+			return fault.Newf(fault.Precondition, "DIRECTORY_NOT_NEWER", "The directory in force is number %d. Give the new one a larger number.", inForce)
+		}
+		entry, err := tx.Record(ledger.Sent, ledger.Event{
+			Kind:    logv1.Kind_KIND_DIRECTORY_CHANGED,
+			Time:    now,
+			Core:    &logv1.Core{SubjectSha256: digest[:], EventTime: wholeSecond(now)},
+			Details: &logv1.Details{Caller: d.SignedBy().URI(), DirectoryRevision: d.Number()},
+		})
+		if err != nil {
+			return err
+		}
+		event = entry.EventID()
+		return directory.Save(tx, schema.HubDirectory, req.GetRevision(), req.GetEntries())
+	})
+	if err != nil {
+		return nil, err
+	}
+	// A crash just here starts again with the stored revision. A decision made before this line with the old one is
+	// made again, because its transaction reads the stored number.
+	h.directory.Store(d)
+	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.LoadDirectoryResponse{Number: d.Number(), Receipt: receipt}, nil
+}

@@ -1,0 +1,149 @@
+// Package hub is the neutral processor between prisons and authorities: it verifies, decides, discloses, records and
+// answers, and hands what may pass to package delivery.
+//
+// What it guarantees:
+//   - Every authenticated statement, allowed or refused, becomes a leaf before its sender hears of it.
+//   - What is released is what the policy and the locks let through, enqueued in the transaction of its leaf.
+//   - The same manifest again gets the same answer; another manifest never changes what was shared.
+//   - "Not yours" and "not there" answer alike.
+//
+// What it does not: it cannot open a section, so it cannot tell whether a name or an address is true; and it does not
+// know a child, only facts about one.
+package hub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"postern/internal/delivery"
+	"postern/internal/directory"
+	"postern/internal/engine"
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/ledger"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/store"
+	"postern/internal/vault"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Config is what a hub is made of. All fields are required unless they say otherwise.
+type Config struct {
+	Identity *identity.Identity
+	Anchors  *identity.Anchors
+	Store    store.Store // holds schema.Hub
+	Vault    *vault.Vault
+	Ledger   *ledger.Ledger
+	Engine   *engine.Engine
+	Sender   delivery.Sender
+	Backoff  queue.Backoff // zero for the defaults
+	Clock    func() time.Time
+	Rand     io.Reader
+	Log      *slog.Logger
+	// RefusalBudget is how many refused statements an hour become leaves, per party; beyond it they are only counted
+	// and logged, so that a broken or stolen desk cannot fill the disk. 0 means 600.
+	RefusalBudget int
+}
+
+// Hub is a hub. Serve its services, and Run it, until its context ends.
+type Hub struct {
+	posternv1.UnimplementedSubmissionServiceServer
+	posternv1.UnimplementedMailboxServiceServer
+	posternv1.UnimplementedDirectoryServiceServer
+	posternv1.UnimplementedAuditServiceServer
+	localv1.UnimplementedHubServiceServer
+
+	cfg       Config
+	delivery  *delivery.Delivery
+	directory atomic.Pointer[directory.Directory] // the revision in force; replaced after its leaf is committed
+
+	mu       sync.Mutex               // guards refusals
+	refusals map[string]*rate.Limiter // per party URI
+}
+
+// Open reads the directory in force and makes a hub. A hub without a directory starts and refers every statement to a
+// person, since it knows no prison and no authority.
+func Open(ctx context.Context, cfg Config) (*Hub, error) {
+	if cfg.RefusalBudget == 0 {
+		cfg.RefusalBudget = 600
+	}
+	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}}
+	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
+		signed, entries, ok, err := directory.Load(s, schema.HubDirectory)
+		if err != nil || !ok {
+			return err
+		}
+		d, err := directory.Open(signed, entries, cfg.Anchors, cfg.Clock())
+		if err != nil {
+			return err
+		}
+		h.directory.Store(d)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if h.directory.Load() == nil {
+		h.directory.Store(directory.Empty())
+	}
+	h.delivery = delivery.New(delivery.Config{
+		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Sender, Directory: h.current,
+		Anchors: cfg.Anchors, Clock: cfg.Clock, Rand: cfg.Rand, Log: cfg.Log, Backoff: cfg.Backoff,
+	})
+	return h, nil
+}
+
+// Run sequences the ledger and delivers until ctx ends, or until the outcome of a write is unknown: then the process
+// must exit, and starting again recovers.
+func (h *Hub) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run}
+	ended := make(chan error, len(loops))
+	for _, loop := range loops {
+		go func() { ended <- loop(ctx) }()
+	}
+	var first error
+	for range loops {
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) && first == nil {
+			first = err
+		}
+		cancel() // one loop without the other would accept what it cannot finish
+	}
+	return first
+}
+
+// StepDelivery makes at most one attempt for each inbox that something waits for, and reports whether it made any.
+func (h *Hub) StepDelivery(ctx context.Context) (bool, error) { return h.delivery.Step(ctx) }
+
+// current is the directory in force, or nil while there is none.
+func (h *Hub) current() *directory.Directory {
+	if d := h.directory.Load(); d.Number() > 0 {
+		return d
+	}
+	return nil
+}
+
+// mayRecordRefusal reports whether the party still has budget for a leaf about a refusal.
+func (h *Hub) mayRecordRefusal(p identity.Party) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l, ok := h.refusals[p.URI()]
+	if !ok {
+		l = rate.NewLimiter(rate.Every(time.Hour/time.Duration(h.cfg.RefusalBudget)), h.cfg.RefusalBudget)
+		h.refusals[p.URI()] = l
+	}
+	return l.AllowN(h.cfg.Clock(), 1)
+}
+
+// notYours is the one answer to "not yours" and to "not there".
+var notYours = fault.New(fault.NotFound, "NOT_FOUND", "There is nothing here by that name for you.")

@@ -1,0 +1,160 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/delivery"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger"
+	"postern/internal/plain"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	"postern/internal/section"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Report records what an inbox says of a notification it was sent, in the received log, and lets through to the desk
+// what may flow back. The same report again changes nothing.
+func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*posternv1.ReportResponse, error) {
+	caller, _ := rpc.Party(ctx)
+	now := h.cfg.Clock()
+	signer, err := envelope.VerifyStatement(req.GetSigned(), envelope.TypeReport, h.cfg.Anchors, now)
+	if err != nil {
+		return nil, err
+	}
+	if signer != caller {
+		return nil, fault.New(fault.Denied, "SENDER_IS_NOT_CALLER", "The report was signed by another inbox than the one that sends it.")
+	}
+	r := &posternv1.Report{}
+	if err := proto.Unmarshal(req.GetSigned().GetPayload(), r); err != nil {
+		return nil, fault.New(fault.Invalid, "MALFORMED", "The report cannot be read.").Because(err)
+	}
+	back, err := flowsBack(r)
+	if err != nil {
+		return nil, err
+	}
+	event, err := h.recordReport(ctx, caller.ID, caller.URI(), req.GetSigned().GetPayload(), r, back, now)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
+	return &posternv1.ReportResponse{Receipt: receipt}, err
+}
+
+// recordReport writes the leaf and, when something flows back, the desk's update, in one transaction.
+func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload []byte, r *posternv1.Report, back *posternv1.Reply, now time.Time) ([16]byte, error) {
+	var event [16]byte
+	digest := sha256.Sum256(payload)
+	same := idempotencyKey(uri, "report", digest[:])
+	about, err := h.sharedWith(ctx, authority, r.GetManifestSha256())
+	if err != nil {
+		return event, err
+	}
+	err = h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
+			copy(event[:], earlier)
+			return err
+		}
+		entry, err := tx.Record(ledger.Received, ledger.Event{
+			Kind:    logv1.Kind_KIND_REPLIED,
+			Time:    now,
+			Core:    &logv1.Core{ManifestSha256: r.GetManifestSha256(), EventTime: wholeSecond(now), FollowsEvent: about.event[:], SubjectSha256: digest[:]},
+			Details: &logv1.Details{Caller: uri, NotificationId: about.GetNotificationId(), Authority: authority, DeliveryId: r.GetDeliveryId(), Refusal: reportName(r)},
+		})
+		if err != nil {
+			return err
+		}
+		event = entry.EventID()
+		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || back == nil {
+			return err
+		}
+		return delivery.PutUpdate(tx, about.GetCaller(), &posternv1.Update{
+			NotificationId: about.GetNotificationId(), Update: &posternv1.Update_Reply{Reply: back}}, now)
+	})
+	return event, err
+}
+
+// shared is a decision that shared something with an authority.
+type shared struct {
+	*logv1.Details
+	event [16]byte
+}
+
+// sharedWith finds the decision of a manifest that was shared with the authority.
+func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte) (shared, error) {
+	var s shared
+	row, err := h.get(ctx, schema.HubManifest, manifest)
+	if err != nil {
+		return s, err
+	}
+	if len(row) != len(s.event) {
+		return s, notYours
+	}
+	s.event = [16]byte(row)
+	at, err := h.logged(ctx, s.event)
+	if err != nil {
+		return s, err
+	}
+	s.Details = at.Details
+	if s.GetAuthority() != authority || s.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		return s, notYours
+	}
+	return s, nil
+}
+
+// neverAsked are the sections that no inbox may ask a prison for: the answer could tell where a family lives, and the
+// question that it was looked for.
+var neverAsked = []string{"/home", "/carer", "/safety", "/phone"}
+
+// flowsBack is the one-way valve: the reply that a desk may see of a report, or nil. A team's "not our area", "cannot
+// trace" and "already known" all read as accepted for contact.
+func flowsBack(r *posternv1.Report) (*posternv1.Reply, error) {
+	switch report := r.GetReport().(type) {
+	case *posternv1.Report_Reply:
+		return replyBack(report.Reply)
+	case *posternv1.Report_FactsMismatch, *posternv1.Report_FamilyOutcome:
+		return nil, nil
+	}
+	return nil, fault.New(fault.Unimplemented, "REPORT_KIND", "This hub cannot take this kind of report yet. Telephone the prison's team.")
+}
+
+func replyBack(r *posternv1.Reply) (*posternv1.Reply, error) {
+	switch r.GetCode() {
+	case posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT, posternv1.ReplyCode_REPLY_CODE_NOT_OUR_AREA,
+		posternv1.ReplyCode_REPLY_CODE_CANNOT_TRACE, posternv1.ReplyCode_REPLY_CODE_ALREADY_KNOWN:
+		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT}, nil
+	case posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL:
+		for _, p := range r.GetPaths() {
+			if _, ok := section.Lookup(p); !ok {
+				return nil, fault.New(fault.Invalid, "UNKNOWN_SECTION", "A team asks for sections by their path, such as child/1/school.")
+			}
+			for _, never := range neverAsked {
+				if strings.HasSuffix(p, never) {
+					return nil, fault.New(fault.Invalid, "NEVER_ASKED", "A team may not ask a prison for home, carer, safety or phone.")
+				}
+			}
+		}
+		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL, Paths: r.GetPaths()}, nil
+	}
+	return nil, fault.New(fault.Invalid, "REPLY_CODE", "That is not a reply a team can give.")
+}
+
+// reportName names a report for auditors, without its content.
+func reportName(r *posternv1.Report) string {
+	switch report := r.GetReport().(type) {
+	case *posternv1.Report_Reply:
+		return plain.Enum(report.Reply.GetCode())
+	case *posternv1.Report_FamilyOutcome:
+		return plain.Enum(report.FamilyOutcome.GetCode())
+	case *posternv1.Report_FactsMismatch:
+		return "FACTS_MISMATCH"
+	}
+	return ""
+}

@@ -1,0 +1,289 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/delivery"
+	"postern/internal/directory"
+	"postern/internal/engine"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/form"
+	"postern/internal/identity"
+	"postern/internal/ledger"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	"postern/internal/section"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Submit is the line: verify, decide, disclose, record, answer. A refusal of the statement itself is recorded too and
+// then answered as an error; a decision not to share is an ordinary answer.
+func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*posternv1.SubmitResponse, error) {
+	caller, _ := rpc.Party(ctx)
+	for range 3 {
+		v, err := h.verify(caller, req.GetNotification())
+		if err != nil {
+			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
+		}
+		decided := h.decide(ctx, v)
+		released, digests := h.disclose(v, decided)
+		event, err := h.record(ctx, v, decided, released, digests)
+		if errors.Is(err, errStale) {
+			continue // the directory changed between decide and record: decide again
+		}
+		if err != nil {
+			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
+		}
+		h.delivery.Wake()
+		return h.answer(ctx, event, req.GetKnownLogs())
+	}
+	return nil, fault.New(fault.Unavailable, "BUSY", "The directory is changing. Try again in a moment.")
+}
+
+// verify checks the statement and that its sender is the caller: a desk speaks for itself only.
+func (h *Hub) verify(caller identity.Party, n *posternv1.SealedNotification) (*envelope.Verified, error) {
+	v, err := envelope.Verify(n, envelope.VerifyConfig{
+		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: h.cfg.Clock(), Whole: true})
+	if err != nil {
+		return nil, err
+	}
+	if v.Sender() != caller {
+		return nil, fault.New(fault.Denied, "SENDER_IS_NOT_CALLER", "The notification was signed by another desk than the one that sends it.")
+	}
+	m := v.Manifest()
+	if m.GetWithdrawal() != nil {
+		return nil, fault.New(fault.Unimplemented, "WITHDRAWAL", "This hub cannot take a withdrawal yet. Telephone the team and ask it to stop.")
+	}
+	if e := m.GetEnquiry(); e != nil && e.GetOutcome() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED {
+		return nil, fault.New(fault.Unimplemented, "ENQUIRY", "This hub takes enquiries with the outcome DECLINED only, so far.")
+	}
+	return v, nil
+}
+
+// decision is what decide found, with all that record needs to make replay exact.
+type decision struct {
+	*posternv1.Decision
+	input             []byte
+	directoryRevision uint64
+}
+
+// decide asks the engine, which never errs: what it cannot decide is referred to a person.
+func (h *Hub) decide(ctx context.Context, v *envelope.Verified) decision {
+	d := h.directory.Load()
+	in := h.input(v, d, h.cfg.Clock())
+	out, verbatim := h.cfg.Engine.Decide(ctx, in)
+	return decision{out, verbatim, d.Number()}
+}
+
+// input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
+func (h *Hub) input(v *envelope.Verified, d *directory.Directory, now time.Time) *engine.Input {
+	prison, known := d.Prison(v.Sender().ID)
+	facts := engine.Facts{
+		Manifest: v.Manifest(), Children: v.Children(), Hub: v.Hub(), OfferedPaths: v.Paths(), CallerPrison: v.Sender().ID,
+		PrisonKnown: known, PrisonJurisdiction: prison.GetJurisdiction(), Now: now,
+	}
+	code := v.Manifest().GetOffer().GetAuthority()
+	if a, ok := d.Authority(code); ok {
+		_, enrolled := d.RecipientKey(code)
+		facts.Recipient = engine.Recipient{
+			Authority: code, Known: true, Enrolled: enrolled, Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
+			EarlyHelp:    frontDoor(d, code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP, now),
+			Safeguarding: frontDoor(d, code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING, now),
+		}
+	}
+	if a, ok := d.Agreement(v.Sender().ID, code, form.Today(now)); ok {
+		facts.Agreement = a
+	}
+	return engine.NewInput(facts)
+}
+
+func frontDoor(d *directory.Directory, code string, role posternv1.FrontDoorRole, now time.Time) engine.FrontDoor {
+	name, phone, inHours := d.PhoneNow(code, role, now)
+	return engine.FrontDoor{Name: name, PhoneNow: phone, InHours: inHours}
+}
+
+// disclose copies the released sections into a fresh envelope, unread; nil when nothing goes.
+func (h *Hub) disclose(v *envelope.Verified, d decision) (*posternv1.SealedNotification, [][]byte) {
+	if d.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		return nil, nil
+	}
+	return v.Disclose(d.GetPaths())
+}
+
+// errStale says that the decision was made with a directory that is no longer in force.
+var errStale = errors.New("hub: decided with an old directory revision")
+
+// record writes the decision and, when something goes, its outbox rows, in one transaction with the leaf. It returns
+// the event of the decision: an earlier one, when this very manifest was decided before.
+func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, released *posternv1.SealedNotification, digests [][]byte) ([16]byte, error) {
+	var event [16]byte
+	m, sender, id := v.Manifest(), v.Sender().URI(), v.Manifest().GetNotificationId()
+	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		same := idempotencyKey(sender, id, v.ManifestSHA256())
+		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
+			copy(event[:], earlier)
+			return err
+		}
+		if err := h.mayDecide(tx, id, sender, d.directoryRevision); err != nil {
+			return err
+		}
+		entry, err := tx.Record(ledger.Sent, ledger.Event{
+			Kind: logv1.Kind_KIND_DECIDED,
+			Time: d.GetDecideTime().AsTime(),
+			Core: &logv1.Core{
+				ManifestSha256: v.ManifestSHA256(), Outcome: d.GetOutcome(), SectionsSha256: digests, PolicyRevision: d.GetPolicyRevision(),
+				EventTime: d.GetDecideTime(), ValidUntilTime: d.GetValidUntilTime(),
+			},
+			Details: &logv1.Details{
+				Caller: sender, NotificationId: id, Sender: m.GetSender(), Authority: m.GetOffer().GetAuthority(), Input: d.input,
+				Decision: d.Decision, OfferedPaths: v.Paths(), DirectoryRevision: d.directoryRevision,
+			},
+		})
+		if err != nil {
+			return err
+		}
+		event = entry.EventID()
+		if err := indexDecision(tx, v, d.GetOutcome(), event, same); err != nil || released == nil {
+			return err
+		}
+		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
+			Authority: m.GetOffer().GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Sender: v.Sender(),
+			Decision: cutDecision(d.Decision), Notification: released,
+		})
+	})
+	return event, err
+}
+
+// mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, and that this
+// notification is this sender's and nothing of it was shared under another manifest.
+func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, decidedWith uint64) error {
+	number, err := directory.StoredNumber(tx, schema.HubDirectory)
+	if err != nil {
+		return err
+	}
+	if number != decidedWith {
+		return errStale
+	}
+	row, err := tx.Get(schema.HubNotification, []byte(id))
+	if err != nil || row == nil {
+		return err
+	}
+	owner, outcome, _ := parseNotificationRow(row)
+	if owner != sender || outcome == posternv1.Outcome_OUTCOME_SHARE {
+		return fault.New(fault.Exists, "ID_TAKEN", "This notification id is already in use. Send what is new as a new notification.")
+	}
+	return nil
+}
+
+// answer reads the event back and cuts its receipt to the newest checkpoint; the ledger verifies it before it leaves.
+func (h *Hub) answer(ctx context.Context, event [16]byte, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
+	at, err := h.logged(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	consistency, err := h.consistency(ctx, known, ledger.Sent)
+	if err != nil {
+		return nil, err
+	}
+	return &posternv1.SubmitResponse{Decision: at.Details.GetDecision(), Receipt: receipt, Consistency: consistency}, nil
+}
+
+// refuse records that an authenticated statement was refused, and why, and returns the refusal. Failures of our own
+// side are not refusals: the sender keeps the statement and tries again.
+func (h *Hub) refuse(ctx context.Context, caller identity.Party, n *posternv1.SealedNotification, why error) error {
+	f := fault.From(why)
+	switch f.Kind {
+	case fault.Internal, fault.Unavailable, fault.Exhausted, fault.Deadline:
+		return why
+	}
+	if !h.mayRecordRefusal(caller) {
+		h.cfg.Log.WarnContext(ctx, "refusal beyond the budget, not recorded", "party", caller, "reason", f.Reason)
+		return why
+	}
+	subject := sha256.Sum256(n.GetManifest().GetPayload())
+	now := h.cfg.Clock()
+	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		_, err := tx.Record(ledger.Sent, ledger.Event{
+			Kind:    logv1.Kind_KIND_REFUSED,
+			Time:    now,
+			Core:    &logv1.Core{SubjectSha256: subject[:], EventTime: wholeSecond(now)},
+			Details: &logv1.Details{Caller: caller.URI(), Refusal: f.Reason},
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return why
+}
+
+// cutDecision is the decision as an inbox may see it: released children, their reasons and obligations only.
+func cutDecision(d *posternv1.Decision) *posternv1.Decision {
+	cut := proto.CloneOf(d)
+	cut.Children, cut.Obligations = nil, nil
+	shared := map[uint32]bool{0: true}
+	for _, c := range d.GetChildren() {
+		if c.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+			cut.Children = append(cut.Children, c)
+			shared[c.GetNumber()] = true
+		}
+	}
+	for _, o := range d.GetObligations() {
+		if shared[o.GetChildNumber()] {
+			cut.Obligations = append(cut.Obligations, o)
+		}
+	}
+	cut.Reasons = slices.DeleteFunc(cut.Reasons, func(r *posternv1.Reason) bool {
+		return slices.ContainsFunc(r.GetPaths(), func(path string) bool {
+			n, ok := section.ChildOf(path)
+			return ok && !shared[uint32(n)]
+		})
+	})
+	return cut
+}
+
+// indexDecision writes the rows by which a decision is found again.
+func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, event [16]byte, same []byte) error {
+	id, sender := v.Manifest().GetNotificationId(), v.Sender().URI()
+	if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil {
+		return err
+	}
+	if err := tx.Put(schema.HubManifest, v.ManifestSHA256(), event[:]); err != nil {
+		return err
+	}
+	if err := tx.Put(schema.HubNotification, []byte(id), notificationRow(sender, o, event)); err != nil {
+		return err
+	}
+	return tx.Put(schema.HubReference, join(envelope.Reference(id), id), []byte{1})
+}
+
+// join makes a key of parts that hold no zero byte.
+func join(parts ...string) []byte { return []byte(strings.Join(parts, "\x00")) }
+
+func idempotencyKey(sender, id string, manifest []byte) []byte {
+	return append(join(sender, id, ""), manifest...)
+}
+
+// A notification row is the event of the last decision (16 bytes), its outcome (1 byte) and the sender's URI.
+func notificationRow(sender string, o posternv1.Outcome, event [16]byte) []byte {
+	return append(append(bytes.Clone(event[:]), byte(o)), sender...)
+}
+
+func parseNotificationRow(row []byte) (sender string, o posternv1.Outcome, event [16]byte) {
+	copy(event[:], row)
+	return string(row[17:]), posternv1.Outcome(row[16]), event
+}

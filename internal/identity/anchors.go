@@ -1,0 +1,200 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"slices"
+	"time"
+
+	"postern/internal/fault"
+)
+
+// AnchorConfig names the trust domain and the certificate authorities of the four anchors, each as one or more PEM
+// certificates. An anchor may be empty: then nobody of its kind is known.
+type AnchorConfig struct {
+	Domain    string
+	Prison    []byte
+	Authority []byte
+	Hub       []byte // also for operators
+	Auditor   []byte
+}
+
+// Anchors decides whether a certificate is what it says. It is immutable and safe for concurrent use.
+type Anchors struct {
+	domain string
+	pools  [anchorCount]*x509.CertPool
+}
+
+// NewAnchors reads the four anchors. It refuses a certificate that may not sign others, and a key that stands in two
+// anchors, because then one certificate authority could speak for two kinds of party. Errors are fault.Invalid.
+func NewAnchors(cfg AnchorConfig) (*Anchors, error) {
+	if !ValidDomain(cfg.Domain) {
+		return nil, fault.New(fault.Invalid, "ANCHORS", "The trust domain must be a lower-case domain name.")
+	}
+	a := &Anchors{domain: cfg.Domain}
+	seen := map[string]anchor{}
+	for i, text := range [anchorCount][]byte{cfg.Prison, cfg.Authority, cfg.Hub, cfg.Auditor} {
+		certs, err := parsePEM(text)
+		if err != nil {
+			return nil, errAnchor(anchor(i), "cannot be read: give PEM certificates only.").Because(err)
+		}
+		a.pools[i] = x509.NewCertPool()
+		for _, c := range certs {
+			if !c.IsCA || !c.BasicConstraintsValid {
+				return nil, errAnchor(anchor(i), "holds a certificate that is not a certificate authority.")
+			}
+			key := string(c.RawSubjectPublicKeyInfo)
+			if other, ok := seen[key]; ok && other != anchor(i) {
+				return nil, errAnchor(anchor(i), "has the same key as the "+anchorNames[other]+" anchor: make separate ones.")
+			}
+			seen[key] = anchor(i)
+			a.pools[i].AddCert(c)
+		}
+	}
+	if len(seen) == 0 {
+		return nil, fault.New(fault.Invalid, "ANCHORS", "No trust anchor is given: name at least one.")
+	}
+	return a, nil
+}
+
+func errAnchor(a anchor, what string) *fault.Error {
+	return fault.New(fault.Invalid, "ANCHORS", "The "+anchorNames[a]+" trust anchor "+what)
+}
+
+// Domain returns the trust domain.
+func (a *Anchors) Domain() string { return a.domain }
+
+// maxChain is a leaf with three above it: more is not a chain but an attempt to keep us busy.
+const maxChain = 4
+
+// Verify returns the party that chain (leaf first, as in a handshake) names at the given time. Everything must hold:
+// exactly one URI, of our trust domain; a chain to the anchor that may vouch for that path and to no other; every
+// certificate valid at the time; a leaf that is no authority, for client and server use, with an Ed25519 or P-256 key.
+// Errors are fault.Unverified and say which of these does not hold.
+func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error) {
+	if len(chain) == 0 || len(chain) > maxChain {
+		return Party{}, errCertificate("CERTIFICATE_CHAIN", "There must be between one and four certificates.")
+	}
+	if at.IsZero() { // or crypto/x509 would take the wall clock
+		return Party{}, errCertificate("CERTIFICATE_TIME", "There is no time at which to judge the certificate.")
+	}
+	leaf := chain[0]
+	party, err := partyOf(leaf)
+	if err != nil {
+		return Party{}, err
+	}
+	if party.Domain != a.domain {
+		return Party{}, errCertificate("CERTIFICATE_DOMAIN", party.URI()+" is of another trust domain than "+a.domain+".")
+	}
+	if err := checkLeaf(leaf); err != nil {
+		return Party{}, err
+	}
+	if at.Before(leaf.NotBefore) {
+		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" is not valid before "+leaf.NotBefore.UTC().Format(time.RFC3339)+".")
+	}
+	if at.After(leaf.NotAfter) {
+		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" expired at "+leaf.NotAfter.UTC().Format(time.RFC3339)+": it must be renewed.")
+	}
+	k, _ := kindOf(party.Role)
+	middle := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		middle.AddCert(c)
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{
+		Roots:         a.pools[k.anchor],
+		Intermediates: middle,
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return Party{}, errCertificate("CERTIFICATE_ANCHOR", "The "+anchorNames[k.anchor]+" trust anchor does not vouch for "+party.URI()+".").Because(err)
+	}
+	return party, nil
+}
+
+// checkLeaf checks what a party's certificate must be, whoever signed it.
+func checkLeaf(c *x509.Certificate) error {
+	switch {
+	case c.IsCA:
+		return errCertificate("CERTIFICATE_USE", "A certificate authority cannot itself be a party.")
+	case c.KeyUsage&x509.KeyUsageDigitalSignature == 0,
+		!slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth),
+		!slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth):
+		return errCertificate("CERTIFICATE_USE", "The certificate must be for digital signatures, as a client and as a server.")
+	}
+	switch key := c.PublicKey.(type) {
+	case ed25519.PublicKey:
+		return nil
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P256() {
+			return nil
+		}
+	}
+	return errCertificate("CERTIFICATE_KEY", "The key of the certificate must be Ed25519 or ECDSA P-256.")
+}
+
+// partyOf reads the one URI of a certificate, without judging who signed it.
+func partyOf(c *x509.Certificate) (Party, error) {
+	uris, err := rawURIs(c)
+	if err != nil || len(uris) != 1 {
+		return Party{}, errCertificate("CERTIFICATE_URI", "The certificate must name exactly one URI.")
+	}
+	p, err := ParseURI(uris[0])
+	if err != nil {
+		return Party{}, errCertificate("CERTIFICATE_URI", fault.From(err).Message).Because(err)
+	}
+	return p, nil
+}
+
+var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+// rawURIs returns the URI names of RFC 5280 section 4.2.1.6 as they stand in the certificate. The parsed c.URIs would
+// not do: url.URL lowers the scheme and drops an empty fragment, so two spellings would become one party.
+func rawURIs(c *x509.Certificate) ([]string, error) {
+	var uris []string
+	for _, ext := range c.Extensions {
+		if !ext.Id.Equal(subjectAltName) {
+			continue
+		}
+		var names []asn1.RawValue
+		if rest, err := asn1.Unmarshal(ext.Value, &names); err != nil || len(rest) > 0 {
+			return nil, errors.New("malformed subject alternative name")
+		}
+		for _, n := range names {
+			if n.Class == asn1.ClassContextSpecific && n.Tag == 6 {
+				uris = append(uris, string(n.Bytes))
+			}
+		}
+	}
+	return uris, nil
+}
+
+func errCertificate(reason, message string) *fault.Error {
+	return fault.New(fault.Unverified, reason, message)
+}
+
+// parsePEM reads certificates and refuses any other block, such as a key that was pasted along.
+func parsePEM(text []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for len(bytes.TrimSpace(text)) > 0 {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			return nil, errors.New("no PEM block where one was expected")
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, errors.New("a PEM block that is not a certificate")
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs, text = append(certs, c), rest
+	}
+	return certs, nil
+}

@@ -1,0 +1,217 @@
+// Package ca is the trial certificate authority: it makes the four trust anchors of a trust domain and issues the
+// certificates of parties from them.
+//
+// It serves the demo, the tests and a pilot on a few machines. It guarantees that a certificate comes from the anchor
+// that may vouch for its path, that key files are readable by their owner only, and that nothing existing is
+// overwritten by Init. It keeps no database, so it cannot revoke; and its keys lie in files, so an operator of a real
+// exchange uses the prison service's, the authority's and the inspectorate's own authorities instead.
+package ca
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"math/big"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/identity"
+)
+
+// anchors are the folders that Init makes, one for each trust anchor.
+var anchors = [...]string{"prison", "authority", "hub", "auditor"}
+
+const (
+	certFile = "ca.pem"
+	keyFile  = "ca-key.pem"
+
+	anchorYears = 5
+	defaultDays = 30
+	// Clocks differ: a certificate is good a little before the time it was made.
+	backdate = 5 * time.Minute
+)
+
+// Config is what Init needs.
+type Config struct {
+	Domain string    // the trust domain
+	Now    time.Time // when the anchors begin to hold; zero is now
+}
+
+// Init makes dir/{prison,authority,hub,auditor}/{ca.pem,ca-key.pem}: four self-signed Ed25519 authorities that hold
+// for five years and can sign parties only. An anchor that is there already is fault.Exists and stays as it is.
+func Init(dir string, cfg Config) error {
+	if !identity.ValidDomain(cfg.Domain) {
+		return fault.New(fault.Invalid, "CA_DOMAIN", "The trust domain must be a lower-case domain name, such as postern.example.")
+	}
+	now := orNow(cfg.Now)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return errFile(err)
+	}
+	for _, name := range anchors {
+		if err := initAnchor(filepath.Join(dir, name), name, cfg.Domain, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func initAnchor(dir, name, domain string, now time.Time) error {
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Exists, "CA_EXISTS", "There is a certificate authority in this folder already: choose an empty folder.").Because(err)
+	} else if err != nil {
+		return errFile(err)
+	}
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial(),
+		Subject:               pkix.Name{Organization: []string{"Postern trial"}, CommonName: name + " anchor of " + domain},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.AddDate(anchorYears, 0, 0),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+		// The host of a URI is all that X.509 can constrain; package identity constrains the path.
+		PermittedURIDomains:         []string{domain},
+		PermittedDNSDomainsCritical: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
+	if err != nil {
+		return err
+	}
+	return writePair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile), der, key)
+}
+
+// IssueConfig is what Issue needs.
+type IssueConfig struct {
+	OutCert string    // where the certificate goes, in PEM, mode 0644
+	OutKey  string    // where its new key goes, PKCS #8 in PEM, mode 0600
+	Now     time.Time // when it begins to hold; zero is now
+	Days    int       // how many days it holds; zero is 30
+	P256    bool      // an ECDSA P-256 key instead of Ed25519
+}
+
+// Issue makes a new key and a certificate for the party that uri names, signed by the anchor that may vouch for it.
+// Files that are there are replaced, each at once. Errors are *fault.Error.
+func Issue(dir, uri string, cfg IssueConfig) error {
+	party, err := identity.ParseURI(uri)
+	if err != nil {
+		return err
+	}
+	if cfg.Days < 0 || cfg.OutCert == "" || cfg.OutKey == "" {
+		return fault.New(fault.Invalid, "CA_ISSUE", "Name a file for the certificate and one for the key, and a number of days above 0.")
+	}
+	parent, err := tls.LoadX509KeyPair(filepath.Join(dir, party.Anchor(), certFile), filepath.Join(dir, party.Anchor(), keyFile))
+	if err != nil {
+		return fault.Newf(fault.Precondition, "CA_MISSING", "The %s anchor cannot be read: run `postern ca init` on this folder first.", party.Anchor()).Because(err)
+	}
+	if d := parent.Leaf.PermittedURIDomains; len(d) != 1 || d[0] != party.Domain {
+		return fault.Newf(fault.Invalid, "CA_DOMAIN", "This certificate authority is not of the trust domain %s.", party.Domain)
+	}
+	key, err := newKey(cfg.P256)
+	if err != nil {
+		return err
+	}
+	now := orNow(cfg.Now)
+	der, err := x509.CreateCertificate(rand.Reader, leaf(party, now, cfg.Days, parent.Leaf), parent.Leaf, key.Public(), parent.PrivateKey)
+	if err != nil {
+		return err
+	}
+	return writePair(cfg.OutCert, cfg.OutKey, der, key)
+}
+
+func leaf(party identity.Party, now time.Time, days int, parent *x509.Certificate) *x509.Certificate {
+	if days == 0 {
+		days = defaultDays
+	}
+	until := now.AddDate(0, 0, days)
+	if until.After(parent.NotAfter) { // or it would claim to hold when nobody vouches for it
+		until = parent.NotAfter
+	}
+	return &x509.Certificate{
+		SerialNumber:          serial(),
+		Subject:               pkix.Name{Organization: []string{"Postern trial"}},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              until,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		// A party's URI has nothing that url.URL would write differently.
+		URIs: []*url.URL{{Scheme: "spiffe", Host: party.Domain, Path: party.URI()[len("spiffe://"+party.Domain):]}},
+	}
+}
+
+func newKey(p256 bool) (crypto.Signer, error) {
+	if p256 {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	return key, err
+}
+
+// serial is 128 random bits, so that no counter must be kept (CA/B baseline requirements ask for 64).
+func serial() *big.Int {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails
+	b[0] |= 1    // never zero
+	return new(big.Int).SetBytes(b)
+}
+
+func orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
+}
+
+// writePair writes the key first: a certificate without its key would be found out, but later.
+func writePair(certPath, keyPath string, der []byte, key crypto.Signer) error {
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600); err != nil {
+		return err
+	}
+	return writeFile(certPath, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+// writeFile puts data at path at once; the file is never seen half written or with another mode.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return errFile(err)
+	}
+	f, err := os.CreateTemp(dir, ".new-*") // made with mode 0600
+	if err != nil {
+		return errFile(err)
+	}
+	defer os.Remove(f.Name()) // nothing is left of a failure; after the rename there is nothing to remove
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return errFile(err)
+}
+
+func errFile(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "CA_FILE", "A file of the certificate authority cannot be written: check the folder and who may write there.").Because(err)
+}

@@ -1,0 +1,230 @@
+package inbox
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/form"
+	"postern/internal/ledger/verify"
+	"postern/internal/plain"
+	"postern/internal/schema"
+	"postern/internal/section"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Deliver takes one delivery: check, open, keep, acknowledge. A refusal is a signed report, not an error: an error
+// means that the inbox could not say, and the hub tries again.
+func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*posternv1.DeliverResponse, error) {
+	d := req.GetDelivery()
+	if earlier, err := in.answered(ctx, d.GetDeliveryId()); err != nil || earlier != nil {
+		return earlier, err
+	}
+	v, reason := in.check(d)
+	if reason != 0 {
+		return in.refuse(ctx, d, reason)
+	}
+	opened, reason := in.open(v)
+	if reason != 0 {
+		return in.refuse(ctx, d, reason)
+	}
+	return in.accept(ctx, d, v, opened)
+}
+
+// answered returns the answer to a delivery that was acknowledged before.
+func (in *Inbox) answered(ctx context.Context, deliveryID string) (*posternv1.DeliverResponse, error) {
+	if deliveryID == "" {
+		return nil, fault.InvalidFields("NO_DELIVERY_ID", "The delivery has no id.", []fault.Field{{Path: "delivery.delivery_id", Reason: "Missing.", Fix: "Give the delivery an id."}})
+	}
+	var row []byte
+	err := in.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		row, err = s.Get(schema.InboxDelivery, []byte(deliveryID))
+		return err
+	})
+	if err != nil || row == nil {
+		return nil, err
+	}
+	out := &posternv1.DeliverResponse{}
+	return out, proto.Unmarshal(row, out)
+}
+
+// check holds the delivery against the ledger and the desk: the receipt proves a recorded SHARE that is still valid,
+// for this manifest and exactly these sections; the desk signed the manifest; it is for us.
+func (in *Inbox) check(d *posternv1.Delivery) (*envelope.Verified, posternv1.RefusalReason) {
+	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
+	if err != nil || event.Kind != logv1.Kind_KIND_DECIDED || event.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
+	}
+	if !in.cfg.Clock().Before(event.Core.GetValidUntilTime().AsTime()) {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_STALE_DECISION
+	}
+	// The desk's certificate is judged at the time of the decision: what was rightly sent stays rightly sent.
+	v, err := envelope.Verify(d.GetNotification(), envelope.VerifyConfig{
+		Audience: in.cfg.Identity.Party().Domain, Anchors: in.cfg.Anchors, At: event.Core.GetEventTime().AsTime()})
+	if err != nil {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_SIGNATURE
+	}
+	if !bytes.Equal(event.Core.GetManifestSha256(), v.ManifestSHA256()) ||
+		!slices.EqualFunc(event.Core.GetSectionsSha256(), v.Digests(), bytes.Equal) || len(v.Digests()) == 0 {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
+	}
+	if v.Manifest().GetOffer().GetAuthority() != in.cfg.Identity.Party().ID {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY
+	}
+	return v, 0
+}
+
+func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.RefusalReason) {
+	key, ok := in.cfg.Keys[v.Manifest().GetOffer().GetRecipientKeyId()]
+	if !ok {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_KEY_UNKNOWN
+	}
+	opened, err := v.Open(key)
+	if err != nil {
+		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_SECTION
+	}
+	return opened, 0
+}
+
+// accept keeps the item and the answer in one transaction and answers after it. A crash before the commit: the hub
+// sends again. A crash after it: the hub sends again and gets the answer that was kept.
+func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, opened []envelope.Plain) (*posternv1.DeliverResponse, error) {
+	ack, err := proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: v.ManifestSHA256()})
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	signed, err := envelope.SignStatement(in.cfg.Identity, envelope.TypeAcknowledgement, ack)
+	if err != nil {
+		return nil, err
+	}
+	answer := &posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Acknowledgement{Acknowledgement: signed}}
+	contradicted := contradictions(v, opened)
+	item, err := in.item(d, v, opened, len(contradicted) > 0)
+	if err != nil {
+		return nil, err
+	}
+	report, err := in.mismatchReport(d, v, contradicted)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.keep(ctx, d, v, item, answer, report); err != nil {
+		return nil, err
+	}
+	in.cfg.Log.InfoContext(ctx, "delivery acknowledged", "delivery", d.GetDeliveryId(), "reference", item.GetItem().GetReference(), "facts_mismatch", len(contradicted) > 0)
+	return answer, nil
+}
+
+// contradictions names the sections whose values contradict the facts that the hub decided on.
+func contradictions(v *envelope.Verified, opened []envelope.Plain) []string {
+	values := map[string]proto.Message{}
+	for _, s := range opened {
+		values[s.Path] = s.Message
+	}
+	return form.CompareFacts(v.Children(), values)
+}
+
+// item is what the team sees.
+func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []envelope.Plain, mismatch bool) (*localv1.GetItemResponse, error) {
+	m := v.Manifest()
+	out := &localv1.GetItemResponse{
+		Item: &localv1.Item{
+			Id: m.GetNotificationId(), Reference: envelope.Reference(m.GetNotificationId()), PrisonId: m.GetSender().GetPrisonId(),
+			ReceiveTime: timestamppb.New(in.cfg.Clock().Truncate(time.Second)), Children: uint32(len(v.Children())),
+			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
+		},
+		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
+		ConsentExpireTime: m.GetOffer().GetConsent().GetExpireTime(),
+	}
+	for _, s := range opened {
+		b, err := proto.Marshal(s.Message)
+		if err != nil {
+			return nil, fault.From(err)
+		}
+		out.Sections = append(out.Sections, &localv1.OpenedSection{Path: s.Path, Content: b})
+		out.Item.Paths = append(out.Item.Paths, s.Path)
+	}
+	return out, nil
+}
+
+// notShared names every section of the form that could have come and did not, so that a team sees "Not shared" and
+// never mistakes silence for "no". It says nothing of why, and nothing of children it was not sent.
+func notShared(v *envelope.Verified, opened []envelope.Plain) []string {
+	var out []string
+	for _, s := range section.All() {
+		if s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT {
+			continue
+		}
+		numbers := []int{0}
+		if s.PerChild {
+			numbers = nil
+			for _, c := range v.Children() {
+				numbers = append(numbers, int(c.GetNumber()))
+			}
+		}
+		for _, n := range numbers {
+			path := s.Path(n)
+			if !slices.ContainsFunc(opened, func(p envelope.Plain) bool { return p.Path == path }) {
+				out = append(out, path)
+			}
+		}
+	}
+	return out
+}
+
+// keep writes all of it, or nothing. An item with the same manifest that is there already stays as it is: shown once.
+func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, item *localv1.GetItemResponse, answer *posternv1.DeliverResponse, report []byte) error {
+	key := v.ManifestSHA256()
+	sealed, err := in.seal(schema.InboxItem, key, item)
+	if err != nil {
+		return err
+	}
+	kept, err := proto.Marshal(answer)
+	if err != nil {
+		return fault.From(err)
+	}
+	reference := append(join(item.GetItem().GetReference(), item.GetItem().GetId(), ""), key...)
+	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		earlier, err := tx.Get(schema.InboxItem, key)
+		if err != nil {
+			return err
+		}
+		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil || earlier != nil {
+			return err
+		}
+		if err := tx.Put(schema.InboxItem, key, sealed); err != nil {
+			return err
+		}
+		if err := tx.Put(schema.InboxReference, reference, []byte{1}); err != nil || report == nil {
+			return err
+		}
+		return in.spoolReport(tx, d.GetDeliveryId(), report)
+	})
+	if err == nil && report != nil {
+		in.wakeUp()
+	}
+	return err
+}
+
+// refuse answers with a signed report. It keeps nothing: the same delivery again is checked again, and may then hold,
+// as when a key was restored.
+func (in *Inbox) refuse(ctx context.Context, d *posternv1.Delivery, reason posternv1.RefusalReason) (*posternv1.DeliverResponse, error) {
+	in.cfg.Log.ErrorContext(ctx, "delivery refused", "delivery", d.GetDeliveryId(), "reason", plain.Enum(reason))
+	r := &posternv1.Report{
+		DeliveryId: d.GetDeliveryId(), ManifestSha256: manifestDigest(d), ReportTime: in.now(),
+		Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: reason}},
+	}
+	signed, err := in.sign(r)
+	if err != nil {
+		return nil, err
+	}
+	return &posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Report{Report: signed}}, nil
+}

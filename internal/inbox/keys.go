@@ -1,0 +1,70 @@
+package inbox
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/identity"
+)
+
+// keyLife is how long senders may seal to a recipient key.
+const keyLife = 365 * 24 * time.Hour
+
+// LoadKeys reads the private recipient keys of a folder, by key id. Files of other kinds are passed over.
+func LoadKeys(dir string) (map[string]*envelope.RecipientPrivate, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.key"))
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	keys := map[string]*envelope.RecipientPrivate{}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fault.New(fault.Precondition, "KEY_FILE", "A recipient key file cannot be read. Check who may read the key folder.").Because(err)
+		}
+		k, err := envelope.ParseRecipient(b)
+		if err != nil {
+			return nil, err
+		}
+		keys[k.KeyID()] = k
+	}
+	return keys, nil
+}
+
+// NewKey makes a recipient key in the folder: <id>.key, the private part, mode 0600, and <id>.signed, the statement of
+// the public part for the directory. It returns the path of the statement.
+func NewKey(dir string, i *identity.Identity, version uint32, now time.Time) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fault.From(err)
+	}
+	k, err := envelope.GenerateRecipient()
+	if err != nil {
+		return "", err
+	}
+	private, err := k.MarshalPEM()
+	if err != nil {
+		return "", err
+	}
+	signed, err := k.Publish(i, version, now, now.Add(keyLife))
+	if err != nil {
+		return "", err
+	}
+	statement, err := proto.Marshal(signed)
+	if err != nil {
+		return "", fault.From(err)
+	}
+	base := filepath.Join(dir, k.KeyID())
+	// The private part first: a statement without it would let senders seal to a key that nobody has.
+	if err := os.WriteFile(base+".key", private, 0o600); err != nil {
+		return "", fault.From(err)
+	}
+	if err := os.WriteFile(base+".signed", statement, 0o644); err != nil {
+		return "", fault.From(err)
+	}
+	return base + ".signed", nil
+}

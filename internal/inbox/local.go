@@ -1,0 +1,110 @@
+package inbox
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// join makes a key of parts that hold no zero byte.
+func join(parts ...string) []byte { return []byte(strings.Join(parts, "\x00")) }
+
+func (in *Inbox) seal(ks store.Keyspace, key []byte, m proto.Message) ([]byte, error) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return in.cfg.Vault.Seal(string(ks), key, b)
+}
+
+func (in *Inbox) openItem(key, sealed []byte) (*localv1.GetItemResponse, error) {
+	b, err := in.cfg.Vault.Open(string(schema.InboxItem), key, sealed)
+	if err != nil {
+		return nil, err
+	}
+	out := &localv1.GetItemResponse{}
+	if err := proto.Unmarshal(b, out); err != nil {
+		return nil, fault.New(fault.Internal, "BAD_RECORD", "A record of this inbox cannot be read.").Because(err)
+	}
+	return out, nil
+}
+
+var notHere = fault.New(fault.NotFound, "NOT_FOUND", "This inbox has nothing by that name. Check the reference; `postern inbox list` shows all.")
+
+// ListItems lists what the team has received, newest first.
+func (in *Inbox) ListItems(ctx context.Context, _ *localv1.ListItemsRequest) (*localv1.ListItemsResponse, error) {
+	out := &localv1.ListItemsResponse{}
+	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(schema.InboxItem, nil, nil, func(key, sealed []byte) (bool, error) {
+			item, err := in.openItem(key, sealed)
+			if err == nil {
+				out.Items = append(out.Items, item.GetItem())
+			}
+			return true, err
+		})
+	})
+	slices.SortStableFunc(out.Items, func(a, b *localv1.Item) int {
+		return b.GetReceiveTime().AsTime().Compare(a.GetReceiveTime().AsTime())
+	})
+	return out, err
+}
+
+// GetItem opens one item, by the notification's id or its reference.
+func (in *Inbox) GetItem(ctx context.Context, req *localv1.GetItemRequest) (*localv1.GetItemResponse, error) {
+	var out *localv1.GetItemResponse
+	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		key, err := in.find(s, req.GetId())
+		if err != nil {
+			return err
+		}
+		sealed, err := s.Get(schema.InboxItem, key)
+		if err != nil {
+			return err
+		}
+		if sealed == nil {
+			return notHere
+		}
+		out, err = in.openItem(key, sealed)
+		return err
+	})
+	return out, err
+}
+
+// find resolves an id or a reference to the key of one item.
+func (in *Inbox) find(s store.Snapshot, name string) ([]byte, error) {
+	id, ref := "", ""
+	if envelope.ValidID(name) {
+		id, ref = name, envelope.Reference(name)
+	} else {
+		var err error
+		if ref, err = envelope.ParseReference(name); err != nil {
+			return nil, err
+		}
+	}
+	var keys [][]byte
+	prefix := join(ref, "")
+	err := s.Scan(schema.InboxReference, prefix, join(ref, "\xff"), func(key, _ []byte) (bool, error) {
+		itemID, manifest := string(key[len(prefix):len(prefix)+36]), key[len(prefix)+37:]
+		if id == "" || id == itemID {
+			keys = append(keys, manifest)
+		}
+		return true, nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(keys) == 0:
+		return nil, notHere
+	case len(keys) > 1:
+		return nil, fault.New(fault.Precondition, "AMBIGUOUS", "More than one item has this reference. Use the notification's id.")
+	}
+	return keys[0], nil
+}

@@ -1,0 +1,179 @@
+// Package ledger is the hub's memory of what it did: two append-only Merkle logs, Sent and Received, over one store.
+//
+// Everything that changes the hub's database passes through Append. An op reads and writes the store and records
+// events, and all of it is committed in one transaction or not at all: no release without a leaf, no leaf without what
+// it stands for. The Entry that Record returns is the only proof of that inside the transaction; a receipt is the
+// proof outside, cut after the commit.
+//
+// One sequencer makes one transaction a batch: what queued during the last commit is the next batch, and nothing waits
+// for a timer. Leaves are 54-byte commitments (package verify), trees are RFC 6962 over SHA-256 in C2SP tiles of
+// height 8, and checkpoints are C2SP signed notes. Package ledger guarantees that a checkpoint is signed only over
+// what was read back from the transaction, that nothing is shown which is not durable, that opening checks the stored
+// trees against the newest checkpoint, and that it stops, rather than guess, after a commit whose outcome is unknown.
+//
+// It does not know what an event means, does not decide who may read one, and cannot see by itself that an old copy of
+// the whole machine was put back: that takes a witness, or Config.CheckpointFile on another disk.
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/store"
+	"postern/internal/vault"
+)
+
+// Log names one of the two logs. The log follows the cause of an event, not its kind.
+type Log uint8
+
+// The logs. Their numbers are the log byte of every key in the store.
+const (
+	Sent     Log = 1 // what a desk may know happened
+	Received Log = 2 // whatever an inbox or an auditor caused; desks never see its checkpoints
+)
+
+// logs are all logs, in the order of every loop over them.
+var logs = [...]Log{Sent, Received}
+
+// String names the log.
+func (g Log) String() string {
+	switch g {
+	case Sent:
+		return "sent"
+	case Received:
+		return "received"
+	}
+	return "unknown"
+}
+
+// perLog holds one value for each log.
+type perLog[T any] [len(logs)]T
+
+func (p *perLog[T]) of(g Log) *T { return &p[g-1] }
+
+// Config is what a Ledger is made of.
+type Config struct {
+	Store          store.Store      // a database of schema.Hub; the caller closes it, after Run has returned
+	Vault          *vault.Vault     // seals the records
+	Keys           Keys             // sign the checkpoints; their names are the origins of the logs
+	Clock          func() time.Time // the time of events that bring none; time.Now when nil
+	Rand           io.Reader        // event ids, openings and salts; crypto/rand when nil
+	CheckpointFile string           // where the newest checkpoints are kept outside the database; empty for nowhere
+	MaxBatch       int              // the most ops of one transaction; 256 when 0
+	MaxQueue       int              // the most ops that wait for the next one; 1024 when 0
+	Log            *slog.Logger     // slog.Default when nil
+}
+
+// Ledger is the two logs. Its methods may be called from any goroutine.
+type Ledger struct {
+	store    store.Store
+	vault    *vault.Vault
+	clock    func() time.Time
+	log      *slog.Logger
+	file     string
+	maxBatch int
+	maxQueue int
+	maxScan  int // events that one call of Events looks at; it bounds how long the snapshot is held
+	signers  perLog[note.Signer]
+	keys     verify.Keys
+	vkeys    perLog[string]
+
+	// heads is what may be shown: it is replaced after a batch is durable, both logs together.
+	heads atomic.Pointer[perLog[published]]
+
+	step  sync.Mutex   // held for one batch; owns edges
+	edges perLog[edge] // the right edge of each committed tree
+
+	mu      sync.Mutex // owns the fields below
+	rand    io.Reader
+	queue   []*pending
+	stopped error // once set, nothing is appended any more
+
+	running atomic.Bool   // Run is, or was, the sequencer
+	wake    chan struct{} // holds one token when the queue may be non-empty
+}
+
+// published is the newest checkpoint of one log.
+type published struct {
+	verify.Head
+	checkpoint string
+}
+
+// Open opens the ledger in a hub's store, making it on the first run, and checks it: each newest checkpoint is signed
+// by our key, its root is that of the stored tiles, the last tiles and leaves agree, and the database is not behind
+// Config.CheckpointFile. A ledger that fails any of these is refused: Unverified LEDGER_CORRUPT or LEDGER_WRONG_KEY,
+// Precondition LEDGER_SHORTER or LEDGER_FORKED.
+func Open(ctx context.Context, c Config) (*Ledger, error) {
+	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: c.CheckpointFile,
+		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1)}
+	if l.clock == nil {
+		l.clock = time.Now
+	}
+	if l.rand == nil {
+		l.rand = rand.Reader
+	}
+	if l.log == nil {
+		l.log = slog.Default()
+	}
+	if l.maxBatch == 0 {
+		l.maxBatch = 256
+	}
+	if l.maxQueue == 0 {
+		l.maxQueue = 1024
+	}
+	if c.Store == nil || c.Vault == nil || l.maxBatch < 1 || l.maxQueue < 1 {
+		return nil, fault.New(fault.Invalid, "LEDGER_CONFIG", "The ledger needs a store, a vault, and limits above zero.")
+	}
+	if err := l.useKeys(c.Keys); err != nil {
+		return nil, err
+	}
+	if err := l.recover(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Origin returns the origin of a log: its name in every checkpoint. It is empty for a log that does not exist.
+func (l *Ledger) Origin(g Log) string {
+	if g != Sent && g != Received {
+		return ""
+	}
+	return l.heads.Load().of(g).Origin
+}
+
+// LogOf returns the log with an origin.
+func (l *Ledger) LogOf(origin string) (Log, bool) {
+	for _, g := range logs {
+		if l.Origin(g) == origin {
+			return g, true
+		}
+	}
+	return 0, false
+}
+
+// Head returns the newest checkpoint of a log that is durable, as its size, root and signed note. A log that does not
+// exist has none: all are zero.
+func (l *Ledger) Head(g Log) (size uint64, root [32]byte, checkpoint string) {
+	if g != Sent && g != Received {
+		return 0, root, ""
+	}
+	h := l.heads.Load().of(g)
+	return h.Size, h.Root, h.checkpoint
+}
+
+// VerifierKey returns the public key of a log (C2SP signed-note), for those who verify it.
+func (l *Ledger) VerifierKey(g Log) string {
+	if g != Sent && g != Received {
+		return ""
+	}
+	return *l.vkeys.of(g)
+}

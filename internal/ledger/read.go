@@ -1,0 +1,285 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Logged is an event as the log holds it.
+type Logged struct {
+	Log     Log
+	Index   uint64
+	Leaf    verify.Leaf
+	Record  *logv1.Record
+	Core    *logv1.Core
+	Details *logv1.Details
+}
+
+// reading is one read of the logs: a snapshot of the store, seen as far as the heads that were published before it was
+// taken. The store may hold a batch that is not published yet; it is not shown.
+type reading struct {
+	ledger *Ledger
+	heads  *perLog[published]
+	snap   store.Snapshot
+}
+
+func (l *Ledger) view(ctx context.Context, fn func(reading) error) error {
+	heads := l.heads.Load() // before the snapshot, which so holds at least this much
+	return l.store.View(ctx, func(s store.Snapshot) error { return fn(reading{l, heads, s}) })
+}
+
+func notFound() error {
+	return fault.New(fault.NotFound, "EVENT_NOT_FOUND", "There is no such event in the log.")
+}
+
+// byID reads an event by its id.
+func (r reading) byID(id [verify.EventIDSize]byte) (Logged, error) {
+	at, err := r.snap.Get(schema.HubEventIndex, id[:])
+	if err != nil {
+		return Logged{}, err
+	}
+	if at == nil {
+		return Logged{}, notFound()
+	}
+	g, index, ok := parseLeafKey(at)
+	if !ok {
+		return Logged{}, store.Corrupt(schema.HubEventIndex, id[:])
+	}
+	if index >= r.heads.of(g).Size {
+		return Logged{}, notFound()
+	}
+	e, err := r.at(g, index)
+	if err == nil && e.Leaf.EventID != id {
+		err = corrupt(g, "an event is filed under the id of another")
+	}
+	return e, err
+}
+
+func parseLeafKey(key []byte) (g Log, index uint64, ok bool) {
+	if len(key) != 9 || (Log(key[0]) != Sent && Log(key[0]) != Received) {
+		return 0, 0, false
+	}
+	return Log(key[0]), binary.BigEndian.Uint64(key[1:]), true
+}
+
+// at reads the event at an index below the head, and checks that its record opens its leaf.
+func (r reading) at(g Log, index uint64) (Logged, error) {
+	e := Logged{Log: g, Index: index, Record: new(logv1.Record), Details: new(logv1.Details)}
+	leaf, err := r.snap.Get(schema.HubLeaf, leafKey(g, index))
+	if err != nil {
+		return e, err
+	}
+	if e.Leaf, err = verify.ParseLeaf(leaf); err != nil {
+		return e, corrupt(g, "a leaf is missing or malformed").Because(err)
+	}
+	sealed, err := r.snap.Get(schema.HubRecord, e.Leaf.EventID[:])
+	if err != nil {
+		return e, err
+	}
+	if sealed == nil {
+		return e, corrupt(g, "the record of a leaf is missing")
+	}
+	plain, err := r.ledger.vault.Open(string(schema.HubRecord), e.Leaf.EventID[:], sealed)
+	if err != nil {
+		return e, err
+	}
+	if proto.Unmarshal(plain, e.Record) != nil || !bytes.Equal(e.Record.Leaf, leaf) ||
+		proto.Unmarshal(e.Record.Details, e.Details) != nil {
+		return e, corrupt(g, "a record is not the one of its leaf")
+	}
+	if _, e.Core, err = verify.Open(e.receipt()); err != nil {
+		return e, corrupt(g, "a record does not open its leaf").Because(err)
+	}
+	return e, nil
+}
+
+// receipt returns the event's receipt without the proof.
+func (e Logged) receipt() *posternv1.Receipt {
+	details := sha256.Sum256(e.Record.Details)
+	return &posternv1.Receipt{Leaf: e.Record.Leaf, Core: e.Record.Core, DetailsSha256: details[:], Opening: e.Record.Opening}
+}
+
+// Receipt cuts the receipt of an event to the newest checkpoint and verifies it as its reader will. NotFound
+// EVENT_NOT_FOUND when no durable event has the id.
+func (l *Ledger) Receipt(ctx context.Context, id [verify.EventIDSize]byte) (*posternv1.Receipt, error) {
+	var receipt *posternv1.Receipt
+	err := l.view(ctx, func(r reading) error {
+		e, err := r.byID(id)
+		if err != nil {
+			return err
+		}
+		head := r.heads.of(e.Log)
+		path, err := tlog.ProveRecord(int64(head.Size), int64(e.Index), stored(r.snap, e.Log))
+		if err != nil {
+			return err
+		}
+		p := verify.Proof{Index: e.Index, Checkpoint: head.checkpoint}
+		for _, h := range path {
+			p.Hashes = append(p.Hashes, h)
+		}
+		receipt = e.receipt()
+		receipt.TlogProof = p.Text()
+		// A receipt that does not hold would accuse us; better none.
+		if _, err := verify.Receipt(receipt, l.keys); err != nil {
+			l.log.ErrorContext(ctx, "a receipt failed its own check", "log", e.Log.String(), "index", e.Index, "error", err)
+			return corrupt(e.Log, "a proof cut from it does not hold").Because(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return receipt, nil
+}
+
+// Record returns everything the hub keeps of an event, with its place. NotFound EVENT_NOT_FOUND when no durable event
+// has the id.
+func (l *Ledger) Record(ctx context.Context, id [verify.EventIDSize]byte) (*logv1.Record, Log, uint64, error) {
+	var e Logged
+	err := l.view(ctx, func(r reading) (err error) {
+		e, err = r.byID(id)
+		return err
+	})
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return e.Record, e.Log, e.Index, nil
+}
+
+// Position is a place in the list of all events; the zero Position is before the newest. It is opaque, and stays valid
+// while the logs grow.
+type Position string
+
+// Events calls fn for the events of both logs from the newest to the oldest, starting after a position, until fn has
+// taken limit of them. It returns where to go on, or the zero Position at the end. After many events that fn did not
+// take it may return early, with a position to go on from. Invalid BAD_POSITION for a Position it never returned.
+func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(Logged) (taken bool, err error)) (Position, error) {
+	var next Position
+	err := l.view(ctx, func(r reading) error {
+		left, err := after.left(r.heads)
+		if err != nil {
+			return err
+		}
+		newest := perLog[*Logged]{}
+		for taken, seen := 0, 0; ; seen++ {
+			if next = leftPosition(left); next == "" || taken >= limit || seen >= l.maxScan {
+				return nil
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			var e *Logged
+			for _, g := range logs {
+				if n := *left.of(g); n > 0 && *newest.of(g) == nil {
+					at, err := r.at(g, n-1)
+					if err != nil {
+						return err
+					}
+					*newest.of(g) = &at
+				}
+				if c := *newest.of(g); c != nil && (e == nil || c.time().After(e.time())) {
+					e = c
+				}
+			}
+			*left.of(e.Log)--
+			*newest.of(e.Log) = nil
+			ok, err := fn(*e)
+			if err != nil {
+				return err
+			}
+			if ok {
+				taken++
+			}
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	return next, nil
+}
+
+func (e Logged) time() time.Time { return e.Core.GetEventTime().AsTime() }
+
+// left returns how many events of each log lie after the position.
+func (p Position) left(heads *perLog[published]) (left perLog[uint64], err error) {
+	for i := range heads {
+		left[i] = heads[i].Size
+	}
+	if p == "" {
+		return left, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(string(p))
+	if err != nil || len(b) != 8*len(logs) {
+		return left, badPosition()
+	}
+	for i := range left {
+		n := binary.BigEndian.Uint64(b[8*i:])
+		if n > left[i] {
+			return left, badPosition()
+		}
+		left[i] = n
+	}
+	return left, nil
+}
+
+func badPosition() error {
+	return fault.New(fault.Invalid, "BAD_POSITION", "The page token is not one of ours. Start from the first page.")
+}
+
+func leftPosition(left perLog[uint64]) Position {
+	var b []byte
+	some := false
+	for _, n := range left {
+		b, some = binary.BigEndian.AppendUint64(b, n), some || n > 0
+	}
+	if !some {
+		return ""
+	}
+	return Position(base64.RawURLEncoding.EncodeToString(b))
+}
+
+// Consistency proves that the newest checkpoint of a log continues its tree of oldSize leaves. Precondition LOG_AHEAD
+// when the caller knows more leaves than there are: somebody's log was put back.
+func (l *Ledger) Consistency(ctx context.Context, g Log, oldSize uint64) (*posternv1.ConsistencyProof, error) {
+	if g != Sent && g != Received {
+		return nil, fault.New(fault.NotFound, "LOG_NOT_FOUND", "There is no such log.")
+	}
+	p := &posternv1.ConsistencyProof{OldSize: oldSize}
+	err := l.view(ctx, func(r reading) error {
+		h := r.heads.of(g)
+		p.Origin, p.NewSize = h.Origin, h.Size
+		if oldSize > h.Size {
+			return fault.Newf(fault.Precondition, "LOG_AHEAD",
+				"You know more of the log %s than this hub does. Stop, keep your checkpoint and telephone the hub.", h.Origin)
+		}
+		if oldSize == 0 {
+			return nil // every tree continues the empty one
+		}
+		path, err := tlog.ProveTree(int64(h.Size), int64(oldSize), stored(r.snap, g))
+		if err != nil {
+			return err
+		}
+		for _, hash := range path {
+			p.Hashes = append(p.Hashes, hash[:])
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}

@@ -1,0 +1,211 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+)
+
+// errCorrupt matches every corrupt.
+var errCorrupt = fault.New(fault.Unverified, "LEDGER_CORRUPT", "A log is damaged.")
+
+// corrupt is the fault of a store that does not hold what its checkpoint says.
+func corrupt(g Log, what string) *fault.Error {
+	return fault.Newf(errCorrupt.Kind, errCorrupt.Reason,
+		"The %s log is damaged: %s. Nothing is signed. Keep a copy of the database and restore the newest backup.", g, what)
+}
+
+// recover reads what is really stored and makes it the state of the ledger. It is the whole of recovery: after a clean
+// stop, a crash at any point and an unknown outcome alike.
+func (l *Ledger) recover(ctx context.Context) error {
+	outside, err := readCheckpoints(l.file, l.keys)
+	if err != nil {
+		return err
+	}
+	var heads perLog[published]
+	read := func(r store.Reader) error {
+		for _, g := range logs {
+			var err error
+			if *heads.of(g), *l.edges.of(g), err = l.load(r, g); err != nil {
+				return err
+			}
+			if err := l.compare(r, g, heads.of(g).Head, outside); err != nil {
+				return err
+			}
+		}
+		if (heads.of(Sent).checkpoint == "") != (heads.of(Received).checkpoint == "") {
+			return corrupt(Sent, "one of the two logs is missing") // both are made in one transaction
+		}
+		return nil
+	}
+	if err := l.store.View(ctx, func(s store.Snapshot) error { return read(s) }); err != nil {
+		return err
+	}
+	if heads.of(Sent).checkpoint == "" {
+		if err := l.found(ctx, &heads); err != nil {
+			return err
+		}
+	}
+	if l.file != "" && outside == nil && heads.of(Sent).Size+heads.of(Received).Size > 0 {
+		l.log.WarnContext(ctx, "the checkpoint file is missing and is written anew", "file", l.file)
+	}
+	// A crash after a commit leaves the file one batch behind. It must be level before anything is shown.
+	if err := writeCheckpoints(l.file, heads); err != nil {
+		return fault.New(fault.Unavailable, "LEDGER_CHECKPOINT_FILE",
+			"The checkpoint file cannot be written. Check that its folder exists and has space.").Because(err)
+	}
+	l.heads.Store(&heads)
+	return nil
+}
+
+// found signs the checkpoints of two empty logs, so that a store without them is recognised as a new one ever after.
+func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
+	for _, g := range logs {
+		var err error
+		origin := (*l.signers.of(g)).Name()
+		if *heads.of(g), err = l.sign(g, verify.Head{Origin: origin, Root: verify.EmptyRoot}); err != nil {
+			return err
+		}
+	}
+	return l.store.Update(ctx, func(tx store.Tx) error {
+		for _, g := range logs {
+			if err := tx.Put(schema.HubLog, []byte{byte(g)}, []byte(heads.of(g).checkpoint)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// load reads and checks one log. In a new store it has neither checkpoint nor leaves.
+func (l *Ledger) load(r store.Reader, g Log) (published, edge, error) {
+	checkpoint, err := r.Get(schema.HubLog, []byte{byte(g)})
+	if err != nil {
+		return published{}, edge{}, err
+	}
+	p := published{checkpoint: string(checkpoint)}
+	if checkpoint != nil {
+		if p.Head, err = verify.Checkpoint(p.checkpoint, l.keys); err != nil {
+			return p, edge{}, fault.Newf(fault.Unverified, "LEDGER_WRONG_KEY",
+				"The newest checkpoint of the %s log is not signed by the key in the configuration. Put back the right key or database.", g).Because(err)
+		}
+		if p.Origin != (*l.signers.of(g)).Name() {
+			return p, edge{}, corrupt(g, "its checkpoint is of another log")
+		}
+	}
+	if beyond, err := r.Get(schema.HubLeaf, leafKey(g, p.Size)); err != nil {
+		return p, edge{}, err
+	} else if beyond != nil {
+		return p, edge{}, corrupt(g, "it has more leaves than its checkpoint says")
+	}
+	if p.Size == 0 {
+		if p.checkpoint != "" && p.Root != verify.EmptyRoot {
+			return p, edge{}, corrupt(g, "its checkpoint has a wrong root")
+		}
+		return p, edge{}, nil
+	}
+	e, err := loadEdge(r, g, p.Size)
+	if err != nil {
+		return p, e, err
+	}
+	if e.root() != tlog.Hash(p.Root) {
+		return p, e, corrupt(g, "its tiles have another root than its checkpoint")
+	}
+	return p, e, checkEdge(r, g, e)
+}
+
+// loadEdge reads the partial tile of each level.
+func loadEdge(r store.Reader, g Log, size uint64) (edge, error) {
+	e := edge{size: size}
+	for level := 0; width(size, level) > 0; level++ {
+		n, w := width(size, level+1), int(width(size, level)%tileWidth)
+		e.rows = append(e.rows, nil)
+		if w == 0 {
+			continue
+		}
+		data, err := r.Get(schema.HubTile, tileKey(g, level, n))
+		if err != nil {
+			return e, err
+		}
+		if len(data) != w*tlog.HashSize {
+			return e, corrupt(g, "the right edge of its tree is missing or has the wrong size")
+		}
+		e.rows[level] = splitTile(data)
+	}
+	return e, nil
+}
+
+// checkEdge checks what the root does not cover by itself: on each level the last full tile against its hash in the
+// level above, and on the lowest one the leaves of the last two tiles, where the last batch is. CheckAll does the rest.
+func checkEdge(r store.Reader, g Log, e edge) error {
+	tiles := stored(r, g)
+	for level := range e.rows {
+		n := width(e.size, level+1) // full tiles on this level, and so hashes on the next
+		if n == 0 {
+			break
+		}
+		data, err := r.Get(schema.HubTile, tileKey(g, level, n-1))
+		if err != nil {
+			return err
+		}
+		above, err := tiles.ReadHashes([]int64{tlog.StoredHashIndex(tileHeight*(level+1), int64(n-1))})
+		if err != nil {
+			return err
+		}
+		if len(data) != tileWidth*tlog.HashSize || subtree(splitTile(data)) != above[0] {
+			return corrupt(g, "a tile does not hash to its place in the tree")
+		}
+	}
+	from := (e.size - 1) / tileWidth * tileWidth
+	if from > 0 {
+		from -= tileWidth
+	}
+	for i := from; i < e.size; i++ {
+		hash, err := tiles.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(i))})
+		if err != nil {
+			return err
+		}
+		bytes, err := r.Get(schema.HubLeaf, leafKey(g, i))
+		if err != nil {
+			return err
+		}
+		if bytes == nil || tlog.RecordHash(bytes) != hash[0] {
+			return corrupt(g, "one of its newest leaves is not the one in the tree")
+		}
+	}
+	return nil
+}
+
+// compare holds a log against the checkpoint that was kept outside the database. That one was written after the commit
+// it covers, so a log that is shorter, or differs where it should agree, is an old or foreign copy. Signing on it would
+// show two people two different logs.
+func (l *Ledger) compare(r store.Reader, g Log, h verify.Head, outside []verify.Head) error {
+	for _, seen := range outside {
+		if seen.Origin != (*l.signers.of(g)).Name() {
+			continue
+		}
+		if h.Size < seen.Size {
+			return fault.Newf(fault.Precondition, "LEDGER_SHORTER",
+				"The %s log has %d leaves, but had %d when its checkpoint was last kept outside the database. An old copy was put back. Nothing is signed: restore the newest backup.",
+				g, h.Size, seen.Size)
+		}
+		root := tlog.Hash(verify.EmptyRoot)
+		if seen.Size > 0 {
+			var err error
+			if root, err = tlog.TreeHash(int64(seen.Size), stored(r, g)); err != nil {
+				return err
+			}
+		}
+		if !bytes.Equal(root[:], seen.Root[:]) {
+			return fault.Newf(fault.Precondition, "LEDGER_FORKED",
+				"The %s log does not continue the checkpoint that was kept outside the database. Nothing is signed: restore the newest backup.", g)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+)
+
+const (
+	tileHeight = 8               // C2SP tlog-tiles
+	tileWidth  = 1 << tileHeight // hashes in a full tile
+)
+
+// leafKey is the key of a leaf.
+func leafKey(g Log, index uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{byte(g)}, index)
+}
+
+// tileKey is the key of a tile. It lacks the width: a partial tile is rewritten in place until it is full.
+func tileKey(g Log, level int, n uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{byte(g), byte(level)}, n)
+}
+
+// edge is the right edge of a tree: on each level the hashes of the tile that is not full yet. Level l holds hashes
+// of perfect subtrees of 256^l leaves. It is all that is needed to append and to compute the root.
+//
+// A copy shares the arrays of the rows: both may append, and only one of the two may be kept. Nothing below a row's
+// length is ever overwritten.
+type edge struct {
+	size uint64
+	rows [][]tlog.Hash
+}
+
+func (e *edge) copy() edge { return edge{e.size, slices.Clone(e.rows)} }
+
+// width returns how many hashes the tree has on a level, in all its tiles.
+func width(size uint64, level int) uint64 { return size >> (tileHeight * level) }
+
+// add appends the hash of a leaf, and calls full for every tile that it completes.
+func (e *edge) add(h tlog.Hash, full func(level int, n uint64, row []tlog.Hash) error) error {
+	e.size++
+	for level := 0; ; level++ {
+		if level == len(e.rows) {
+			e.rows = append(e.rows, nil)
+		}
+		e.rows[level] = append(e.rows[level], h)
+		row := e.rows[level]
+		if len(row) < tileWidth {
+			return nil
+		}
+		if err := full(level, width(e.size, level+1)-1, row); err != nil {
+			return err
+		}
+		h, e.rows[level] = subtree(row), nil
+	}
+}
+
+// partial calls put for each partial tile that the tree has and the smaller tree of size old had not in this form.
+func (e *edge) partial(old uint64, put func(level int, n uint64, row []tlog.Hash) error) error {
+	for level, row := range e.rows {
+		if len(row) > 0 && width(old, level) != width(e.size, level) {
+			if err := put(level, width(e.size, level+1), row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// root returns the root of the tree (RFC 6962 section 2.1): the perfect subtrees joined from the right.
+func (e *edge) root() tlog.Hash {
+	root, some := tlog.Hash(verify.EmptyRoot), false
+	for _, row := range e.rows {
+		for n := len(row); n > 0; {
+			w := n & -n
+			h := subtree(row[n-w : n])
+			if n -= w; some {
+				h = tlog.NodeHash(h, root)
+			}
+			root, some = h, true
+		}
+	}
+	return root
+}
+
+// subtree returns the root over a power of two of hashes.
+func subtree(row []tlog.Hash) tlog.Hash {
+	if len(row) == 1 {
+		return row[0]
+	}
+	half := len(row) / 2
+	return tlog.NodeHash(subtree(row[:half]), subtree(row[half:]))
+}
+
+func joinTile(row []tlog.Hash) []byte {
+	data := make([]byte, 0, len(row)*tlog.HashSize)
+	for _, h := range row {
+		data = append(data, h[:]...)
+	}
+	return data
+}
+
+func splitTile(data []byte) []tlog.Hash {
+	row := make([]tlog.Hash, 0, len(data)/tlog.HashSize)
+	for h := range slices.Chunk(data, tlog.HashSize) {
+		row = append(row, tlog.Hash(h))
+	}
+	return row
+}
+
+// stored reads the hashes of a log's tree from its tiles, remembering the tiles for as long as it lives. The tiles may
+// be those of a larger tree: what a smaller one needs is in them too.
+func stored(r store.Reader, g Log) tlog.HashReader {
+	type at struct {
+		level int
+		n     int64
+	}
+	tiles := map[at][]byte{}
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		hashes := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			t := tlog.TileForIndex(tileHeight, index)
+			data, ok := tiles[at{t.L, t.N}]
+			var err error
+			if !ok {
+				if data, err = r.Get(schema.HubTile, tileKey(g, t.L, uint64(t.N))); err != nil {
+					return nil, err
+				}
+				tiles[at{t.L, t.N}] = data
+			}
+			if hashes[i], err = tlog.HashFromTile(t, data, index); err != nil { // also when data is missing or too short
+				return nil, corrupt(g, "a tile of the tree is missing or too short").Because(err)
+			}
+		}
+		return hashes, nil
+	})
+}

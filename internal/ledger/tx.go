@@ -1,0 +1,250 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
+)
+
+// own are the keyspaces that only the ledger writes.
+var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubEventIndex}
+
+// marshal writes what is hashed: once, and never again from the message.
+var marshal = proto.MarshalOptions{Deterministic: true}
+
+// Tx is one op's part of a batch. It reads what earlier ops and itself wrote, and keeps its writes to itself until the
+// op returns nil; an op that errs or panics leaves no trace. It is the op's own: valid until the op returns, on its
+// goroutine. Tx implements store.Tx.
+type Tx struct {
+	ledger *Ledger
+	under  store.Tx
+	p      *pending
+	next   perLog[uint64] // the index of each log's next leaf
+	writes []write        // in order
+	latest map[place]int  // the last write to a place
+	leaves []leaf
+	closed bool
+}
+
+type place struct {
+	keyspace store.Keyspace
+	key      string
+}
+
+type write struct {
+	place
+	value []byte // nil deletes
+}
+
+type leaf struct {
+	log   Log
+	bytes []byte
+}
+
+var errClosed = fault.New(fault.Internal, "LEDGER_TX_CLOSED", "The program used a transaction of the ledger after its end.")
+
+// Get returns the value under key, or nil when there is none. The slice is the caller's own.
+func (tx *Tx) Get(ks store.Keyspace, key []byte) ([]byte, error) {
+	if tx.closed {
+		return nil, errClosed
+	}
+	if i, ok := tx.latest[place{ks, string(key)}]; ok {
+		return slices.Clone(tx.writes[i].value), nil
+	}
+	return tx.under.Get(ks, key)
+}
+
+// Put writes a record over any that is there. The ledger's own keyspaces are refused: Record writes them.
+func (tx *Tx) Put(ks store.Keyspace, key, value []byte) error {
+	if err := tx.check(ks); err != nil {
+		return err
+	}
+	return tx.put(ks, key, value)
+}
+
+// Delete removes a record; one that is not there is no error. The ledger's own keyspaces are refused.
+func (tx *Tx) Delete(ks store.Keyspace, key []byte) error {
+	if err := tx.check(ks); err != nil {
+		return err
+	}
+	if err := store.CheckKey(key); err != nil {
+		return err
+	}
+	tx.write(write{place{ks, string(key)}, nil})
+	return nil
+}
+
+// check finds at once what would otherwise fail the whole batch when the writes are applied.
+func (tx *Tx) check(ks store.Keyspace) error {
+	switch {
+	case tx.closed:
+		return errClosed
+	case slices.Contains(own[:], ks):
+		return fault.Newf(fault.Internal, "LEDGER_KEYSPACE", "Only the ledger writes the keyspace %s.", ks)
+	case !slices.Contains(schema.Hub.Keyspaces, ks):
+		return store.ErrUnknownKeyspace
+	}
+	return nil
+}
+
+func (tx *Tx) put(ks store.Keyspace, key, value []byte) error {
+	if err := store.CheckRecord(key, value); err != nil {
+		return err
+	}
+	tx.write(write{place{ks, string(key)}, slices.Clone(value)})
+	return nil
+}
+
+func (tx *Tx) write(w write) {
+	tx.latest[w.place] = len(tx.writes)
+	tx.writes = append(tx.writes, w)
+}
+
+// apply hands the writes to the batch's transaction.
+func (tx *Tx) apply() error {
+	for i, w := range tx.writes {
+		if tx.latest[w.place] != i {
+			continue // written again later
+		}
+		var err error
+		if w.value == nil {
+			err = tx.under.Delete(w.keyspace, []byte(w.key))
+		} else {
+			err = tx.under.Put(w.keyspace, []byte(w.key), w.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Event is what an op records.
+type Event struct {
+	Kind    logv1.Kind
+	Time    time.Time      // when it was decided or happened; the time of the Append when zero
+	Core    *logv1.Core    // what the parties may see; Record fills in event_time, from Time
+	Details *logv1.Details // what auditors may see; Record fills in the salt
+}
+
+// Entry is the right to release, within the transaction that records why. Only Record makes a valid one.
+type Entry struct {
+	tx   *Tx
+	id   [verify.EventIDSize]byte
+	kind logv1.Kind
+	core *logv1.Core
+}
+
+// In reports whether the entry was made in tx, which is still open. It is false in every other transaction, in a later
+// run of the same op, and for the zero Entry.
+func (e Entry) In(tx *Tx) bool { return e.tx != nil && e.tx == tx && !tx.closed }
+
+// EventID returns the id of the recorded event.
+func (e Entry) EventID() [verify.EventIDSize]byte { return e.id }
+
+// Kind returns the kind of the recorded event.
+func (e Entry) Kind() logv1.Kind { return e.kind }
+
+// Core returns a copy of what was recorded for the parties; nil for the zero Entry.
+func (e Entry) Core() *logv1.Core { return proto.CloneOf(e.core) }
+
+// Record appends an event to a log. Core and details are not changed and may be reused. The event is in the log when
+// the Append that runs the op returns nil, and not before.
+func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
+	if tx.closed {
+		return Entry{}, errClosed
+	}
+	if ev.Time.IsZero() {
+		ev.Time = tx.p.time
+	}
+	hour, ok := verify.HourOf(ev.Time)
+	if _, known := logv1.Kind_name[int32(ev.Kind)]; !ok || !known || ev.Kind == logv1.Kind_KIND_UNSPECIFIED ||
+		ev.Core == nil || ev.Details == nil || (g != Sent && g != Received) {
+		return Entry{}, fault.New(fault.Internal, "LEDGER_EVENT", "The program tried to record an incomplete event.")
+	}
+	random, err := tx.random()
+	if err != nil {
+		return Entry{}, err
+	}
+	id := random.id
+	core, details := proto.CloneOf(ev.Core), proto.CloneOf(ev.Details)
+	core.EventTime, details.Salt = timestamppb.New(ev.Time), random.salt[:]
+	coreBytes, err := marshal.Marshal(core)
+	if err != nil {
+		return Entry{}, err
+	}
+	detailsBytes, err := marshal.Marshal(details)
+	if err != nil {
+		return Entry{}, err
+	}
+	l := verify.Leaf{EventID: id, Kind: ev.Kind, Hour: hour,
+		Commitment: verify.Commitment(random.opening, sha256.Sum256(coreBytes), sha256.Sum256(detailsBytes))}
+	record, err := marshal.Marshal(&logv1.Record{Leaf: l.Bytes(), Core: coreBytes, Details: detailsBytes, Opening: random.opening[:]})
+	if err != nil {
+		return Entry{}, err
+	}
+	sealed, err := tx.ledger.vault.SealFrom(bytes.NewReader(random.seal[:]), string(schema.HubRecord), id[:], record)
+	if err != nil {
+		return Entry{}, err
+	}
+
+	at := leafKey(g, *tx.next.of(g))
+	for _, w := range []struct {
+		ks         store.Keyspace
+		key, value []byte
+	}{
+		{schema.HubRecord, id[:], sealed}, // first: the only one that can be too large, and an op may go on after an error
+		{schema.HubLeaf, at, l.Bytes()},
+		{schema.HubEventIndex, id[:], at}, // log byte ‖ index: the same bytes as the leaf's key
+	} {
+		if err := tx.put(w.ks, w.key, w.value); err != nil {
+			return Entry{}, err
+		}
+	}
+	*tx.next.of(g)++
+	tx.leaves = append(tx.leaves, leaf{g, l.Bytes()})
+	return Entry{tx, id, ev.Kind, core}, nil
+}
+
+// Random returns n random bytes for an op's purpose, such as the id of a delivery: the same on every run of the op and
+// for the same purpose, drawn before the transaction. At most 8,160.
+func (tx *Tx) Random(purpose string, n int) ([]byte, error) {
+	return hkdf.Expand(sha256.New, tx.p.seed[:], "postern/ledger/op/v1\x00"+purpose, n)
+}
+
+// eventRandom are the random values of one event.
+type eventRandom struct {
+	id      [verify.EventIDSize]byte
+	opening [verify.OpeningSize]byte
+	salt    [32]byte
+	seal    [32]byte
+}
+
+// random expands the Append's seed into what the op's next event needs, the same on every run of the op.
+func (tx *Tx) random() (e eventRandom, err error) {
+	info := binary.BigEndian.AppendUint64([]byte("postern/ledger/event/v1\x00"), uint64(len(tx.leaves)))
+	b, err := hkdf.Expand(sha256.New, tx.p.seed[:], string(info), binary.Size(e))
+	if err != nil {
+		return e, err
+	}
+	for _, value := range [][]byte{e.id[:], e.opening[:], e.salt[:], e.seal[:]} {
+		b = b[copy(value, b):]
+	}
+	used, err := tx.Get(schema.HubEventIndex, e.id[:])
+	if err == nil && used != nil {
+		err = fault.New(fault.Internal, "LEDGER_RANDOM", "The source of random values repeats itself.")
+	}
+	return e, err
+}

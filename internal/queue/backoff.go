@@ -1,0 +1,20 @@
+package queue
+
+import "time"
+
+// Backoff says how long to wait after a failure: exponential with full jitter, so that many who failed together do not
+// come back together.
+type Backoff struct {
+	Base time.Duration // the longest wait after the first failure
+	Max  time.Duration // the longest wait ever
+}
+
+// After returns the wait after the given number of failed attempts, for a random number r from 0 up to but not 1:
+// evenly spread from nothing to Base doubled for each attempt after the first, at most Max.
+func (b Backoff) After(attempts uint32, r float64) time.Duration {
+	longest := b.Base
+	for n := uint32(1); n < attempts && longest < b.Max; n++ {
+		longest *= 2
+	}
+	return time.Duration(r * float64(min(longest, b.Max)))
+}

@@ -1,0 +1,185 @@
+// Package queue is durable retry: items that wait in a keyspace, one line for each destination, in the order of their
+// sequence numbers.
+//
+// A queue holds no state of its own and starts nothing; it reads and writes in the caller's transactions, so putting
+// an item commits with whatever caused it and removing one with whatever settled it. It guarantees that the head of a
+// line is its lowest sequence number and that a line never shows another's items. It does not look into a body, does
+// not wait and does not say when to give up: its owner does.
+package queue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/store"
+)
+
+// Item is one piece of work that waits for its destination.
+type Item struct {
+	Destination string    // whose line it stands in; not empty and without a zero byte
+	Sequence    uint64    // its place in the line
+	ID          string    // the owner's name for it
+	Body        []byte    // the owner's; opaque here, and not sealed: no personal value
+	Attempts    uint32    // how often it was tried
+	EnqueueTime time.Time // when it was put
+	DueTime     time.Time // when it may be tried next
+}
+
+// Config says where a queue keeps its items.
+type Config struct {
+	Keyspace store.Keyspace // the queue's alone
+}
+
+// Queue is a queue in one keyspace. It may be used from any goroutine.
+type Queue struct{ ks store.Keyspace }
+
+// New makes a queue.
+func New(c Config) *Queue { return &Queue{c.Keyspace} }
+
+// Faults of a queue; compare with errors.Is.
+var (
+	// ErrTaken: another item stands in this place of the line.
+	ErrTaken = fault.New(fault.Exists, "QUEUE_TAKEN", "Another item is already in this place of the queue.")
+	// ErrGone: the item is no longer in the queue; somebody else settled it.
+	ErrGone = fault.New(fault.NotFound, "QUEUE_GONE", "The item is no longer in the queue.")
+	// ErrBadItem: the destination cannot be part of a key. A mistake in the program.
+	ErrBadItem = fault.New(fault.Internal, "QUEUE_BAD_ITEM", "The program tried to queue an item without a proper destination.")
+)
+
+// row is the stored form of an item; destination and sequence are its key. New fields are added, none change.
+type row struct {
+	ID          string    `json:"id"`
+	Body        []byte    `json:"body,omitempty"`
+	Attempts    uint32    `json:"attempts,omitempty"`
+	EnqueueTime time.Time `json:"enqueue_time"`
+	DueTime     time.Time `json:"due_time"`
+}
+
+// Put adds an item to the line of its destination, or returns ErrTaken.
+func (q *Queue) Put(tx store.Tx, it Item) error {
+	if it.Destination == "" || strings.IndexByte(it.Destination, 0) >= 0 {
+		return ErrBadItem
+	}
+	old, err := tx.Get(q.ks, key(it.Destination, it.Sequence))
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		return ErrTaken
+	}
+	return q.write(tx, it)
+}
+
+// Remove takes an item out of its line, or returns ErrGone.
+func (q *Queue) Remove(tx store.Tx, it Item) error {
+	if err := q.present(tx, it); err != nil {
+		return err
+	}
+	return tx.Delete(q.ks, key(it.Destination, it.Sequence))
+}
+
+// Retry keeps an item in its place with what changed: attempts, due time, body. It returns ErrGone rather than bring
+// back an item that was removed while it was being tried.
+func (q *Queue) Retry(tx store.Tx, it Item) error {
+	if err := q.present(tx, it); err != nil {
+		return err
+	}
+	return q.write(tx, it)
+}
+
+func (q *Queue) present(tx store.Tx, it Item) error {
+	b, err := tx.Get(q.ks, key(it.Destination, it.Sequence))
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return ErrGone
+	}
+	old, err := decode(key(it.Destination, it.Sequence), b)
+	if err != nil {
+		return err
+	}
+	if old.ID != it.ID {
+		return ErrGone
+	}
+	return nil
+}
+
+func (q *Queue) write(tx store.Tx, it Item) error {
+	b, err := json.Marshal(row{it.ID, it.Body, it.Attempts, it.EnqueueTime.UTC(), it.DueTime.UTC()})
+	if err != nil {
+		return fault.From(err)
+	}
+	return tx.Put(q.ks, key(it.Destination, it.Sequence), b)
+}
+
+// Destinations lists the destinations for which something waits, in ascending order. It looks at one item a line, so
+// a long line costs no more than a short one.
+func (q *Queue) Destinations(s store.Snapshot) ([]string, error) {
+	var all []string
+	for from := []byte(nil); ; {
+		var found string
+		err := s.Scan(q.ks, from, nil, func(k, _ []byte) (bool, error) {
+			found, _ = split(k)
+			return false, nil
+		})
+		if err != nil || found == "" {
+			return all, err
+		}
+		all = append(all, found)
+		from = store.PrefixEnd(line(found))
+	}
+}
+
+// Head returns the first item of a destination's line, and whether there is one.
+func (q *Queue) Head(s store.Snapshot, dest string) (it Item, ok bool, err error) {
+	err = s.Scan(q.ks, line(dest), store.PrefixEnd(line(dest)), func(k, v []byte) (bool, error) {
+		it, err = decode(k, v)
+		ok = err == nil
+		return false, err
+	})
+	return it, ok, err
+}
+
+// List returns every item, by destination and then in the order of its line.
+func (q *Queue) List(s store.Snapshot) ([]Item, error) {
+	var all []Item
+	err := s.Scan(q.ks, nil, nil, func(k, v []byte) (bool, error) {
+		it, err := decode(k, v)
+		all = append(all, it)
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// line is the prefix of a destination's keys: the zero byte keeps E06 apart from E0600.
+func line(dest string) []byte { return append([]byte(dest), 0) }
+
+func key(dest string, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(line(dest), sequence)
+}
+
+// split undoes key. The first zero byte ends the destination: a sequence may hold others.
+func split(k []byte) (dest string, sequence uint64) {
+	d, n, ok := bytes.Cut(k, []byte{0})
+	if !ok || len(n) != 8 {
+		return "", 0
+	}
+	return string(d), binary.BigEndian.Uint64(n)
+}
+
+func decode(k, v []byte) (Item, error) {
+	var r row
+	dest, sequence := split(k)
+	if err := json.Unmarshal(v, &r); err != nil || dest == "" {
+		return Item{}, fault.New(fault.Internal, "QUEUE_ITEM", "A queued item cannot be read.").Because(err)
+	}
+	return Item{dest, sequence, r.ID, r.Body, r.Attempts, r.EnqueueTime, r.DueTime}, nil
+}

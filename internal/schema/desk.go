@@ -1,0 +1,26 @@
+package schema
+
+import "postern/internal/store"
+
+// The keyspaces of a desk.
+const (
+	DeskMeta         store.Keyspace = "desk_meta"         // name of a setting → value
+	DeskForm         store.Keyspace = "desk_form"         // form id → sealed Form
+	DeskFormParts    store.Keyspace = "desk_form_parts"   // form id → ids of its notifications, 36 bytes each
+	DeskNotification store.Keyspace = "desk_notification" // notification id → sealed record of its state
+	DeskReference    store.Keyspace = "desk_reference"    // reference ‖ 0 ‖ notification id → 1
+	DeskSpool        store.Keyspace = "desk_spool"        // destination ‖ 0 ‖ sequence BE → queue item
+	DeskMessage      store.Keyspace = "desk_message"      // notification id → sealed SealedNotification, as signed
+	DeskReceipt      store.Keyspace = "desk_receipt"      // notification id → Receipt
+	DeskDirectory    store.Keyspace = "desk_directory"    // "revision" → Signed; "entry" ‖ n BE → bytes
+	DeskCursor       store.Keyspace = "desk_cursor"       // "updates" → page token
+	DeskPin          store.Keyspace = "desk_pin"          // authority → id of the recipient key pinned for it
+)
+
+// Desk is the database of a desk.
+var Desk = Database{
+	Name:    "desk",
+	Version: 1,
+	Keyspaces: []store.Keyspace{DeskMeta, DeskForm, DeskFormParts, DeskNotification, DeskReference, DeskSpool, DeskMessage,
+		DeskReceipt, DeskDirectory, DeskCursor, DeskPin},
+}

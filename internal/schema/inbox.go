@@ -1,0 +1,19 @@
+package schema
+
+import "postern/internal/store"
+
+// The keyspaces of an inbox.
+const (
+	InboxMeta      store.Keyspace = "inbox_meta"      // name of a setting → value
+	InboxItem      store.Keyspace = "inbox_item"      // SHA-256(manifest) → sealed item: the opened sections and their state
+	InboxDelivery  store.Keyspace = "inbox_delivery"  // delivery id → the signed answer
+	InboxReference store.Keyspace = "inbox_reference" // reference ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(manifest) → 1
+	InboxReport    store.Keyspace = "inbox_report"    // destination ‖ 0 ‖ sequence BE → queue item: a signed report for the hub
+)
+
+// Inbox is the database of an inbox.
+var Inbox = Database{
+	Name:      "inbox",
+	Version:   1,
+	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport},
+}

@@ -1,0 +1,143 @@
+// Package section is the table of sections: the units of consent, policy and sealing.
+//
+// The table is read from the options in form.proto and from nowhere else, so a section cannot exist without a path, a
+// class and a padded size. Paths look like `child/2/home` (`child/{n}/home` as a pattern); the form calls the same
+// thing children[1].home, and FieldPath is the one function that converts.
+package section
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Section is one row of the table.
+type Section struct {
+	Pattern    string                 // such as "parent/name" or "child/{n}/home"
+	Name       string                 // the last part of the pattern, such as "home"
+	Class      posternv1.SectionClass // when it may travel at all
+	PaddedSize int                    // bytes of plaintext after padding, the same for every value
+	PerChild   bool                   // whether the pattern has a child's number
+
+	field protoreflect.FieldDescriptor
+}
+
+// Path returns the path of the section for a child's number; a section of the parent ignores it.
+func (s Section) Path(child int) string {
+	return strings.Replace(s.Pattern, "{n}", strconv.Itoa(child), 1)
+}
+
+// New returns an empty message of the section's type.
+func (s Section) New() proto.Message {
+	t, err := protoregistry.GlobalTypes.FindMessageByName(s.field.Message().FullName())
+	if err != nil {
+		panic(fmt.Sprintf("section: %s is linked without its type: %v", s.Pattern, err)) // a broken build, not an input
+	}
+	return t.New().Interface()
+}
+
+// All returns the table in the order of the form: the parent's sections, a child's sections, urgency.
+func All() []Section { return table() }
+
+var table = sync.OnceValue(func() []Section {
+	var all []Section
+	for _, m := range []proto.Message{(*posternv1.Parent)(nil), (*posternv1.Child)(nil), (*posternv1.Form)(nil)} {
+		fields := m.ProtoReflect().Descriptor().Fields()
+		for i := range fields.Len() {
+			f := fields.Get(i)
+			rule, _ := proto.GetExtension(f.Options(), posternv1.E_Section).(*posternv1.SectionRule)
+			if rule == nil {
+				continue
+			}
+			all = append(all, Section{
+				Pattern:    rule.GetPath(),
+				Name:       rule.GetPath()[strings.LastIndexByte(rule.GetPath(), '/')+1:],
+				Class:      rule.GetSectionClass(),
+				PaddedSize: int(rule.GetPaddedSize()),
+				PerChild:   strings.Contains(rule.GetPath(), "{n}"),
+				field:      f,
+			})
+		}
+	}
+	return all
+})
+
+var byPattern = sync.OnceValue(func() map[string]Section {
+	m := map[string]Section{}
+	for _, s := range table() {
+		m[s.Pattern] = s
+	}
+	return m
+})
+
+// childPath matches a child's path; a number has no leading zero, so every path has one spelling.
+var childPath = regexp.MustCompile(`^child/([1-9][0-9]?)/([a-z_]+)$`)
+
+// Lookup returns the section that a path such as `child/2/home` belongs to.
+func Lookup(path string) (Section, bool) {
+	pattern := path
+	if m := childPath.FindStringSubmatch(path); m != nil {
+		pattern = "child/{n}/" + m[2]
+	} else if strings.Contains(path, "{") {
+		return Section{}, false
+	}
+	s, ok := byPattern()[pattern]
+	return s, ok
+}
+
+// ByPattern returns the section of a pattern such as `child/{n}/home`.
+func ByPattern(pattern string) (Section, bool) {
+	s, ok := byPattern()[pattern]
+	return s, ok
+}
+
+// ChildOf returns the child's number in a path, and whether the path has one.
+func ChildOf(path string) (int, bool) {
+	m := childPath.FindStringSubmatch(path)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(m[1])
+	return n, err == nil
+}
+
+// FieldPath returns the field of the form for a section path: children[1].home for child/2/home.
+func FieldPath(path string) string {
+	if m := childPath.FindStringSubmatch(path); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return fmt.Sprintf("children[%d].%s", n-1, m[2])
+	}
+	return strings.ReplaceAll(path, "/", ".")
+}
+
+// Get returns the section at path in a form, and whether it is set.
+func Get(f *posternv1.Form, path string) (proto.Message, bool) {
+	s, ok := Lookup(path)
+	if !ok {
+		return nil, false
+	}
+	var holder proto.Message = f
+	switch s.field.ContainingMessage().Name() {
+	case "Parent":
+		holder = f.GetParent()
+	case "Child":
+		n, _ := ChildOf(path)
+		if n > len(f.GetChildren()) {
+			return nil, false
+		}
+		holder = f.GetChildren()[n-1]
+	}
+	m := holder.ProtoReflect()
+	if !m.IsValid() || !m.Has(s.field) {
+		return nil, false
+	}
+	return m.Get(s.field).Message().Interface(), true
+}

@@ -1,0 +1,149 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"postern/internal/store"
+)
+
+// database implements store.Store.
+type database struct {
+	db       *bbolt.DB
+	file     *os.File // db's own; the tests close it to make a commit fail
+	path     string
+	schema   store.Schema
+	known    map[store.Keyspace]bool // true: appended
+	writer   chan struct{}           // holds one token while an Update runs, so that waiting for it ends with the context
+	unknown  atomic.Pointer[error]   // set once, by the commit that failed
+	finished atomic.Bool             // Close was called
+}
+
+func newDatabase(db *bbolt.DB, file *os.File, path string, schema store.Schema) *database {
+	s := &database{db: db, file: file, path: path, schema: schema,
+		known: map[store.Keyspace]bool{}, writer: make(chan struct{}, 1)}
+	for _, ks := range schema.Keyspaces {
+		s.known[ks] = slices.Contains(schema.Appended, ks)
+	}
+	return s
+}
+
+// ready says whether a call may start.
+func (s *database) ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.finished.Load() {
+		return store.ErrClosed
+	}
+	if cause := s.unknown.Load(); cause != nil {
+		return store.ErrOutcomeUnknown.Because(*cause)
+	}
+	return nil
+}
+
+// begin starts a bbolt transaction.
+func (s *database) begin(ctx context.Context, writable bool) (*transaction, error) {
+	var btx *bbolt.Tx
+	var err error
+	if damage := guarded(func() { btx, err = s.db.Begin(writable) }); damage != nil {
+		return nil, store.ErrCorrupt.Because(damage)
+	}
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return nil, store.ErrClosed
+	}
+	if err != nil {
+		return nil, unusable(s.path, err)
+	}
+	return &transaction{ctx: ctx, btx: btx, known: s.known}, nil
+}
+
+// View implements store.Store.
+func (s *database) View(ctx context.Context, fn func(store.Snapshot) error) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	tx, err := s.begin(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer tx.end()
+	return fn(tx)
+}
+
+// Update implements store.Store.
+func (s *database) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.write(ctx, func(tx *transaction) error { return fn(tx) })
+}
+
+func (s *database) write(ctx context.Context, fn func(*transaction) error) error {
+	select {
+	case s.writer <- struct{}{}:
+		defer func() { <-s.writer }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	tx, err := s.begin(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer tx.end() // rolls back whatever is not committed, also when fn panics
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if tx.spoiled != nil {
+		return tx.spoiled
+	}
+	if !tx.dirty {
+		return nil // nothing to make durable: spare the two syncs
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var failed error
+	if damage := guarded(func() { failed = tx.btx.Commit() }); damage != nil {
+		failed = damage
+	}
+	if failed != nil {
+		// After a failed write or sync the kernel may show pages that the disk does not have: nothing read from here
+		// on proves anything.
+		s.unknown.CompareAndSwap(nil, &failed)
+		return store.ErrOutcomeUnknown.Because(failed)
+	}
+	return nil
+}
+
+// Close implements store.Store.
+func (s *database) Close() error {
+	if s.finished.Swap(true) {
+		return nil
+	}
+	if err := s.db.Close(); err != nil {
+		return unusable(s.path, err)
+	}
+	return nil
+}
+
+// guarded runs a piece of bbolt and returns its panic, if any, as an error: on a damaged file bbolt panics, or reads
+// outside the mapped file, which without SetPanicOnFault would end the process. No caller's function runs inside.
+func guarded(piece func()) (damage error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			damage = fmt.Errorf("reading the file: %v", r)
+		}
+	}()
+	piece()
+	return nil
+}

@@ -1,0 +1,306 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"go.etcd.io/bbolt"
+
+	"postern/internal/store"
+)
+
+// fillAppended is how full bbolt packs the pages of keyspaces that grow only at an end; its default of one half is for
+// keys that come in any order.
+const fillAppended = 0.95
+
+// transaction implements store.Snapshot and store.Tx.
+type transaction struct {
+	ctx     context.Context // of the View or Update that it lives in
+	btx     *bbolt.Tx
+	known   map[store.Keyspace]bool
+	dirty   bool  // something was written
+	spoiled error // a write failed half-way: the transaction must not be committed, whatever its function says
+	over    bool  // its function has returned
+}
+
+// end makes the transaction unusable and gives up what is not committed.
+func (tx *transaction) end() {
+	tx.over = true
+	_ = guarded(func() { _ = tx.btx.Rollback() })
+}
+
+// hasKeyspace says whether the file has a bucket for the keyspace.
+func (tx *transaction) hasKeyspace(ks store.Keyspace) (has bool, err error) {
+	if damage := guarded(func() { has = tx.btx.Bucket([]byte(ks)) != nil }); damage != nil {
+		return false, store.ErrCorrupt.Because(damage)
+	}
+	return has, nil
+}
+
+// makeKeyspace makes the bucket of a keyspace, unless it is there.
+func (tx *transaction) makeKeyspace(ks store.Keyspace) (err error) {
+	tx.dirty = true
+	if damage := guarded(func() { _, err = tx.btx.CreateBucketIfNotExists([]byte(ks)) }); damage != nil {
+		return store.ErrCorrupt.Because(damage)
+	}
+	return err
+}
+
+// bucket returns the bucket of a keyspace that the schema names.
+func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
+	if tx.over {
+		return nil, store.ErrClosed
+	}
+	appended, ok := tx.known[ks]
+	if !ok && ks != schemaSpace {
+		return nil, store.ErrUnknownKeyspace
+	}
+	if damage := guarded(func() { b = tx.btx.Bucket([]byte(ks)) }); damage != nil {
+		return nil, store.ErrCorrupt.Because(damage)
+	}
+	if b == nil {
+		return nil, store.Corrupt(ks, nil)
+	}
+	if appended {
+		b.FillPercent = fillAppended
+	}
+	return b, nil
+}
+
+// Get implements store.Reader.
+func (tx *transaction) Get(ks store.Keyspace, key []byte) ([]byte, error) {
+	if ks == schemaSpace {
+		return nil, store.ErrUnknownKeyspace
+	}
+	return tx.get(ks, key)
+}
+
+func (tx *transaction) get(ks store.Keyspace, key []byte) (value []byte, err error) {
+	if err := store.CheckKey(key); err != nil {
+		return nil, err
+	}
+	b, err := tx.bucket(ks)
+	if err != nil {
+		return nil, err
+	}
+	damage := guarded(func() {
+		c := b.Cursor()
+		k, record := c.Seek(key)
+		if bytes.Equal(k, key) {
+			value, err = unwrap(ks, k, record)
+			return
+		}
+		err = between(ks, c, key, k, record)
+	})
+	if damage != nil {
+		return nil, store.Corrupt(ks, key)
+	}
+	return value, err
+}
+
+// between checks a cursor that Seek(key) put on (k, record), not finding key: the records on both sides must be whole
+// and lie on their own side. A damaged key misleads the binary search of its page only to one of its own sides, so
+// that "not there" is never said because of one.
+func between(ks store.Keyspace, c *bbolt.Cursor, key, k, record []byte) error {
+	if k != nil && (bytes.Compare(k, key) < 0 || !whole(ks, k, record)) {
+		return store.Corrupt(ks, key)
+	}
+	if p, record := c.Prev(); p != nil && (bytes.Compare(p, key) >= 0 || !whole(ks, p, record)) {
+		return store.Corrupt(ks, key)
+	}
+	return nil
+}
+
+// Scan implements store.Snapshot.
+func (tx *transaction) Scan(ks store.Keyspace, from, to []byte, fn func(key, value []byte) (bool, error)) error {
+	return tx.walk(ks, fn, func(c *bbolt.Cursor) ([]byte, []byte, error) {
+		if len(from) == 0 {
+			k, record := c.First()
+			return k, record, nil
+		}
+		k, record := c.Seek(from)
+		if !bytes.Equal(k, from) {
+			if err := between(ks, c, from, k, record); err != nil {
+				return nil, nil, err
+			}
+			k, record = c.Seek(from)
+		}
+		return k, record, nil
+	}, (*bbolt.Cursor).Next, func(key, last []byte) (in, ordered bool) {
+		return len(to) == 0 || bytes.Compare(key, to) < 0, last == nil || bytes.Compare(last, key) < 0
+	})
+}
+
+// ScanReverse implements store.Snapshot.
+func (tx *transaction) ScanReverse(ks store.Keyspace, from, to []byte, fn func(key, value []byte) (bool, error)) error {
+	return tx.walk(ks, fn, func(c *bbolt.Cursor) ([]byte, []byte, error) {
+		if len(to) == 0 {
+			k, record := c.Last()
+			return k, record, nil
+		}
+		k, record := c.Seek(to)
+		if !bytes.Equal(k, to) {
+			if err := between(ks, c, to, k, record); err != nil {
+				return nil, nil, err
+			}
+			k, _ = c.Seek(to)
+		}
+		if k == nil {
+			k, record = c.Last()
+			return k, record, nil
+		}
+		k, record = c.Prev()
+		return k, record, nil
+	}, (*bbolt.Cursor).Prev, func(key, last []byte) (in, ordered bool) {
+		return bytes.Compare(key, from) >= 0, last == nil || bytes.Compare(last, key) > 0
+	})
+}
+
+// walk calls fn for each record from where start puts the cursor, one step after the other, while the key is in
+// bounds. Keys out of order are damage.
+func (tx *transaction) walk(ks store.Keyspace, fn func(key, value []byte) (bool, error),
+	start func(*bbolt.Cursor) (key, record []byte, err error), step func(*bbolt.Cursor) (key, record []byte),
+	place func(key, last []byte) (in, ordered bool)) error {
+	if ks == schemaSpace {
+		return store.ErrUnknownKeyspace
+	}
+	b, err := tx.bucket(ks)
+	if err != nil {
+		return err
+	}
+	c := b.Cursor()
+	var last []byte
+	for first := true; ; first = false {
+		if tx.over {
+			return store.ErrClosed
+		}
+		if err := tx.ctx.Err(); err != nil {
+			return err
+		}
+		var key, value []byte
+		damage := guarded(func() {
+			var k, record []byte
+			if first {
+				k, record, err = start(c)
+			} else {
+				k, record = step(c)
+			}
+			if err != nil || k == nil {
+				return
+			}
+			key = bytes.Clone(k)
+			value, err = unwrap(ks, k, record)
+		})
+		if damage != nil {
+			return store.ErrCorrupt.Because(damage)
+		}
+		if err != nil || key == nil {
+			return err
+		}
+		in, ordered := place(key, last)
+		if !ordered {
+			return store.Corrupt(ks, key)
+		}
+		if !in {
+			return nil
+		}
+		last = bytes.Clone(key) // fn may write into its own
+		if more, err := fn(key, value); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// Put implements store.Tx.
+func (tx *transaction) Put(ks store.Keyspace, key, value []byte) error {
+	if ks == schemaSpace {
+		return store.ErrUnknownKeyspace
+	}
+	return tx.put(ks, key, value)
+}
+
+func (tx *transaction) put(ks store.Keyspace, key, value []byte) error {
+	if err := store.CheckRecord(key, value); err != nil {
+		return tx.spoil(err)
+	}
+	b, err := tx.bucket(ks)
+	if err != nil {
+		return tx.spoil(err)
+	}
+	// bbolt keeps the value's slice until the commit; wrap made it, so the caller may reuse its own.
+	damage := guarded(func() { err = b.Put(key, wrap(ks, key, value)) })
+	return tx.wrote(ks, key, damage, err)
+}
+
+// Delete implements store.Tx.
+func (tx *transaction) Delete(ks store.Keyspace, key []byte) error {
+	if ks == schemaSpace {
+		return store.ErrUnknownKeyspace
+	}
+	if err := store.CheckKey(key); err != nil {
+		return tx.spoil(err)
+	}
+	b, err := tx.bucket(ks)
+	if err != nil {
+		return tx.spoil(err)
+	}
+	// Looking first spares the commit when there is nothing, and keeps a damaged key from hiding what must go.
+	if value, err := tx.get(ks, key); err != nil {
+		return tx.spoil(err)
+	} else if value == nil {
+		return nil
+	}
+	damage := guarded(func() { err = b.Delete(key) })
+	return tx.wrote(ks, key, damage, err)
+}
+
+func (tx *transaction) wrote(ks store.Keyspace, key []byte, damage, err error) error {
+	tx.dirty = true
+	if damage != nil {
+		return tx.spoil(store.Corrupt(ks, key))
+	}
+	if err != nil {
+		return tx.spoil(err)
+	}
+	return nil
+}
+
+func (tx *transaction) spoil(err error) error {
+	if tx.spoiled == nil {
+		tx.spoiled = err
+	}
+	return err
+}
+
+const checksumSize = 8
+
+// checksum binds a value to its place, so that a record that turns up elsewhere is refused too.
+func checksum(ks store.Keyspace, key, value []byte) []byte {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(ks))))
+	h.Write([]byte(ks))
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
+	h.Write(key)
+	h.Write(value)
+	return h.Sum(nil)[:checksumSize]
+}
+
+// wrap makes the stored record of a value.
+func wrap(ks store.Keyspace, key, value []byte) []byte {
+	return append(checksum(ks, key, value), value...)
+}
+
+// whole says whether a stored record is the one that was written in this place.
+func whole(ks store.Keyspace, key, record []byte) bool {
+	return len(record) > checksumSize && bytes.Equal(checksum(ks, key, record[checksumSize:]), record[:checksumSize])
+}
+
+// unwrap returns a copy of the value in a stored record.
+func unwrap(ks store.Keyspace, key, record []byte) ([]byte, error) {
+	if !whole(ks, key, record) {
+		return nil, store.Corrupt(ks, key)
+	}
+	return bytes.Clone(record[checksumSize:]), nil
+}

@@ -1,0 +1,224 @@
+// Package vault seals the personal bytes that a database holds, so that the file alone gives nothing away and a
+// record can be erased for good by destroying a key.
+//
+// Each record is sealed under a fresh key of its own, and that key is wrapped by the key of an epoch, which is a file
+// outside the database. Package vault guarantees that a sealed record opens only under the kind and id that it was
+// sealed for, that a changed byte is refused, and that no key is ever part of what it returns. Index terms that name
+// people are replaced by keyed hashes.
+//
+// It does not hide how long a record is, does not store records, and does not make a deleted epoch's key unreadable in
+// backups of the key folder: those must be destroyed with it. In this version one epoch, that of the first start, is
+// used for everything; the format names the epoch, so that records of several can live side by side.
+package vault
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+
+	"postern/internal/fault"
+)
+
+// Config says where the keys are.
+type Config struct {
+	Dir   string           // the folder of the key files, outside the database and its backups; made when absent
+	Clock func() time.Time // names the epoch of a first start; nil: time.Now
+	Rand  io.Reader        // nil: crypto/rand
+}
+
+// Vault seals and opens records. Its methods may be called from any goroutine.
+//
+// # Sealed record, version 1
+//
+//	offset  length  content
+//	     0       1  version, 1
+//	     1      10  name of the epoch: year, month and generation, as in 2026-11.01
+//	    11      12  nonce of the wrapping
+//	    23      48  the record key, AES-256-GCM under the epoch's wrapping key: 32 bytes and a 16-byte tag
+//	    71     n+16 the plaintext, AES-256-GCM under the record key, nonce zero: n bytes and a 16-byte tag
+//
+// The wrapping key is HKDF-SHA256(epoch key, no salt, "postern vault 1 wrap"); the key for index terms the same with
+// "postern vault 1 term". The associated data of the wrapping is frame("postern vault 1 key", epoch, kind, id), that
+// of the plaintext frame("postern vault 1 record", kind, id), where frame joins its parts, each after its length as 4
+// bytes, big endian. The second does not name the epoch, so that a record moves to another epoch by wrapping its key
+// again. A record key seals one plaintext, ever; hence the zero nonce.
+//
+// Evolution: another layout, cipher or derivation is another version byte and, in the labels, another number. Opening
+// keeps every version ever written; sealing writes the newest. Fields are not added to version 1.
+type Vault struct {
+	epochs  map[string]*epoch
+	current *epoch
+	rand    io.Reader
+}
+
+const (
+	version      = 1
+	keySize      = 32
+	nonceSize    = 12
+	tagSize      = 16
+	nonceOffset  = 1 + epochNameSize
+	keyOffset    = nonceOffset + nonceSize
+	bodyOffset   = keyOffset + keySize + tagSize
+	wrapLabel    = "postern vault 1 wrap"
+	termLabel    = "postern vault 1 term"
+	keyLabel     = "postern vault 1 key"
+	recordLabel  = "postern vault 1 record"
+	entropyLabel = "postern vault 1 entropy"
+)
+
+// Overhead is how many bytes longer a sealed record is than its plaintext.
+const Overhead = bodyOffset + tagSize
+
+// epoch is the pair of keys derived from one key file.
+type epoch struct {
+	name string
+	wrap cipher.AEAD
+	term []byte
+}
+
+func newEpoch(name string, key []byte) (*epoch, error) {
+	wrapKey, err := hkdf.Key(sha256.New, key, nil, wrapLabel, keySize)
+	if err != nil {
+		return nil, err
+	}
+	termKey, err := hkdf.Key(sha256.New, key, nil, termLabel, keySize)
+	if err != nil {
+		return nil, err
+	}
+	wrap, err := aead(wrapKey)
+	if err != nil {
+		return nil, err
+	}
+	return &epoch{name: name, wrap: wrap, term: termKey}, nil
+}
+
+// Open reads the keys, and makes the first one when there is none.
+//
+// Errors: fault.Precondition VAULT_KEY_EXPOSED when others than the owner could read or replace a key,
+// VAULT_KEY_DAMAGED when a file is not the key that was written; fault.Unavailable VAULT_UNUSABLE.
+func Open(c Config) (*Vault, error) {
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	keys, err := loadKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{epochs: map[string]*epoch{}, rand: c.Rand}
+	for name, key := range keys {
+		e, err := newEpoch(name, key)
+		if err != nil {
+			return nil, fmt.Errorf("vault: deriving the keys of epoch %s: %w", name, err)
+		}
+		v.epochs[name] = e
+		if v.current == nil || v.current.name < name {
+			v.current = e
+		}
+	}
+	return v, nil
+}
+
+// Seal seals a record under its kind and id: by convention its keyspace and key. Neither is part of the result.
+func (v *Vault) Seal(kind string, id, plaintext []byte) ([]byte, error) {
+	return v.SealFrom(v.rand, kind, id, plaintext)
+}
+
+// SealFrom is Seal with 32 random bytes from the given source: for a transaction, whose random values are drawn before
+// it and used again when it runs again.
+func (v *Vault) SealFrom(random io.Reader, kind string, id, plaintext []byte) ([]byte, error) {
+	seed := make([]byte, keySize)
+	if _, err := io.ReadFull(random, seed); err != nil {
+		return nil, fault.New(fault.Internal, "VAULT_RANDOM", "No random bytes could be had, so nothing was sealed.").Because(err)
+	}
+	// Key and nonce depend on what is sealed as well as on the seed. A transaction that runs again with its old seed,
+	// and other content, or a simulator that repeats one must never seal two plaintexts under one key.
+	what := sha256.Sum256(frame(entropyLabel, []byte(v.current.name), []byte(kind), id, plaintext))
+	drawn, err := hkdf.Key(sha256.New, seed, what[:], entropyLabel, keySize+nonceSize)
+	if err != nil {
+		return nil, fmt.Errorf("vault: deriving a record key: %w", err)
+	}
+	key, nonce := drawn[:keySize], drawn[keySize:]
+	body, err := aead(key)
+	if err != nil {
+		return nil, err
+	}
+	sealed := make([]byte, 0, len(plaintext)+Overhead)
+	sealed = append(sealed, version)
+	sealed = append(sealed, v.current.name...)
+	sealed = append(sealed, nonce...)
+	sealed = v.current.wrap.Seal(sealed, nonce, key, frame(keyLabel, []byte(v.current.name), []byte(kind), id))
+	return body.Seal(sealed, make([]byte, nonceSize), plaintext, frame(recordLabel, []byte(kind), id)), nil
+}
+
+// Open opens a sealed record that was sealed for this kind and id.
+//
+// Errors: fault.Unverified VAULT_SEAL_BROKEN when it was not, or was changed; fault.Precondition VAULT_EPOCH_MISSING,
+// naming the epoch, when its key is not in the folder, which after an erasure is as it should be.
+func (v *Vault) Open(kind string, id, sealed []byte) ([]byte, error) {
+	broken := fault.Newf(fault.Unverified, "VAULT_SEAL_BROKEN",
+		"A stored record (%s) does not match its seal: it was changed, or belongs in another place. Restore the newest backup.", kind)
+	if len(sealed) < Overhead || sealed[0] != version {
+		return nil, broken
+	}
+	name := string(sealed[1:nonceOffset])
+	if !validEpochName(name) {
+		return nil, broken
+	}
+	e, ok := v.epochs[name]
+	if !ok {
+		return nil, fault.Newf(fault.Precondition, "VAULT_EPOCH_MISSING",
+			"The key of epoch %s is not in the key folder, so its records cannot be opened. If it was not destroyed on purpose, restore the file %s.",
+			name, fileName(name))
+	}
+	key, err := e.wrap.Open(nil, sealed[nonceOffset:keyOffset], sealed[keyOffset:bodyOffset], frame(keyLabel, []byte(name), []byte(kind), id))
+	if err != nil {
+		return nil, broken
+	}
+	body, err := aead(key)
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := body.Open([]byte{}, make([]byte, nonceSize), sealed[bodyOffset:], frame(recordLabel, []byte(kind), id))
+	if err != nil {
+		return nil, broken
+	}
+	return plaintext, nil
+}
+
+// Term returns the 32 bytes under which an index keeps a term of this kind: HMAC-SHA256 under the epoch, so that the
+// database does not give the term away to someone who can guess it. The same term of the same kind gives the same
+// bytes for as long as the epoch is used.
+func (v *Vault) Term(kind string, term []byte) []byte {
+	mac := hmac.New(sha256.New, v.current.term)
+	mac.Write(frame(kind, term))
+	return mac.Sum(nil)
+}
+
+func aead(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	return cipher.NewGCM(block)
+}
+
+// frame joins the parts so that no two lists of parts give the same bytes.
+func frame(label string, parts ...[]byte) []byte {
+	out := binary.BigEndian.AppendUint32(nil, uint32(len(label)))
+	out = append(out, label...)
+	for _, part := range parts {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(part)))
+		out = append(out, part...)
+	}
+	return out
+}

@@ -1,0 +1,68 @@
+package postern.sharing
+
+import rego.v2
+
+# METADATA
+# title: The parent gave permission
+# description: >-
+#   The parent gave permission to tell this team about this child, could say back what that means, and the permission
+#   has not run out.
+# custom:
+#   rule_id: consent_given
+#   law: >-
+#     Common law duty of confidence (permission); UK GDPR Article 6(1)(e); Children Act 2004 s.11 (England), s.28 (Wales)
+#   routes: [STANDARD]
+findings[child.number] contains {
+	"rule": rego.metadata.rule(),
+	"outcome": "SHARE",
+	"paths": [],
+	"needs": [],
+	"due": 0,
+} if {
+	permission
+	recipient_ready
+	agreement_in_force
+	gate_open
+	input.already_notified == false
+	some i, child in input.children
+	child.number in input.consent.children
+	address_usable(child)
+	age_within_limit(child)
+	carer_settled(child)
+	minimum_met(i)
+}
+
+# METADATA
+# title: Permission
+# description: Whether this is the route of permission, and the permission is good today for this recipient.
+permission if {
+	input.route == "STANDARD"
+	input.statement == "OFFER"
+	input.consent.state == "GIVEN"
+	input.consent.understood == "YES"
+	input.consent.capacity_concern == false
+	input.consent.grantor_under_18 == false
+	recipient_covered
+	now < consent_end
+}
+
+consent_end := time.parse_rfc3339_ns(input.consent.expire_time)
+
+recipient_covered if input.recipient.authority in input.consent.authorities
+
+recipient_covered if input.consent.follows_child == true
+
+# METADATA
+# title: What permission and agreement let go
+# description: >-
+#   The sections that are offered, that the parent agreed to tell, and that the data-sharing agreement includes, by name;
+#   the children's in the order of the input.
+parent_may_go := parent_permitted & input.agreement.parent if permission
+
+child_may_go := [both | some sections in child_permitted; both := sections & input.agreement.child] if permission
+
+parent_permitted := input.parent.offered & input.parent.permitted
+
+child_permitted := [both | some child in input.children; both := child.offered & child.permitted]
+
+good_until := min([consent_end, agreement_end]) if permission

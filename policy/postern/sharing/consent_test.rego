@@ -1,0 +1,69 @@
+package postern.sharing_test
+
+import rego.v2
+
+import data.postern.sharing
+
+shared := {"outcome": "SHARE", "rules": {"consent_given"}}
+
+undecided := {"outcome": "REFER_TO_PERSON", "rules": {"policy_error"}}
+
+test_consent_given if {
+	decided(family, 1) == shared
+	decided(family, 2) == shared
+}
+
+test_consent_given_follows_the_child if {
+	in := json.patch(family, [
+		{"op": "replace", "path": "/consent/authorities", "value": []},
+		{"op": "replace", "path": "/consent/follows_child", "value": true},
+	])
+	decided(in, 1) == shared
+}
+
+test_permission_needs_every_fact if {
+	bad := {
+		"/statement": "ENQUIRY",
+		"/consent/state": "DECLINED",
+		"/consent/understood": "NO",
+		"/consent/capacity_concern": true,
+		"/consent/grantor_under_18": true,
+		"/consent/authorities": ["E10000017"],
+		"/consent/expire_time": "2026-11-23T10:00:00Z",
+	}
+	every path, value in bad {
+		decided(with_value(path, value), 1) == undecided
+		not sharing.permission with input as without(path)
+	}
+}
+
+test_an_expiry_that_is_missing_never_shares if {
+	every path in ["/consent/expire_time", "/consent/state", "/consent/understood", "/consent/capacity_concern", "/consent/authorities"] {
+		not shares(without(path))
+	}
+}
+
+test_consent_given_covers_the_named_children_only if {
+	in := with_value("/consent/children", [1])
+	decided(in, 1) == shared
+	decided(in, 2) == undecided
+}
+
+test_not_again_what_was_sent_before if {
+	decided(with_value("/already_notified", true), 1) == undecided
+	not shares(without("/already_notified"))
+}
+
+test_only_what_was_offered_and_permitted if {
+	every list in ["offered", "permitted"] {
+		d := sharing.decision with input as with_value(sprintf("/children/0/%s", [list]), minimum - {"carer"})
+		d.children[0].sections == minimum - {"carer"}
+		d.children[1].sections == minimum
+	}
+}
+
+test_an_extra_section_of_the_parent_needs_permission if {
+	in := with_value("/parent/offered", {"name", "birth"})
+	d := sharing.decision with input as in
+	d.sections == {"name"}
+}

@@ -1,0 +1,90 @@
+# METADATA
+# scope: package
+# title: A family for tests
+# description: A mother with two children, all that a team needs known and permitted. Tests say what differs.
+package postern.sharing_test
+
+import rego.v2
+
+import data.postern.sharing
+
+minimum := {"identity", "relationship", "home", "carer", "safety"}
+
+child(number) := {
+	"number": number,
+	"age_years": number * 4,
+	"unborn": false,
+	"carer_known": "YES",
+	"carer_is_adult": "YES",
+	"primary_carer_before": "YES",
+	"lived_with_before": "YES",
+	"in_care": false,
+	"address_confidential": false,
+	"known": {"identity": "KNOWN", "home": "KNOWN", "safety": "KNOWN"},
+	"offered": minimum,
+	"permitted": minimum,
+}
+
+family := {
+	"now": "2026-11-23T10:00:00Z",
+	"today": "2026-11-23",
+	"statement": "OFFER",
+	"route": "STANDARD",
+	"gate": "NO_HOLD",
+	"already_notified": false,
+	"caller": {"prison_id": "BLI", "jurisdiction": "GB-ENG", "known": true},
+	"enquiry": {"outcome": ""},
+	"consent": {
+		"state": "GIVEN",
+		"understood": "YES",
+		"capacity_concern": false,
+		"grantor_under_18": false,
+		"expire_time": "2027-02-21T09:30:00Z",
+		"children": [1, 2],
+		"authorities": ["E06000023"],
+		"follows_child": false,
+	},
+	"recipient": {
+		"authority": "E06000023",
+		"known": true,
+		"enrolled": true,
+		"jurisdiction": "GB-ENG",
+		"age_limit": 18,
+		"early_help": {"phone_now": "01632 960123"},
+	},
+	"agreement": {
+		"in_force": true,
+		"parent": {"name"},
+		"child": minimum,
+		"end_time": "2027-03-31T23:00:00Z",
+	},
+	"parent": {"known": {"name": "KNOWN"}, "offered": {"name"}, "permitted": {"name"}},
+	"children": [child(1), child(2)],
+}
+
+# The family with one value replaced, or added.
+with_value(path, value) := json.patch(family, [{"op": "add", "path": path, "value": value}])
+
+# The family with one value missing.
+without(path) := json.patch(family, [{"op": "remove", "path": path}])
+
+# What is decided for a child of an input: its outcome and the rules that spoke.
+decided(in, number) := {"outcome": found.outcome, "rules": rules(found.findings)} if {
+	d := sharing.decision with input as in
+	some found in d.children
+	found.number == number
+}
+
+rules(findings) := {f.rule.custom.rule_id | some f in findings}
+
+# The paths that the reasons of one rule name.
+named(findings, rule_id) := {path |
+	some f in findings
+	f.rule.custom.rule_id == rule_id
+	some path in f.paths
+}
+
+shares(in) if {
+	d := sharing.decision with input as in
+	d.outcome == "SHARE"
+}

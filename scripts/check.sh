@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in, cheapest first. Each stage ends in one line with its seconds; the
+# first that fails ends the run. `scripts/check.sh STAGE...` runs only those stages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A check makes no release: it needs no version stamp, and a checkout of another user's must not stop it.
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-buildvcs=false"
+exec </dev/null
+
+tool() { go tool -modfile=tools/go.mod "$@"; }
+
+# What go cannot fetch by itself: git for the list of files, a C compiler for the race detector.
+stage_install() {
+  local missing=()
+  command -v git >/dev/null || missing+=(git)
+  command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Missing: ${missing[*]}. Install them, for instance as root: apt-get install ${missing[*]}" >&2
+    return 1
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+}
+
+stage_gofmt() {
+  local unformatted
+  unformatted=$(gofmt -l ./*/)
+  if [ -z "$unformatted" ]; then return; fi
+  printf 'Not formatted (make fmt mends it):\n%s\n' "$unformatted" >&2
+  return 1
+}
+
+stage_vet() { go vet ./...; }
+
+stage_staticcheck() { tool staticcheck ./...; }
+
+# Whether the generated code is fresh is a house rule; see internal/house.
+stage_buf() {
+  tool buf lint
+  tool buf format --diff --exit-code
+  tool buf breaking --against proto/baseline.binpb
+}
+
+stage_policy() { go run ./cmd/postern policy test policy; }
+
+stage_test() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
+
+stage_demo() { go run ./cmd/postern demo --once; }
+
+# now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
+now() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+# line WHAT SINCE prints the one line of a stage.
+line() {
+  local ms=$(($(now) - $2))
+  printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
+}
+
+stages=(install gofmt vet staticcheck buf policy test demo)
+if [ $# -gt 0 ]; then stages=("$@"); fi
+
+# A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.
+failed() { echo "check: failed in stage $stage" >&2; }
+trap failed ERR
+set -o errtrace
+
+first=$(now)
+for stage in "${stages[@]}"; do
+  start=$(now)
+  "stage_$stage"
+  line "$stage" "$start"
+done
+line total "$first"
