@@ -202,6 +202,6 @@ func strangerReference(id string) string {
 		}
 		sum += v
 	}
-	code += string(alphabet[(32-sum%32)%32])
+	code += string(alphabet[(33-sum%32)%32])
 	return "PN-" + code[:4] + "-" + code[4:]
 }

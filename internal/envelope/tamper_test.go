@@ -303,3 +303,39 @@ func TestACertificateOfTheRightNameFromTheWrongAnchor(t *testing.T) {
 		t.Errorf("the forgery is no certificate at all: %v", err)
 	}
 }
+
+// TestTheTamperTestsCanFail is their negative control: another notification that holds, and one with less in it, must
+// be found out.
+func TestTheTamperTestsCanFail(t *testing.T) {
+	w := newWorld(t)
+	o := newOriginal(t, w.seal(t, family(t)), w.whole(), w.key)
+	smaller := family(t)
+	smaller.Sections = smaller.Sections[1:]
+	for name, d := range map[string]envelope.Draft{"another": family(t), "a smaller one": smaller} {
+		wire := value(proto.Marshal(w.seal(t, d)))(t)
+		if c := (&catcher{}); !c.catches(func() { o.refusedOrSame(c, wire) }) {
+			t.Errorf("%s passes for the original", name)
+		}
+	}
+	if c := (&catcher{}); c.catches(func() { o.refusedOrSame(c, o.wire) }) {
+		t.Error("the original does not pass for itself")
+	}
+}
+
+// catcher is a failer that stops at the first failure and remembers it.
+type catcher struct{ failed bool }
+
+func (c *catcher) Helper()               {}
+func (c *catcher) Fatal(...any)          { c.failed = true; panic(c) }
+func (c *catcher) Fatalf(string, ...any) { c.Fatal() }
+
+func (c *catcher) catches(do func()) (failed bool) {
+	defer func() {
+		if r := recover(); r != nil && r != any(c) {
+			panic(r)
+		}
+		failed = c.failed
+	}()
+	do()
+	return false
+}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 
@@ -13,8 +14,6 @@ import (
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
-
-	"crypto/sha256"
 )
 
 // pageBytes keeps a page of the directory under the message limit of 256 KiB.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"testing"
 
 	"github.com/transparency-dev/merkle/proof"
@@ -68,7 +69,7 @@ func TestEdgeIsTheNaiveTree(t *testing.T) {
 			batch := someLeaves(len(leaves), n)
 			leaves = append(leaves, batch...)
 			before := e.copy()
-			m.grow(t, &before, someLeaves(1<<20, 3)) // a batch that is rolled back leaves nothing in the edge
+			maps.Clone(m).grow(t, &before, someLeaves(1<<20, 3)) // a batch that is rolled back leaves nothing in the edge
 			m.grow(t, &e, batch)
 			sizes = append(sizes, len(leaves))
 			if got, want := e.root(), tlog.Hash(naive(leaves)); got != want {

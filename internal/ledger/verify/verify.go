@@ -38,6 +38,21 @@ type Event struct {
 // Receipt checks a receipt offline: the leaf is well-formed, the opening opens its commitment to this core and this
 // digest of details, the checkpoint is signed by a key trusted for its log, and the leaf is in its tree.
 func Receipt(r *posternv1.Receipt, keys Keys) (*Event, error) {
+	return receipt(r, func(signed string) (Head, error) { return Checkpoint(signed, keys) })
+}
+
+// ReceiptAt is Receipt for one of many receipts with the same checkpoint: head is what Checkpoint returned for signed,
+// and a receipt with any other checkpoint is refused.
+func ReceiptAt(r *posternv1.Receipt, signed string, head Head) (*Event, error) {
+	return receipt(r, func(of string) (Head, error) {
+		if of != signed {
+			return Head{}, refuse("CHECKPOINT_DIFFERS", "The receipt is cut to another checkpoint.")
+		}
+		return head, nil
+	})
+}
+
+func receipt(r *posternv1.Receipt, checkpoint func(signed string) (Head, error)) (*Event, error) {
 	leaf, core, err := Open(r)
 	if err != nil {
 		return nil, err
@@ -49,7 +64,7 @@ func Receipt(r *posternv1.Receipt, keys Keys) (*Event, error) {
 	if p.Extra != nil {
 		return nil, refuse("PROOF_MALFORMED", "The proof inside a receipt carries extra data.")
 	}
-	head, err := Checkpoint(p.Checkpoint, keys)
+	head, err := checkpoint(p.Checkpoint)
 	if err != nil {
 		return nil, err
 	}

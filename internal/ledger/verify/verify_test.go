@@ -160,6 +160,17 @@ func TestReceiptOfEveryEventAtEverySize(t *testing.T) {
 			if h, err := verify.Checkpoint(ev.Checkpoint, l.keys); err != nil || h != ev.Head {
 				t.Fatalf("the checkpoint of the receipt is %+v, %v", h, err)
 			}
+			at, err := verify.ReceiptAt(r, ev.Checkpoint, ev.Head)
+			check(t, err)
+			if at.Index != ev.Index || at.Head != ev.Head {
+				t.Fatalf("with a known checkpoint the same receipt is %+v", at)
+			}
+			_, err = verify.ReceiptAt(r, ev.Checkpoint+"\n", ev.Head)
+			refused(t, err, "CHECKPOINT_DIFFERS")
+			other := ev.Head
+			other.Root[0] ^= 1
+			_, err = verify.ReceiptAt(r, ev.Checkpoint, other)
+			refused(t, err, "INCLUSION_WRONG")
 			check(t, verify.Details(r, l.details[i]))
 			refused(t, verify.Details(r, append(bytes.Clone(l.details[i]), 0)), "DETAILS_WRONG")
 		}
@@ -396,56 +407,6 @@ func TestConsistencyOfAllSizes(t *testing.T) {
 	refused(t, verify.Continues(elsewhere, b, l.consistency(t, 3, 9)), "ORIGIN_DIFFERS")
 	refused(t, verify.Consistency(&posternv1.ConsistencyProof{OldSize: 1, NewSize: 1 << 63}, a.Root, b.Root), "CONSISTENCY_WRONG")
 	refused(t, verify.Consistency(&posternv1.ConsistencyProof{OldSize: 9, NewSize: 3}, b.Root, a.Root), "CONSISTENCY_WRONG")
-}
-
-func TestFileIsALogProof(t *testing.T) {
-	l := newLog(t, origin, 7)
-	r := l.receipt(t, 4, 7)
-	file := verify.MarshalFile(r)
-	got, err := verify.UnmarshalFile(file)
-	check(t, err)
-	if !proto.Equal(got, r) {
-		t.Fatalf("%v is not %v", got, r)
-	}
-	// Whoever knows only the C2SP format, and the leaf from the extra data, can check inclusion.
-	p, err := verify.ParseProof(string(file))
-	check(t, err)
-	n, err := note.Open([]byte(p.Checkpoint), note.VerifierList(must(note.NewVerifier(vkeyOf(t, origin)))))
-	check(t, err)
-	path := make(tlog.RecordProof, len(p.Hashes))
-	for i, h := range p.Hashes {
-		path[i] = h
-	}
-	root, err := tlog.ParseHash(strings.Split(n.Text, "\n")[2])
-	check(t, err)
-	check(t, tlog.CheckRecord(path, 7, root, int64(p.Index), tlog.RecordHash(got.Leaf)))
-
-	for name, b := range map[string]string{
-		"nothing":             "",
-		"a bare proof":        r.TlogProof,
-		"extra that is no":    strings.Replace(string(file), "extra ", "extra AAAA", 1),
-		"another header":      strings.Replace(string(file), "@v1", "@v2", 1),
-		"a proof in a proof":  string(verify.MarshalFile(&posternv1.Receipt{TlogProof: string(file)})),
-		"a leading zero":      strings.Replace(string(file), "index 4", "index 04", 1),
-		"no index":            strings.Replace(string(file), "index 4\n", "", 1),
-		"carriage returns":    strings.ReplaceAll(string(file), "\n", "\r\n"),
-		"no checkpoint":       strings.SplitAfter(string(file), "\n\n")[0],
-		"more than is enough": string(file) + strings.Repeat(" ", 1<<18),
-	} {
-		_, err := verify.UnmarshalFile([]byte(b))
-		if err == nil {
-			t.Errorf("%s is accepted", name)
-			continue
-		}
-		refused(t, err, "PROOF_MALFORMED", "FILE_MALFORMED")
-	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
 
 func TestHours(t *testing.T) {

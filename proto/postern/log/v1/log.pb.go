@@ -25,7 +25,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Kind is the kind of an event, the 21st byte of a leaf.
+// Kind is the kind of an event, the 18th byte of a leaf.
 type Kind int32
 
 const (
