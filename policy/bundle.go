@@ -6,7 +6,7 @@
 //
 //	data.json               settings, law dates, bank holidays
 //	postern/sharing/*.rego  the rules, one file a subject, each with its *_test.rego beside it
-//	cases/*.yaml            one story a file: an input and what must be decided
+//	cases/*.yaml            one story a file: what differs from an input in cases/start, and what must be decided
 //
 // schema/input.json describes the input that this program makes, so it belongs to the program and not to a bundle:
 // every bundle is compiled against the schema built in here, and a misspelt input path compiles nowhere.

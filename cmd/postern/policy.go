@@ -1,11 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"text/tabwriter"
-
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -86,15 +85,16 @@ func (a *app) policyExplain(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	d, _ := e.Decide(c.Context(), in)
 	if a.output == "json" {
+		d, _ := e.Decide(c.Context(), in)
 		return a.printJSON(plain.Map(d))
 	}
-	for _, l := range plain.Decision(d) {
-		a.line("%s", l)
+	text, err := engine.Explain(c.Context(), e, data)
+	if err != nil {
+		return err
 	}
-	a.line("Goes: %s", pathList(d.GetPaths()))
-	return nil
+	_, err = fmt.Fprint(a.out, text)
+	return err
 }
 
 func (a *app) policySections(*cobra.Command, []string) error {

@@ -176,14 +176,22 @@ func (r *reader) strings(v ast.Value) []string {
 
 // paths reads the names of sections of a child, or of the parent for 0, as paths.
 func (r *reader) paths(child int, v ast.Value) []string {
+	names := r.strings(v)
+	paths := pathsOf(child, names)
+	if len(paths) != len(names) {
+		r.fail("not a section of a child, or of the parent")
+	}
+	return paths
+}
+
+// pathsOf returns the paths of the named sections of a child, or of the parent for 0, in the order of the form. A name
+// that is none has no path.
+func pathsOf(child int, names []string) []string {
 	var out []string
-	for _, name := range r.strings(v) {
-		i := slices.IndexFunc(section.All(), func(s section.Section) bool { return s.PerChild == (child > 0) && s.Name == name })
-		if i < 0 {
-			r.fail("not a section of a child, or of the parent")
-			return nil
+	for _, s := range section.All() {
+		if s.PerChild == (child > 0) && slices.Contains(names, s.Name) {
+			out = append(out, s.Path(child))
 		}
-		out = append(out, section.All()[i].Path(child))
 	}
 	return out
 }

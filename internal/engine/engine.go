@@ -39,6 +39,7 @@ type Config struct {
 type Engine struct {
 	query    *rego.PreparedEvalQuery
 	revision string
+	version  string
 	timeout  time.Duration
 	log      *slog.Logger
 }
@@ -46,6 +47,18 @@ type Engine struct {
 // New compiles a bundle and tries it on sample inputs; a bundle that errs on any is refused (fault.Invalid,
 // POLICY_FAULTY). It does not run the bundle's tests: Test does.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
+	e, err := load(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.try(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// load compiles a bundle without trying it.
+func load(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Bundle == nil {
 		cfg.Bundle = policy.Bundle
 	}
@@ -63,13 +76,17 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{query: prepared, revision: b.revision(), timeout: cfg.Timeout, log: cfg.Log}
+	return &Engine{query: prepared, revision: b.revision(), version: engineVersion(), timeout: cfg.Timeout, log: cfg.Log}, nil
+}
+
+// try decides the sample inputs.
+func (e *Engine) try() error {
 	for name, in := range samples() {
 		if _, err := e.evaluate(in, in.value(), sampleTimeout); err != nil {
-			return nil, faulty(fmt.Sprintf("it cannot decide the sample input %q: %v", name, err)).Because(err)
+			return faulty(fmt.Sprintf("it cannot decide the sample input %q: %v", name, err)).Because(err)
 		}
 	}
-	return e, nil
+	return nil
 }
 
 // Revision is the revision of the bundle: the hex SHA-256 of the files that decide.
@@ -77,14 +94,14 @@ func (e *Engine) Revision() string { return e.revision }
 
 // Version names the evaluator and this program, such as "opa/1.22.2 postern/devel": what must be the same for a
 // replay to mean something.
-func (e *Engine) Version() string { return "opa/" + version.Version + " postern/" + release() }
+func (e *Engine) Version() string { return e.version }
 
-func release() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "devel"
+func engineVersion() string {
+	program := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		program = info.Main.Version
 	}
-	return info.Main.Version
+	return "opa/" + version.Version + " postern/" + program
 }
 
 // Decide returns the decision and the Input as JSON, exactly as it was evaluated. It always returns a decision, and
@@ -104,7 +121,7 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 	if cut := lock(in, d); len(cut) > 0 {
 		e.log.ErrorContext(ctx, "policy error: the policy released more than it may", "policy_revision", e.revision, "paths", len(cut))
 	}
-	d.PolicyRevision, d.EngineVersion = e.revision, e.Version()
+	d.PolicyRevision, d.EngineVersion = e.revision, e.version
 	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
 		d.DecideTime = timestamppb.New(now)
 	}
@@ -151,7 +168,7 @@ const (
 	lockedText    = "The sharing rules let go more than the permission and the data-sharing agreement allow. The system held it back."
 )
 
-// undecided refers every child to a person. It is due in a day: working days are the policy's to know.
+// undecided refers every child to a person.
 func undecided(in *Input, text string) *posternv1.Decision {
 	d := &posternv1.Decision{
 		Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
@@ -161,10 +178,17 @@ func undecided(in *Input, text string) *posternv1.Decision {
 		d.Children = append(d.Children, &posternv1.ChildDecision{
 			Number: uint32(c.Number), Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON, Reasons: []*posternv1.Reason{policyError(text)}})
 	}
-	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
-		d.DueTime = timestamppb.New(now.Add(24 * time.Hour))
-	}
+	d.DueTime = tomorrow(in)
 	return d
+}
+
+// tomorrow is when a policy error is due: a day on, since working days are the policy's to know. nil without a now.
+func tomorrow(in *Input) *timestamppb.Timestamp {
+	now, err := time.Parse(time.RFC3339, in.Now)
+	if err != nil {
+		return nil
+	}
+	return timestamppb.New(now.Add(24 * time.Hour))
 }
 
 func policyError(text string, paths ...string) *posternv1.Reason {

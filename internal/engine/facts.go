@@ -35,7 +35,7 @@ type Facts struct {
 func NewInput(f Facts) *Input {
 	m, offer, c := f.Manifest, f.Manifest.GetOffer(), f.Manifest.GetOffer().GetConsent()
 	in := &Input{
-		Now:               moment(f.Now),
+		Now:               moment(f.Now.Truncate(time.Second)),
 		Today:             f.Now.In(london()).Format(time.DateOnly),
 		Statement:         "OFFER",
 		Route:             plain.Enum(offer.GetRoute()),

@@ -6,7 +6,7 @@ import "postern/internal/strict"
 // It holds no value from a section. policy/schema/input.json describes the same shape for the authors of rules. Enums
 // are short names (GIVEN), "" where nothing was said; moments are RFC 3339 in UTC; dates are civil dates.
 type Input struct {
-	Now               string         `json:"now"`                // the moment of the decision
+	Now               string         `json:"now"`                // the moment of the decision, in whole seconds
 	Today             string         `json:"today"`              // the date of now in Europe/London
 	Statement         string         `json:"statement"`          // OFFER or ENQUIRY
 	Route             string         `json:"route"`              // STANDARD, URGENT, DUTY; "" for an enquiry

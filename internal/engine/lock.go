@@ -39,6 +39,7 @@ func lock(in *Input, d *posternv1.Decision) (held []string) {
 		if c.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && !going[int(c.GetNumber())] {
 			c.Outcome = posternv1.Outcome_OUTCOME_REFER_TO_PERSON
 			c.Reasons = append(c.Reasons, policyError(lockedText))
+			d.DueTime = earlier(d.GetDueTime(), tomorrow(in))
 		}
 	}
 	if len(held) > 0 {
@@ -63,11 +64,8 @@ func authorised(in *Input) map[string]bool {
 		return free
 	}
 	add := func(child int, s Sections, agreed []string) {
-		for _, row := range section.All() {
-			if row.PerChild == (child > 0) && slices.Contains(s.Offered, row.Name) && slices.Contains(s.Permitted, row.Name) &&
-				slices.Contains(agreed, row.Name) {
-				free[row.Path(child)] = true
-			}
+		for _, path := range pathsOf(child, common(s.Offered, s.Permitted, agreed)) {
+			free[path] = true
 		}
 	}
 	add(0, in.Parent, in.Agreement.Parent)
@@ -77,6 +75,11 @@ func authorised(in *Input) map[string]bool {
 		}
 	}
 	return free
+}
+
+// common returns what all three lists have.
+func common(a, b, c []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) || !slices.Contains(c, s) })
 }
 
 // authorityEnds is when the permission ends; long past when that cannot be read.

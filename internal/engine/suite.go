@@ -23,8 +23,8 @@ type Report struct {
 
 // Outcome is how one test or case ended.
 type Outcome struct {
-	Name   string   // such as consent_test.test_given, or the name of the case's file without .yaml
-	Faults []string // what went wrong; none when it passed
+	Name   string   `json:"id"`     // such as consent_test.test_given, or the name of the case's file without .yaml
+	Faults []string `json:"faults"` // what went wrong; none when it passed
 }
 
 // OK reports whether everything passed and every expression of every rule was reached.

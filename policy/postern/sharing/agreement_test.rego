@@ -28,44 +28,44 @@ test_no_fact_about_an_agreement_is_no_agreement if {
 }
 
 test_no_agreement_says_nothing_without_permission if {
-	in := json.patch(family, [
+	given := json.patch(family, [
 		{"op": "replace", "path": "/agreement/in_force", "value": false},
 		{"op": "replace", "path": "/consent/state", "value": "DECLINED"},
 	])
-	d := sharing.decision with input as in
-	decided(in, 1) == undecided
+	d := sharing.decision with input as given
+	decided(given, 1) == undecided
 	d.obligations == set()
 }
 
 test_no_manual_route_around_the_gate if {
-	in := json.patch(family, [
+	given := json.patch(family, [
 		{"op": "replace", "path": "/agreement/in_force", "value": false},
 		{"op": "replace", "path": "/gate", "value": "HOLD"},
 	])
-	d := sharing.decision with input as in
-	decided(in, 1) == no_agreement
+	d := sharing.decision with input as given
+	decided(given, 1) == no_agreement
 	d.obligations == set()
 }
 
 test_agreement_sections_drops_a_childs_section if {
 	wider := minimum | {"needs"}
-	in := json.patch(family, [
+	given := json.patch(family, [
 		{"op": "replace", "path": "/children/0/offered", "value": wider},
 		{"op": "replace", "path": "/children/0/permitted", "value": wider},
 	])
-	d := sharing.decision with input as in
-	decided(in, 1) == {"outcome": "SHARE", "rules": {"consent_given", "agreement_sections"}}
-	decided(in, 2) == shared
+	d := sharing.decision with input as given
+	decided(given, 1) == {"outcome": "SHARE", "rules": {"consent_given", "agreement_sections"}}
+	decided(given, 2) == shared
 	d.children[0].sections == minimum
 	named(d.children[0].findings, "agreement_sections") == {"child/1/needs"}
 }
 
 test_agreement_sections_drops_a_section_of_the_parent if {
-	in := json.patch(family, [
+	given := json.patch(family, [
 		{"op": "replace", "path": "/parent/offered", "value": {"name", "birth"}},
 		{"op": "replace", "path": "/parent/permitted", "value": {"name", "birth"}},
 	])
-	d := sharing.decision with input as in
+	d := sharing.decision with input as given
 	d.sections == {"name"}
 	named(d.findings, "agreement_sections") == {"parent/birth"}
 }

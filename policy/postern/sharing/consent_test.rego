@@ -14,11 +14,11 @@ test_consent_given if {
 }
 
 test_consent_given_follows_the_child if {
-	in := json.patch(family, [
+	given := json.patch(family, [
 		{"op": "replace", "path": "/consent/authorities", "value": []},
 		{"op": "replace", "path": "/consent/follows_child", "value": true},
 	])
-	decided(in, 1) == shared
+	decided(given, 1) == shared
 }
 
 test_permission_needs_every_fact if {
@@ -44,9 +44,9 @@ test_an_expiry_that_is_missing_never_shares if {
 }
 
 test_consent_given_covers_the_named_children_only if {
-	in := with_value("/consent/children", [1])
-	decided(in, 1) == shared
-	decided(in, 2) == undecided
+	given := with_value("/consent/children", [1])
+	decided(given, 1) == shared
+	decided(given, 2) == undecided
 }
 
 test_not_again_what_was_sent_before if {
@@ -63,7 +63,7 @@ test_only_what_was_offered_and_permitted if {
 }
 
 test_an_extra_section_of_the_parent_needs_permission if {
-	in := with_value("/parent/offered", {"name", "birth"})
-	d := sharing.decision with input as in
+	given := with_value("/parent/offered", {"name", "birth"})
+	d := sharing.decision with input as given
 	d.sections == {"name"}
 }

@@ -69,8 +69,8 @@ with_value(path, value) := json.patch(family, [{"op": "add", "path": path, "valu
 without(path) := json.patch(family, [{"op": "remove", "path": path}])
 
 # What is decided for a child of an input: its outcome and the rules that spoke.
-decided(in, number) := {"outcome": found.outcome, "rules": rules(found.findings)} if {
-	d := sharing.decision with input as in
+decided(given, number) := {"outcome": found.outcome, "rules": rules(found.findings)} if {
+	d := sharing.decision with input as given
 	some found in d.children
 	found.number == number
 }
@@ -84,7 +84,7 @@ named(findings, rule_id) := {path |
 	some path in f.paths
 }
 
-shares(in) if {
-	d := sharing.decision with input as in
+shares(given) if {
+	d := sharing.decision with input as given
 	d.outcome == "SHARE"
 }

@@ -4,8 +4,8 @@ import rego.v2
 
 import data.postern.sharing
 
-missing_of(in, number) := named(found.findings, "minimum") if {
-	d := sharing.decision with input as in
+missing_of(given, number) := named(found.findings, "minimum") if {
+	d := sharing.decision with input as given
 	some found in d.children
 	found.number == number
 	found.outcome == "REFER_TO_PERSON"
@@ -13,8 +13,8 @@ missing_of(in, number) := named(found.findings, "minimum") if {
 
 test_minimum_known_and_permitted if missing_paths(family) == set()
 
-missing_paths(in) := {path |
-	d := sharing.decision with input as in
+missing_paths(given) := {path |
+	d := sharing.decision with input as given
 	some c in d.children
 	some path in named(c.findings, "minimum")
 }
@@ -41,19 +41,19 @@ test_minimum_without_facts if {
 }
 
 test_minimum_includes_safety_where_it_is_known if {
-	in := with_value("/children/0/offered", minimum - {"safety"})
-	missing_of(in, 1) == {"child/1/safety"}
-	unknown := json.patch(in, [{"op": "replace", "path": "/children/0/known/safety", "value": "NOT_KNOWN"}])
+	given := with_value("/children/0/offered", minimum - {"safety"})
+	missing_of(given, 1) == {"child/1/safety"}
+	unknown := json.patch(given, [{"op": "replace", "path": "/children/0/known/safety", "value": "NOT_KNOWN"}])
 	decided(unknown, 1) == shared
 }
 
 test_minimum_of_a_child_in_care_has_no_home if {
-	in := json.patch(family, [
+	given := json.patch(family, [
 		{"op": "replace", "path": "/children/0/in_care", "value": true},
 		{"op": "replace", "path": "/children/0/known/home", "value": "NOT_ASKED"},
 		{"op": "replace", "path": "/children/0/offered", "value": minimum - {"home"}},
 	])
-	decided(in, 1) == undecided
+	decided(given, 1) == undecided
 }
 
 test_minimum_says_nothing_without_permission_or_agreement if {

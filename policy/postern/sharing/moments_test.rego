@@ -20,8 +20,9 @@ test_next_working_day_leaves_out_bank_holidays if {
 	due("2027-03-25") == "Tue 2027-03-30 17:00"
 }
 
+hour(date) := time.format([sharing.in_london(time.parse_ns("2006-01-02", date), 17), "UTC", "15:04"])
+
 test_an_hour_in_summer_and_in_winter if {
-	hour(date) := time.format([sharing.in_london(time.parse_ns("2006-01-02", date), 17), "UTC", "15:04"])
 	hour("2026-07-01") == "16:00"
 	hour("2026-12-01") == "17:00"
 	hour("2026-03-28") == "17:00"

@@ -14,8 +14,8 @@ test_shares_everything_permitted if {
 }
 
 test_has_every_key_whatever_is_missing if {
-	every in in {family, with_value("/children", []), with_value("/route", "DUTY"), without("/consent/state")} {
-		d := sharing.decision with input as in
+	every given in {family, with_value("/children", []), with_value("/route", "DUTY"), without("/consent/state")} {
+		d := sharing.decision with input as given
 		object.keys(d) == {"outcome", "children", "findings", "sections", "obligations", "valid_until"}
 	}
 }
@@ -43,8 +43,9 @@ test_one_child_does_not_hold_up_another if {
 	[c.outcome | some c in d.children] == ["SHARE", "REFER_TO_PERSON"]
 }
 
+finding(outcome) := {"outcome": outcome}
+
 test_the_stronger_finding_wins if {
-	finding(outcome) := {"outcome": outcome, "n": 1}
 	sharing.strongest({finding("SHARE"), finding("WITHHOLD")}) == "WITHHOLD"
 	sharing.strongest({finding("SHARE"), finding("WITHHOLD"), finding("WAIT")}) == "WAIT"
 	sharing.strongest({finding("WAIT"), finding("REFER_TO_PERSON"), finding("")}) == "REFER_TO_PERSON"
@@ -53,11 +54,12 @@ test_the_stronger_finding_wins if {
 	not sharing.strongest(set())
 }
 
+valid_until(given) := n if {
+	d := sharing.decision with input as given
+	n := d.valid_until
+}
+
 test_valid_for_the_shortest_of_the_limits if {
-	valid_until(in) := n if {
-		d := sharing.decision with input as in
-		n := d.valid_until
-	}
 	valid_until(family) == time.parse_rfc3339_ns("2026-11-30T10:00:00Z")
 	valid_until(with_value("/consent/expire_time", "2026-11-25T12:00:00Z")) == time.parse_rfc3339_ns("2026-11-25T12:00:00Z")
 	valid_until(with_value("/agreement/end_time", "2026-11-28T00:00:00Z")) == time.parse_rfc3339_ns("2026-11-28T00:00:00Z")
@@ -66,11 +68,11 @@ test_valid_for_the_shortest_of_the_limits if {
 
 test_the_rules_name_the_routes_they_speak_on if {
 	inputs := {family, with_value("/agreement/in_force", false), with_value("/children/0/known/home", "NOT_KNOWN")}
-	every in in inputs {
-		d := sharing.decision with input as in
+	every given in inputs {
+		d := sharing.decision with input as given
 		every c in d.children {
 			every f in c.findings {
-				in.route in f.rule.custom.routes
+				given.route in f.rule.custom.routes
 			}
 		}
 	}
