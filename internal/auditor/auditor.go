@@ -8,11 +8,16 @@ package auditor
 
 import (
 	"context"
+	"encoding/hex"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
+	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -51,14 +56,15 @@ func (a *Auditor) GetEvent(ctx context.Context, req *localv1.GetEventRequest) (*
 		return nil, err
 	}
 	answer := &localv1.GetEventResponse{Response: out}
-	if err := a.check(out); err != nil {
+	if err := a.check(req.GetId(), out); err != nil {
 		answer.Fault = fault.From(err).Message
 	}
 	return answer, nil
 }
 
-// check verifies the receipt, that the details open it, and that the event shown is the one they describe.
-func (a *Auditor) check(r *posternv1.GetEventResponse) error {
+// check verifies the receipt, that the details open it, that the event shown is the one they describe, and that it is
+// the one that was asked for.
+func (a *Auditor) check(asked string, r *posternv1.GetEventResponse) error {
 	event, err := verify.Receipt(r.GetReceipt(), a.cfg.LogKeys)
 	if err != nil {
 		return err
@@ -70,10 +76,29 @@ func (a *Auditor) check(r *posternv1.GetEventResponse) error {
 	if err := proto.Unmarshal(r.GetDetails(), d); err != nil {
 		return fault.New(fault.Unverified, "BAD_DETAILS", "The details of the event cannot be read.").Because(err)
 	}
-	shown := r.GetEvent()
-	if !proto.Equal(shown.GetDecision(), d.GetDecision()) || shown.GetNotificationId() != d.GetNotificationId() ||
-		shown.GetAuthority() != d.GetAuthority() || shown.GetOrigin() != event.Origin || shown.GetIndex() != event.Index {
+	held := describe(event, d)
+	if !proto.Equal(r.GetEvent(), held) {
 		return fault.New(fault.Unverified, "EVENT_DIFFERS", "The event as shown is not the one that the log holds.")
 	}
+	name := strings.ToLower(asked)
+	if reference, err := envelope.ParseReference(asked); err == nil {
+		name = reference
+	}
+	if !slices.Contains([]string{held.GetEventId(), held.GetNotificationId(), held.GetReference()}, name) {
+		return fault.New(fault.Unverified, "EVENT_OF_ANOTHER", "The hub answered with another event than the one that was asked for.")
+	}
 	return nil
+}
+
+// describe is the event that a verified receipt and its details show.
+func describe(event *verify.Event, d *logv1.Details) *posternv1.Event {
+	e := &posternv1.Event{
+		EventId: hex.EncodeToString(event.EventID[:]), Origin: event.Origin, Index: event.Index, Kind: strings.ToLower(plain.Enum(event.Kind)),
+		RecordTime: event.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: d.GetSender().GetPrisonId(),
+		Authority: d.GetAuthority(), Decision: d.GetDecision(), OfferedPaths: d.GetOfferedPaths(),
+	}
+	if e.GetNotificationId() != "" {
+		e.Reference = envelope.Reference(e.GetNotificationId())
+	}
+	return e
 }

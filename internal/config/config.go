@@ -50,11 +50,13 @@ type Peer struct {
 	LogKeys []string `yaml:"log_keys"` // verifier keys of its logs: the sent log for desks and inboxes, both for auditors
 }
 
-// load reads a configuration file into cfg, whose Common is c, and reports every missing value at once. required
-// returns the values that this kind of party needs beside the common ones, by field.
+// load reads a configuration file into cfg, whose Common is c, and reports every problem at once, missing values too.
+// required returns the values that this kind of party needs beside the common ones, by field.
 func load(path string, cfg any, c *Common, required func() map[string]string) error {
-	if err := strict.YAMLFile(path, cfg); err != nil {
-		return err
+	err := strict.YAMLFile(path, cfg)
+	wrong := fault.From(err).Fields
+	if err != nil && (len(wrong) == 0 || slices.ContainsFunc(wrong, func(f fault.Field) bool { return f.Path == "document" })) {
+		return err // not read at all, so nothing can be said to be missing
 	}
 	folder, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
@@ -68,13 +70,18 @@ func load(path string, cfg any, c *Common, required func() map[string]string) er
 	} {
 		values[path] = v
 	}
-	var missing []fault.Field
 	for _, field := range slices.Sorted(maps.Keys(values)) {
-		if values[field] == "" {
-			missing = append(missing, fault.Field{Path: field, Reason: "Missing.", Fix: "Give it a value."})
+		said := slices.ContainsFunc(wrong, func(f fault.Field) bool { return within(field, f.Path) })
+		if values[field] == "" && !said {
+			wrong = append(wrong, fault.Field{Path: field, Reason: "Missing.", Fix: "Give it a value."})
 		}
 	}
-	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" is not complete.", missing)
+	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", wrong)
+}
+
+// within reports whether a field is the one at a path, or lies below it.
+func within(field, path string) bool {
+	return field == path || strings.HasPrefix(field, path+".") || strings.HasPrefix(path, field+"[")
 }
 
 // resolve makes a path of the file absolute.
@@ -133,12 +140,21 @@ func seconds(n float64, otherwise time.Duration) time.Duration {
 	return time.Duration(n * float64(time.Second))
 }
 
-// KindOf guesses whose configuration a file is, from the key that only that kind of party has: hub, desk, inbox, or
-// audit for what has none of them.
+// KindOf guesses whose configuration a file is, from keys that only that kind of party has, so that one missing key
+// does not make a desk's file an auditor's: hub, desk, inbox, or audit for what has none of them.
 func KindOf(data []byte) string {
-	for _, k := range []struct{ key, kind string }{{"\nlog_key:", "hub"}, {"\nreference_key:", "desk"}, {"\nrecipient_keys:", "inbox"}} {
-		if strings.Contains("\n"+string(data), k.key) {
-			return k.kind
+	for _, k := range []struct {
+		kind string
+		keys []string
+	}{
+		{"hub", []string{"log_key", "checkpoint_file", "policy", "operator"}},
+		{"desk", []string{"reference_key", "unit", "reply_to", "lawful_basis", "staff", "poll_seconds"}},
+		{"inbox", []string{"recipient_keys", "listen"}}, // a hub listens too, and was recognised above
+	} {
+		for _, key := range k.keys {
+			if strings.Contains("\n"+string(data), "\n"+key+":") {
+				return k.kind
+			}
 		}
 	}
 	return "audit"

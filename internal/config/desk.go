@@ -3,6 +3,8 @@ package config
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -56,12 +58,16 @@ type Staff struct {
 // LoadDesk reads a desk's configuration.
 func LoadDesk(path string) (*Desk, error) {
 	c := &Desk{}
-	return c, load(path, c, &c.Common, func() map[string]string {
+	err := load(path, c, &c.Common, func() map[string]string {
 		return c.Hub.required(map[string]string{
 			"reference_key": c.Reference, "reply_to.role": c.ReplyTo.Role, "reply_to.phone": c.ReplyTo.Phone,
 			"lawful_basis.article6": c.LawfulBasis.Article6, "lawful_basis.gateway": c.LawfulBasis.Gateway,
 		})
 	})
+	if err == nil {
+		_, _, err = c.codes()
+	}
+	return c, err
 }
 
 // Build opens the desk's database and makes the desk.
@@ -106,32 +112,42 @@ func (c *Desk) deskConfig() (desk.Config, error) {
 		return desk.Config{}, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has a fault.", []fault.Field{
 			{Path: "reference_key", Reason: "The file does not hold 64 hex digits.", Fix: "Restore the desk's own key; a new one would not find people entered before."}})
 	}
-	var fields []fault.Field
-	staff := map[uint32]desk.Staff{}
-	for _, s := range c.Staff {
-		role := enum(&fields, "staff.role", posternv1.StaffRole(0), s.Role)
-		staff[s.UID] = desk.Staff{ID: s.ID, Role: role}
-	}
-	basis := &posternv1.LawfulBasis{
-		Article6:           enum(&fields, "lawful_basis.article6", posternv1.Article6Basis(0), c.LawfulBasis.Article6),
-		Confidentiality:    enum(&fields, "lawful_basis.confidentiality", posternv1.Confidentiality(0), c.LawfulBasis.Confidentiality),
-		Schedule1Paragraph: c.LawfulBasis.Schedule1,
-		Gateway:            c.LawfulBasis.Gateway,
-	}
+	staff, basis, err := c.codes()
 	return desk.Config{
 		LogKeys: keys, RefKey: ref, Unit: c.Unit, Basis: basis, Staff: staff, Poll: seconds(c.PollSeconds, 5*time.Second), Backoff: c.Retry.backoff(),
 		ReplyTo: &posternv1.ReplyTo{Role: c.ReplyTo.Role, Phone: c.ReplyTo.Phone, Mailbox: c.ReplyTo.Mailbox, Hours: c.ReplyTo.Hours},
-	}, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has faults.", fields)
+	}, err
+}
+
+// codes reads everything in the file that is a code.
+func (c *Desk) codes() (map[uint32]desk.Staff, *posternv1.LawfulBasis, error) {
+	var wrong []fault.Field
+	staff := map[uint32]desk.Staff{}
+	for i, s := range c.Staff {
+		staff[s.UID] = desk.Staff{ID: s.ID, Role: enum(&wrong, fmt.Sprintf("staff[%d].role", i), posternv1.StaffRole(0), s.Role)}
+	}
+	basis := &posternv1.LawfulBasis{
+		Article6:           enum(&wrong, "lawful_basis.article6", posternv1.Article6Basis(0), c.LawfulBasis.Article6),
+		Confidentiality:    enum(&wrong, "lawful_basis.confidentiality", posternv1.Confidentiality(0), c.LawfulBasis.Confidentiality),
+		Schedule1Paragraph: c.LawfulBasis.Schedule1,
+		Gateway:            c.LawfulBasis.Gateway,
+	}
+	return staff, basis, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has faults.", wrong)
 }
 
 // enum reads a short enum name.
 func enum[E interface {
 	~int32
 	protoreflect.Enum
-}](fields *[]fault.Field, path string, zero E, short string) E {
+}](wrong *[]fault.Field, path string, zero E, short string) E {
 	n, ok := plain.Value(zero, short)
-	if !ok {
-		*fields = append(*fields, fault.Field{Path: path, Reason: "Not a known code.", Fix: "See the field's comment for the codes."})
+	if !ok || n == 0 {
+		var codes []string
+		values := zero.Descriptor().Values()
+		for i := 1; i < values.Len(); i++ { // number 0 is no code
+			codes = append(codes, plain.Enum(E(values.Get(i).Number())))
+		}
+		*wrong = append(*wrong, fault.Field{Path: path, Reason: "Not a known code.", Fix: "Use one of: " + strings.Join(codes, ", ") + "."})
 	}
 	return E(n)
 }

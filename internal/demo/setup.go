@@ -48,7 +48,11 @@ func prepare(path string) (*folder, error) {
 	if _, err := os.Stat(f.file("hub.yaml")); err == nil {
 		return f, nil
 	}
-	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeConfigs, f.writeDirectory, f.copyForms} {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fault.Newf(fault.Precondition, "DEMO_FOLDER", "%s cannot be the demo's folder. Name one that is empty or not there yet, where you may write.", path).Because(err)
+	}
+	// writeConfigs is last, and hub.yaml the last of its files: a folder with it is whole.
+	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeDirectory, f.copyForms, f.writeConfigs} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -34,21 +34,22 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 	if err != nil {
 		return "", nil, err
 	}
+	d.submit.Lock()
+	defer d.submit.Unlock()
+	// Before the check: what was good when it was taken gets its answer again, whatever has changed since.
+	if ids, err := d.taken(ctx, f); err != nil || ids != nil {
+		return f.GetFormId(), ids, err
+	}
 	dir := d.directory.Load()
 	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority})
 	if err != nil {
 		return "", nil, err
 	}
-	d.submit.Lock()
-	defer d.submit.Unlock()
 	f = checked.Form()
 	if f.GetFormId() == "" {
 		if f.FormId, err = envelope.NewID(d.cfg.Rand); err != nil {
 			return "", nil, err
 		}
-	}
-	if ids, err := d.taken(ctx, f); err != nil || ids != nil {
-		return f.GetFormId(), ids, err
 	}
 	parts, err := d.compose(checked, f, dir, by)
 	if err != nil {
@@ -60,6 +61,9 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 // taken returns the notifications of a form that was taken before, or nil. Another form under the same id is refused:
 // nothing would tell which one was meant.
 func (d *Desk) taken(ctx context.Context, f *posternv1.Form) ([]string, error) {
+	if len(f.GetFormId()) != idSize { // none, or none that was ever taken
+		return nil, nil
+	}
 	var ids []string
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		sealed, err := s.Get(schema.DeskForm, []byte(f.GetFormId()))

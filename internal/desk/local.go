@@ -27,6 +27,9 @@ func (d *Desk) SubmitForm(ctx context.Context, req *localv1.SubmitFormRequest) (
 	if err != nil {
 		return nil, err
 	}
+	if err := d.firstDirectory(ctx); err != nil {
+		return nil, err
+	}
 	formID, ids, err := d.Take(ctx, req.GetFormJson(), by)
 	if err != nil {
 		return nil, err
@@ -46,34 +49,47 @@ func (d *Desk) SubmitForm(ctx context.Context, req *localv1.SubmitFormRequest) (
 	return out, err
 }
 
-// drain works on the spool until none of the ids is queued, the hub fails once, or firstAttempt has passed. Failing is
+// firstDirectory syncs the directory for a desk that has never had one: without it every authority would be unknown and
+// every form refused as wrong. Later forms do with the last revision, whatever the hub does.
+func (d *Desk) firstDirectory(ctx context.Context) error {
+	if d.directory.Load().Number() > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstAttempt)
+	defer cancel()
+	_, err := d.StepDirectory(ctx)
+	if d.directory.Load().Number() > 0 { // from here or from the loop
+		return nil
+	}
+	return fault.New(fault.Unavailable, "NO_DIRECTORY", "This desk has never heard from the hub, so it knows no authority yet. Nothing was kept: submit the form again when the hub answers.").Because(err)
+}
+
+// drain works on the spool until each of the ids has its decision, the hub fails once, or firstAttempt has passed. Failing is
 // no error to the caller: what is queued is safe, and the answer says "queued".
 func (d *Desk) drain(ctx context.Context, ids []string) {
 	ctx, cancel := context.WithTimeout(ctx, firstAttempt)
 	defer cancel()
-	if d.directory.Load().Number() == 0 {
-		_, _ = d.StepDirectory(ctx) // a first form right after the start: the loop logs what fails
-	}
-	for d.anyQueued(ctx, ids) {
+	for d.anyUndecided(ctx, ids) {
 		if worked, err := d.stepSpool(ctx, anyTime); err != nil || !worked {
 			return
 		}
 	}
 }
 
-func (d *Desk) anyQueued(ctx context.Context, ids []string) bool {
-	queued := false
+// anyUndecided goes by the decision and not by the state: a team's acknowledgement may come before the hub's answer.
+func (d *Desk) anyUndecided(ctx context.Context, ids []string) bool {
+	undecided := false
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		for _, id := range ids {
 			n := &localv1.Notification{}
 			if err := d.load(s, schema.DeskNotification, id, n); err != nil {
 				return err
 			}
-			queued = queued || n.GetState() == localv1.State_STATE_QUEUED
+			undecided = undecided || n.GetDecision() == nil
 		}
 		return nil
 	})
-	return err == nil && queued
+	return err == nil && undecided
 }
 
 // signedIn maps the user on the socket to a member of staff.

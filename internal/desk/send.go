@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	mathrand "math/rand/v2"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/queue"
@@ -86,17 +88,35 @@ func (d *Desk) checkReceipt(message *posternv1.SealedNotification, answer *poste
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	if event.Kind != logv1.Kind_KIND_DECIDED || !bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) ||
-		event.Core.GetOutcome() != answer.GetDecision().GetOutcome() {
+		!proves(event.Core, answer.GetDecision(), message) {
 		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this notification. Stop using this hub and telephone its operator.")
 	}
 	return nil
 }
 
-// settle keeps a decision with its receipt, sets the state, and takes the item off the spool, in one transaction.
+// proves reports whether the core is that of the decision: all of it that a core holds. The reasons are the hub's word.
+func proves(core *logv1.Core, d *posternv1.Decision, message *posternv1.SealedNotification) bool {
+	var released [][]byte
+	for _, s := range message.GetSections() {
+		if slices.Contains(d.GetPaths(), s.GetPath()) {
+			released = append(released, envelope.SectionDigest(s))
+		}
+	}
+	slices.SortFunc(released, bytes.Compare)
+	return core.GetOutcome() == d.GetOutcome() && len(released) == len(d.GetPaths()) &&
+		slices.EqualFunc(core.GetSectionsSha256(), released, bytes.Equal) && core.GetPolicyRevision() == d.GetPolicyRevision() &&
+		proto.Equal(core.GetEventTime(), d.GetDecideTime()) && proto.Equal(core.GetValidUntilTime(), d.GetValidUntilTime())
+}
+
+// settle keeps a decision with its receipt, sets the state, and takes the item off the spool, in one transaction. The
+// team may have acknowledged before we heard the hub's answer: then the state has gone on, and stays.
 func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
-		n.State, n.Decision, n.UpdateTime = stateOf(decision.GetOutcome()), decision, now
+		if n.GetState() == localv1.State_STATE_QUEUED {
+			n.State = stateOf(decision.GetOutcome())
+		}
+		n.Decision, n.UpdateTime = decision, now
 		if receipt != nil {
 			b, err := proto.Marshal(receipt)
 			if err != nil {

@@ -54,34 +54,57 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	})
 }
 
-// applyUpdate applies one update. One about a notification we do not have, or with an acknowledgement that does not
-// verify, is logged and passed over: it must not stop the others.
+// applyUpdate applies one update; again, it changes nothing. One that this desk cannot believe or does not know is
+// logged and passed over: it must not stop the others. An error is our own store's, and then all is fetched again.
 func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
-	var skip error
+	var skip *fault.Error
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
-		n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+		skip = nil
+		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
-		case *posternv1.Update_Decision:
-			n.Decision, n.State = update.Decision, stateOf(update.Decision.GetOutcome())
 		case *posternv1.Update_Acknowledgement:
-			if skip = d.checkAcknowledgement(tx, n, update.Acknowledgement); skip != nil {
+			message := &posternv1.SealedNotification{}
+			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
+				return err
+			}
+			if err := d.checkAcknowledgement(message, n, update.Acknowledgement); err != nil {
+				skip = fault.From(err)
 				return skip
 			}
-			n.State = localv1.State_STATE_DELIVERED
+			n.State = afterAcknowledgement(n.GetState())
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
-			n.State = stateAfter(n.GetState(), update.Reply.GetCode())
+			n.State = afterReply(n.GetState(), update.Reply.GetCode())
+		default:
+			// Also a decision made again: without its receipt it is only the hub's word.
+			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
+			return skip
+		}
+		if !proto.Equal(before, n) {
+			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 		}
 		return nil
 	})
-	if errors.Is(err, notHere) || skip != nil {
-		d.cfg.Log.ErrorContext(ctx, "update passed over", "notification", u.GetNotificationId(), "reason", fault.From(err).Reason)
+	if errors.Is(err, notHere) {
+		skip = notHere
+	}
+	if skip != nil {
+		d.cfg.Log.ErrorContext(ctx, "update passed over", "notification", u.GetNotificationId(), "reason", skip.Reason)
 		return nil
 	}
 	return err
 }
 
-func stateAfter(s localv1.State, code posternv1.ReplyCode) localv1.State {
+// afterAcknowledgement is the state in which the team has it: news only to a desk that has not heard more since.
+func afterAcknowledgement(s localv1.State) localv1.State {
+	switch s {
+	case localv1.State_STATE_QUEUED, localv1.State_STATE_ACCEPTED, localv1.State_STATE_UNDELIVERED:
+		return localv1.State_STATE_DELIVERED
+	}
+	return s
+}
+
+func afterReply(s localv1.State, code posternv1.ReplyCode) localv1.State {
 	switch code {
 	case posternv1.ReplyCode_REPLY_CODE_UNDELIVERED:
 		return localv1.State_STATE_UNDELIVERED
@@ -95,15 +118,12 @@ func stateAfter(s localv1.State, code posternv1.ReplyCode) localv1.State {
 
 // checkAcknowledgement verifies that the team of this very authority signed for this very manifest. The hub cannot
 // make one, so "delivered" does not rest on its word.
-func (d *Desk) checkAcknowledgement(r store.Reader, n *localv1.Notification, s *posternv1.Signed) error {
+func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *localv1.Notification, s *posternv1.Signed) error {
 	party, err := envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, d.cfg.Clock())
 	if err != nil {
 		return err
 	}
-	message, ack := &posternv1.SealedNotification{}, &posternv1.Acknowledgement{}
-	if err := d.load(r, schema.DeskMessage, n.GetId(), message); err != nil {
-		return err
-	}
+	ack := &posternv1.Acknowledgement{}
 	if err := proto.Unmarshal(s.GetPayload(), ack); err != nil {
 		return fault.New(fault.Unverified, "BAD_ACKNOWLEDGEMENT", "The acknowledgement cannot be read.").Because(err)
 	}

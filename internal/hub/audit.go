@@ -186,8 +186,11 @@ func (h *Hub) GetProof(ctx context.Context, req *posternv1.GetProofRequest) (*po
 	}
 	event := [16]byte(b)
 	at, err := h.logged(ctx, event)
-	if err != nil {
+	if fault.KindOf(err) == fault.NotFound {
 		return nil, notYours
+	}
+	if err != nil {
+		return nil, err
 	}
 	d := at.Details
 	switch caller.Role {

@@ -73,7 +73,7 @@ func parsePlace(token string, revision [32]byte) (int, error) {
 // LoadDirectory brings a signed directory revision into force: verified, newer than the one in force, recorded as a
 // leaf in the transaction that stores it.
 func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryRequest) (*localv1.LoadDirectoryResponse, error) {
-	now := h.cfg.Clock()
+	now := h.now()
 	d, err := directory.Open(req.GetRevision(), req.GetEntries(), h.cfg.Anchors, now)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryReque
 		entry, err := tx.Record(ledger.Sent, ledger.Event{
 			Kind:    logv1.Kind_KIND_DIRECTORY_CHANGED,
 			Time:    now,
-			Core:    &logv1.Core{SubjectSha256: digest[:], EventTime: wholeSecond(now)},
+			Core:    &logv1.Core{SubjectSha256: digest[:]},
 			Details: &logv1.Details{Caller: d.SignedBy().URI(), DirectoryRevision: d.Number()},
 		})
 		if err != nil {
@@ -105,10 +105,20 @@ func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryReque
 	}
 	// A crash just here starts again with the stored revision. A decision made before this line with the old one is
 	// made again, because its transaction reads the stored number.
-	h.directory.Store(d)
+	h.use(d)
 	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
 	if err != nil {
 		return nil, err
 	}
 	return &localv1.LoadDirectoryResponse{Number: d.Number(), Receipt: receipt}, nil
+}
+
+// use replaces the revision in force, unless a load that was recorded after this one came first: an older one here than
+// in the store would make every decision stale.
+func (h *Hub) use(d *directory.Directory) {
+	for old := h.directory.Load(); d.Number() > old.Number(); old = h.directory.Load() {
+		if h.directory.CompareAndSwap(old, d) {
+			return
+		}
+	}
 }

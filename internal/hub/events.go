@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
 	"postern/internal/ledger"
@@ -52,4 +51,5 @@ func (h *Hub) consistency(ctx context.Context, known []*posternv1.KnownLog, visi
 	return out, nil
 }
 
-func wholeSecond(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t.Truncate(time.Second)) }
+// now is the time of an event: whole seconds, since nobody needs to know more of when a person acted.
+func (h *Hub) now() time.Time { return h.cfg.Clock().Truncate(time.Second) }

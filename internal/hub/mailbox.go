@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 // what may flow back. The same report again changes nothing.
 func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*posternv1.ReportResponse, error) {
 	caller, _ := rpc.Party(ctx)
-	now := h.cfg.Clock()
+	now := h.now()
 	signer, err := envelope.VerifyStatement(req.GetSigned(), envelope.TypeReport, h.cfg.Anchors, now)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 		entry, err := tx.Record(ledger.Received, ledger.Event{
 			Kind:    logv1.Kind_KIND_REPLIED,
 			Time:    now,
-			Core:    &logv1.Core{ManifestSha256: r.GetManifestSha256(), EventTime: wholeSecond(now), FollowsEvent: about.event[:], SubjectSha256: digest[:]},
+			Core:    &logv1.Core{ManifestSha256: r.GetManifestSha256(), FollowsEvent: about.event[:], SubjectSha256: digest[:]},
 			Details: &logv1.Details{Caller: uri, NotificationId: about.GetNotificationId(), Authority: authority, DeliveryId: r.GetDeliveryId(), Refusal: reportName(r)},
 		})
 		if err != nil {
@@ -90,6 +91,9 @@ type shared struct {
 // sharedWith finds the decision of a manifest that was shared with the authority.
 func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte) (shared, error) {
 	var s shared
+	if len(manifest) != sha256.Size {
+		return s, notYours
+	}
 	row, err := h.get(ctx, schema.HubManifest, manifest)
 	if err != nil {
 		return s, err
@@ -132,7 +136,7 @@ func replyBack(r *posternv1.Reply) (*posternv1.Reply, error) {
 		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT}, nil
 	case posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL:
 		for _, p := range r.GetPaths() {
-			if _, ok := section.Lookup(p); !ok {
+			if s, ok := section.Lookup(p); !ok || s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT {
 				return nil, fault.New(fault.Invalid, "UNKNOWN_SECTION", "A team asks for sections by their path, such as child/1/school.")
 			}
 			for _, never := range neverAsked {
@@ -141,7 +145,9 @@ func replyBack(r *posternv1.Reply) (*posternv1.Reply, error) {
 				}
 			}
 		}
-		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL, Paths: r.GetPaths()}, nil
+		// In one order and each once, so that the list says nothing but what it names.
+		paths := slices.Compact(slices.Sorted(slices.Values(r.GetPaths())))
+		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL, Paths: paths}, nil
 	}
 	return nil, fault.New(fault.Invalid, "REPLY_CODE", "That is not a reply a team can give.")
 }

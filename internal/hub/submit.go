@@ -94,9 +94,8 @@ func (h *Hub) input(v *envelope.Verified, d *directory.Directory, now time.Time)
 	}
 	code := v.Manifest().GetOffer().GetAuthority()
 	if a, ok := d.Authority(code); ok {
-		_, enrolled := d.RecipientKey(code)
 		facts.Recipient = engine.Recipient{
-			Authority: code, Known: true, Enrolled: enrolled, Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
+			Authority: code, Known: true, Enrolled: d.Enrolled(code, now), Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
 			EarlyHelp:    frontDoor(d, code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP, now),
 			Safeguarding: frontDoor(d, code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING, now),
 		}
@@ -142,7 +141,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			Time: d.GetDecideTime().AsTime(),
 			Core: &logv1.Core{
 				ManifestSha256: v.ManifestSHA256(), Outcome: d.GetOutcome(), SectionsSha256: digests, PolicyRevision: d.GetPolicyRevision(),
-				EventTime: d.GetDecideTime(), ValidUntilTime: d.GetValidUntilTime(),
+				ValidUntilTime: d.GetValidUntilTime(),
 			},
 			Details: &logv1.Details{
 				Caller: sender, NotificationId: id, Sender: m.GetSender(), Authority: m.GetOffer().GetAuthority(), Input: d.input,
@@ -215,12 +214,12 @@ func (h *Hub) refuse(ctx context.Context, caller identity.Party, n *posternv1.Se
 		return why
 	}
 	subject := sha256.Sum256(n.GetManifest().GetPayload())
-	now := h.cfg.Clock()
+	now := h.now()
 	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
 		_, err := tx.Record(ledger.Sent, ledger.Event{
 			Kind:    logv1.Kind_KIND_REFUSED,
 			Time:    now,
-			Core:    &logv1.Core{SubjectSha256: subject[:], EventTime: wholeSecond(now)},
+			Core:    &logv1.Core{SubjectSha256: subject[:]},
 			Details: &logv1.Details{Caller: caller.URI(), Refusal: f.Reason},
 		})
 		return err

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/consent"
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/form"
@@ -142,7 +143,7 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
 		},
 		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
-		ConsentExpireTime: m.GetOffer().GetConsent().GetExpireTime(),
+		ConsentExpireTime: timestamppb.New(consent.Expiry(m.GetOffer().GetConsent())), // also where the consent names no end
 	}
 	for _, s := range opened {
 		b, err := proto.Marshal(s.Message)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	mathrand "math/rand/v2"
 	"time"
 
@@ -104,7 +105,7 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 		in.cfg.Log.ErrorContext(ctx, "the hub refused a report", "delivery", item.ID, "reason", fault.From(sendErr).Reason)
 		sendErr = nil // it would refuse it for ever; the mismatch stays on the item the team sees
 	}
-	return true, in.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+	err = in.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
 		if sendErr == nil {
 			return in.reports.Remove(tx, item)
 		}
@@ -113,4 +114,5 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 		retry.Attempts++
 		return in.reports.Retry(tx, retry)
 	})
+	return true, errors.Join(sendErr, err)
 }

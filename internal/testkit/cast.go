@@ -1,0 +1,153 @@
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"postern/internal/engine"
+	"postern/internal/envelope"
+	"postern/internal/form/formtest"
+	"postern/internal/identity"
+	"postern/internal/identity/ca"
+	"postern/internal/ledger"
+	"postern/internal/ledger/verify"
+)
+
+// Domain is the trust domain.
+const Domain = "exchange.postern.test"
+
+// The cast. Wrexham is in the directory and has not enrolled: no key, no endpoint, no agreement. HMP Berwyn has a
+// certificate and is not in the directory.
+const (
+	Bristol    = formtest.Bristol
+	Lancashire = formtest.Lancashire
+	Wrexham    = formtest.Wrexham
+
+	HMPBristol = "BLI"
+	HMPParc    = "PRI"
+	HMPBerwyn  = "BWI"
+)
+
+// Now is when every exchange begins: a Sunday morning, the moment of formtest's forms.
+var Now = formtest.Now
+
+// enrolled is when certificates and keys were made.
+func enrolled() time.Time { return Now.AddDate(0, -1, 0) }
+
+// cast is what is costly to make and never changes: one serves all exchanges of a test binary.
+type cast struct {
+	anchors    *identity.Anchors
+	identities map[string]*identity.Identity         // by path
+	recipients map[string]*envelope.RecipientPrivate // by authority
+	logKeys    ledger.Keys
+	sent, both verify.Keys // the verifier keys of the sent log, and of both
+	engine     *engine.Engine
+	log        *Log // what the engine says
+}
+
+var theCast = sync.OnceValues(func() (_ *cast, err error) {
+	c := &cast{identities: map[string]*identity.Identity{}, recipients: map[string]*envelope.RecipientPrivate{}, log: &Log{}}
+	if err := c.certify(); err != nil {
+		return nil, err
+	}
+	var sent, received string
+	for _, k := range []struct {
+		name           string
+		secret, public *string
+	}{{"sent", &c.logKeys.Sent, &sent}, {"received", &c.logKeys.Received, &received}} {
+		if *k.secret, *k.public, err = ledger.GenerateKey(rand.Reader, Domain+"/"+k.name); err != nil {
+			return nil, err
+		}
+	}
+	if c.sent, err = verify.NewKeys(sent); err != nil {
+		return nil, err
+	}
+	if c.both, err = verify.NewKeys(sent, received); err != nil {
+		return nil, err
+	}
+	for _, code := range []string{Bristol, Lancashire} {
+		if c.recipients[code], err = envelope.GenerateRecipient(); err != nil {
+			return nil, err
+		}
+	}
+	// A busy machine under the race detector is slow, and a policy_error for that would be a false alarm.
+	c.engine, err = engine.New(context.Background(), engine.Config{Timeout: 20 * time.Second, Log: c.log.Logger()})
+	return c, err
+})
+
+// certify makes the trial CA, a certificate for everybody, and forgets the CA.
+func (c *cast) certify() (err error) {
+	dir, err := os.MkdirTemp("", "postern-testkit-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := ca.Init(dir, ca.Config{Domain: Domain, Now: enrolled()}); err != nil {
+		return err
+	}
+	a := identity.AnchorConfig{Domain: Domain}
+	for name, pem := range map[string]*[]byte{"prison": &a.Prison, "authority": &a.Authority, "hub": &a.Hub, "auditor": &a.Auditor} {
+		if *pem, err = os.ReadFile(filepath.Join(dir, name, "ca.pem")); err != nil {
+			return err
+		}
+	}
+	if c.anchors, err = identity.NewAnchors(a); err != nil {
+		return err
+	}
+	for _, path := range []string{hubPath, operatorPath, AuditorPath, deskPath(HMPBristol), deskPath(HMPParc), deskPath(HMPBerwyn),
+		inboxPath(Bristol), inboxPath(Lancashire), inboxPath(Wrexham)} {
+		file := filepath.Join(dir, strings.ReplaceAll(path, "/", "_"))
+		issue := ca.IssueConfig{OutCert: file + ".pem", OutKey: file + "-key.pem", Now: enrolled(), Days: 400}
+		if err := ca.Issue(dir, "spiffe://"+Domain+path, issue); err != nil {
+			return err
+		}
+		if c.identities[path], err = identity.Load(issue.OutCert, issue.OutKey); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	hubPath      = "/hub/main"
+	operatorPath = "/operator/main"
+
+	// AuditorPath is the path of the auditor's URI.
+	AuditorPath = "/auditor/ig"
+)
+
+func deskPath(prison string) string     { return "/prison/" + prison + "/desk" }
+func inboxPath(authority string) string { return "/authority/" + authority + "/inbox" }
+
+// Log keeps what is logged, every level. It may be used from any goroutine.
+type Log struct {
+	mu   sync.Mutex // owns text
+	text bytes.Buffer
+}
+
+// Logger writes to the log.
+func (l *Log) Logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// Write adds to the log.
+func (l *Log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// Bytes returns a copy of all that was logged.
+func (l *Log) Bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.text.Bytes())
+}

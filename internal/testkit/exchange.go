@@ -1,0 +1,213 @@
+package testkit
+
+import (
+	"context"
+	"crypto/rand"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"postern/internal/hub"
+	"postern/internal/identity"
+	"postern/internal/ledger"
+	"postern/internal/ledger/verify"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/store"
+	"postern/internal/store/bolt"
+	"postern/internal/vault"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Config says how an exchange differs from the ordinary one.
+type Config struct {
+	RefusalBudget int      // of the hub; its default when zero
+	NoDirectory   bool     // the hub starts without one
+	Register      Register // the first directory, number 1
+}
+
+// Exchange is a hub and whoever deals with it. Parties open when they are first asked for.
+type Exchange struct {
+	Clock *Clock
+	Log   *Log // what every party logs, but the engine
+	Hub   *hub.Hub
+
+	// Store and Ledger are the hub's; a restart replaces them.
+	Store  store.Store
+	Ledger *ledger.Ledger
+
+	t    testing.TB
+	cast *cast
+	cfg  Config
+	dir  string
+
+	mu      sync.Mutex // owns the maps; parties are opened from the test's goroutine and the hub's
+	serves  server
+	links   map[string]*Link // to the hub, by the caller's path
+	desks   map[string]*Desk
+	inboxes map[string]*Inbox
+}
+
+// NewExchange opens a hub with a directory. When the test ends its ledger is checked whole and every store is closed.
+func NewExchange(t testing.TB, edits ...func(*Config)) *Exchange {
+	t.Helper()
+	x := &Exchange{t: t, cast: value(theCast())(t), dir: t.TempDir(), Clock: &Clock{now: Now}, Log: &Log{},
+		links: map[string]*Link{}, desks: map[string]*Desk{}, inboxes: map[string]*Inbox{}}
+	for _, edit := range edits {
+		edit(&x.cfg)
+	}
+	x.openHub()
+	t.Cleanup(x.close)
+	if !x.cfg.NoDirectory {
+		x.LoadDirectory(1, x.cfg.Register)
+	}
+	return x
+}
+
+// backoff is every party's: long enough that nothing is due again by itself, short enough to wait for.
+var backoff = queue.Backoff{Base: time.Second, Max: time.Minute}
+
+// MaxWait is past every backoff.
+const MaxWait = time.Minute
+
+func (x *Exchange) openHub() {
+	x.t.Helper()
+	x.Store = x.open("hub", schema.Hub)
+	v := x.vault("hub")
+	x.Ledger = value(ledger.Open(x.t.Context(), ledger.Config{Store: x.Store, Vault: v, Keys: x.cast.logKeys, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger()}))(x.t)
+	x.Hub = value(hub.Open(x.t.Context(), hub.Config{
+		Identity: x.Identity(hubPath), Anchors: x.cast.anchors, Store: x.Store, Vault: v, Ledger: x.Ledger, Engine: x.cast.engine,
+		Sender: sender{x}, Backoff: backoff, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
+	}))(x.t)
+	s := server{}
+	posternv1.RegisterSubmissionServiceServer(s, x.Hub)
+	posternv1.RegisterMailboxServiceServer(s, x.Hub)
+	posternv1.RegisterDirectoryServiceServer(s, x.Hub)
+	posternv1.RegisterAuditServiceServer(s, x.Hub)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.serves = s
+}
+
+// RestartHub closes the hub's database and opens all of the hub again, as after a crash.
+func (x *Exchange) RestartHub() {
+	x.t.Helper()
+	must(x.t, x.Store.Close())
+	x.openHub()
+}
+
+func (x *Exchange) open(party string, d schema.Database) store.Store {
+	x.t.Helper()
+	return value(bolt.Open(x.t.Context(), bolt.Config{Path: x.Path(party, d.Name+".db"), Schema: d}))(x.t)
+}
+
+func (x *Exchange) vault(party string) *vault.Vault {
+	x.t.Helper()
+	return value(vault.Open(vault.Config{Dir: x.Path(party, "vault"), Clock: x.Clock.Now, Rand: rand.Reader}))(x.t)
+}
+
+// Path is a path in the exchange's folder, where each party has its own: hub/hub.db, desk-BLI/desk.db.
+func (x *Exchange) Path(parts ...string) string {
+	return filepath.Join(append([]string{x.dir}, parts...)...)
+}
+
+// close checks the ledger and closes every store.
+func (x *Exchange) close() {
+	if err := x.Ledger.CheckAll(context.Background()); err != nil {
+		x.t.Errorf("the ledger at the end: %v", err)
+	}
+	for _, d := range x.desks {
+		d.close()
+	}
+	for _, in := range x.inboxes {
+		in.close()
+	}
+	if err := x.Store.Close(); err != nil {
+		x.t.Error(err)
+	}
+	if x.t.Failed() && testing.Verbose() {
+		x.t.Logf("log of the parties:\n%s", x.Log.Bytes())
+	}
+}
+
+// Logs is all that was logged: by every party of this exchange, and by the engine for all exchanges so far.
+func (x *Exchange) Logs() []byte { return append(x.Log.Bytes(), x.cast.log.Bytes()...) }
+
+// Identity is the certificate and key of a party by its path, such as /prison/BLI/desk.
+func (x *Exchange) Identity(path string) *identity.Identity {
+	x.t.Helper()
+	i, ok := x.cast.identities[path]
+	if !ok {
+		x.t.Fatalf("nobody is %s", path)
+	}
+	return i
+}
+
+// Anchors are the trust anchors.
+func (x *Exchange) Anchors() *identity.Anchors { return x.cast.anchors }
+
+// LogKeys are the verifier keys of both logs.
+func (x *Exchange) LogKeys() verify.Keys { return x.cast.both }
+
+// ToHub is the link of a party to the hub, by its path.
+func (x *Exchange) ToHub(path string) *Link {
+	x.t.Helper()
+	party := x.Identity(path).Party()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.links[path] == nil {
+		x.links[path] = &Link{caller: party, server: func() server {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			return x.serves
+		}}
+	}
+	return x.links[path]
+}
+
+// Submission is the hub's submission service as a prison's desk sees it.
+func (x *Exchange) Submission(prison string) posternv1.SubmissionServiceClient {
+	return posternv1.NewSubmissionServiceClient(x.ToHub(deskPath(prison)))
+}
+
+// Audit is the hub's audit service as a party sees it.
+func (x *Exchange) Audit(path string) posternv1.AuditServiceClient {
+	return posternv1.NewAuditServiceClient(x.ToHub(path))
+}
+
+// sender is the courier's way to the inboxes.
+type sender struct{ x *Exchange }
+
+func (s sender) Send(ctx context.Context, to identity.Party, _ string, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+	return s.x.Inbox(to.ID).Client().Deliver(ctx, &posternv1.DeliverRequest{Delivery: d})
+}
+
+// Settle steps every party until nothing more happens. A step that fails counts as nothing: what is cut off stays so.
+func (x *Exchange) Settle() {
+	x.t.Helper()
+	for range 1000 {
+		worked := false
+		for _, step := range x.steps() {
+			did, err := step(x.t.Context())
+			worked = worked || did && err == nil
+		}
+		if !worked {
+			return
+		}
+	}
+	x.t.Fatal("the exchange does not come to rest")
+}
+
+func (x *Exchange) steps() []func(context.Context) (bool, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	steps := []func(context.Context) (bool, error){x.Hub.StepDelivery}
+	for _, d := range x.desks {
+		steps = append(steps, d.StepSpool, d.StepUpdates)
+	}
+	for _, in := range x.inboxes {
+		steps = append(steps, in.StepReports)
+	}
+	return steps
+}

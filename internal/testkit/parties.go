@@ -1,0 +1,200 @@
+package testkit
+
+import (
+	"crypto/rand"
+	"os"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"postern/internal/auditor"
+	"postern/internal/desk"
+	"postern/internal/envelope"
+	"postern/internal/inbox"
+	"postern/internal/rpc"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Staff is who uses every desk: this process's user.
+var Staff = desk.Staff{ID: "TEST01", Role: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER}
+
+// RefKey is every desk's key for references.
+var RefKey = [32]byte{'r', 'e', 'f'}
+
+// Desk is a prison's desk with its database, its link to the hub and its control socket's client.
+type Desk struct {
+	*desk.Desk
+	Store store.Store
+	Link  *Link
+	Local localv1.DeskServiceClient
+
+	x      *Exchange
+	prison string
+	stop   func()
+}
+
+// Desk is the desk of a prison, opened at first use with the directory synced.
+func (x *Exchange) Desk(prison string) *Desk {
+	x.t.Helper()
+	x.mu.Lock()
+	d := x.desks[prison]
+	x.mu.Unlock()
+	if d != nil {
+		return d
+	}
+	d = &Desk{x: x, prison: prison, Link: x.ToHub(deskPath(prison))}
+	d.open()
+	if !x.cfg.NoDirectory {
+		value(d.StepDirectory(x.t.Context()))(x.t)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.desks[prison] = d
+	return d
+}
+
+func (d *Desk) open(edits ...func(*desk.Config)) {
+	x := d.x
+	x.t.Helper()
+	name := "desk-" + d.prison
+	d.Store = x.open(name, schema.Desk)
+	cfg := desk.Config{
+		Identity: x.Identity(deskPath(d.prison)), Anchors: x.cast.anchors, Store: d.Store, Vault: x.vault(name),
+		Hub: posternv1.NewSubmissionServiceClient(d.Link), Directory: posternv1.NewDirectoryServiceClient(d.Link),
+		LogKeys: x.cast.sent, RefKey: RefKey[:], Unit: "Reception",
+		ReplyTo: &posternv1.ReplyTo{Role: "Resettlement team", Phone: "01632 960100"},
+		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
+		Staff:   map[uint32]desk.Staff{uint32(os.Getuid()): Staff}, Poll: time.Minute, Backoff: backoff,
+		Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger(),
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	d.Desk = value(desk.Open(x.t.Context(), cfg))(x.t)
+	conn, stop, err := rpc.InProcess(rpc.LocalConfig{Log: x.Log.Logger()}, func(r grpc.ServiceRegistrar) {
+		localv1.RegisterDeskServiceServer(r, d.Desk)
+	})
+	must(x.t, err)
+	d.Local, d.stop = localv1.NewDeskServiceClient(conn), stop
+}
+
+func (d *Desk) close() {
+	d.stop()
+	if err := d.Store.Close(); err != nil {
+		d.x.t.Error(err)
+	}
+}
+
+// Restart closes the desk's database and opens the desk again, as after a crash; edits change what it is made of.
+func (d *Desk) Restart(edits ...func(*desk.Config)) {
+	d.x.t.Helper()
+	d.close()
+	d.open(edits...)
+}
+
+// Take hands a form in and returns the ids of its notifications. Nothing is sent yet.
+func (d *Desk) Take(f *posternv1.Form) []string {
+	d.x.t.Helper()
+	_, ids, err := d.Desk.Take(d.x.t.Context(), FormJSON(d.x.t, f), Staff)
+	must(d.x.t, err)
+	return ids
+}
+
+// Get is a notification as the desk shows it, by id or reference.
+func (d *Desk) Get(name string) *localv1.GetNotificationResponse {
+	d.x.t.Helper()
+	return value(d.Local.GetNotification(d.x.t.Context(), &localv1.GetNotificationRequest{Id: name}))(d.x.t)
+}
+
+// State is the state of a notification as the desk shows it.
+func (d *Desk) State(name string) localv1.State {
+	d.x.t.Helper()
+	return d.Get(name).GetNotification().GetState()
+}
+
+// FormJSON is a form as a file has it.
+func FormJSON(t testing.TB, f *posternv1.Form) []byte {
+	t.Helper()
+	return value(protojson.MarshalOptions{UseProtoNames: true}.Marshal(f))(t)
+}
+
+// Inbox is a team's inbox with its database and the links both ways.
+type Inbox struct {
+	*inbox.Inbox
+	Store store.Store
+	Link  *Link // from the hub
+	ToHub *Link
+
+	x         *Exchange
+	authority string
+	serves    server
+}
+
+// Inbox is the inbox of an authority, opened at first use.
+func (x *Exchange) Inbox(authority string) *Inbox {
+	x.t.Helper()
+	toHub := x.ToHub(inboxPath(authority))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if in := x.inboxes[authority]; in != nil {
+		return in
+	}
+	in := &Inbox{x: x, authority: authority, ToHub: toHub}
+	in.Link = &Link{caller: x.Identity(hubPath).Party(), server: func() server { return in.serves }}
+	in.open()
+	x.inboxes[authority] = in
+	return in
+}
+
+func (in *Inbox) open(edits ...func(*inbox.Config)) {
+	x := in.x
+	x.t.Helper()
+	name := "inbox-" + in.authority
+	in.Store = x.open(name, schema.Inbox)
+	key := x.cast.recipients[in.authority]
+	cfg := inbox.Config{
+		Identity: x.Identity(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
+		Hub: posternv1.NewMailboxServiceClient(in.ToHub), Keys: map[string]*envelope.RecipientPrivate{key.KeyID(): key},
+		LogKeys: x.cast.sent, Backoff: backoff, Poll: time.Minute, Clock: x.Clock.Now, Log: x.Log.Logger(),
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	in.Inbox = value(inbox.Open(cfg))(x.t)
+	in.serves = server{}
+	posternv1.RegisterInboxServiceServer(in.serves, in.Inbox)
+}
+
+func (in *Inbox) close() {
+	if err := in.Store.Close(); err != nil {
+		in.x.t.Error(err)
+	}
+}
+
+// Restart closes the inbox's database and opens the inbox again, as after a crash; edits change what it is made of.
+func (in *Inbox) Restart(edits ...func(*inbox.Config)) {
+	in.x.t.Helper()
+	in.close()
+	in.open(edits...)
+}
+
+// Client delivers to the inbox as the hub.
+func (in *Inbox) Client() posternv1.InboxServiceClient {
+	return posternv1.NewInboxServiceClient(in.Link)
+}
+
+// Items are the items in the team's list.
+func (in *Inbox) Items() []*localv1.Item {
+	in.x.t.Helper()
+	return value(in.ListItems(in.x.t.Context(), &localv1.ListItemsRequest{}))(in.x.t).GetItems()
+}
+
+// Auditor is an auditor of the hub.
+func (x *Exchange) Auditor() *auditor.Auditor {
+	return auditor.Open(auditor.Config{Hub: x.Audit(AuditorPath), LogKeys: x.cast.both})
+}
