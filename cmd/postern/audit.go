@@ -159,7 +159,7 @@ func (a *app) auditVerify(_ *cobra.Command, args []string) error {
 	}
 	receipt, err := verify.UnmarshalFile(data)
 	if err != nil {
-		return err
+		return fault.Newf(fault.Unverified, "NOT_A_RECEIPT", "This file is not a receipt. %s", fault.From(err).Message).Because(err)
 	}
 	event, err := verify.Receipt(receipt, keys)
 	if err != nil {

@@ -150,7 +150,8 @@ func (d *Desk) composePart(p form.Part, f *posternv1.Form, dir *directory.Direct
 	}
 	return composed{message: message, state: &localv1.Notification{
 		Id: id, Reference: envelope.Reference(id), Authority: p.Authority, AuthorityName: name, FormId: f.GetFormId(),
-		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(now), UpdateTime: timestamppb.New(now),
+		// The exact time, so that a list of what was taken within a second keeps its order.
+		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: timestamppb.New(now),
 	}}, nil
 }
 
