@@ -27,6 +27,7 @@ const (
 	TypeStopAnswer      = "application/vnd.postern.stop-answer.v1"
 	TypeDirectory       = "application/vnd.postern.directory.v1"
 	TypeAgreement       = "application/vnd.postern.agreement.v1"
+	TypeExport          = "application/vnd.postern.export.v1"
 )
 
 // maxSignatures bounds the work of one verification: an agreement may be signed by every prison and authority.

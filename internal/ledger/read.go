@@ -255,29 +255,7 @@ func leftPosition(left perLog[uint64]) Position {
 // Consistency proves that the newest checkpoint of a log continues its tree of oldSize leaves. Precondition LOG_AHEAD
 // when the caller knows more leaves than there are: somebody's log was put back.
 func (l *Ledger) Consistency(ctx context.Context, g Log, oldSize uint64) (*posternv1.ConsistencyProof, error) {
-	if g != Sent && g != Received {
-		return nil, fault.New(fault.NotFound, "LOG_NOT_FOUND", "There is no such log.")
-	}
-	p := &posternv1.ConsistencyProof{OldSize: oldSize}
-	err := l.view(ctx, func(r reading) error {
-		h := r.heads.of(g)
-		p.Origin, p.NewSize = h.Origin, h.Size
-		if oldSize > h.Size {
-			return fault.Newf(fault.Precondition, "LOG_AHEAD",
-				"You know more of the log %s than this hub does. Stop, keep your checkpoint and telephone the hub.", h.Origin)
-		}
-		if oldSize == 0 {
-			return nil // every tree continues the empty one
-		}
-		path, err := tlog.ProveTree(int64(h.Size), int64(oldSize), stored(r.snap, g))
-		if err != nil {
-			return err
-		}
-		for _, hash := range path {
-			p.Hashes = append(p.Hashes, hash[:])
-		}
-		return nil
-	})
+	_, _, p, err := l.HeadSince(ctx, g, oldSize)
 	if err != nil {
 		return nil, err
 	}

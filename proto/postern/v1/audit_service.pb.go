@@ -645,7 +645,7 @@ func (x *GetCheckpointResponse) GetConsistency() *ConsistencyProof {
 // GetProofRequest asks for the receipt of an event.
 type GetProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event id.
+	// The event id; an auditor may also name the notification whose decision is meant, by id or reference.
 	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,6 +734,271 @@ func (x *GetProofResponse) GetReceipt() *Receipt {
 	return nil
 }
 
+// ExportLogRequest asks for the entries of a log.
+type ExportLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The origin of the log.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The index of the first entry wanted.
+	StartIndex uint64 `protobuf:"varint,2,opt,name=start_index,json=startIndex,proto3" json:"start_index,omitempty"`
+	// The index after the last entry wanted; 0 for all that the newest checkpoint covers.
+	EndIndex uint64 `protobuf:"varint,3,opt,name=end_index,json=endIndex,proto3" json:"end_index,omitempty"`
+	// The size of the checkpoint the caller knows, to get a proof.
+	KnownSize     uint64 `protobuf:"varint,4,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportLogRequest) Reset() {
+	*x = ExportLogRequest{}
+	mi := &file_postern_v1_audit_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportLogRequest) ProtoMessage() {}
+
+func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_audit_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportLogRequest.ProtoReflect.Descriptor instead.
+func (*ExportLogRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_audit_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExportLogRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ExportLogRequest) GetStartIndex() uint64 {
+	if x != nil {
+		return x.StartIndex
+	}
+	return 0
+}
+
+func (x *ExportLogRequest) GetEndIndex() uint64 {
+	if x != nil {
+		return x.EndIndex
+	}
+	return 0
+}
+
+func (x *ExportLogRequest) GetKnownSize() uint64 {
+	if x != nil {
+		return x.KnownSize
+	}
+	return 0
+}
+
+// ExportLogResponse is a part of a log.
+type ExportLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest signed checkpoint; in the first message only.
+	Checkpoint string `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The consistency proof from what the caller knew to that checkpoint; in the first message only.
+	Consistency *ConsistencyProof `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
+	// The next entries, in the order of the log.
+	Entries       []*ExportedEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportLogResponse) Reset() {
+	*x = ExportLogResponse{}
+	mi := &file_postern_v1_audit_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportLogResponse) ProtoMessage() {}
+
+func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_audit_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportLogResponse.ProtoReflect.Descriptor instead.
+func (*ExportLogResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_audit_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExportLogResponse) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *ExportLogResponse) GetConsistency() *ConsistencyProof {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+func (x *ExportLogResponse) GetEntries() []*ExportedEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// ExportedEntry is one entry of a log with what opens it.
+type ExportedEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The index in the log.
+	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// The 54 bytes of the leaf.
+	Leaf []byte `protobuf:"bytes,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// What opens the leaf; absent when it was erased or is outside the caller's scope.
+	Body          *ExportedBody `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedEntry) Reset() {
+	*x = ExportedEntry{}
+	mi := &file_postern_v1_audit_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedEntry) ProtoMessage() {}
+
+func (x *ExportedEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_audit_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedEntry.ProtoReflect.Descriptor instead.
+func (*ExportedEntry) Descriptor() ([]byte, []int) {
+	return file_postern_v1_audit_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExportedEntry) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ExportedEntry) GetLeaf() []byte {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
+func (x *ExportedEntry) GetBody() *ExportedBody {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+// ExportedBody is what a leaf commits to.
+type ExportedBody struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The serialized postern.log.v1.Core.
+	Core []byte `protobuf:"bytes,1,opt,name=core,proto3" json:"core,omitempty"`
+	// The serialized postern.log.v1.Details.
+	Details []byte `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
+	// The random key of the record.
+	Opening       []byte `protobuf:"bytes,3,opt,name=opening,proto3" json:"opening,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedBody) Reset() {
+	*x = ExportedBody{}
+	mi := &file_postern_v1_audit_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedBody) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedBody) ProtoMessage() {}
+
+func (x *ExportedBody) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_audit_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedBody.ProtoReflect.Descriptor instead.
+func (*ExportedBody) Descriptor() ([]byte, []int) {
+	return file_postern_v1_audit_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExportedBody) GetCore() []byte {
+	if x != nil {
+		return x.Core
+	}
+	return nil
+}
+
+func (x *ExportedBody) GetDetails() []byte {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *ExportedBody) GetOpening() []byte {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
 var File_postern_v1_audit_service_proto protoreflect.FileDescriptor
 
 const file_postern_v1_audit_service_proto_rawDesc = "" +
@@ -796,7 +1061,28 @@ const file_postern_v1_audit_service_proto_rawDesc = "" +
 	"\x0fGetProofRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\"A\n" +
 	"\x10GetProofResponse\x12-\n" +
-	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt2\xeb\x02\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x87\x01\n" +
+	"\x10ExportLogRequest\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1f\n" +
+	"\vstart_index\x18\x02 \x01(\x04R\n" +
+	"startIndex\x12\x1b\n" +
+	"\tend_index\x18\x03 \x01(\x04R\bendIndex\x12\x1d\n" +
+	"\n" +
+	"known_size\x18\x04 \x01(\x04R\tknownSize\"\xa8\x01\n" +
+	"\x11ExportLogResponse\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\tR\n" +
+	"checkpoint\x12>\n" +
+	"\vconsistency\x18\x02 \x01(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x123\n" +
+	"\aentries\x18\x03 \x03(\v2\x19.postern.v1.ExportedEntryR\aentries\"g\n" +
+	"\rExportedEntry\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12,\n" +
+	"\x04body\x18\x03 \x01(\v2\x18.postern.v1.ExportedBodyR\x04body\"V\n" +
+	"\fExportedBody\x12\x12\n" +
+	"\x04core\x18\x01 \x01(\fR\x04core\x12\x18\n" +
+	"\adetails\x18\x02 \x01(\fR\adetails\x12\x18\n" +
+	"\aopening\x18\x03 \x01(\fR\aopening2\xbe\x03\n" +
 	"\fAuditService\x12U\n" +
 	"\n" +
 	"ListEvents\x12\x1d.postern.v1.ListEventsRequest\x1a\x1e.postern.v1.ListEventsResponse\"\b\x8a\xb5\x18\x01\x04\x90\x02\x01\x12O\n" +
@@ -804,7 +1090,8 @@ const file_postern_v1_audit_service_proto_rawDesc = "" +
 	"\rGetCheckpoint\x12 .postern.v1.GetCheckpointRequest\x1a!.postern.v1.GetCheckpointResponse\"\n" +
 	"\x8a\xb5\x18\x03\x01\x03\x04\x90\x02\x01\x12Q\n" +
 	"\bGetProof\x12\x1b.postern.v1.GetProofRequest\x1a\x1c.postern.v1.GetProofResponse\"\n" +
-	"\x8a\xb5\x18\x03\x01\x03\x04\x90\x02\x01B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
+	"\x8a\xb5\x18\x03\x01\x03\x04\x90\x02\x01\x12Q\n" +
+	"\tExportLog\x12\x1c.postern.v1.ExportLogRequest\x1a\x1d.postern.v1.ExportLogResponse\"\x05\x8a\xb5\x18\x01\x040\x01B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
 
 var (
 	file_postern_v1_audit_service_proto_rawDescOnce sync.Once
@@ -818,7 +1105,7 @@ func file_postern_v1_audit_service_proto_rawDescGZIP() []byte {
 	return file_postern_v1_audit_service_proto_rawDescData
 }
 
-var file_postern_v1_audit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_postern_v1_audit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_postern_v1_audit_service_proto_goTypes = []any{
 	(*EventFilter)(nil),           // 0: postern.v1.EventFilter
 	(*ListEventsRequest)(nil),     // 1: postern.v1.ListEventsRequest
@@ -830,42 +1117,51 @@ var file_postern_v1_audit_service_proto_goTypes = []any{
 	(*GetCheckpointResponse)(nil), // 7: postern.v1.GetCheckpointResponse
 	(*GetProofRequest)(nil),       // 8: postern.v1.GetProofRequest
 	(*GetProofResponse)(nil),      // 9: postern.v1.GetProofResponse
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(Outcome)(0),                  // 11: postern.v1.Outcome
-	(*KnownLog)(nil),              // 12: postern.v1.KnownLog
-	(*ConsistencyProof)(nil),      // 13: postern.v1.ConsistencyProof
-	(*Decision)(nil),              // 14: postern.v1.Decision
-	(*Receipt)(nil),               // 15: postern.v1.Receipt
+	(*ExportLogRequest)(nil),      // 10: postern.v1.ExportLogRequest
+	(*ExportLogResponse)(nil),     // 11: postern.v1.ExportLogResponse
+	(*ExportedEntry)(nil),         // 12: postern.v1.ExportedEntry
+	(*ExportedBody)(nil),          // 13: postern.v1.ExportedBody
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(Outcome)(0),                  // 15: postern.v1.Outcome
+	(*KnownLog)(nil),              // 16: postern.v1.KnownLog
+	(*ConsistencyProof)(nil),      // 17: postern.v1.ConsistencyProof
+	(*Decision)(nil),              // 18: postern.v1.Decision
+	(*Receipt)(nil),               // 19: postern.v1.Receipt
 }
 var file_postern_v1_audit_service_proto_depIdxs = []int32{
-	10, // 0: postern.v1.EventFilter.start_time:type_name -> google.protobuf.Timestamp
-	10, // 1: postern.v1.EventFilter.end_time:type_name -> google.protobuf.Timestamp
-	11, // 2: postern.v1.EventFilter.outcome:type_name -> postern.v1.Outcome
+	14, // 0: postern.v1.EventFilter.start_time:type_name -> google.protobuf.Timestamp
+	14, // 1: postern.v1.EventFilter.end_time:type_name -> google.protobuf.Timestamp
+	15, // 2: postern.v1.EventFilter.outcome:type_name -> postern.v1.Outcome
 	0,  // 3: postern.v1.ListEventsRequest.filter:type_name -> postern.v1.EventFilter
-	12, // 4: postern.v1.ListEventsRequest.known_logs:type_name -> postern.v1.KnownLog
+	16, // 4: postern.v1.ListEventsRequest.known_logs:type_name -> postern.v1.KnownLog
 	3,  // 5: postern.v1.ListEventsResponse.events:type_name -> postern.v1.Event
-	13, // 6: postern.v1.ListEventsResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	10, // 7: postern.v1.Event.record_time:type_name -> google.protobuf.Timestamp
-	14, // 8: postern.v1.Event.decision:type_name -> postern.v1.Decision
-	12, // 9: postern.v1.GetEventRequest.known_logs:type_name -> postern.v1.KnownLog
+	17, // 6: postern.v1.ListEventsResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	14, // 7: postern.v1.Event.record_time:type_name -> google.protobuf.Timestamp
+	18, // 8: postern.v1.Event.decision:type_name -> postern.v1.Decision
+	16, // 9: postern.v1.GetEventRequest.known_logs:type_name -> postern.v1.KnownLog
 	3,  // 10: postern.v1.GetEventResponse.event:type_name -> postern.v1.Event
-	15, // 11: postern.v1.GetEventResponse.receipt:type_name -> postern.v1.Receipt
-	13, // 12: postern.v1.GetEventResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	13, // 13: postern.v1.GetCheckpointResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	15, // 14: postern.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	1,  // 15: postern.v1.AuditService.ListEvents:input_type -> postern.v1.ListEventsRequest
-	4,  // 16: postern.v1.AuditService.GetEvent:input_type -> postern.v1.GetEventRequest
-	6,  // 17: postern.v1.AuditService.GetCheckpoint:input_type -> postern.v1.GetCheckpointRequest
-	8,  // 18: postern.v1.AuditService.GetProof:input_type -> postern.v1.GetProofRequest
-	2,  // 19: postern.v1.AuditService.ListEvents:output_type -> postern.v1.ListEventsResponse
-	5,  // 20: postern.v1.AuditService.GetEvent:output_type -> postern.v1.GetEventResponse
-	7,  // 21: postern.v1.AuditService.GetCheckpoint:output_type -> postern.v1.GetCheckpointResponse
-	9,  // 22: postern.v1.AuditService.GetProof:output_type -> postern.v1.GetProofResponse
-	19, // [19:23] is the sub-list for method output_type
-	15, // [15:19] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	19, // 11: postern.v1.GetEventResponse.receipt:type_name -> postern.v1.Receipt
+	17, // 12: postern.v1.GetEventResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	17, // 13: postern.v1.GetCheckpointResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	19, // 14: postern.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	17, // 15: postern.v1.ExportLogResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	12, // 16: postern.v1.ExportLogResponse.entries:type_name -> postern.v1.ExportedEntry
+	13, // 17: postern.v1.ExportedEntry.body:type_name -> postern.v1.ExportedBody
+	1,  // 18: postern.v1.AuditService.ListEvents:input_type -> postern.v1.ListEventsRequest
+	4,  // 19: postern.v1.AuditService.GetEvent:input_type -> postern.v1.GetEventRequest
+	6,  // 20: postern.v1.AuditService.GetCheckpoint:input_type -> postern.v1.GetCheckpointRequest
+	8,  // 21: postern.v1.AuditService.GetProof:input_type -> postern.v1.GetProofRequest
+	10, // 22: postern.v1.AuditService.ExportLog:input_type -> postern.v1.ExportLogRequest
+	2,  // 23: postern.v1.AuditService.ListEvents:output_type -> postern.v1.ListEventsResponse
+	5,  // 24: postern.v1.AuditService.GetEvent:output_type -> postern.v1.GetEventResponse
+	7,  // 25: postern.v1.AuditService.GetCheckpoint:output_type -> postern.v1.GetCheckpointResponse
+	9,  // 26: postern.v1.AuditService.GetProof:output_type -> postern.v1.GetProofResponse
+	11, // 27: postern.v1.AuditService.ExportLog:output_type -> postern.v1.ExportLogResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_audit_service_proto_init() }
@@ -881,7 +1177,7 @@ func file_postern_v1_audit_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_audit_service_proto_rawDesc), len(file_postern_v1_audit_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	AuditService_GetEvent_FullMethodName      = "/postern.v1.AuditService/GetEvent"
 	AuditService_GetCheckpoint_FullMethodName = "/postern.v1.AuditService/GetCheckpoint"
 	AuditService_GetProof_FullMethodName      = "/postern.v1.AuditService/GetProof"
+	AuditService_ExportLog_FullMethodName     = "/postern.v1.AuditService/ExportLog"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -39,6 +40,8 @@ type AuditServiceClient interface {
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// GetProof cuts the receipt of an event again, to the newest checkpoint; a desk gets its own events only.
 	GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error)
+	// ExportLog streams the entries of a log from an index on. The hub may end the stream early; ask again from the first index that did not come.
+	ExportLog(ctx context.Context, in *ExportLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLogResponse], error)
 }
 
 type auditServiceClient struct {
@@ -89,6 +92,25 @@ func (c *auditServiceClient) GetProof(ctx context.Context, in *GetProofRequest, 
 	return out, nil
 }
 
+func (c *auditServiceClient) ExportLog(ctx context.Context, in *ExportLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLogResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[0], AuditService_ExportLog_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportLogRequest, ExportLogResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_ExportLogClient = grpc.ServerStreamingClient[ExportLogResponse]
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -103,6 +125,8 @@ type AuditServiceServer interface {
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// GetProof cuts the receipt of an event again, to the newest checkpoint; a desk gets its own events only.
 	GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error)
+	// ExportLog streams the entries of a log from an index on. The hub may end the stream early; ask again from the first index that did not come.
+	ExportLog(*ExportLogRequest, grpc.ServerStreamingServer[ExportLogResponse]) error
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -124,6 +148,9 @@ func (UnimplementedAuditServiceServer) GetCheckpoint(context.Context, *GetCheckp
 }
 func (UnimplementedAuditServiceServer) GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetProof not implemented")
+}
+func (UnimplementedAuditServiceServer) ExportLog(*ExportLogRequest, grpc.ServerStreamingServer[ExportLogResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportLog not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -218,6 +245,17 @@ func _AuditService_GetProof_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_ExportLog_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportLogRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditServiceServer).ExportLog(m, &grpc.GenericServerStream[ExportLogRequest, ExportLogResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_ExportLogServer = grpc.ServerStreamingServer[ExportLogResponse]
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -242,6 +280,12 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AuditService_GetProof_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportLog",
+			Handler:       _AuditService_ExportLog_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "postern/v1/audit_service.proto",
 }

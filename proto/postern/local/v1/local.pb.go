@@ -1474,6 +1474,299 @@ func (x *GetEventResponse) GetFault() string {
 	return ""
 }
 
+// GetProofRequest asks for a receipt.
+type GetProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the event or notification, or the reference.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProofRequest) Reset() {
+	*x = GetProofRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProofRequest) ProtoMessage() {}
+
+func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
+func (*GetProofRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetProofRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetProofResponse is a verified receipt.
+type GetProofResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receipt, cut to the newest checkpoint.
+	Receipt       *v1.Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProofResponse) Reset() {
+	*x = GetProofResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProofResponse) ProtoMessage() {}
+
+func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
+func (*GetProofResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetProofResponse) GetReceipt() *v1.Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+// ExportRequest says where to export to.
+type ExportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The absolute path of the folder; it is made when it is not there.
+	Directory     string `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ExportRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+// ExportResponse says how far an export is.
+type ExportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The logs of the export, as far as they are written.
+	Logs []*ExportedLog `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
+	// Whether the export is complete and signed; true in the last message.
+	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ExportResponse) GetLogs() []*ExportedLog {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// ExportedLog is one log of an export.
+type ExportedLog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The origin.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The name of its folder.
+	Folder string `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
+	// How many entries the folder held before.
+	OldSize uint64 `protobuf:"varint,3,opt,name=old_size,json=oldSize,proto3" json:"old_size,omitempty"`
+	// How many entries the checkpoint covers.
+	Size uint64 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// How many entries are written.
+	Written uint64 `protobuf:"varint,5,opt,name=written,proto3" json:"written,omitempty"`
+	// How many of them are without a body: erased, or outside the auditor's scope.
+	Absent uint64 `protobuf:"varint,6,opt,name=absent,proto3" json:"absent,omitempty"`
+	// The root in base64; empty until the log is complete.
+	Root          string `protobuf:"bytes,7,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedLog) Reset() {
+	*x = ExportedLog{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedLog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedLog) ProtoMessage() {}
+
+func (x *ExportedLog) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedLog.ProtoReflect.Descriptor instead.
+func (*ExportedLog) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ExportedLog) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ExportedLog) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *ExportedLog) GetOldSize() uint64 {
+	if x != nil {
+		return x.OldSize
+	}
+	return 0
+}
+
+func (x *ExportedLog) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ExportedLog) GetWritten() uint64 {
+	if x != nil {
+		return x.Written
+	}
+	return 0
+}
+
+func (x *ExportedLog) GetAbsent() uint64 {
+	if x != nil {
+		return x.Absent
+	}
+	return 0
+}
+
+func (x *ExportedLog) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
 var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
@@ -1565,7 +1858,24 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"b\n" +
 	"\x10GetEventResponse\x128\n" +
 	"\bresponse\x18\x01 \x01(\v2\x1c.postern.v1.GetEventResponseR\bresponse\x12\x14\n" +
-	"\x05fault\x18\x02 \x01(\tR\x05fault*\xe8\x01\n" +
+	"\x05fault\x18\x02 \x01(\tR\x05fault\"!\n" +
+	"\x0fGetProofRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"A\n" +
+	"\x10GetProofResponse\x12-\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"-\n" +
+	"\rExportRequest\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"W\n" +
+	"\x0eExportResponse\x121\n" +
+	"\x04logs\x18\x01 \x03(\v2\x1d.postern.local.v1.ExportedLogR\x04logs\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\"\xb2\x01\n" +
+	"\vExportedLog\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x16\n" +
+	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x19\n" +
+	"\bold_size\x18\x03 \x01(\x04R\aoldSize\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x04R\x04size\x12\x18\n" +
+	"\awritten\x18\x05 \x01(\x04R\awritten\x12\x16\n" +
+	"\x06absent\x18\x06 \x01(\x04R\x06absent\x12\x12\n" +
+	"\x04root\x18\a \x01(\tR\x04root*\xe8\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_QUEUED\x10\x01\x12\x11\n" +
@@ -1590,11 +1900,13 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"HubService\x12`\n" +
 	"\rLoadDirectory\x12&.postern.local.v1.LoadDirectoryRequest\x1a'.postern.local.v1.LoadDirectoryResponse\x12T\n" +
-	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse2\xbc\x01\n" +
+	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse2\xde\x02\n" +
 	"\x0eAuditorService\x12W\n" +
 	"\n" +
 	"ListEvents\x12#.postern.local.v1.ListEventsRequest\x1a$.postern.local.v1.ListEventsResponse\x12Q\n" +
-	"\bGetEvent\x12!.postern.local.v1.GetEventRequest\x1a\".postern.local.v1.GetEventResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
+	"\bGetEvent\x12!.postern.local.v1.GetEventRequest\x1a\".postern.local.v1.GetEventResponse\x12Q\n" +
+	"\bGetProof\x12!.postern.local.v1.GetProofRequest\x1a\".postern.local.v1.GetProofResponse\x12M\n" +
+	"\x06Export\x12\x1f.postern.local.v1.ExportRequest\x1a .postern.local.v1.ExportResponse0\x01B(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
 var (
 	file_postern_local_v1_local_proto_rawDescOnce sync.Once
@@ -1609,7 +1921,7 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_postern_local_v1_local_proto_goTypes = []any{
 	(State)(0),                        // 0: postern.local.v1.State
 	(*SubmitFormRequest)(nil),         // 1: postern.local.v1.SubmitFormRequest
@@ -1635,66 +1947,77 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*ListEventsResponse)(nil),        // 21: postern.local.v1.ListEventsResponse
 	(*GetEventRequest)(nil),           // 22: postern.local.v1.GetEventRequest
 	(*GetEventResponse)(nil),          // 23: postern.local.v1.GetEventResponse
-	(*v1.Decision)(nil),               // 24: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),     // 25: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                  // 26: postern.v1.Reply
-	(*v1.Receipt)(nil),                // 27: postern.v1.Receipt
-	(*v1.Sender)(nil),                 // 28: postern.v1.Sender
-	(*v1.Signed)(nil),                 // 29: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),      // 30: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),     // 31: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),       // 32: postern.v1.GetEventResponse
+	(*GetProofRequest)(nil),           // 24: postern.local.v1.GetProofRequest
+	(*GetProofResponse)(nil),          // 25: postern.local.v1.GetProofResponse
+	(*ExportRequest)(nil),             // 26: postern.local.v1.ExportRequest
+	(*ExportResponse)(nil),            // 27: postern.local.v1.ExportResponse
+	(*ExportedLog)(nil),               // 28: postern.local.v1.ExportedLog
+	(*v1.Decision)(nil),               // 29: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),     // 30: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                  // 31: postern.v1.Reply
+	(*v1.Receipt)(nil),                // 32: postern.v1.Receipt
+	(*v1.Sender)(nil),                 // 33: postern.v1.Sender
+	(*v1.Signed)(nil),                 // 34: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),      // 35: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),     // 36: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),       // 37: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	24, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	25, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	25, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	26, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	29, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	30, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	30, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	31, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	3,  // 6: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	27, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	32, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
 	0,  // 8: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
 	3,  // 9: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
 	10, // 10: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	25, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	30, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	10, // 12: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
 	13, // 13: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	24, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	28, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	25, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	27, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	27, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	33, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	30, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	32, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	34, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	32, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
 	18, // 20: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
 	19, // 21: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	25, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	30, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	31, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	32, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	1,  // 26: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	4,  // 27: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	6,  // 28: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	8,  // 29: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	11, // 30: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	14, // 31: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	16, // 32: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 33: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	22, // 34: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	2,  // 35: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	5,  // 36: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	7,  // 37: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	9,  // 38: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	12, // 39: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	15, // 40: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	17, // 41: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 42: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	23, // 43: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	30, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	35, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	36, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	37, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	32, // 26: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 27: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 28: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	4,  // 29: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	6,  // 30: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	8,  // 31: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	11, // 32: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	14, // 33: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	16, // 34: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 35: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	22, // 36: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	24, // 37: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	26, // 38: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 39: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	5,  // 40: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	7,  // 41: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	9,  // 42: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	12, // 43: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	15, // 44: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	17, // 45: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 46: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	23, // 47: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	25, // 48: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	27, // 49: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	39, // [39:50] is the sub-list for method output_type
+	28, // [28:39] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -1708,7 +2031,7 @@ func file_postern_local_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -507,6 +507,8 @@ var HubService_ServiceDesc = grpc.ServiceDesc{
 const (
 	AuditorService_ListEvents_FullMethodName = "/postern.local.v1.AuditorService/ListEvents"
 	AuditorService_GetEvent_FullMethodName   = "/postern.local.v1.AuditorService/GetEvent"
+	AuditorService_GetProof_FullMethodName   = "/postern.local.v1.AuditorService/GetProof"
+	AuditorService_Export_FullMethodName     = "/postern.local.v1.AuditorService/Export"
 )
 
 // AuditorServiceClient is the client API for AuditorService service.
@@ -519,6 +521,10 @@ type AuditorServiceClient interface {
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetEvent opens one event and says whether its proof holds.
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
+	// GetProof cuts the receipt of an event again and checks it.
+	GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error)
+	// Export brings a folder up to date with the hub's logs, and says how far it is.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 }
 
 type auditorServiceClient struct {
@@ -549,6 +555,35 @@ func (c *auditorServiceClient) GetEvent(ctx context.Context, in *GetEventRequest
 	return out, nil
 }
 
+func (c *auditorServiceClient) GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetProofResponse)
+	err := c.cc.Invoke(ctx, AuditorService_GetProof_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditorServiceClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuditorService_ServiceDesc.Streams[0], AuditorService_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditorService_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
 // AuditorServiceServer is the server API for AuditorService service.
 // All implementations must embed UnimplementedAuditorServiceServer
 // for forward compatibility.
@@ -559,6 +594,10 @@ type AuditorServiceServer interface {
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetEvent opens one event and says whether its proof holds.
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
+	// GetProof cuts the receipt of an event again and checks it.
+	GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error)
+	// Export brings a folder up to date with the hub's logs, and says how far it is.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	mustEmbedUnimplementedAuditorServiceServer()
 }
 
@@ -574,6 +613,12 @@ func (UnimplementedAuditorServiceServer) ListEvents(context.Context, *ListEvents
 }
 func (UnimplementedAuditorServiceServer) GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEvent not implemented")
+}
+func (UnimplementedAuditorServiceServer) GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProof not implemented")
+}
+func (UnimplementedAuditorServiceServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
 }
 func (UnimplementedAuditorServiceServer) mustEmbedUnimplementedAuditorServiceServer() {}
 func (UnimplementedAuditorServiceServer) testEmbeddedByValue()                        {}
@@ -632,6 +677,35 @@ func _AuditorService_GetEvent_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditorService_GetProof_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetProofRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditorServiceServer).GetProof(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditorService_GetProof_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditorServiceServer).GetProof(ctx, req.(*GetProofRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditorService_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditorServiceServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditorService_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
 // AuditorService_ServiceDesc is the grpc.ServiceDesc for AuditorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -647,7 +721,17 @@ var AuditorService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetEvent",
 			Handler:    _AuditorService_GetEvent_Handler,
 		},
+		{
+			MethodName: "GetProof",
+			Handler:    _AuditorService_GetProof_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Export",
+			Handler:       _AuditorService_Export_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "postern/local/v1/local.proto",
 }
