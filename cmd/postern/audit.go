@@ -25,7 +25,9 @@ func (a *app) auditCommand() *cobra.Command {
 	c.AddCommand(serveCommand(a, "Serve the auditor's control socket", config.LoadAuditor),
 		a.auditListCommand(),
 		&cobra.Command{Use: "show ID", Short: "Show one event with its proof, by event id, notification id or reference", Args: exactly(1), RunE: a.auditShow},
-		&cobra.Command{Use: "verify FILE", Short: "Verify a receipt file offline", Args: exactly(1), RunE: a.auditVerify})
+		&cobra.Command{Use: "prove ID", Short: "Print the receipt of an event, cut to the newest checkpoint: a file for anybody to verify", Args: exactly(1), RunE: a.auditProve},
+		&cobra.Command{Use: "export DIR", Short: "Bring a folder up to date with both logs, in open formats, and sign what it holds", Args: exactly(1), RunE: a.auditExport},
+		a.auditVerifyCommand())
 	return c
 }
 
@@ -143,17 +145,9 @@ func (a *app) printEvent(out *localv1.GetEventResponse) error {
 	return nil
 }
 
-// auditVerify checks a receipt file with the log keys of the configuration, and nothing else: no network.
-func (a *app) auditVerify(_ *cobra.Command, args []string) error {
-	cfg, err := load(a, config.LoadAuditor)
-	if err != nil {
-		return err
-	}
-	keys, err := cfg.LogKeys()
-	if err != nil {
-		return err
-	}
-	data, err := a.readInput(args[0])
+// verifyReceipt checks a receipt file with the log keys of the configuration, and nothing else: no network.
+func (a *app) verifyReceipt(name string, keys verify.Keys) error {
+	data, err := a.readInput(name)
 	if err != nil {
 		return err
 	}

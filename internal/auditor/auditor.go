@@ -2,7 +2,7 @@
 // signed log.
 //
 // It guarantees that GetEvent says "verified" only when the receipt holds under the configured log keys, and the
-// details that are shown are the ones the leaf commits to. It does not see names, and it does not by itself notice
+// details that are shown are the ones the leaf commits to; and that an export holds nothing else. It does not see names, and it does not by itself notice
 // that a hub shows different logs to different parties: comparing checkpoints does.
 package auditor
 
@@ -11,11 +11,13 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/identity"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
@@ -23,10 +25,13 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// Config is what an auditor is made of. All fields are required.
+// Config is what an auditor is made of. Export needs Identity, Anchors and Clock; all else is required.
 type Config struct {
-	Hub     posternv1.AuditServiceClient
-	LogKeys verify.Keys // of both logs
+	Hub      posternv1.AuditServiceClient
+	LogKeys  verify.Keys        // of both logs
+	Identity *identity.Identity // signs exports
+	Anchors  *identity.Anchors
+	Clock    func() time.Time
 }
 
 // Auditor is an auditor.

@@ -157,17 +157,17 @@ func digest(data []byte) string {
 	return hex.EncodeToString(d[:])
 }
 
-// readAll reads at most limit bytes into buf, which grows when it must.
-func readAll(r io.Reader, limit int64, buf []byte) ([]byte, error) {
+// readAll reads at most limit bytes into buf, which is replaced when it is too small; size is how many there should be.
+func readAll(r io.Reader, size, limit int64, buf []byte) ([]byte, error) {
+	if want := min(size, limit) + 1; int64(cap(buf)) < want { // one more, to see the end
+		buf = make([]byte, 0, want)
+	}
 	buf = buf[:0]
-	for {
-		if int64(len(buf)) >= limit {
-			return buf[:limit], nil
-		}
+	for int64(len(buf)) < limit {
 		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, max(4096, cap(buf)))...)[:len(buf)]
+			buf = append(buf, 0)[:len(buf)]
 		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
+		n, err := r.Read(buf[len(buf):min(int64(cap(buf)), limit)])
 		buf = buf[:len(buf)+n]
 		if err == io.EOF {
 			return buf, nil
@@ -176,4 +176,5 @@ func readAll(r io.Reader, limit int64, buf []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	return buf, nil
 }

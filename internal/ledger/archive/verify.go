@@ -292,7 +292,11 @@ func (f *folder) read(name string, limit int64, buf []byte) ([]byte, error) {
 		return nil, unreadable(name, err)
 	}
 	defer r.Close()
-	data, err := readAll(r, limit, buf)
+	var data []byte
+	info, err := r.Stat()
+	if err == nil {
+		data, err = readAll(r, info.Size(), limit, buf)
+	}
 	if err != nil {
 		return nil, unreadable(name, err)
 	}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/config"
+	"postern/internal/fault"
+	"postern/internal/ledger/archive"
+	"postern/internal/ledger/verify"
+	"postern/internal/plain"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// auditProve prints the receipt file of an event.
+func (a *app) auditProve(c *cobra.Command, args []string) error {
+	return a.auditor(c.Context(), func(ctx context.Context, auditor localv1.AuditorServiceClient) error {
+		out, err := auditor.GetProof(ctx, &localv1.GetProofRequest{Id: args[0]})
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(verify.MarshalFile(out.GetReceipt()))
+		return err
+	})
+}
+
+// auditExport brings a folder up to date. How far it is goes to stderr.
+func (a *app) auditExport(c *cobra.Command, args []string) error {
+	dir, err := filepath.Abs(args[0])
+	if err != nil {
+		return err
+	}
+	return a.auditor(c.Context(), func(ctx context.Context, auditor localv1.AuditorServiceClient) error {
+		stream, err := auditor.Export(ctx, &localv1.ExportRequest{Directory: dir})
+		if err != nil {
+			return err
+		}
+		for {
+			now, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return fault.New(fault.Unavailable, "EXPORT_ENDED", "The export ended before it was complete. Run it again.")
+			}
+			if err != nil {
+				return err
+			}
+			if now.GetDone() {
+				return a.printExport(dir, now.GetLogs())
+			}
+			if log := now.GetLogs()[len(now.GetLogs())-1]; log.GetWritten() < log.GetSize() {
+				fmt.Fprintf(a.err, "%s: %d of %d\n", log.GetOrigin(), log.GetWritten(), log.GetSize())
+			}
+		}
+	})
+}
+
+func (a *app) printExport(dir string, logs []*localv1.ExportedLog) error {
+	if a.output == "json" {
+		list := make([]map[string]any, len(logs))
+		for i, l := range logs {
+			list[i] = map[string]any{"id": l.GetOrigin(), "folder": l.GetFolder(), "old_size": l.GetOldSize(), "size": l.GetSize(),
+				"absent": l.GetAbsent(), "root": l.GetRoot()}
+		}
+		return a.printJSON(map[string]any{"directory": dir, "logs": list})
+	}
+	a.line("Exported and signed: %s", dir)
+	for _, l := range logs {
+		a.line("  %s: %d entries in %s, %d of them new; %d without a body", l.GetOrigin(), l.GetSize(), l.GetFolder(), l.GetSize()-l.GetOldSize(), l.GetAbsent())
+	}
+	return nil
+}
+
+func (a *app) auditVerifyCommand() *cobra.Command {
+	var checkpoints []string
+	c := &cobra.Command{Use: "verify DIR|FILE", Short: "Verify an exported folder or a receipt file offline", Args: exactly(1)}
+	c.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "a signed checkpoint from elsewhere that the folder must continue; may be given several times")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cfg, err := load(a, config.LoadAuditor)
+		if err != nil {
+			return err
+		}
+		keys, err := cfg.LogKeys()
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+			return a.verifyExport(c.Context(), args[0], cfg, keys, checkpoints)
+		}
+		if len(checkpoints) > 0 {
+			return usage("--checkpoint is for a folder; a receipt carries its own")
+		}
+		return a.verifyReceipt(args[0], keys)
+	}
+	return c
+}
+
+// verifyExport checks a folder with the log keys and anchors of the configuration, and nothing else: no network.
+func (a *app) verifyExport(ctx context.Context, dir string, cfg *config.Auditor, keys verify.Keys, checkpoints []string) error {
+	against := archive.Config{Keys: keys}
+	var err error
+	if against.Anchors, err = cfg.LoadAnchors(); err != nil {
+		return err
+	}
+	for _, name := range checkpoints {
+		text, err := a.readInput(name)
+		if err != nil {
+			return err
+		}
+		head, err := verify.Checkpoint(string(text), keys)
+		if err != nil {
+			return err
+		}
+		against.Known = append(against.Known, head)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fault.New(fault.Precondition, "EXPORT_FOLDER", "The folder cannot be opened.").Because(err)
+	}
+	defer root.Close()
+	report, err := archive.Verify(ctx, root.FS(), against)
+	if err != nil {
+		return err
+	}
+	return a.printVerified(report)
+}
+
+func (a *app) printVerified(r *archive.Report) error {
+	if a.output == "json" {
+		list := make([]map[string]any, len(r.Logs))
+		for i, l := range r.Logs {
+			list[i] = map[string]any{"id": l.Origin, "folder": l.Folder, "size": l.Size, "absent": l.Absent,
+				"root": base64.StdEncoding.EncodeToString(l.Root[:])}
+		}
+		return a.printJSON(map[string]any{"verified": true, "time": r.Time.Format("2006-01-02T15:04:05Z07:00"), "signed_by": r.By.URI(), "logs": list})
+	}
+	a.line("Verified: exported %s by %s", plain.Time(r.Time), r.By.URI())
+	for _, l := range r.Logs {
+		a.line("  %s: %d entries, root %s, %d without a body", l.Origin, l.Size, base64.StdEncoding.EncodeToString(l.Root[:]), l.Absent)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package auditor
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/archive"
+	"postern/internal/ledger/verify"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// exportWait is how long one call to the hub may last. A connection lives for minutes only; the next call goes on where
+// this one ended.
+const exportWait = time.Minute
+
+// GetProof cuts the receipt of an event again, to the newest checkpoint, and checks it.
+func (a *Auditor) GetProof(ctx context.Context, req *localv1.GetProofRequest) (*localv1.GetProofResponse, error) {
+	out, err := a.cfg.Hub.GetProof(ctx, &posternv1.GetProofRequest{EventId: req.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := verify.Receipt(out.GetReceipt(), a.cfg.LogKeys); err != nil {
+		return nil, err
+	}
+	return &localv1.GetProofResponse{Receipt: out.GetReceipt()}, nil
+}
+
+// Export brings a folder up to date with every log that the auditor has a key for. What the folder holds is checked
+// first, and what comes from the hub before it is written; the manifest is signed when all of it holds.
+func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreamingServer[localv1.ExportResponse]) (err error) {
+	if !filepath.IsAbs(req.GetDirectory()) {
+		return fault.New(fault.Invalid, "BAD_FOLDER", "Name the folder by its whole path.")
+	}
+	if a.cfg.Identity == nil || a.cfg.Anchors == nil || a.cfg.Clock == nil {
+		return fault.New(fault.Precondition, "NO_IDENTITY", "This auditor has no certificate to sign an export with.")
+	}
+	ctx := stream.Context()
+	w, err := archive.Open(ctx, req.GetDirectory(), archive.Config{Keys: a.cfg.LogKeys, Anchors: a.cfg.Anchors})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	progress := &localv1.ExportResponse{}
+	for _, origin := range a.cfg.LogKeys.Origins() {
+		now := &localv1.ExportedLog{Origin: origin}
+		progress.Logs = append(progress.Logs, now)
+		if err := a.exportLog(ctx, w, now, func() error { return stream.Send(progress) }); err != nil {
+			return err
+		}
+	}
+	report, err := w.Commit(a.cfg.Identity, a.cfg.Clock())
+	if err != nil {
+		return err
+	}
+	for _, l := range report.Logs {
+		for _, now := range progress.Logs {
+			if now.Origin == l.Origin {
+				now.Absent, now.Root = l.Absent, base64.StdEncoding.EncodeToString(l.Root[:])
+			}
+		}
+	}
+	progress.Done = true
+	return stream.Send(progress)
+}
+
+// exportLog fetches what a folder lacks of one log, in as many calls as it takes. A call that fails on the way counts
+// for what it brought; one that brings nothing ends the export.
+func (a *Auditor) exportLog(ctx context.Context, w *archive.Writer, now *localv1.ExportedLog, tell func() error) error {
+	known, _ := w.Head(now.Origin)
+	req := &posternv1.ExportLogRequest{Origin: now.Origin, StartIndex: known.Size, KnownSize: known.Size}
+	var log *archive.Log
+	var broken error // on our side, where another call is of no use
+	for {
+		before := now.Written
+		err := a.exportCall(ctx, req, func(part *posternv1.ExportLogResponse) (err error) {
+			defer func() { broken = err }()
+			if log == nil {
+				if log, err = w.Begin(part.GetCheckpoint(), part.GetConsistency()); err != nil {
+					return err
+				}
+				now.Folder, now.OldSize, now.Size = log.Folder, log.OldSize(), log.Size
+			}
+			for _, e := range part.GetEntries() {
+				if err := log.AddExported(e); err != nil {
+					return err
+				}
+			}
+			now.Written = log.Next()
+			return tell()
+		})
+		switch {
+		case broken != nil:
+			return broken
+		case log != nil && now.Written == now.Size:
+			return nil
+		case err != nil && (!passes(err) || now.Written == before):
+			return err
+		case now.Written == before:
+			return fault.New(fault.Unavailable, "EXPORT_ENDED", "The hub ended the export early. Try again later; what is there stays.")
+		}
+		req.StartIndex, req.EndIndex, req.KnownSize = now.Written, now.Size, 0
+	}
+}
+
+// exportCall makes one call and hands each of its messages to take.
+func (a *Auditor) exportCall(ctx context.Context, req *posternv1.ExportLogRequest, take func(*posternv1.ExportLogResponse) error) error {
+	ctx, cancel := context.WithTimeout(ctx, exportWait)
+	defer cancel()
+	stream, err := a.cfg.Hub.ExportLog(ctx, req)
+	if err != nil {
+		return err
+	}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := take(part); err != nil {
+			return err
+		}
+	}
+}
+
+// passes reports whether another call may succeed where this one failed.
+func passes(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Unavailable, fault.Deadline, fault.Exhausted:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,68 @@
+package hub
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/fault"
+	"postern/internal/ledger"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// The limits of an export. A part is read in one snapshot and held in memory; a call ends after so many entries, so
+// that none outlives its connection, and the auditor asks for the rest.
+const (
+	exportPart  = 256       // entries in a message
+	exportBytes = 512 << 10 // of a message, by and large: it ends with the entry that passes this
+	exportCall  = 1 << 14   // entries in a call
+)
+
+// ExportLog streams a log from an index on, and what opens its leaves.
+func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStreamingServer[posternv1.ExportLogResponse]) error {
+	ctx := stream.Context()
+	log, ok := h.cfg.Ledger.LogOf(req.GetOrigin())
+	if !ok {
+		return notYours
+	}
+	size, checkpoint, consistency, err := h.cfg.Ledger.HeadSince(ctx, log, req.GetKnownSize())
+	if err != nil {
+		return err
+	}
+	next, end := req.GetStartIndex(), req.GetEndIndex()
+	if end == 0 {
+		end = size
+	}
+	if next > end {
+		return fault.New(fault.Invalid, "BAD_RANGE", "The first entry asked for comes after the last.")
+	}
+	if err := stream.Send(&posternv1.ExportLogResponse{Checkpoint: checkpoint, Consistency: consistency}); err != nil {
+		return err
+	}
+	for stop := min(end, next+exportCall); next < stop; {
+		part, err := h.exportPart(ctx, log, next, min(stop, next+exportPart))
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&posternv1.ExportLogResponse{Entries: part}); err != nil {
+			return err
+		}
+		next += uint64(len(part))
+	}
+	return nil
+}
+
+// exportPart reads what goes into one message; at least one entry.
+func (h *Hub) exportPart(ctx context.Context, log ledger.Log, from, to uint64) ([]*posternv1.ExportedEntry, error) {
+	var part []*posternv1.ExportedEntry
+	bytes := 0
+	err := h.cfg.Ledger.Range(ctx, log, from, to, func(at ledger.Logged) (bool, error) {
+		e := &posternv1.ExportedEntry{Index: at.Index, Leaf: at.Record.GetLeaf(), Body: &posternv1.ExportedBody{
+			Core: at.Record.GetCore(), Details: at.Record.GetDetails(), Opening: at.Record.GetOpening()}}
+		part = append(part, e)
+		bytes += proto.Size(e)
+		return bytes < exportBytes, nil
+	})
+	return part, err
+}
