@@ -16,7 +16,7 @@ import (
 const (
 	exportPart  = 256       // entries in a message
 	exportBytes = 512 << 10 // of a message, by and large: it ends with the entry that passes this
-	exportCall  = 1 << 14   // entries in a call
+	exportCall  = 1 << 12   // entries in a call
 )
 
 // ExportLog streams a log from an index on, and what opens its leaves.

@@ -75,6 +75,12 @@ var bothLogs = []ledger.Log{ledger.Sent, ledger.Received}
 // origins and keys.
 func newWorld(tb testing.TB, t trust, seed string) *world {
 	tb.Helper()
+	return newWorldWithKeys(tb, t, seed, "")
+}
+
+// newWorldWithKeys is newWorld with other keys of the same names.
+func newWorldWithKeys(tb testing.TB, t trust, seed, keys string) *world {
+	tb.Helper()
 	w := &world{tb: tb, trust: t}
 	dir := tb.TempDir()
 	v, err := vault.Open(vault.Config{Dir: filepath.Join(dir, "keys"), Clock: func() time.Time { return now }})
@@ -82,9 +88,9 @@ func newWorld(tb testing.TB, t trust, seed string) *world {
 	s, err := bolt.Open(tb.Context(), bolt.Config{Path: filepath.Join(dir, "hub.db"), Schema: schema.Hub})
 	check(tb, err)
 	tb.Cleanup(func() { check(tb, s.Close()) })
-	sent, _, err := ledger.GenerateKey(chacha("sent key"), "hub.example/sent")
+	sent, _, err := ledger.GenerateKey(chacha("sent key"+keys), "hub.example/sent")
 	check(tb, err)
-	received, _, err := ledger.GenerateKey(chacha("received key"), "hub.example/received")
+	received, _, err := ledger.GenerateKey(chacha("received key"+keys), "hub.example/received")
 	check(tb, err)
 	w.Ledger, err = ledger.Open(tb.Context(), ledger.Config{Store: s, Vault: v, Keys: ledger.Keys{Sent: sent, Received: received},
 		Clock: func() time.Time { return now }, Rand: chacha(seed), Log: slog.New(slog.DiscardHandler)})
@@ -209,4 +215,12 @@ func refused(tb testing.TB, err error, reasons ...string) {
 		}
 	}
 	tb.Fatalf("want one of %v, got %s: %s", reasons, f.Reason, f.Message)
+}
+
+// count is how many rounds a test makes.
+func count(ci, soak int) int {
+	if os.Getenv("POSTERN_SOAK") == "1" {
+		return soak
+	}
+	return ci
 }
