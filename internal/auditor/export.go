@@ -3,9 +3,11 @@ package auditor
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,14 +23,30 @@ import (
 // this one ended.
 const exportWait = time.Minute
 
-// GetProof cuts the receipt of an event again, to the newest checkpoint, and checks it.
+// GetProof cuts the receipt of an event again, to the newest checkpoint, and checks that it holds and is of the event
+// that was asked for. A notification, by its id or reference, means its decision.
 func (a *Auditor) GetProof(ctx context.Context, req *localv1.GetProofRequest) (*localv1.GetProofResponse, error) {
-	out, err := a.cfg.Hub.GetProof(ctx, &posternv1.GetProofRequest{EventId: req.GetId()})
+	id := strings.ToLower(req.GetId())
+	if b, err := hex.DecodeString(id); err != nil || len(b) != verify.EventIDSize {
+		out, err := a.cfg.Hub.GetEvent(ctx, &posternv1.GetEventRequest{Id: req.GetId()})
+		if err == nil {
+			err = a.check(req.GetId(), out)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &localv1.GetProofResponse{Receipt: out.GetReceipt()}, nil
+	}
+	out, err := a.cfg.Hub.GetProof(ctx, &posternv1.GetProofRequest{EventId: id})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := verify.Receipt(out.GetReceipt(), a.cfg.LogKeys); err != nil {
+	event, err := verify.Receipt(out.GetReceipt(), a.cfg.LogKeys)
+	if err != nil {
 		return nil, err
+	}
+	if hex.EncodeToString(event.EventID[:]) != id {
+		return nil, fault.New(fault.Unverified, "EVENT_OF_ANOTHER", "The hub answered with another event than the one that was asked for.")
 	}
 	return &localv1.GetProofResponse{Receipt: out.GetReceipt()}, nil
 }

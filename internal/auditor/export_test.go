@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/auditor"
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/identity/ca"
@@ -280,7 +282,31 @@ func TestAProofIsCheckedBeforeItIsGiven(t *testing.T) {
 	if _, err := verify.Receipt(out.GetReceipt(), x.keys); err != nil {
 		t.Fatal(err)
 	}
+	other, err := x.Receipt(t.Context(), x.add(t, 1))
+	noError(t, err)
+	x.cut = func(r *posternv1.Receipt) { proto.Reset(r); proto.Merge(r, other) }
+	_, err = x.auditor.GetProof(t.Context(), &localv1.GetProofRequest{Id: strings.ToUpper(id)})
+	wantReason(t, err, fault.Unverified, "EVENT_OF_ANOTHER")
 	x.cut = func(r *posternv1.Receipt) { r.Opening[0]++ }
 	_, err = x.auditor.GetProof(t.Context(), &localv1.GetProofRequest{Id: id})
 	wantReason(t, err, fault.Unverified, "COMMITMENT_WRONG")
+}
+
+// TestProofByName asks a real hub for a proof by every name there is.
+func TestProofByName(t *testing.T) {
+	x, ids := audited(t)
+	want := get(t, x, ids[0]).GetResponse().GetEvent().GetEventId()
+	for _, name := range []string{ids[0], envelope.Reference(ids[0]), want} {
+		out, err := x.Auditor().GetProof(t.Context(), &localv1.GetProofRequest{Id: name})
+		noError(t, err)
+		event, err := verify.Receipt(out.GetReceipt(), x.LogKeys())
+		noError(t, err)
+		if hex.EncodeToString(event.EventID[:]) != want {
+			t.Errorf("%s gives the proof of %x", name, event.EventID)
+		}
+	}
+	_, err := x.Auditor().GetProof(t.Context(), &localv1.GetProofRequest{Id: strings.Repeat("0", 32)})
+	if fault.KindOf(err) != fault.NotFound {
+		t.Error(err)
+	}
 }

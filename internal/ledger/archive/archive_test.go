@@ -18,6 +18,7 @@ import (
 	"postern/internal/ledger"
 	"postern/internal/ledger/archive"
 	"postern/internal/ledger/verify"
+	"postern/internal/testkit"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -25,7 +26,7 @@ import (
 // that grew in steps has the same files as one made at once, and every earlier checkpoint continues.
 func TestExportsThatGrow(t *testing.T) {
 	trust, growth := newTrust(t), []int{0, 1, 5, 100, 255, 256, 257, 600}
-	for round := range count(8, 200) {
+	for round := range testkit.N(8, 200) {
 		r := rand.New(rand.NewPCG(3, uint64(round)))
 		w := newWorld(t, trust, fmt.Sprint("growing ", round))
 		dir, seen := t.TempDir(), []verify.Head(nil)
@@ -97,7 +98,7 @@ func TestEveryCrashIsMended(t *testing.T) {
 	w.add(ledger.Received, 1)
 	newer := w.exported(nil)
 	r := rand.New(rand.NewPCG(1, 2))
-	for round := range count(24, 600) {
+	for round := range testkit.N(24, 600) {
 		dir, files := t.TempDir(), fstest.MapFS{"incomplete": {Data: []byte("x")}}
 		committed, first := round%3 == 0, round%3 == 1
 		if committed {

@@ -216,11 +216,3 @@ func refused(tb testing.TB, err error, reasons ...string) {
 	}
 	tb.Fatalf("want one of %v, got %s: %s", reasons, f.Reason, f.Message)
 }
-
-// count is how many rounds a test makes.
-func count(ci, soak int) int {
-	if os.Getenv("POSTERN_SOAK") == "1" {
-		return soak
-	}
-	return ci
-}

@@ -12,6 +12,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/ledger/archive"
+	"postern/internal/testkit"
 )
 
 const (
@@ -121,7 +122,7 @@ func TestTamperings(t *testing.T) {
 		_, err := archive.Verify(t.Context(), files, s.known)
 		check(t, err)
 	}
-	rounds, seed := count(10_000, 1_000_000), uint64(20260302)
+	rounds, seed := testkit.N(10_000, 1_000_000), uint64(20260302)
 	if raced { // the check has a stage of its own for this test
 		rounds = 10 * len(tamperings)
 	}

@@ -645,7 +645,7 @@ func (x *GetCheckpointResponse) GetConsistency() *ConsistencyProof {
 // GetProofRequest asks for the receipt of an event.
 type GetProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event id; an auditor may also name the notification whose decision is meant, by id or reference.
+	// The event id.
 	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
