@@ -162,15 +162,13 @@ func (h *Hub) GetCheckpoint(ctx context.Context, req *posternv1.GetCheckpointReq
 		if req.GetOrigin() != h.cfg.Ledger.Origin(log) {
 			continue
 		}
-		known := []*posternv1.KnownLog{{Origin: req.GetOrigin(), Size: req.GetKnownSize()}}
-		proofs, err := h.consistency(ctx, known, log)
+		_, checkpoint, consistency, err := h.cfg.Ledger.HeadSince(ctx, log, req.GetKnownSize())
 		if err != nil {
 			return nil, err
 		}
-		_, _, checkpoint := h.cfg.Ledger.Head(log)
 		out := &posternv1.GetCheckpointResponse{Checkpoint: checkpoint}
-		if len(proofs) > 0 {
-			out.Consistency = proofs[0]
+		if req.GetKnownSize() > 0 {
+			out.Consistency = consistency
 		}
 		return out, nil
 	}

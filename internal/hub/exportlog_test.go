@@ -186,3 +186,30 @@ func TestExportContinuesWhatTheCallerKnows(t *testing.T) {
 		wantReason(t, err, c.kind, c.reason)
 	}
 }
+
+// TestCheckpointAndProofAreOfOneMoment asks while the log grows: the proof must always lead to the checkpoint beside it.
+func TestCheckpointAndProofAreOfOneMoment(t *testing.T) {
+	x := newExporting(t)
+	x.add(t, 1, 1)
+	size, root, _ := x.Head(ledger.Sent)
+	known := verify.Head{Origin: "hub.example/sent", Size: size, Root: root}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100 {
+			x.add(t, 1, 1)
+		}
+	}()
+	for growing := true; growing; {
+		select {
+		case <-done:
+			growing = false
+		default:
+		}
+		out, err := x.GetCheckpoint(t.Context(), &posternv1.GetCheckpointRequest{Origin: known.Origin, KnownSize: known.Size})
+		noError(t, err)
+		head, err := verify.Checkpoint(out.GetCheckpoint(), x.keys)
+		noError(t, err)
+		noError(t, verify.Continues(known, head, out.GetConsistency()))
+	}
+}
