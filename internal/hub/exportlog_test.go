@@ -61,7 +61,11 @@ func newExporting(t *testing.T) *exporting {
 // add appends n events with an Input of a size.
 func (x *exporting) add(t *testing.T, n, size int) {
 	t.Helper()
-	noError(t, x.Append(t.Context(), func(tx *ledger.Tx) error {
+	noError(t, x.append(t.Context(), n, size))
+}
+
+func (x *exporting) append(ctx context.Context, n, size int) error {
+	return x.Append(ctx, func(tx *ledger.Tx) error {
 		for range n {
 			_, err := tx.Record(ledger.Sent, ledger.Event{Kind: logv1.Kind_KIND_DECIDED, Core: &logv1.Core{}, Details: &logv1.Details{Input: make([]byte, size)}})
 			if err != nil {
@@ -69,7 +73,7 @@ func (x *exporting) add(t *testing.T, n, size int) {
 			}
 		}
 		return nil
-	}))
+	})
 }
 
 // call makes one call and returns its first message, all entries and the size of the largest message.
@@ -193,16 +197,18 @@ func TestCheckpointAndProofAreOfOneMoment(t *testing.T) {
 	x.add(t, 1, 1)
 	size, root, _ := x.Head(ledger.Sent)
 	known := verify.Head{Origin: "hub.example/sent", Size: size, Root: root}
-	done := make(chan struct{})
+	done, ctx := make(chan error), t.Context()
 	go func() {
-		defer close(done)
-		for range 100 {
-			x.add(t, 1, 1)
+		var err error
+		for i := 0; i < 100 && err == nil; i++ {
+			err = x.append(ctx, 1, 1)
 		}
+		done <- err
 	}()
 	for growing := true; growing; {
 		select {
-		case <-done:
+		case err := <-done:
+			noError(t, err)
 			growing = false
 		default:
 		}
@@ -210,6 +216,8 @@ func TestCheckpointAndProofAreOfOneMoment(t *testing.T) {
 		noError(t, err)
 		head, err := verify.Checkpoint(out.GetCheckpoint(), x.keys)
 		noError(t, err)
-		noError(t, verify.Continues(known, head, out.GetConsistency()))
+		if err := verify.Continues(known, head, out.GetConsistency()); err != nil {
+			t.Error(err)
+		}
 	}
 }
