@@ -2,12 +2,15 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/fault"
 	"postern/internal/ledger"
+	"postern/internal/rpc"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -19,7 +22,8 @@ const (
 	exportCall  = 1 << 12   // entries in a call
 )
 
-// ExportLog streams a log from an index on, and what opens its leaves.
+// ExportLog streams a log from an index on, and what opens its leaves. That it does is an event, committed before the
+// first body goes.
 func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStreamingServer[posternv1.ExportLogResponse]) error {
 	ctx := stream.Context()
 	log, ok := h.cfg.Ledger.LogOf(req.GetOrigin())
@@ -40,7 +44,11 @@ func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStrea
 	if err := stream.Send(&posternv1.ExportLogResponse{Checkpoint: checkpoint, Consistency: consistency}); err != nil {
 		return err
 	}
-	for stop := min(end, next+exportCall); next < stop; {
+	stop := min(end, next+exportCall)
+	if err := h.disclosing(ctx, log, next, stop, req); err != nil {
+		return err
+	}
+	for next < stop {
 		part, err := h.exportPart(ctx, log, next, min(stop, next+exportPart))
 		if err != nil {
 			return err
@@ -65,4 +73,28 @@ func (h *Hub) exportPart(ctx context.Context, log ledger.Log, from, to uint64) (
 		return bytes < exportBytes, nil
 	})
 	return part, err
+}
+
+// disclosing records that a part of a log is opened to an auditor. Events that only say what the same auditor has seen
+// are passed over, or no export would ever be up to date.
+func (h *Hub) disclosing(ctx context.Context, log ledger.Log, from, to uint64, req proto.Message) error {
+	party, _ := rpc.Party(ctx)
+	caller, news := party.URI(), false
+	err := h.cfg.Ledger.Range(ctx, log, from, to, func(at ledger.Logged) (bool, error) {
+		news = at.Leaf.Kind != logv1.Kind_KIND_DISCLOSED_TO_AUDITOR || at.Details.GetCaller() != caller
+		return !news, nil
+	})
+	if err != nil || !news {
+		return err
+	}
+	question, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(append([]byte("export\x00"), question...))
+	return h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		_, err := tx.Record(ledger.Received, ledger.Event{Kind: logv1.Kind_KIND_DISCLOSED_TO_AUDITOR, Time: h.cfg.Clock(),
+			Core: &logv1.Core{SubjectSha256: digest[:]}, Details: &logv1.Details{Caller: caller}})
+		return err
+	})
 }

@@ -221,3 +221,41 @@ func TestCheckpointAndProofAreOfOneMoment(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsExportedIsAnEvent: bodies go out only after an event says so, and the events of an auditor's own exports
+// make no more of them.
+func TestWhatIsExportedIsAnEvent(t *testing.T) {
+	x := newExporting(t)
+	size := func() uint64 { n, _, _ := x.Head(ledger.Received); return n }
+	exported := func(origin string, from uint64, entries int) {
+		t.Helper()
+		_, all, _, err := x.call(t, &posternv1.ExportLogRequest{Origin: origin, StartIndex: from})
+		noError(t, err)
+		if len(all) != entries {
+			t.Fatalf("%d entries, want %d", len(all), entries)
+		}
+	}
+	x.add(t, 3, 1)
+	exported("hub.example/sent", 3, 0)
+	if size() != 0 {
+		t.Fatal("an event, though nothing was opened")
+	}
+	exported("hub.example/sent", 0, 3)
+	if size() != 1 {
+		t.Fatalf("%d events", size())
+	}
+	for range 2 {
+		exported("hub.example/received", 0, 1)
+	}
+	if size() != 1 {
+		t.Fatalf("%d events", size())
+	}
+	var what logv1.Kind
+	noError(t, x.Range(t.Context(), ledger.Received, 0, 1, func(e ledger.Logged) (bool, error) {
+		what = e.Leaf.Kind
+		return true, nil
+	}))
+	if what != logv1.Kind_KIND_DISCLOSED_TO_AUDITOR {
+		t.Fatal(what)
+	}
+}
