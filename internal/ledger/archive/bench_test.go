@@ -2,14 +2,18 @@ package archive_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
+	"time"
 
 	"postern/internal/ledger"
 	"postern/internal/ledger/archive"
 )
 
-// BenchmarkVerify reports how fast an export is verified, as a ratio to SHA-256 of the same bytes on one core.
+// BenchmarkVerify verifies an export of 4,096 entries with Inputs of 3,000 bytes, beside SHA-256 of the same bytes. The
+// processor time tells more than the clock on a machine that others use too.
 func BenchmarkVerify(b *testing.B) {
 	w := newWorld(b, newTrust(b), "bench")
 	for range 16 {
@@ -21,25 +25,35 @@ func BenchmarkVerify(b *testing.B) {
 		bytes += int64(len(f.Data))
 	}
 	size, _, _ := w.Head(ledger.Sent)
-	b.Run("sha256", func(b *testing.B) {
-		b.SetBytes(bytes)
-		for b.Loop() {
-			for _, f := range files {
-				_ = sha256.Sum256(f.Data)
-			}
-		}
-		b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
-	})
-	for _, cores := range []int{1, runtime.NumCPU()} {
-		b.Run("verify on "+string(rune('0'+cores)), func(b *testing.B) {
+	run := func(name string, cores int, fn func(b *testing.B)) {
+		b.Run(name, func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 			b.SetBytes(bytes)
+			before := processor()
 			for b.Loop() {
-				if _, err := archive.Verify(b.Context(), files, w.config()); err != nil {
-					b.Fatal(err)
-				}
+				fn(b)
 			}
 			b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+			b.ReportMetric(float64((processor()-before).Microseconds())/float64(b.N), "cpu-µs/op")
 		})
 	}
+	run("sha256", 1, func(*testing.B) {
+		for _, f := range files {
+			_ = sha256.Sum256(f.Data)
+		}
+	})
+	for _, cores := range []int{1, runtime.NumCPU()} {
+		run(fmt.Sprintf("verify on %d", cores), cores, func(b *testing.B) {
+			if _, err := archive.Verify(b.Context(), files, w.config()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// processor is the processor time that this process has used.
+func processor() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -136,7 +136,7 @@ func (f *folder) checkLog(ctx context.Context, g manifestLog) (*log, error) {
 // checkpoint reads and checks the checkpoint of a log.
 func (f *folder) checkpoint(g manifestLog) (verify.Head, error) {
 	name := g.Folder + "/" + checkpointName
-	data, intact, err := f.file(name, nil)
+	data, err := f.file(name, nil)
 	if err != nil {
 		return verify.Head{}, inLog(g.Origin, err)
 	}
@@ -148,7 +148,7 @@ func (f *folder) checkpoint(g manifestLog) (verify.Head, error) {
 	if head.Origin != g.Origin {
 		return head, wrong("CHECKPOINT_WRONG", "Log %s: its checkpoint is of the log %s.", g.Origin, head.Origin)
 	}
-	if !f.checks(digests) || string(data) == g.Checkpoint && intact {
+	if !f.checks(digests) || string(data) == g.Checkpoint && f.intact(name, data) {
 		return head, nil
 	}
 	signed, err := verify.Checkpoint(g.Checkpoint, f.Keys)
@@ -193,7 +193,7 @@ func (f *folder) continues(l *log, row []hash) error {
 // compareTile compares a tile above the lowest level with the file that should hold it.
 func (f *folder) compareTile(l *log, level int, n uint64, row []hash) error {
 	name := hashesName(l.Folder, level, n, len(row))
-	data, intact, err := f.file(name, nil)
+	data, err := f.file(name, nil)
 	if err != nil {
 		return inLog(l.Origin, err)
 	}
@@ -209,7 +209,7 @@ func (f *folder) compareTile(l *log, level int, n uint64, row []hash) error {
 				l.Origin, first, first+1<<(height*level)-1, name)
 		}
 	}
-	if len(data) != len(want) || !intact {
+	if len(data) != len(want) || !f.intact(name, data) {
 		return wrong("TILE_WRONG", "Log %s: %s is not as the manifest says.", l.Origin, name)
 	}
 	return nil
@@ -269,20 +269,27 @@ func (f *folder) bundles(ctx context.Context, l *log, each func(bundle, result) 
 	return ctx.Err()
 }
 
-// file reads a listed file and says whether it is intact: as long as the manifest says and with the same digest.
-func (f *folder) file(name string, buf []byte) (data []byte, intact bool, err error) {
+// file reads a listed file, and no more of it than shows that it is too long.
+func (f *folder) file(name string, buf []byte) ([]byte, error) {
 	l, ok := f.listed[name]
 	if !ok && f.checks(listing) {
-		return nil, false, wrong("FILE_UNLISTED", "%s is not in the manifest.", name)
+		return nil, wrong("FILE_UNLISTED", "%s is not in the manifest.", name)
 	}
 	limit := l.Size
 	if !ok {
 		limit = maxFile
 	}
-	if data, err = f.read(name, limit+1, buf); err != nil {
-		return nil, false, err
-	}
-	return data, !f.checks(digests) || int64(len(data)) == l.Size && digest(data) == l.SHA256, nil
+	return f.read(name, limit+1, buf)
+}
+
+// intact reports whether a file is as long as the manifest says and has its digest.
+func (f *folder) intact(name string, data []byte) bool {
+	return f.sized(name, data) && (!f.checks(digests) || digest(data) == f.listed[name].SHA256)
+}
+
+// sized reports whether a file is as long as the manifest says.
+func (f *folder) sized(name string, data []byte) bool {
+	return !f.checks(digests) || int64(len(data)) == f.listed[name].Size
 }
 
 // read reads a file, at most limit bytes of it, into buf when that is large enough.

