@@ -11,7 +11,7 @@ import (
 	"postern/internal/config"
 )
 
-// profiledHub is `postern hub serve` with a CPU profile of its whole life.
+// profiledHub is `postern hub serve` with a CPU profile of its whole life, and beside it one of what it allocated.
 func profiledHub(ctx context.Context, args []string) (err error) {
 	if len(args) != 2 {
 		return errors.New("usage: bench hub CONFIG PROFILE")
@@ -33,5 +33,11 @@ func profiledHub(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("profile: %w", err)
 	}
 	defer pprof.StopCPUProfile()
+	defer func() {
+		heap, create := os.Create(args[1] + ".allocs")
+		if err = errors.Join(err, create); create == nil {
+			err = errors.Join(err, pprof.Lookup("allocs").WriteTo(heap, 0), heap.Close())
+		}
+	}()
 	return service.Serve(ctx)
 }
