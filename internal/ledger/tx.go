@@ -72,7 +72,7 @@ func (tx *Tx) Put(ks store.Keyspace, key, value []byte) error {
 	if err := tx.check(ks); err != nil {
 		return err
 	}
-	return tx.put(ks, key, value)
+	return tx.put(ks, key, slices.Clone(value))
 }
 
 // Delete removes a record; one that is not there is no error. The ledger's own keyspaces are refused.
@@ -100,11 +100,12 @@ func (tx *Tx) check(ks store.Keyspace) error {
 	return nil
 }
 
+// put takes over the value: nobody changes it afterwards.
 func (tx *Tx) put(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return err
 	}
-	tx.write(write{place{ks, string(key)}, slices.Clone(value)})
+	tx.write(write{place{ks, string(key)}, value})
 	return nil
 }
 
