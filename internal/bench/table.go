@@ -7,9 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/version"
 	"google.golang.org/grpc"
-
-	"postern/internal/engine"
 )
 
 // table is the figures as people read them.
@@ -24,12 +23,16 @@ func (t *table) start() { t.began, t.load = time.Now(), loadAverage() }
 
 // add adds a row. The ratio is what counts; the figures beside it say where it comes from.
 func (t *table) add(row int, what, ours, against string, ratio float64, goal, note string) {
-	mark := ""
+	t.text(row, what, ours, against, fmt.Sprintf("**%.2f**", ratio), goal, note)
+}
+
+// text adds a row whose result is not a ratio.
+func (t *table) text(row int, what, ours, against, result, goal, note string) {
 	if note != "" {
 		t.notes = append(t.notes, note)
-		mark = fmt.Sprintf(" [%d]", len(t.notes))
+		what += fmt.Sprintf(" [%d]", len(t.notes))
 	}
-	t.lines = append(t.lines, fmt.Sprintf("| %d | %s | %s | %s | **%.2f** | %s |%s", row, what+mark, ours, against, ratio, goal, ""))
+	t.lines = append(t.lines, fmt.Sprintf("| %d | %s | %s | %s | %s | %s |", row, what, ours, against, result, goal))
 }
 
 func loadAverage() string {
@@ -59,8 +62,8 @@ func (t *table) markdown(o options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s; do not edit. Each ratio is the median of %d rounds in which both sides took turns.\n\n",
 		t.began.UTC().Format("2 January 2006"), o.rounds)
-	fmt.Fprintf(&b, "- machine: %s\n- load average before: %s; after: %s (two of it are the benchmark's own)\n- peers: grpc-go %s, %s, bbolt as in go.mod\n\n",
-		machine(), t.load, loadAverage(), grpc.Version, strings.Fields(new(engine.Engine).Version())[0])
+	fmt.Fprintf(&b, "- machine: %s\n- load average before: %s; after: %s (two of it are the benchmark's own)\n- peers: grpc-go %s, OPA %s, bbolt as in go.mod\n\n",
+		machine(), t.load, loadAverage(), grpc.Version, version.Version)
 	b.WriteString("| # | what | Postern | against | ratio | goal |\n|---|---|---|---|---|---|\n")
 	for _, line := range t.lines {
 		b.WriteString(line + "\n")

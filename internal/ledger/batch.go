@@ -30,7 +30,7 @@ type batch struct {
 	edges    perLog[edge]
 	heads    perLog[published]
 	tiles    perLog[edgeTiles] // what this batch wrote
-	errs     []error // of each op
+	errs     []error           // of each op
 	wrote    bool
 	appended bool // some log has grown
 }
