@@ -1,4 +1,4 @@
-// Package main measures Postern against the real thing beside it, on one machine and in one run.
+// Command bench measures Postern against the real thing beside it, on one machine and in one run.
 //
 // Every figure is a ratio of two medians that were taken in turns, so that a neighbour who makes the machine slow makes
 // both slow. The peers are separate processes of pinned versions: a bare grpc-go echo over the same mutual TLS and with
