@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 
 	"postern/internal/config"
@@ -29,6 +30,7 @@ func profiledHub(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(300) // as the program does
 	if err := pprof.StartCPUProfile(out); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
