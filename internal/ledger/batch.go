@@ -99,9 +99,8 @@ func (b *batch) take(tx *Tx) error {
 
 func (b *batch) putTile(g Log) func(level int, n uint64, row []tlog.Hash) error {
 	return func(level int, n uint64, row []tlog.Hash) error {
-		data := joinTile(row)
-		(*b.tiles.of(g))[tileAt{level, int64(n)}] = data
-		return b.tx.Put(schema.HubTile, tileKey(g, level, n), data)
+		(*b.tiles.of(g))[tileAt{level, int64(n)}] = newPyramid(row)
+		return b.tx.Put(schema.HubTile, tileKey(g, level, n), joinTile(row))
 	}
 }
 
