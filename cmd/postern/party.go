@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -55,8 +57,18 @@ func serveCommand[P party](a *app, short string, read func(string) (P, error)) *
 			if err != nil {
 				return err
 			}
+			collectLess()
 			return s.Serve(c.Context())
 		},
+	}
+}
+
+// collectLess lets garbage grow to three times what lives before it is collected, unless GOGC says otherwise. A party
+// keeps some 16 MB alive and makes as much garbage in thirty submissions: at Go's default of once what lives, it would
+// collect at every batch, and shrink the stacks that the next call grows again. It stays under 100 MB.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(300)
 	}
 }
 

@@ -108,7 +108,7 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	if c.Policy != "" {
 		bundle = os.DirFS(c.resolve(c.Policy))
 	}
-	e, err := engine.New(ctx, engine.Config{Bundle: bundle, Log: rt.Log})
+	e, err := engine.New(ctx, engine.Config{Bundle: bundle, Log: rt.Log, Remember: true})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/version"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/policy"
@@ -33,6 +34,9 @@ type Config struct {
 	Bundle  fs.FS         // the bundle, with data.json at its root; the built-in one when nil
 	Timeout time.Duration // for a decision; one that takes longer is tried once more with ten times as much; 50 ms when zero
 	Log     *slog.Logger  // where policy errors are told; slog.Default() when nil
+	// Remember lets Decide answer from memory what it was asked before, where the bundle allows that (moments.go). It is
+	// for a hub under load; whoever replays decisions leaves it out.
+	Remember bool
 }
 
 // Engine decides with one bundle. It is safe for concurrent use.
@@ -42,6 +46,7 @@ type Engine struct {
 	version  string
 	timeout  time.Duration
 	log      *slog.Logger
+	memory   *memory // nil when nothing is remembered
 }
 
 // New compiles a bundle and tries it on sample inputs; a bundle that errs on any is refused (fault.Invalid,
@@ -76,7 +81,11 @@ func load(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{query: prepared, revision: b.revision(), version: engineVersion(), timeout: cfg.Timeout, log: cfg.Log}, nil
+	e := &Engine{query: prepared, revision: b.revision(), version: engineVersion(), timeout: cfg.Timeout, log: cfg.Log}
+	if cfg.Remember {
+		e.memory = newMemory(b)
+	}
+	return e, nil
 }
 
 // try decides the sample inputs.
@@ -109,10 +118,8 @@ func engineVersion() string {
 // a refusal.
 func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []byte) {
 	value := in.value()
-	d, err := e.evaluate(in, value, e.timeout)
-	if errors.Is(err, errTimeout) { // a machine that stalls looks like a rule that loops: once more, with patience
-		d, err = e.evaluate(in, value, 10*e.timeout)
-	}
+	verbatim := marshal(value)
+	d, err := e.answer(ctx, in, value, verbatim)
 	if err != nil {
 		// Rules read facts only, so what went wrong holds no name; it may hold pseudonymous facts and stays in the log.
 		e.log.ErrorContext(ctx, "policy error: referred to a person", "policy_revision", e.revision, "error", err)
@@ -125,7 +132,32 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
 		d.DecideTime = timestamppb.New(now)
 	}
-	return d, marshal(value)
+	return d, verbatim
+}
+
+// answer is what the policy says, from memory or afresh.
+func (e *Engine) answer(ctx context.Context, in *Input, value ast.Value, verbatim []byte) (*posternv1.Decision, error) {
+	q, at, memorable := e.memory.question(in, verbatim)
+	var remembered *posternv1.Decision
+	if memorable {
+		if remembered = e.memory.recall(q, at); remembered != nil && !e.memory.sampled() {
+			return remembered, nil
+		}
+	}
+	d, err := e.evaluate(in, value, e.timeout)
+	if errors.Is(err, errTimeout) { // a machine that stalls looks like a rule that loops: once more, with patience
+		d, err = e.evaluate(in, value, 10*e.timeout)
+	}
+	switch {
+	case err != nil || !memorable:
+	case remembered == nil:
+		e.memory.learn(q, at, d)
+	case !proto.Equal(d, remembered):
+		e.memory.forget()
+		e.log.ErrorContext(ctx, "policy error: a remembered decision is not what the policy decides; nothing is remembered any more",
+			"policy_revision", e.revision)
+	}
+	return d, err
 }
 
 // sampleTimeout is for the samples and the tests of a bundle, which are about sense and not speed.

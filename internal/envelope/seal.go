@@ -185,7 +185,10 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 
 // SectionDigest is SHA-256(length-prefixed path || ciphertext).
 func SectionDigest(s *posternv1.SealedSection) []byte {
-	return digest(append(lengthPrefixed(s.GetPath()), s.GetCiphertext()...))
+	h := sha256.New()
+	h.Write(lengthPrefixed(s.GetPath()))
+	h.Write(s.GetCiphertext())
+	return h.Sum(nil)
 }
 
 func digest(b []byte) []byte {

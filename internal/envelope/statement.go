@@ -99,19 +99,23 @@ func VerifySignatures(s *posternv1.Signed, payloadType string, a *identity.Ancho
 }
 
 func verifyOne(sig *posternv1.Signature, message []byte, a *identity.Anchors, at time.Time) (identity.Party, error) {
-	chain := make([]*x509.Certificate, len(sig.GetCertificates()))
-	for i, der := range sig.GetCertificates() {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return identity.Party{}, unverified("BAD_CERTIFICATE", "A certificate of the statement cannot be read.").Because(err)
+	party, leaf, known := a.Known(sig.GetCertificates(), at)
+	if !known {
+		chain := make([]*x509.Certificate, len(sig.GetCertificates()))
+		for i, der := range sig.GetCertificates() {
+			c, err := x509.ParseCertificate(der)
+			if err != nil {
+				return identity.Party{}, unverified("BAD_CERTIFICATE", "A certificate of the statement cannot be read.").Because(err)
+			}
+			chain[i] = c
 		}
-		chain[i] = c
+		var err error
+		if party, err = a.Verify(chain, at); err != nil {
+			return identity.Party{}, err
+		}
+		leaf = chain[0]
 	}
-	party, err := a.Verify(chain, at)
-	if err != nil {
-		return identity.Party{}, err
-	}
-	if !signatureHolds(chain[0].PublicKey, message, sig.GetSignature()) {
+	if !signatureHolds(leaf.PublicKey, message, sig.GetSignature()) {
 		return identity.Party{}, unverified("BAD_SIGNATURE", "The signature does not match the statement: something was changed on the way.")
 	}
 	return party, nil

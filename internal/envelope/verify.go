@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"bytes"
 	"crypto/hpke"
 	"slices"
 	"strings"
@@ -34,6 +33,8 @@ type Verified struct {
 	children     []*posternv1.ChildFacts
 	hub          *posternv1.HubFacts
 	notification *posternv1.SealedNotification
+	blocks       []int    // of each facts block: the number of its child, 0 for the hub's
+	digests      [][]byte // of each section
 }
 
 // Manifest returns the manifest; callers must not change it.
@@ -157,8 +158,10 @@ func (v *Verified) checkFacts(c VerifyConfig) error {
 		switch facts := f.GetFacts().(type) {
 		case *posternv1.FactsBlock_Child:
 			v.children = append(v.children, facts.Child)
+			v.blocks = append(v.blocks, int(facts.Child.GetNumber()))
 		case *posternv1.FactsBlock_Hub:
 			v.hub = facts.Hub
+			v.blocks = append(v.blocks, 0)
 			hubs++
 		default:
 			return malformed("EMPTY_FACTS", "A facts block is empty.")
@@ -187,7 +190,9 @@ func (v *Verified) checkSections(c VerifyConfig) error {
 	pinned := pins(v.manifest.GetOffer().GetSectionsSha256())
 	seen := map[string]bool{}
 	for _, s := range v.notification.GetSections() {
-		if !pinned.take(SectionDigest(s)) {
+		d := SectionDigest(s)
+		v.digests = append(v.digests, d)
+		if !pinned.take(d) {
 			return unverified("UNPINNED_SECTION", "A section is not one that the sender signed.")
 		}
 		if _, ok := section.Lookup(s.GetPath()); !ok || seen[s.GetPath()] {
@@ -232,30 +237,26 @@ func (p pinSet) take(d []byte) bool {
 	return true
 }
 
-// Disclose copies the sections at the given paths into a fresh notification, with the same manifest and the facts of
+// Disclose puts the sections at the given paths into a fresh notification, with the same manifest and the facts of
 // those children only who have a section in it. It never holds the facts for the hub alone. It returns the digests of
-// the sections in it, sorted.
+// the sections in it, sorted. The fresh notification shares its bytes with the verified one: callers change neither.
 func (v *Verified) Disclose(paths []string) (*posternv1.SealedNotification, [][]byte) {
-	out := &posternv1.SealedNotification{Manifest: proto.CloneOf(v.notification.GetManifest())}
+	out := &posternv1.SealedNotification{Manifest: v.notification.GetManifest()}
 	var digests [][]byte
 	children := map[int]bool{}
-	for _, s := range v.notification.GetSections() {
+	for i, s := range v.notification.GetSections() {
 		if !slices.Contains(paths, s.GetPath()) {
 			continue
 		}
-		out.Sections = append(out.Sections, proto.CloneOf(s))
-		digests = append(digests, SectionDigest(s))
+		out.Sections = append(out.Sections, s)
+		digests = append(digests, v.digests[i])
 		if n, ok := section.ChildOf(s.GetPath()); ok {
 			children[n] = true
 		}
 	}
-	for _, b := range v.notification.GetFacts() {
-		f := &posternv1.FactsBlock{}
-		if err := proto.Unmarshal(b, f); err != nil {
-			continue // cannot be: Verify parsed it
-		}
-		if c := f.GetChild(); c != nil && children[int(c.GetNumber())] {
-			out.Facts = append(out.Facts, bytes.Clone(b))
+	for i, b := range v.notification.GetFacts() {
+		if children[v.blocks[i]] { // no section is child 0's
+			out.Facts = append(out.Facts, b)
 		}
 	}
 	slices.SortFunc(digests, slices.Compare)
@@ -264,12 +265,7 @@ func (v *Verified) Disclose(paths []string) (*posternv1.SealedNotification, [][]
 
 // Digests returns the digests of the sections in the notification, sorted.
 func (v *Verified) Digests() [][]byte {
-	var digests [][]byte
-	for _, s := range v.notification.GetSections() {
-		digests = append(digests, SectionDigest(s))
-	}
-	slices.SortFunc(digests, slices.Compare)
-	return digests
+	return slices.SortedFunc(slices.Values(v.digests), slices.Compare)
 }
 
 // Open opens every section with the recipient's private key, in the order of the paths. One that does not open, or is

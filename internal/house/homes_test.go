@@ -16,12 +16,15 @@ type home struct {
 }
 
 // parties are the packages that put servers together: they name *grpc.Server to register on one.
-var parties = append([]string{"internal/config", "internal/demo", "internal/testkit", "cmd/postern"}, actors...)
+var parties = append([]string{"internal/config", "internal/demo", "internal/testkit", "internal/bench", "cmd/postern"}, actors...)
+
+// peers measures us beside the bare libraries.
+var peers = []string{"internal/bench"}
 
 var homes = []home{
-	{"go.etcd.io/bbolt", []string{"internal/store/bolt"}, nil,
+	{"go.etcd.io/bbolt", []string{"internal/store/bolt"}, peers,
 		"the store's contract is four verbs; whoever sees a bucket will use what other engines lack"},
-	{"github.com/open-policy-agent/opa", []string{"internal/engine"}, nil,
+	{"github.com/open-policy-agent/opa", []string{"internal/engine"}, peers,
 		"one place closes the engine's traps: built-ins, timeouts, undefined results"},
 	{"google.golang.org/grpc", []string{"internal/rpc"}, parties,
 		"limits, deadlines, identity and access are set once, in rpc; the others only register"},

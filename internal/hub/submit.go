@@ -37,7 +37,7 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		}
 		decided := h.decide(ctx, v)
 		released, digests := h.disclose(v, decided)
-		event, err := h.record(ctx, v, decided, released, digests)
+		recorded, err := h.record(ctx, v, decided, released, digests)
 		if errors.Is(err, errStale) {
 			continue // the directory changed between decide and record: decide again
 		}
@@ -45,7 +45,7 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
 		}
 		h.delivery.Wake()
-		return h.answer(ctx, event, req.GetKnownLogs())
+		return h.answer(ctx, recorded, decided, req.GetKnownLogs())
 	}
 	return nil, fault.New(fault.Unavailable, "BUSY", "The directory is changing. Try again in a moment.")
 }
@@ -122,15 +122,22 @@ func (h *Hub) disclose(v *envelope.Verified, d decision) (*posternv1.SealedNotif
 // errStale says that the decision was made with a directory that is no longer in force.
 var errStale = errors.New("hub: decided with an old directory revision")
 
-// record writes the decision and, when something goes, its outbox rows, in one transaction with the leaf. It returns
-// the event of the decision: an earlier one, when this very manifest was decided before.
-func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, released *posternv1.SealedNotification, digests [][]byte) ([16]byte, error) {
-	var event [16]byte
+// recorded is the event of a decision: an entry made just now, or the id of an earlier one.
+type recorded struct {
+	entry   ledger.Entry
+	earlier [16]byte
+}
+
+// record writes the decision and, when something goes, its outbox rows, in one transaction with the leaf. What it
+// returns names an earlier event, when this very manifest was decided before.
+func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, released *posternv1.SealedNotification, digests [][]byte) (recorded, error) {
+	var made recorded
 	m, sender, id := v.Manifest(), v.Sender().URI(), v.Manifest().GetNotificationId()
 	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		made = recorded{} // the transaction may run again
 		same := idempotencyKey(sender, id, v.ManifestSHA256())
 		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
-			copy(event[:], earlier)
+			copy(made.earlier[:], earlier)
 			return err
 		}
 		if err := h.mayDecide(tx, id, sender, d.directoryRevision); err != nil {
@@ -151,8 +158,8 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		if err != nil {
 			return err
 		}
-		event = entry.EventID()
-		if err := indexDecision(tx, v, d.GetOutcome(), event, same); err != nil || released == nil {
+		made.entry = entry
+		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID(), same); err != nil || released == nil {
 			return err
 		}
 		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
@@ -160,7 +167,10 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			Decision: cutDecision(d.Decision), Notification: released,
 		})
 	})
-	return event, err
+	if err != nil {
+		return recorded{}, err // made belongs to the sequencer still, when the time ran out
+	}
+	return made, nil
 }
 
 // mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, and that this
@@ -184,21 +194,26 @@ func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, decidedWith uint64) er
 	return nil
 }
 
-// answer reads the event back and cuts its receipt to the newest checkpoint; the ledger verifies it before it leaves.
-func (h *Hub) answer(ctx context.Context, event [16]byte, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
-	at, err := h.logged(ctx, event)
+// answer says what was decided and cuts the receipt to the newest checkpoint; the ledger verifies it before it leaves.
+// What was recorded just now is in memory. An earlier decision is read back, with the words it was made in.
+func (h *Hub) answer(ctx context.Context, made recorded, d decision, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
+	out := &posternv1.SubmitResponse{Decision: d.Decision}
+	var err error
+	if made.earlier == ([16]byte{}) {
+		out.Receipt, err = h.cfg.Ledger.ReceiptOf(ctx, made.entry)
+	} else {
+		var at ledger.Logged
+		if at, err = h.logged(ctx, made.earlier); err != nil {
+			return nil, err
+		}
+		out.Decision = at.Details.GetDecision()
+		out.Receipt, err = h.cfg.Ledger.Receipt(ctx, made.earlier)
+	}
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
-	if err != nil {
-		return nil, err
-	}
-	consistency, err := h.consistency(ctx, known, ledger.Sent)
-	if err != nil {
-		return nil, err
-	}
-	return &posternv1.SubmitResponse{Decision: at.Details.GetDecision(), Receipt: receipt, Consistency: consistency}, nil
+	out.Consistency, err = h.consistency(ctx, known, ledger.Sent)
+	return out, err
 }
 
 // refuse records that an authenticated statement was refused, and why, and returns the refusal. Failures of our own

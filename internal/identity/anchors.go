@@ -25,10 +25,11 @@ type AnchorConfig struct {
 	Auditor   []byte
 }
 
-// Anchors decides whether a certificate is what it says. It is immutable and safe for concurrent use.
+// Anchors decides whether a certificate is what it says. What it decides never changes; it is safe for concurrent use.
 type Anchors struct {
 	domain string
 	pools  [anchorCount]*x509.CertPool
+	known  known
 }
 
 // NewAnchors reads the four anchors. It refuses a certificate that may not sign others, and a key that stands in two
@@ -84,6 +85,10 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 	if at.IsZero() { // or crypto/x509 would take the wall clock
 		return Party{}, errCertificate("CERTIFICATE_TIME", "There is no time at which to judge the certificate.")
 	}
+	key := keyOf(chain, func(c *x509.Certificate) []byte { return c.Raw })
+	if party, _, ok := a.known.find(key, at); ok {
+		return party, nil
+	}
 	leaf := chain[0]
 	party, err := partyOf(leaf)
 	if err != nil {
@@ -106,7 +111,7 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 	for _, c := range chain[1:] {
 		middle.AddCert(c)
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{
+	ways, err := leaf.Verify(x509.VerifyOptions{
 		Roots:         a.pools[k.anchor],
 		Intermediates: middle,
 		CurrentTime:   at,
@@ -115,6 +120,7 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 	if err != nil {
 		return Party{}, errCertificate("CERTIFICATE_ANCHOR", "The "+anchorNames[k.anchor]+" trust anchor does not vouch for "+party.URI()+".").Because(err)
 	}
+	a.known.learn(key, party, ways)
 	return party, nil
 }
 

@@ -29,7 +29,8 @@ type batch struct {
 	tx       store.Tx
 	edges    perLog[edge]
 	heads    perLog[published]
-	errs     []error // of each op
+	tiles    perLog[edgeTiles] // what this batch wrote
+	errs     []error           // of each op
 	wrote    bool
 	appended bool // some log has grown
 }
@@ -38,6 +39,7 @@ func newBatch(l *Ledger, tx store.Tx) *batch {
 	b := &batch{ledger: l, tx: tx, heads: *l.heads.Load()}
 	for i := range l.edges {
 		b.edges[i] = l.edges[i].copy()
+		b.tiles[i] = edgeTiles{}
 	}
 	return b
 }
@@ -97,6 +99,7 @@ func (b *batch) take(tx *Tx) error {
 
 func (b *batch) putTile(g Log) func(level int, n uint64, row []tlog.Hash) error {
 	return func(level int, n uint64, row []tlog.Hash) error {
+		(*b.tiles.of(g))[tileAt{level, int64(n)}] = newPyramid(row)
 		return b.tx.Put(schema.HubTile, tileKey(g, level, n), joinTile(row))
 	}
 }
@@ -117,10 +120,12 @@ func (b *batch) close(g Log) error {
 	if err := b.readBack(g, old, grown.Size, grown.Root); err != nil {
 		return err
 	}
+	tiles := h.tiles.replaced(*b.tiles.of(g))
 	var err error
 	if *h, err = b.ledger.sign(g, grown); err != nil {
 		return err
 	}
+	h.tiles = tiles
 	b.appended = true
 	return b.tx.Put(schema.HubLog, []byte{byte(g)}, []byte(h.checkpoint))
 }
@@ -128,7 +133,7 @@ func (b *batch) close(g Log) error {
 // readBack computes the root a second time, by other code and from the leaves and tiles as the transaction holds them.
 // One flipped bit between hashing a leaf and storing it has ended a public log; here it ends the batch.
 func (b *batch) readBack(g Log, from, size uint64, root tlog.Hash) error {
-	tiles := stored(b.tx, g)
+	tiles := stored(b.tx, g, nil)
 	if again, err := tlog.TreeHash(int64(size), tiles); err != nil {
 		return err
 	} else if again != root {

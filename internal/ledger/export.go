@@ -52,7 +52,7 @@ func (l *Ledger) HeadSince(ctx context.Context, g Log, oldSize uint64) (size uin
 		if oldSize == 0 {
 			return nil // every tree continues the empty one
 		}
-		path, err := tlog.ProveTree(int64(h.Size), int64(oldSize), stored(r.snap, g))
+		path, err := tlog.ProveTree(int64(h.Size), int64(oldSize), stored(r.snap, g, h.tiles))
 		for _, hash := range path {
 			p.Hashes = append(p.Hashes, hash[:])
 		}

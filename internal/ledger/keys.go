@@ -80,5 +80,5 @@ func (l *Ledger) sign(g Log, h verify.Head) (published, error) {
 	if got, err := verify.Checkpoint(string(signed), l.keys); err != nil || got != h {
 		return published{}, selfCheck(g, "the new checkpoint")
 	}
-	return published{h, string(signed)}, nil
+	return published{Head: h, checkpoint: string(signed)}, nil
 }

@@ -106,6 +106,7 @@ type Ledger struct {
 type published struct {
 	verify.Head
 	checkpoint string
+	tiles      edgeTiles
 }
 
 // Open opens the ledger in a hub's store, making it on the first run, and checks it: each newest checkpoint is signed

@@ -122,26 +122,60 @@ func (l *Ledger) Receipt(ctx context.Context, id [verify.EventIDSize]byte) (*pos
 		if err != nil {
 			return err
 		}
-		head := r.heads.of(e.Log)
-		path, err := tlog.ProveRecord(int64(head.Size), int64(e.Index), stored(r.snap, e.Log))
-		if err != nil {
-			return err
-		}
-		p := verify.Proof{Index: e.Index, Checkpoint: head.checkpoint}
-		for _, h := range path {
-			p.Hashes = append(p.Hashes, h)
-		}
-		receipt = e.receipt()
-		receipt.TlogProof = p.Text()
-		// A receipt that does not hold would accuse us; better none. The signature was checked when it was made.
-		if _, err := verify.ReceiptAt(receipt, head.checkpoint, head.Head); err != nil {
-			l.log.ErrorContext(ctx, "a receipt failed its own check", "log", e.Log.String(), "index", e.Index, "error", err)
-			return corrupt(e.Log, "a proof cut from it does not hold").Because(err)
-		}
-		return nil
+		receipt, err = l.cut(ctx, r.heads.of(e.Log), e.Log, e.Index, e.receipt(), r.snap)
+		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	return receipt, nil
+}
+
+// ReceiptOf is Receipt for an event whose Append has returned nil a moment ago. What the receipt states is what Record
+// hashed, the tiles of the newest batch are in memory, and the check at the end is the same, so that nothing is read
+// from the store but the tiles of an older batch. NotFound EVENT_NOT_FOUND for an entry that was not committed.
+func (l *Ledger) ReceiptOf(ctx context.Context, e Entry) (*posternv1.Receipt, error) {
+	if e.receipt == nil {
+		return nil, notFound()
+	}
+	head := l.heads.Load().of(e.log)
+	if e.index >= head.Size {
+		return nil, notFound()
+	}
+	r := e.receipt
+	return l.cut(ctx, head, e.log, e.index, &posternv1.Receipt{Leaf: r.Leaf, Core: r.Core, DetailsSha256: r.DetailsSha256, Opening: r.Opening},
+		single{ctx, l.store})
+}
+
+// single reads single records, each in a snapshot of its own: for what never changes once it is there.
+type single struct {
+	ctx   context.Context
+	store store.Store
+}
+
+func (s single) Get(ks store.Keyspace, key []byte) (value []byte, err error) {
+	err = s.store.View(s.ctx, func(snap store.Snapshot) error {
+		value, err = snap.Get(ks, key)
+		return err
+	})
+	return value, err
+}
+
+// cut adds the proof to a receipt.
+func (l *Ledger) cut(ctx context.Context, head *published, g Log, index uint64, receipt *posternv1.Receipt, r store.Reader) (*posternv1.Receipt, error) {
+	path, err := tlog.ProveRecord(int64(head.Size), int64(index), stored(r, g, head.tiles))
+	if err != nil {
+		return nil, err
+	}
+	p := verify.Proof{Index: index, Checkpoint: head.checkpoint}
+	for _, h := range path {
+		p.Hashes = append(p.Hashes, h)
+	}
+	receipt.TlogProof = p.Text()
+	// A receipt that does not hold would accuse us; better none. The signature was checked when it was made.
+	if _, err := verify.ReceiptAt(receipt, head.checkpoint, head.Head); err != nil {
+		l.log.ErrorContext(ctx, "a receipt failed its own check", "log", g.String(), "index", index, "error", err)
+		return nil, corrupt(g, "a proof cut from it does not hold").Because(err)
 	}
 	return receipt, nil
 }

@@ -117,6 +117,7 @@ func (l *Ledger) load(r store.Reader, g Log) (published, edge, error) {
 	if e.root() != tlog.Hash(p.Root) {
 		return p, e, corrupt(g, "its tiles have another root than its checkpoint")
 	}
+	p.tiles = e.tiles()
 	return p, e, checkEdge(r, g, e)
 }
 
@@ -144,7 +145,7 @@ func loadEdge(r store.Reader, g Log, size uint64) (edge, error) {
 // checkEdge checks what the root does not cover by itself: on each level the last full tile against its hash in the
 // level above, and on the lowest one the leaves of the last two tiles, where the last batch is. CheckAll does the rest.
 func checkEdge(r store.Reader, g Log, e edge) error {
-	tiles := stored(r, g)
+	tiles := stored(r, g, nil)
 	for level := range e.rows {
 		n := width(e.size, level+1) // full tiles on this level, and so hashes on the next
 		if n == 0 {
@@ -198,7 +199,7 @@ func (l *Ledger) compare(r store.Reader, g Log, h verify.Head, outside []verify.
 		root := tlog.Hash(verify.EmptyRoot)
 		if seen.Size > 0 {
 			var err error
-			if root, err = tlog.TreeHash(int64(seen.Size), stored(r, g)); err != nil {
+			if root, err = tlog.TreeHash(int64(seen.Size), stored(r, g, nil)); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -113,25 +114,92 @@ func splitTile(data []byte) []tlog.Hash {
 	return row
 }
 
-// stored reads the hashes of a log's tree from its tiles, remembering the tiles for as long as it lives. The tiles may
-// be those of a larger tree: what a smaller one needs is in them too.
-func stored(r store.Reader, g Log) tlog.HashReader {
-	type at struct {
-		level int
-		n     int64
+// tileAt is the place of a tile in a tree.
+type tileAt struct {
+	level int
+	n     int64
+}
+
+// edgeTiles are tiles of a tree in memory: each partial one, and the full ones that the newest batch completed. With
+// them a receipt for an event of that batch is cut without reading the store. A map is never changed once published.
+type edgeTiles map[tileAt]pyramid
+
+// pyramid is a tile with the hashes of all perfect subtrees within it, by height, so that the receipts of a batch do
+// not each hash the same subtrees again.
+type pyramid [tileHeight][]tlog.Hash
+
+func newPyramid(row []tlog.Hash) (p pyramid) {
+	for height := range p {
+		if height > 0 {
+			below := row
+			row = make([]tlog.Hash, len(below)/2)
+			for i := range row {
+				row[i] = tlog.NodeHash(below[2*i], below[2*i+1])
+			}
+		}
+		p[height] = row
 	}
-	tiles := map[at][]byte{}
+	return p
+}
+
+// hash returns the hash that is the n-th of its height in the tree; false when the tile does not have it.
+func (p pyramid) hash(height int, n int64) (tlog.Hash, bool) {
+	n &= tileWidth>>height - 1
+	if n >= int64(len(p[height])) {
+		return tlog.Hash{}, false
+	}
+	return p[height][n], true
+}
+
+// tiles returns the partial tiles of an edge.
+func (e *edge) tiles() edgeTiles {
+	t := edgeTiles{}
+	for level, row := range e.rows {
+		if len(row) > 0 {
+			t[tileAt{level, int64(width(e.size, level+1))}] = newPyramid(row)
+		}
+	}
+	return t
+}
+
+// replaced returns the tiles after a batch that wrote fresh: a level on which it wrote nothing has not changed.
+func (t edgeTiles) replaced(fresh edgeTiles) edgeTiles {
+	next := maps.Clone(fresh)
+	written := map[int]bool{}
+	for at := range fresh {
+		written[at.level] = true
+	}
+	for at, tile := range t {
+		if !written[at.level] {
+			next[at] = tile
+		}
+	}
+	return next
+}
+
+// stored reads the hashes of a log's tree from its tiles, those in memory first, and remembers what it read for as long
+// as it lives. The tiles may be those of a larger tree: what a smaller one needs is in them too.
+func stored(r store.Reader, g Log, memory edgeTiles) tlog.HashReader {
+	read := map[tileAt][]byte{}
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
 			t := tlog.TileForIndex(tileHeight, index)
-			data, ok := tiles[at{t.L, t.N}]
+			at := tileAt{t.L, t.N}
+			if tile, ok := memory[at]; ok {
+				level, n := tlog.SplitStoredHashIndex(index)
+				if hashes[i], ok = tile.hash(level-tileHeight*t.L, n); !ok {
+					return nil, corrupt(g, "a tile of the tree in memory is too short")
+				}
+				continue
+			}
+			data, ok := read[at]
 			var err error
 			if !ok {
 				if data, err = r.Get(schema.HubTile, tileKey(g, t.L, uint64(t.N))); err != nil {
 					return nil, err
 				}
-				tiles[at{t.L, t.N}] = data
+				read[at] = data
 			}
 			if hashes[i], err = tlog.HashFromTile(t, data, index); err != nil { // also when data is missing or too short
 				return nil, corrupt(g, "a tile of the tree is missing or too short").Because(err)

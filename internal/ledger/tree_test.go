@@ -82,7 +82,7 @@ func TestEdgeIsTheNaiveTree(t *testing.T) {
 			}
 		}
 		size := len(leaves)
-		reader := stored(m, Sent)
+		reader := stored(m, Sent, nil)
 		root := e.root()
 		for range 20 {
 			index := rapid.IntRange(0, size-1).Draw(t, "index")
@@ -101,14 +101,14 @@ func TestEveryProofOfSmallTrees(t *testing.T) {
 	leaves := someLeaves(0, most)
 	for size := 1; size <= most; size++ {
 		m.grow(t, &e, leaves[size-1:size])
-		root, reader := e.root(), stored(m, Sent)
+		root, reader := e.root(), stored(m, Sent, nil)
 		for i := range size {
 			provesInclusion(t, reader, leaves, i, size, root)
 			provesConsistency(t, reader, i+1, size, naive(leaves[:i+1]), root)
 		}
 	}
 	// Old trees can still be proven from the tiles of the newest.
-	reader := stored(m, Sent)
+	reader := stored(m, Sent, nil)
 	for size := 1; size <= most; size++ {
 		provesInclusion(t, reader, leaves, size/2, size, naive(leaves[:size]))
 	}
@@ -126,7 +126,7 @@ func TestThreeLevels(t *testing.T) {
 	if root != tlog.Hash(naive(leaves)) {
 		t.Fatal("the root is not that of the naive tree")
 	}
-	reader := stored(m, Sent)
+	reader := stored(m, Sent, nil)
 	for _, i := range []int{0, 255, 256, 1<<16 - 1, 1 << 16, size - 1} {
 		provesInclusion(t, reader, leaves, i, size, root)
 		provesConsistency(t, reader, i+1, size, naive(leaves[:i+1]), root)

@@ -16,6 +16,7 @@ import (
 	"postern/internal/schema"
 	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // own are the keyspaces that only the ledger writes.
@@ -71,7 +72,7 @@ func (tx *Tx) Put(ks store.Keyspace, key, value []byte) error {
 	if err := tx.check(ks); err != nil {
 		return err
 	}
-	return tx.put(ks, key, value)
+	return tx.put(ks, key, slices.Clone(value))
 }
 
 // Delete removes a record; one that is not there is no error. The ledger's own keyspaces are refused.
@@ -99,11 +100,12 @@ func (tx *Tx) check(ks store.Keyspace) error {
 	return nil
 }
 
+// put takes over the value: nobody changes it afterwards.
 func (tx *Tx) put(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return err
 	}
-	tx.write(write{place{ks, string(key)}, slices.Clone(value)})
+	tx.write(write{place{ks, string(key)}, value})
 	return nil
 }
 
@@ -145,6 +147,10 @@ type Entry struct {
 	id   [verify.EventIDSize]byte
 	kind logv1.Kind
 	core *logv1.Core
+
+	log     Log
+	index   uint64
+	receipt *posternv1.Receipt // all but the proof
 }
 
 // In reports whether the entry was made in tx, which is still open. It is false in every other transaction, in a later
@@ -189,9 +195,11 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	detailsSHA256 := sha256.Sum256(detailsBytes)
 	l := verify.Leaf{EventID: id, Kind: ev.Kind, Hour: hour,
-		Commitment: verify.Commitment(random.opening, sha256.Sum256(coreBytes), sha256.Sum256(detailsBytes))}
-	record, err := marshal.Marshal(&logv1.Record{Leaf: l.Bytes(), Core: coreBytes, Details: detailsBytes, Opening: random.opening[:]})
+		Commitment: verify.Commitment(random.opening, sha256.Sum256(coreBytes), detailsSHA256)}
+	leafBytes := l.Bytes()
+	record, err := marshal.Marshal(&logv1.Record{Leaf: leafBytes, Core: coreBytes, Details: detailsBytes, Opening: random.opening[:]})
 	if err != nil {
 		return Entry{}, err
 	}
@@ -206,16 +214,18 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 		key, value []byte
 	}{
 		{schema.HubRecord, id[:], sealed}, // first: the only one that can be too large, and an op may go on after an error
-		{schema.HubLeaf, at, l.Bytes()},
+		{schema.HubLeaf, at, leafBytes},
 		{schema.HubEventIndex, id[:], at}, // log byte ‖ index: the same bytes as the leaf's key
 	} {
 		if err := tx.put(w.ks, w.key, w.value); err != nil {
 			return Entry{}, err
 		}
 	}
+	index := *tx.next.of(g)
 	*tx.next.of(g)++
-	tx.leaves = append(tx.leaves, leaf{g, l.Bytes()})
-	return Entry{tx, id, ev.Kind, core}, nil
+	tx.leaves = append(tx.leaves, leaf{g, leafBytes})
+	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, log: g, index: index,
+		receipt: &posternv1.Receipt{Leaf: leafBytes, Core: coreBytes, DetailsSha256: detailsSHA256[:], Opening: random.opening[:]}}, nil
 }
 
 // Random returns n random bytes for an op's purpose, such as the id of a delivery: the same on every run of the op and

@@ -46,6 +46,7 @@ const (
 	pingFloor      = 30 * time.Second // a client that asks more often than this is a flood
 	maxCall        = 30 * time.Second // the longest deadline a caller gets
 	drainTime      = 15 * time.Second // running calls finish within it; the process ends within 20 s of SIGTERM
+	workers        = 64               // calls that find a goroutine waiting, with a stack grown by the calls before; more calls make their own
 )
 
 // ServerConfig is what NewServer needs.
@@ -103,6 +104,7 @@ func newServer(log *slog.Logger, clock func() time.Time, random io.Reader, g gat
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(handshakeTime),
+		grpc.NumStreamWorkers(workers),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: connectionIdle, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionEnd,
 			Time: aliveAfter, Timeout: aliveWithin,

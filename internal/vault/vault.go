@@ -142,8 +142,11 @@ func (v *Vault) SealFrom(random io.Reader, kind string, id, plaintext []byte) ([
 	}
 	// Key and nonce depend on what is sealed as well as on the seed. A transaction that runs again with its old seed,
 	// and other content, or a simulator that repeats one must never seal two plaintexts under one key.
-	what := sha256.Sum256(frame(entropyLabel, []byte(v.current.name), []byte(kind), id, plaintext))
-	drawn, err := hkdf.Key(sha256.New, seed, what[:], entropyLabel, keySize+nonceSize)
+	what := sha256.New() // of frame(entropyLabel, epoch, kind, id, plaintext), without a copy of the plaintext
+	what.Write(frame(entropyLabel, []byte(v.current.name), []byte(kind), id))
+	what.Write(binary.BigEndian.AppendUint32(nil, uint32(len(plaintext))))
+	what.Write(plaintext)
+	drawn, err := hkdf.Key(sha256.New, seed, what.Sum(nil), entropyLabel, keySize+nonceSize)
 	if err != nil {
 		return nil, fmt.Errorf("vault: deriving a record key: %w", err)
 	}

@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	posternv1 "postern/proto/postern/v1"
+)
+
+const (
+	maxRemembered = 4096 // answers; some 2 KB each
+	sampleOneIn   = 64   // of the remembered answers, evaluated all the same
+)
+
+// memory remembers answers of the policy by the inputs they are answers to: all of an input but its leaves (moments.go),
+// and in what order the moments among those lie. What comes out of it is what evaluating would give; a sample is
+// evaluated for ever to prove it, and one difference ends the memory for good.
+//
+// It keeps what the policy answered, before the locks: they are applied to every answer, remembered or not.
+type memory struct {
+	moments moments
+	asked   atomic.Uint64 // remembered answers given
+	off     atomic.Bool
+
+	mu      sync.RWMutex // guards answers
+	answers map[question]*posternv1.Decision
+}
+
+// question is a digest of all that an answer depends on.
+type question [sha256.Size]byte
+
+// instant is the moments of one input.
+type instant struct {
+	now, consentEnd, agreementEnd time.Time
+}
+
+// newMemory returns nil for a bundle whose answers cannot be remembered.
+func newMemory(b *bundle) *memory {
+	m := momentsOf(b)
+	if m == nil {
+		return nil
+	}
+	return &memory{moments: *m, answers: map[question]*posternv1.Decision{}}
+}
+
+// question reads an input, also as JSON; false when a moment in it is none, and the answer then cannot be remembered.
+func (m *memory) question(in *Input, verbatim []byte) (q question, at instant, ok bool) {
+	if m == nil || m.off.Load() {
+		return q, at, false
+	}
+	for _, t := range []struct {
+		text string
+		to   *time.Time
+	}{{in.Now, &at.now}, {in.Consent.ExpireTime, &at.consentEnd}, {in.Agreement.EndTime, &at.agreementEnd}} {
+		var err error
+		// The evaluator counts nanoseconds in 64 bits: years that do not fit are an error there.
+		if *t.to, err = time.Parse(time.RFC3339, t.text); err != nil || t.to.Year() < 1700 || t.to.Year() > 2200 {
+			return q, at, false
+		}
+	}
+	h := sha256.New()
+	h.Write([]byte{byte(1 + at.now.Compare(at.consentEnd)), byte(1 + at.now.Compare(at.agreementEnd)), byte(1 + at.consentEnd.Compare(at.agreementEnd))})
+	rest := verbatim
+	for _, l := range leaves {
+		before, after, found := bytes.Cut(rest, []byte(l.key()))
+		value, behind, ended := bytes.Cut(after, []byte{'"'})
+		// A key that is there twice, or not where it belongs, was put into the input by somebody else than NewInput.
+		if !found || !ended || bytes.IndexByte(value, '\\') >= 0 || bytes.Count(verbatim, []byte(l.key())) != 1 {
+			return q, at, false
+		}
+		h.Write(before)
+		h.Write([]byte{0}) // the place of the leaf; no JSON has this byte
+		rest = behind
+	}
+	h.Write(rest)
+	return question(h.Sum(nil)), at, true
+}
+
+// validUntil is what valid_until in untilRules comes to.
+func (m *memory) validUntil(at instant) *timestamppb.Timestamp {
+	until := at.now.Add(m.moments.hours)
+	for _, end := range []time.Time{at.consentEnd, at.agreementEnd} {
+		if end.Before(until) {
+			until = end
+		}
+	}
+	return timestamppb.New(until)
+}
+
+// recall returns a remembered answer, the caller's own, as it is at this instant.
+func (m *memory) recall(q question, at instant) *posternv1.Decision {
+	m.mu.RLock()
+	answer := m.answers[q]
+	m.mu.RUnlock()
+	if answer == nil {
+		return nil
+	}
+	d := proto.CloneOf(answer)
+	if d.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+		d.ValidUntilTime = m.validUntil(at)
+	}
+	return d
+}
+
+// sampled reports whether this remembered answer is one to evaluate all the same.
+func (m *memory) sampled() bool { return m.asked.Add(1)%sampleOneIn == 0 }
+
+// forget ends the memory.
+func (m *memory) forget() {
+	m.off.Store(true)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers = nil
+}
+
+// learn remembers an answer, unless it is not valid until when it should be.
+func (m *memory) learn(q question, at instant, d *posternv1.Decision) {
+	if d.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && !proto.Equal(d.GetValidUntilTime(), m.validUntil(at)) {
+		return
+	}
+	kept := proto.CloneOf(d)
+	kept.ValidUntilTime = nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.off.Load() {
+		return
+	}
+	if len(m.answers) >= maxRemembered {
+		for old := range m.answers { // any one: what is asked often is soon back
+			delete(m.answers, old)
+			break
+		}
+	}
+	m.answers[q] = kept
+}

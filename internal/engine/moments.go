@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// What a bundle may do with time for its answers to be remembered. Everything is read off the rules when they are
+// compiled; a bundle that does anything else with time works as well, and each of its decisions is evaluated.
+//
+//   - A moment of the input is read in one place, by a rule of the form `name := time.parse_rfc3339_ns(input.path)`.
+//   - The names of moments are compared with one another (< <= > >=), and nothing else is done with them, but for the
+//     two rules in untilRules, word for word.
+//   - good_until is used in valid_until only, and valid_until in decision only.
+//   - All rules are in one package, refer to it by plain names, and none evaluates another with another input.
+//
+// Then the order of the moments is all that the answer owes to them: an answer can change when now passes one of them,
+// or when what else is in the input changes (today among it), and at no other time. Only valid_until moves along with
+// now, as untilRules say.
+type moments struct {
+	hours time.Duration // data.settings.decision_valid_hours
+}
+
+// leaf is a value of the input that differs from one statement to the next, and is no part of what is remembered.
+type leaf struct {
+	path   string
+	moment bool // rules may compare it; any other they may not read at all
+}
+
+// leaves is in the order of the JSON, which is sorted.
+var leaves = [...]leaf{
+	{"agreement.end_time", true}, {"consent.expire_time", true}, {"consent.give_time", false}, {"first_submit_time", false},
+	{"now", true}, {"reception.receive_date", false},
+}
+
+// key is the leaf's key in the JSON of an input, with what surrounds it.
+func (l leaf) key() string {
+	return `"` + l.path[strings.LastIndexByte(l.path, '.')+1:] + `":"`
+}
+
+// untilRules are the two rules that may calculate with moments.
+var untilRules = map[string]string{
+	"good_until":  `good_until := min([consent_end, agreement_end]) if permission`,
+	"valid_until": `valid_until := min([good_until, now + (data.settings.decision_valid_hours * 3600000000000)]) if outcome == "SHARE" else := 0`,
+}
+
+// momentsOf reads the rules of a bundle; nil when its answers cannot be remembered.
+func momentsOf(b *bundle) *moments {
+	hours, ok := b.validHours()
+	modules, err := modules(b.files)
+	if !ok || err != nil {
+		return nil
+	}
+	r := rulesOfTime{names: map[string]string{}}
+	for _, m := range modules {
+		r.module(m)
+	}
+	for _, m := range modules {
+		for _, rule := range m.Rules {
+			r.rule(rule)
+		}
+	}
+	if r.broken || r.names["now"] != "now" || r.names["consent_end"] != "consent.expire_time" || r.names["agreement_end"] != "agreement.end_time" {
+		return nil
+	}
+	return &moments{hours: hours}
+}
+
+// validHours reads the setting that valid_until is made of.
+func (b *bundle) validHours() (time.Duration, bool) {
+	data, err := b.data()
+	if err != nil {
+		return 0, false
+	}
+	settings, _ := data["settings"].(map[string]any)
+	n, _ := settings["decision_valid_hours"].(interface{ Int64() (int64, error) })
+	if n == nil {
+		return 0, false
+	}
+	hours, err := n.Int64()
+	return time.Duration(hours) * time.Hour, err == nil && hours > 0 && hours < 1e5
+}
+
+// rulesOfTime checks rules as they were written.
+type rulesOfTime struct {
+	home   string            // the one package
+	names  map[string]string // the rules that are a moment, and which leaf
+	broken bool
+}
+
+// module finds the names of moments.
+func (r *rulesOfTime) module(m *ast.Module) {
+	home := m.Package.Path.String()
+	if r.home == "" {
+		r.home = home
+	}
+	for _, i := range m.Imports {
+		r.broken = r.broken || !strings.HasPrefix(i.Path.String(), "rego.")
+	}
+	r.broken = r.broken || home != r.home
+	for _, rule := range m.Rules {
+		if path, ok := momentRule(rule); ok {
+			if _, twice := r.names[string(rule.Head.Name)]; twice {
+				r.broken = true
+			}
+			r.names[string(rule.Head.Name)] = path
+		}
+	}
+}
+
+// momentRule recognises `name := time.parse_rfc3339_ns(input.path)`.
+func momentRule(rule *ast.Rule) (path string, ok bool) {
+	h := rule.Head
+	if len(h.Args) > 0 || h.Key != nil || h.Value == nil || rule.Default || rule.Else != nil || !plainTrue(rule.Body) || len(h.Reference) != 1 {
+		return "", false
+	}
+	call, ok := h.Value.Value.(ast.Call)
+	if !ok || len(call) != 2 || call[0].Value.String() != "time.parse_rfc3339_ns" {
+		return "", false
+	}
+	path, ok = inputPath(call[1].Value)
+	i := slices.IndexFunc(leaves[:], func(l leaf) bool { return l.moment && l.path == path })
+	return path, ok && i >= 0
+}
+
+func plainTrue(b ast.Body) bool { return len(b) == 0 || len(b) == 1 && b[0].String() == "true" }
+
+// inputPath is the path of a reference to the input as far as it is spelt out; ok when it is all spelt out.
+func inputPath(v ast.Value) (path string, ok bool) {
+	ref, isRef := v.(ast.Ref)
+	if !isRef || !ref.HasPrefix(ast.InputRootRef) {
+		return "", false
+	}
+	var parts []string
+	for _, t := range ref[1:] {
+		s, isString := t.Value.(ast.String)
+		if !isString {
+			return strings.Join(parts, "."), false
+		}
+		parts = append(parts, string(s))
+	}
+	return strings.Join(parts, "."), true
+}
+
+// rule checks every reference of one rule.
+func (r *rulesOfTime) rule(rule *ast.Rule) {
+	name := string(rule.Head.Name)
+	if _, ok := momentRule(rule); ok {
+		return
+	}
+	if _, taken := r.names[name]; taken || untilRules[name] != "" && !sameRule(rule, untilRules[name]) {
+		r.broken = true
+	}
+	var visitor *ast.GenericVisitor
+	visitor = ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.With:
+			r.broken = true
+		case *ast.Expr:
+			return r.compares(x)
+		case ast.Call:
+			return r.ordered(x)
+		case ast.Ref:
+			r.reference(x)
+			if x.HasPrefix(ast.InputRootRef) || x.HasPrefix(ast.DefaultRootRef) {
+				for _, t := range x[1:] {
+					visitor.Walk(t)
+				}
+				return true
+			}
+		case ast.Var:
+			r.variable(name, string(x))
+		}
+		return false
+	})
+	visitor.Walk(rule)
+}
+
+// compares reports whether an expression does nothing but compare two moments.
+func (r *rulesOfTime) compares(e *ast.Expr) bool {
+	terms, ok := e.Terms.([]*ast.Term)
+	return ok && len(e.With) == 0 && r.ordered(terms)
+}
+
+func (r *rulesOfTime) ordered(terms []*ast.Term) bool {
+	if len(terms) != 3 || !slices.Contains([]string{"lt", "lte", "gt", "gte"}, terms[0].Value.String()) {
+		return false
+	}
+	for _, t := range terms[1:] {
+		if v, ok := t.Value.(ast.Var); !ok || r.names[string(v)] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// reference checks that a reference to the input reaches no leaf, and that one to data does not reach the rules.
+func (r *rulesOfTime) reference(ref ast.Ref) {
+	if ref.HasPrefix(ast.DefaultRootRef) && (len(ref) < 2 || !oneOf(ref[1].Value, "settings", "law", "calendar")) {
+		r.broken = true
+	}
+	if !ref.HasPrefix(ast.InputRootRef) {
+		return
+	}
+	path, _ := inputPath(ref)
+	for _, l := range leaves {
+		if path == "" || path == l.path || strings.HasPrefix(l.path, path+".") || strings.HasPrefix(path, l.path+".") {
+			r.broken = true
+		}
+	}
+}
+
+func oneOf(v ast.Value, words ...string) bool {
+	s, ok := v.(ast.String)
+	return ok && slices.Contains(words, string(s))
+}
+
+// variable checks where the names of moments, and of the rules made of them, are used.
+func (r *rulesOfTime) variable(rule, name string) {
+	switch {
+	case name == "input" || name == "data": // whole
+		r.broken = true
+	case r.names[name] != "", name == "good_until" && rule != name:
+		r.broken = r.broken || untilRules[rule] == ""
+	case name == "valid_until":
+		r.broken = r.broken || rule != "decision" && rule != name
+	}
+}
+
+// sameRule compares a rule with one as it is written above; what people read of it is no part of it.
+func sameRule(rule *ast.Rule, text string) bool {
+	want, err := ast.ParseRuleWithOpts(text, parserOptions())
+	if err != nil {
+		return false
+	}
+	bare := rule.Copy()
+	for r := bare; r != nil; r = r.Else {
+		r.Annotations = nil
+	}
+	return bare.Equal(want)
+}
