@@ -924,6 +924,208 @@ func (x *OpenedSection) GetContent() []byte {
 	return nil
 }
 
+// BackupRequest asks for a copy of the database.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The absolute path of the file to make; there must be none yet.
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BackupRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// BackupResponse says what was copied.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many records the copy has.
+	Records uint64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	// The size of the copy in bytes.
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BackupResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *BackupResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// CheckRequest asks for a check of everything.
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+}
+
+// CheckResponse says what the check found.
+type CheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many records were read.
+	Records uint64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	// How many bytes they and their pages take.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The first fault in plain words; empty when there is none.
+	Fault         string `protobuf:"bytes,3,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CheckResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
 // LoadDirectoryRequest is a signed directory.
 type LoadDirectoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -937,7 +1139,7 @@ type LoadDirectoryRequest struct {
 
 func (x *LoadDirectoryRequest) Reset() {
 	*x = LoadDirectoryRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1151,7 @@ func (x *LoadDirectoryRequest) String() string {
 func (*LoadDirectoryRequest) ProtoMessage() {}
 
 func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1164,7 @@ func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryRequest.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadDirectoryRequest) GetRevision() *v1.Signed {
@@ -992,7 +1194,7 @@ type LoadDirectoryResponse struct {
 
 func (x *LoadDirectoryResponse) Reset() {
 	*x = LoadDirectoryResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1206,7 @@ func (x *LoadDirectoryResponse) String() string {
 func (*LoadDirectoryResponse) ProtoMessage() {}
 
 func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1219,7 @@ func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryResponse.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LoadDirectoryResponse) GetNumber() uint64 {
@@ -1043,7 +1245,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1257,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1270,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
 }
 
 // GetStatusResponse says how the hub is.
@@ -1088,7 +1290,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1302,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1315,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetStatusResponse) GetLogs() []*LogStatus {
@@ -1161,7 +1363,7 @@ type LogStatus struct {
 
 func (x *LogStatus) Reset() {
 	*x = LogStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1375,7 @@ func (x *LogStatus) String() string {
 func (*LogStatus) ProtoMessage() {}
 
 func (x *LogStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1388,7 @@ func (x *LogStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogStatus.ProtoReflect.Descriptor instead.
 func (*LogStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogStatus) GetOrigin() string {
@@ -1232,7 +1434,7 @@ type QueueStatus struct {
 
 func (x *QueueStatus) Reset() {
 	*x = QueueStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1446,7 @@ func (x *QueueStatus) String() string {
 func (*QueueStatus) ProtoMessage() {}
 
 func (x *QueueStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1459,7 @@ func (x *QueueStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatus.ProtoReflect.Descriptor instead.
 func (*QueueStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QueueStatus) GetAuthority() string {
@@ -1292,7 +1494,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1506,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1519,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListEventsRequest) GetRequest() *v1.ListEventsRequest {
@@ -1338,7 +1540,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1552,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1565,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListEventsResponse) GetResponse() *v1.ListEventsResponse {
@@ -1384,7 +1586,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1598,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1611,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -1432,7 +1634,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1646,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1659,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetEventResponse) GetResponse() *v1.GetEventResponse {
@@ -1532,7 +1734,17 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\areceipt\x18\a \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"=\n" +
 	"\rOpenedSection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\fR\acontent\"`\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"#\n" +
+	"\rBackupRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"@\n" +
+	"\x0eBackupResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\x0e\n" +
+	"\fCheckRequest\"U\n" +
+	"\rCheckResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05fault\x18\x03 \x01(\tR\x05fault\"`\n" +
 	"\x14LoadDirectoryRequest\x12.\n" +
 	"\brevision\x18\x01 \x01(\v2\x12.postern.v1.SignedR\brevision\x12\x18\n" +
 	"\aentries\x18\x02 \x03(\fR\aentries\"^\n" +
@@ -1586,11 +1798,13 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x11ListNotifications\x12*.postern.local.v1.ListNotificationsRequest\x1a+.postern.local.v1.ListNotificationsResponse2\xb3\x01\n" +
 	"\vTeamService\x12T\n" +
 	"\tListItems\x12\".postern.local.v1.ListItemsRequest\x1a#.postern.local.v1.ListItemsResponse\x12N\n" +
-	"\aGetItem\x12 .postern.local.v1.GetItemRequest\x1a!.postern.local.v1.GetItemResponse2\xc4\x01\n" +
+	"\aGetItem\x12 .postern.local.v1.GetItemRequest\x1a!.postern.local.v1.GetItemResponse2\xdb\x02\n" +
 	"\n" +
 	"HubService\x12`\n" +
 	"\rLoadDirectory\x12&.postern.local.v1.LoadDirectoryRequest\x1a'.postern.local.v1.LoadDirectoryResponse\x12T\n" +
-	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse2\xbc\x01\n" +
+	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse\x12K\n" +
+	"\x06Backup\x12\x1f.postern.local.v1.BackupRequest\x1a .postern.local.v1.BackupResponse\x12H\n" +
+	"\x05Check\x12\x1e.postern.local.v1.CheckRequest\x1a\x1f.postern.local.v1.CheckResponse2\xbc\x01\n" +
 	"\x0eAuditorService\x12W\n" +
 	"\n" +
 	"ListEvents\x12#.postern.local.v1.ListEventsRequest\x1a$.postern.local.v1.ListEventsResponse\x12Q\n" +
@@ -1609,7 +1823,7 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_postern_local_v1_local_proto_goTypes = []any{
 	(State)(0),                        // 0: postern.local.v1.State
 	(*SubmitFormRequest)(nil),         // 1: postern.local.v1.SubmitFormRequest
@@ -1625,73 +1839,81 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*GetItemRequest)(nil),            // 11: postern.local.v1.GetItemRequest
 	(*GetItemResponse)(nil),           // 12: postern.local.v1.GetItemResponse
 	(*OpenedSection)(nil),             // 13: postern.local.v1.OpenedSection
-	(*LoadDirectoryRequest)(nil),      // 14: postern.local.v1.LoadDirectoryRequest
-	(*LoadDirectoryResponse)(nil),     // 15: postern.local.v1.LoadDirectoryResponse
-	(*GetStatusRequest)(nil),          // 16: postern.local.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 17: postern.local.v1.GetStatusResponse
-	(*LogStatus)(nil),                 // 18: postern.local.v1.LogStatus
-	(*QueueStatus)(nil),               // 19: postern.local.v1.QueueStatus
-	(*ListEventsRequest)(nil),         // 20: postern.local.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 21: postern.local.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 22: postern.local.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 23: postern.local.v1.GetEventResponse
-	(*v1.Decision)(nil),               // 24: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),     // 25: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                  // 26: postern.v1.Reply
-	(*v1.Receipt)(nil),                // 27: postern.v1.Receipt
-	(*v1.Sender)(nil),                 // 28: postern.v1.Sender
-	(*v1.Signed)(nil),                 // 29: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),      // 30: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),     // 31: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),       // 32: postern.v1.GetEventResponse
+	(*BackupRequest)(nil),             // 14: postern.local.v1.BackupRequest
+	(*BackupResponse)(nil),            // 15: postern.local.v1.BackupResponse
+	(*CheckRequest)(nil),              // 16: postern.local.v1.CheckRequest
+	(*CheckResponse)(nil),             // 17: postern.local.v1.CheckResponse
+	(*LoadDirectoryRequest)(nil),      // 18: postern.local.v1.LoadDirectoryRequest
+	(*LoadDirectoryResponse)(nil),     // 19: postern.local.v1.LoadDirectoryResponse
+	(*GetStatusRequest)(nil),          // 20: postern.local.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 21: postern.local.v1.GetStatusResponse
+	(*LogStatus)(nil),                 // 22: postern.local.v1.LogStatus
+	(*QueueStatus)(nil),               // 23: postern.local.v1.QueueStatus
+	(*ListEventsRequest)(nil),         // 24: postern.local.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 25: postern.local.v1.ListEventsResponse
+	(*GetEventRequest)(nil),           // 26: postern.local.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 27: postern.local.v1.GetEventResponse
+	(*v1.Decision)(nil),               // 28: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),     // 29: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                  // 30: postern.v1.Reply
+	(*v1.Receipt)(nil),                // 31: postern.v1.Receipt
+	(*v1.Sender)(nil),                 // 32: postern.v1.Sender
+	(*v1.Signed)(nil),                 // 33: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),      // 34: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),     // 35: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),       // 36: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	24, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	25, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	25, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	26, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	28, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	29, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	29, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	30, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	3,  // 6: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	27, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	31, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
 	0,  // 8: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
 	3,  // 9: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
 	10, // 10: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	25, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	29, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	10, // 12: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
 	13, // 13: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	24, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	28, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	25, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	27, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	27, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	18, // 20: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	19, // 21: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	25, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	30, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	31, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	32, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	28, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	32, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	29, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	31, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	33, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	31, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	22, // 20: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	23, // 21: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	29, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	34, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	35, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	36, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
 	1,  // 26: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
 	4,  // 27: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
 	6,  // 28: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
 	8,  // 29: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
 	11, // 30: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	14, // 31: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	16, // 32: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 33: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	22, // 34: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	2,  // 35: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	5,  // 36: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	7,  // 37: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	9,  // 38: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	12, // 39: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	15, // 40: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	17, // 41: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 42: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	23, // 43: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
+	18, // 31: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	20, // 32: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	14, // 33: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	16, // 34: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	24, // 35: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	26, // 36: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	2,  // 37: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	5,  // 38: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	7,  // 39: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	9,  // 40: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	12, // 41: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	19, // 42: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	21, // 43: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	15, // 44: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	17, // 45: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	25, // 46: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	27, // 47: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	37, // [37:48] is the sub-list for method output_type
+	26, // [26:37] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name
 	26, // [26:26] is the sub-list for extension extendee
 	0,  // [0:26] is the sub-list for field type_name
@@ -1708,7 +1930,7 @@ func file_postern_local_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
