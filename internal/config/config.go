@@ -39,6 +39,7 @@ type Common struct {
 	Data        string   `yaml:"data"`         // the party's folder: database, vault keys, control.sock
 	Identity    Identity `yaml:"identity"`
 	Anchors     Anchors  `yaml:"anchors"`
+	Disk        Disk     `yaml:"disk"` // how much of it the database takes and leaves
 
 	folder string // of the file
 }

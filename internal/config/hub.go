@@ -17,6 +17,8 @@ import (
 	"postern/internal/queue"
 	"postern/internal/rpc"
 	"postern/internal/schema"
+	"postern/internal/store"
+	"postern/internal/vault"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -89,18 +91,7 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 }
 
 func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.InboxSender, error) {
-	sent, err := c.readKey(c.LogKey.Sent)
-	if err != nil {
-		return nil, nil, err
-	}
-	received, err := c.readKey(c.LogKey.Received)
-	if err != nil {
-		return nil, nil, err
-	}
-	l, err := ledger.Open(ctx, ledger.Config{
-		Store: b.store, Vault: b.vault, Keys: ledger.Keys{Sent: sent, Received: received},
-		CheckpointFile: c.resolve(c.CheckpointFile), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
-	})
+	l, err := c.openLedger(ctx, rt, b.store, b.vault, c.resolve(c.CheckpointFile))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,6 +109,21 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
 	})
 	return h, sender, err
+}
+
+func (c *Hub) openLedger(ctx context.Context, rt Runtime, s store.Store, v *vault.Vault, checkpoints string) (*ledger.Ledger, error) {
+	sent, err := c.readKey(c.LogKey.Sent)
+	if err != nil {
+		return nil, err
+	}
+	received, err := c.readKey(c.LogKey.Received)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.Open(ctx, ledger.Config{
+		Store: s, Vault: v, Keys: ledger.Keys{Sent: sent, Received: received},
+		CheckpointFile: checkpoints, Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
+	})
 }
 
 func (c *Common) readKey(path string) (string, error) {

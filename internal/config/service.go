@@ -45,6 +45,7 @@ type Service struct {
 	listen string
 	socket string
 	server rpc.ServerConfig
+	scrub  *store.Scrub // nil for a party without a database
 }
 
 // Serve runs the party until ctx ends or a part of it fails, and then closes it. A failed part stops the others: a
@@ -77,6 +78,9 @@ func (s *Service) parts(ctx context.Context) ([]func(context.Context) error, err
 	var port net.Listener
 	if s.Run != nil {
 		parts = append(parts, s.Run)
+	}
+	if s.scrub != nil {
+		parts = append(parts, s.scrub.Run)
 	}
 	if s.Remote != nil {
 		server, err := rpc.NewServer(s.server)
@@ -140,11 +144,10 @@ func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database)
 	if database.Name == "" {
 		return b, nil
 	}
-	// The vault's keys lie beside the database, not in it: a copy of the database alone opens nothing.
-	if b.vault, err = vault.Open(vault.Config{Dir: c.DataDir() + "/vault", Clock: rt.Clock, Rand: rt.Rand}); err != nil {
+	if b.vault, err = vault.Open(vault.Config{Dir: c.vaultDir(), Clock: rt.Clock, Rand: rt.Rand}); err != nil {
 		return nil, err
 	}
-	b.store, err = bolt.Open(ctx, bolt.Config{Path: c.DataDir() + "/" + database.Name + ".db", Schema: database})
+	b.store, err = bolt.Open(ctx, c.database(database))
 	return b, err
 }
 
@@ -158,10 +161,14 @@ func (c *Common) dial(hub Peer, b *base, rt Runtime) (*grpc.ClientConn, error) {
 }
 
 func (c *Common) service(name string, b *base, rt Runtime, listen string) *Service {
-	return &Service{
+	s := &Service{
 		Name: name, rt: rt, listen: listen, socket: c.Socket(),
 		server: rpc.ServerConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Rand: rt.Rand},
 	}
+	if b.store != nil {
+		s.scrub = store.NewScrub(store.ScrubConfig{Store: b.store, Clock: rt.Clock, Log: rt.Log})
+	}
+	return s
 }
 
 // closing closes what was opened when building goes wrong.

@@ -4,7 +4,8 @@
 // Every engine (store/bolt first) passes the one conformance suite in store/storetest, and callers use only this
 // package. It guarantees: a View sees one moment; an Update is written whole and durably, or not at all, or the store
 // stops and says that it does not know (ErrOutcomeUnknown); a record that is not the one written is never returned
-// (ErrCorrupt); every slice handed out is the caller's own.
+// (ErrCorrupt); every slice handed out is the caller's own; and when space runs short, ordinary work is refused
+// (ErrFull) while there is still some for what must not fail (Reserved).
 //
 // It does not encrypt (package vault does), does not interpret keys or values, and does not hide that a transaction's
 // function may run again: such a function has no effects outside its Tx and draws no random values.
@@ -14,6 +15,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"time"
 
 	"postern/internal/fault"
 )
@@ -71,11 +73,29 @@ type Store interface {
 	// has ended stops it before fn and between the records of a scan.
 	View(ctx context.Context, fn func(Snapshot) error) error
 	// Update calls fn in the one transaction that writes, then commits. nil means that fn's writes are durable. fn's
-	// error is returned unchanged and means that nothing was written; so does a context that ends before the commit
-	// begins. ErrOutcomeUnknown means what it says. fn may run again before any of it counts.
+	// error is returned unchanged and means that nothing was written; so do a context that ends before the commit
+	// begins, and ErrFull. ErrOutcomeUnknown means what it says. fn may run again before any of it counts.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Close waits for running calls and releases the database. Closing again does nothing.
 	Close() error
+}
+
+// Reserved returns s with the right to the space that is kept back: its Updates go on where those of s fail with
+// ErrFull. It is for what a full disk must not stop: withdrawals, what the ledger and the queues have already promised,
+// and erasure, which makes room. Ordinary work that takes it leaves a withdrawal without. A store that keeps nothing
+// back is returned as it is.
+func Reserved(s Store) Store {
+	if r, ok := s.(interface{ Reserved() Store }); ok {
+		return r.Reserved()
+	}
+	return s
+}
+
+// Report is what a whole reading of a database found in order.
+type Report struct {
+	Revision uint64 // how many transactions made it: of two copies of one database the newer has more
+	Records  uint64 // in all keyspaces
+	Bytes    int64  // of the file that are in use
 }
 
 // The failures of a store. Compare with errors.Is; the error returned may carry more.
@@ -87,6 +107,10 @@ var (
 	// ErrCorrupt: what is stored is not what was written.
 	ErrCorrupt = fault.New(fault.Internal, "STORE_CORRUPT",
 		"The database is damaged. Stop, keep a copy of the file, and restore the newest backup.")
+	// ErrFull: only the space kept back is left, and the Update may not use it (see Reserved), or that is used up too.
+	// Nothing was written, reading goes on, and the same Update succeeds once there is space.
+	ErrFull = fault.New(fault.Exhausted, "STORE_FULL",
+		"The disk is nearly full, so nothing new was taken and nothing was lost. Free some space or make the disk larger, then try again.")
 	// ErrClosed: the store, or the transaction a Reader came from, is no longer open.
 	ErrClosed = fault.New(fault.Unavailable, "STORE_CLOSED", "The database is closed.")
 	// ErrUnknownKeyspace: the Schema does not name the keyspace. A mistake in the program.
@@ -94,6 +118,13 @@ var (
 	// ErrBadRecord: an empty key or value, or one over the limits. A mistake in the program.
 	ErrBadRecord = fault.New(fault.Internal, "STORE_BAD_RECORD", "The program tried to store an empty or oversized record.")
 )
+
+// Full makes the ErrFull with a cause, nil for none, that asks for a minute's patience.
+func Full(cause error) error {
+	f := ErrFull.Because(cause)
+	f.RetryAfter = time.Minute
+	return f
+}
 
 // Corrupt makes the ErrCorrupt that names a record by its keyspace and a hash of its key, never by its content.
 // The hash is the first 8 bytes of SHA-256(key), in hexadecimal.

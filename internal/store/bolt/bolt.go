@@ -5,14 +5,24 @@
 // memory-mapped file is an ErrCorrupt, not the end of the process; a first start torn by a power cut leaves no
 // database rather than half of one; a second process, a newer database and a database of another kind are refused.
 //
-// It does not find every damage by itself: a page whose header now counts fewer records, or a whole old page in the
-// place of a new one, is well-formed, and its records are then missing, never wrong: about 6 in 1,000 of the single-bit
-// flips that matter (damage_test.go counts them). The ledger's tree and a scrub find those.
+// A read does not find every damage: a page whose header now counts fewer records, or a whole old page in the place of
+// a new one, is well-formed, and its records are then missing, never wrong. Verify finds those too, by tallies kept of
+// every keyspace; Open reads the meta pages and a sample, Scrub and Backup verify a whole hot copy.
+//
+// Space is kept back for what must not fail (Config.Reserve, store.Reserved). A commit that finds the disk full and
+// certainly wrote nothing is a store.ErrFull, after which the store goes on; every other failed commit ends it.
+//
+// What Open returns has, beside the methods of store.Store:
+//
+//	Backup(ctx, path) (store.Report, error)   a verified copy in a new file
+//	Scrub(ctx) (store.Report, error)          the same, and the copy is removed
+//	Reserved() store.Store                    see store.Reserved
 //
 // # File
 //
-// Bucket "_schema" holds "name" (the Schema's) and "version" (8 bytes, big endian); each keyspace is one bucket. Every
-// value, those two included, is stored as
+// Bucket "_schema" holds "name" (the Schema's) and "version" (8 bytes, big endian); each keyspace is one bucket, and
+// bucket "_tally" holds under its name how many records it has and the sum of their checksums modulo 2^64 (8 bytes
+// each, big endian). Every value, those of "_schema" and "_tally" included, is stored as
 //
 //	8 bytes   the first of SHA-256(len(keyspace) as 4 bytes ‖ keyspace ‖ len(key) as 4 bytes ‖ key ‖ value)
 //	n bytes   value
@@ -41,8 +51,12 @@ import (
 
 // Config says which database to open.
 type Config struct {
-	Path   string       // the file; it and its folder are made, for the owner alone, when absent
-	Schema store.Schema // what the file must hold
+	Path    string       // the file; it and its folder are made, for the owner alone, when absent
+	Schema  store.Schema // what the file must hold
+	MaxSize int64        // the most bytes of the file; 0 for as many as the disk has
+	// Reserve is how many bytes are kept back for store.Reserved: on the disk, as many again in the file Path.reserve,
+	// and of MaxSize. 0 keeps nothing back.
+	Reserve int64
 }
 
 const (
@@ -50,6 +64,7 @@ const (
 	initialMap  = 256 << 20              // address space only; until the file outgrows it, no writer waits for readers
 	growth      = 1 << 20                // bytes that the file grows by
 	schemaSpace = store.Keyspace("_schema")
+	tallySpace  = store.Keyspace("_tally")
 )
 
 var (
@@ -77,13 +92,21 @@ func Open(ctx context.Context, c Config) (store.Store, error) {
 	case info.Size() == 0: // bbolt would make a fresh database of it, and the old one's loss would go unseen
 		return nil, notADatabase(c.Path, nil)
 	}
-	s, err := open(c.Path, c.Schema)
+	s, err := open(c)
 	if err != nil {
 		return nil, err
 	}
-	// The folder's entry may be unsynced even for an old file: the start that made it may have died before this line.
-	if err := errors.Join(s.adopt(ctx), syncDir(filepath.Dir(c.Path))); err != nil {
+	if err = sample(ctx, s.file); err == nil {
+		err = s.adopt(ctx)
+	}
+	if err == nil { // the folder's entry may be unsynced even for an old file, whose first start may have died before this
+		err = syncDir(filepath.Dir(c.Path))
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if c.Reserve > 0 {
+		_ = s.room.restore() // where there is no room for it now, the first Update that could do harm is refused
 	}
 	// A crash during create leaves its temporary name behind, perhaps as a second name of this very file, under which
 	// it would outlive its deletion. Holding the lock, nobody else needs one.
@@ -114,7 +137,7 @@ func create(ctx context.Context, c Config) error {
 	if err := temporary.Close(); err != nil {
 		return unusable(c.Path, err)
 	}
-	s, err := open(temporary.Name(), c.Schema)
+	s, err := open(Config{Path: temporary.Name(), Schema: c.Schema})
 	if err != nil {
 		return err
 	}
@@ -128,7 +151,8 @@ func create(ctx context.Context, c Config) error {
 }
 
 // open opens a bbolt file as it is.
-func open(path string, schema store.Schema) (s *database, err error) {
+func open(c Config) (s *database, err error) {
+	path := c.Path
 	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -145,6 +169,7 @@ func open(path string, schema store.Schema) (s *database, err error) {
 		NoFreelistSync:  false,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: initialMap,
+		MaxSize:         int(c.MaxSize),
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag, mode)
 			file = f
@@ -154,10 +179,9 @@ func open(path string, schema store.Schema) (s *database, err error) {
 	switch {
 	case err == nil:
 		db.AllocSize = growth
-		return newDatabase(db, file, path, schema), nil
+		return newDatabase(db, file, c), nil
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fault.Newf(fault.Unavailable, "STORE_LOCKED",
-			"The database %s is already open by another process. Use that one, or stop it first.", path)
+		return nil, locked(path)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return nil, notADatabase(path, err)
 	default:
@@ -167,8 +191,8 @@ func open(path string, schema store.Schema) (s *database, err error) {
 
 // initialise writes the schema into an empty database.
 func (s *database) initialise(ctx context.Context) error {
-	return s.write(ctx, func(tx *transaction) error {
-		if err := tx.makeKeyspace(schemaSpace); err != nil {
+	return s.write(ctx, false, func(tx *transaction) error {
+		if err := errors.Join(tx.makeKeyspace(schemaSpace), tx.makeKeyspace(tallySpace)); err != nil {
 			return err
 		}
 		if err := tx.put(schemaSpace, nameKey, []byte(s.schema.Name)); err != nil {
@@ -178,10 +202,15 @@ func (s *database) initialise(ctx context.Context) error {
 	})
 }
 
-// extend makes the keyspaces that the file lacks and records the version.
+// extend makes the keyspaces that the file lacks, with their tallies, and records the version.
 func (s *database) extend(tx *transaction) error {
 	for _, ks := range s.schema.Keyspaces {
-		if err := tx.makeKeyspace(ks); err != nil {
+		if has, err := tx.hasKeyspace(ks); err != nil {
+			return err
+		} else if has {
+			continue
+		}
+		if err := errors.Join(tx.makeKeyspace(ks), tx.put(tallySpace, []byte(ks), tally{}.bytes())); err != nil {
 			return err
 		}
 	}
@@ -193,46 +222,55 @@ func (s *database) adopt(ctx context.Context) error {
 	complete := true
 	err := s.View(ctx, func(snapshot store.Snapshot) error {
 		tx := snapshot.(*transaction)
-		if ours, err := tx.hasKeyspace(schemaSpace); err != nil {
-			return err
-		} else if !ours {
-			return notADatabase(s.path, nil)
-		}
 		name, err := tx.get(schemaSpace, nameKey)
 		if err != nil {
 			return err
 		}
-		if string(name) != s.schema.Name {
-			return fault.Newf(fault.Precondition, "STORE_OTHER_KIND",
-				"The file %s is the database of a %s, not of a %s. Check the data folder in the configuration.", s.path, name, s.schema.Name)
-		}
-		raw, err := tx.get(schemaSpace, versionKey)
+		version, err := tx.get(schemaSpace, versionKey)
 		if err != nil {
 			return err
 		}
-		if len(raw) != 8 {
-			return store.Corrupt(schemaSpace, versionKey)
+		if err := adoptable(s.path, s.schema, name, version); err != nil {
+			return err
 		}
-		version := binary.BigEndian.Uint64(raw)
-		if version > s.schema.Version {
-			return fault.Newf(fault.Precondition, "STORE_NEWER",
-				"The database %s was written by a newer Postern (format %d; this program knows up to %d). Use the newer program.",
-				s.path, version, s.schema.Version)
-		}
-		complete = version == s.schema.Version
+		complete = binary.BigEndian.Uint64(version) == s.schema.Version
 		for _, ks := range s.schema.Keyspaces {
 			has, err := tx.hasKeyspace(ks)
 			if err != nil {
 				return err
 			}
-			complete = complete && has
+			counted, err := tx.get(tallySpace, []byte(ks))
+			if err != nil {
+				return err
+			}
+			// Only an older file may lack a keyspace, and then its tally too: making it anew would hide what it held.
+			if has != (counted != nil) || !has && complete {
+				return damaged("keyspace %s is missing", ks)
+			}
 		}
 		return nil
 	})
 	if err != nil || complete {
 		return err
 	}
-	return s.write(ctx, s.extend)
+	return s.write(ctx, false, s.extend)
+}
+
+// adoptable says whether a file that calls itself so is this kind of database and not newer than the program.
+func adoptable(path string, schema store.Schema, name, version []byte) error {
+	if string(name) != schema.Name {
+		return fault.Newf(fault.Precondition, "STORE_OTHER_KIND",
+			"The file %s is the database of a %s, not of a %s. Check the data folder in the configuration.", path, name, schema.Name)
+	}
+	if len(version) != 8 {
+		return store.Corrupt(schemaSpace, versionKey)
+	}
+	if v := binary.BigEndian.Uint64(version); v > schema.Version {
+		return fault.Newf(fault.Precondition, "STORE_NEWER",
+			"The database %s was written by a newer Postern (format %d; this program knows up to %d). Use the newer program.",
+			path, v, schema.Version)
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
@@ -245,6 +283,11 @@ func syncDir(dir string) error {
 		return unusable(dir, err)
 	}
 	return nil
+}
+
+func locked(path string) error {
+	return fault.Newf(fault.Unavailable, "STORE_LOCKED",
+		"The database %s is already open by another process. Use that one, or stop it first.", path)
 }
 
 func unusable(path string, cause error) error {

@@ -15,14 +15,32 @@ import (
 	"postern/internal/store/storetest"
 )
 
-func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, dir string) store.Store {
-		s, err := Open(t.Context(), Config{Path: filepath.Join(dir, "data", "store.db"), Schema: storetest.Schema})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	})
+func TestConformance(t *testing.T) { storetest.Run(t, openVerified) }
+
+func TestTheSuiteFindsFaults(t *testing.T) { storetest.Control(t, openVerified) }
+
+// verified is a database whose file is verified after every Close, so that each test of the suite is one of Verify too.
+type verified struct {
+	store.Store
+	t      testing.TB
+	config Config
+}
+
+func openVerified(t testing.TB, dir string) store.Store {
+	c := Config{Path: filepath.Join(dir, "data", "store.db"), Schema: storetest.Schema}
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verified{s, t, c}
+}
+
+func (v verified) Close() error {
+	err := v.Store.Close()
+	if _, damage := Verify(context.Background(), v.config); damage != nil {
+		v.t.Errorf("the closed file: %v", damage)
+	}
+	return err
 }
 
 var testSchema = store.Schema{Name: "desk", Version: 2, Keyspaces: []store.Keyspace{"form", "spool"}, Appended: []store.Keyspace{"spool"}}

@@ -20,18 +20,20 @@ type database struct {
 	db       *bbolt.DB
 	file     *os.File // db's own; the tests close it to make a commit fail
 	path     string
+	pageSize int64
 	schema   store.Schema
 	known    map[store.Keyspace]bool // true: appended
 	writer   chan struct{}           // holds one token while an Update runs, so that waiting for it ends with the context
+	room     room                    // the writer's
 	unknown  atomic.Pointer[error]   // set once, by the commit that failed
 	finished atomic.Bool             // Close was called
 }
 
-func newDatabase(db *bbolt.DB, file *os.File, path string, schema store.Schema) *database {
-	s := &database{db: db, file: file, path: path, schema: schema,
-		known: map[store.Keyspace]bool{}, writer: make(chan struct{}, 1)}
-	for _, ks := range schema.Keyspaces {
-		s.known[ks] = slices.Contains(schema.Appended, ks)
+func newDatabase(db *bbolt.DB, file *os.File, c Config) *database {
+	s := &database{db: db, file: file, path: c.Path, pageSize: int64(db.Info().PageSize), schema: c.Schema, known: map[store.Keyspace]bool{},
+		writer: make(chan struct{}, 1), room: room{path: c.Path + ".reserve", reserve: c.Reserve, maxSize: c.MaxSize}}
+	for _, ks := range c.Schema.Keyspaces {
+		s.known[ks] = slices.Contains(c.Schema.Appended, ks)
 	}
 	return s
 }
@@ -63,7 +65,7 @@ func (s *database) begin(ctx context.Context, writable bool) (*transaction, erro
 	if err != nil {
 		return nil, unusable(s.path, err)
 	}
-	return &transaction{ctx: ctx, btx: btx, known: s.known}, nil
+	return &transaction{ctx: ctx, btx: btx, known: s.known, changes: map[store.Keyspace]*tally{}}, nil
 }
 
 // View implements store.Store.
@@ -81,10 +83,22 @@ func (s *database) View(ctx context.Context, fn func(store.Snapshot) error) erro
 
 // Update implements store.Store.
 func (s *database) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return s.write(ctx, func(tx *transaction) error { return fn(tx) })
+	return s.write(ctx, false, func(tx *transaction) error { return fn(tx) })
 }
 
-func (s *database) write(ctx context.Context, fn func(*transaction) error) error {
+// reserved is a database whose Updates may use what is kept back.
+type reserved struct{ *database }
+
+// Reserved is for store.Reserved.
+func (s *database) Reserved() store.Store { return reserved{s} }
+
+// Update implements store.Store.
+func (r reserved) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return r.write(ctx, true, func(tx *transaction) error { return fn(tx) })
+}
+
+// write runs one transaction; an essential one may use what is kept back.
+func (s *database) write(ctx context.Context, essential bool, fn func(*transaction) error) error {
 	select {
 	case s.writer <- struct{}{}:
 		defer func() { <-s.writer }()
@@ -94,6 +108,14 @@ func (s *database) write(ctx context.Context, fn func(*transaction) error) error
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
+	err := s.attempt(ctx, essential, fn)
+	if essential && errors.Is(err, store.ErrFull) && s.room.release() {
+		err = s.attempt(ctx, essential, fn)
+	}
+	return err
+}
+
+func (s *database) attempt(ctx context.Context, essential bool, fn func(*transaction) error) error {
 	tx, err := s.begin(ctx, true)
 	if err != nil {
 		return err
@@ -108,20 +130,34 @@ func (s *database) write(ctx context.Context, fn func(*transaction) error) error
 	if !tx.dirty {
 		return nil // nothing to make durable: spare the two syncs
 	}
+	if !essential {
+		stats := s.db.Stats() // pages that are still pending will be free in a transaction or two
+		used := tx.btx.Size() - int64(stats.FreePageN+stats.PendingPageN)*s.pageSize
+		if err := s.room.admit(used); err != nil {
+			return err
+		}
+	}
+	if err := tx.settle(); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	revision := uint64(tx.btx.ID())
 	var failed error
 	if damage := guarded(func() { failed = tx.btx.Commit() }); damage != nil {
 		failed = damage
 	}
-	if failed != nil {
-		// After a failed write or sync the kernel may show pages that the disk does not have: nothing read from here
-		// on proves anything.
-		s.unknown.CompareAndSwap(nil, &failed)
-		return store.ErrOutcomeUnknown.Because(failed)
+	switch {
+	case failed == nil:
+		return nil
+	case s.ranOut(failed, revision):
+		return store.Full(failed)
 	}
-	return nil
+	// After a failed write or sync the kernel may show pages that the disk does not have: nothing read from here on
+	// proves anything.
+	s.unknown.CompareAndSwap(nil, &failed)
+	return store.ErrOutcomeUnknown.Because(failed)
 }
 
 // Close implements store.Store.

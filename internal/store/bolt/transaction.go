@@ -20,9 +20,10 @@ type transaction struct {
 	ctx     context.Context // of the View or Update that it lives in
 	btx     *bbolt.Tx
 	known   map[store.Keyspace]bool
-	dirty   bool  // something was written
-	spoiled error // a write failed half-way: the transaction must not be committed, whatever its function says
-	over    bool  // its function has returned
+	changes map[store.Keyspace]*tally // to the tallies
+	dirty   bool                      // something was written
+	spoiled error                     // a write failed half-way: the transaction must not be committed, whatever its function says
+	over    bool                      // its function has returned
 }
 
 // end makes the transaction unusable and gives up what is not committed.
@@ -48,13 +49,16 @@ func (tx *transaction) makeKeyspace(ks store.Keyspace) (err error) {
 	return err
 }
 
+// internal says whether a keyspace is this package's own, which no caller reads or writes.
+func internal(ks store.Keyspace) bool { return ks == schemaSpace || ks == tallySpace }
+
 // bucket returns the bucket of a keyspace that the schema names.
 func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
 	if tx.over {
 		return nil, store.ErrClosed
 	}
 	appended, ok := tx.known[ks]
-	if !ok && ks != schemaSpace {
+	if !ok && !internal(ks) {
 		return nil, store.ErrUnknownKeyspace
 	}
 	if damage := guarded(func() { b = tx.btx.Bucket([]byte(ks)) }); damage != nil {
@@ -71,33 +75,43 @@ func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
 
 // Get implements store.Reader.
 func (tx *transaction) Get(ks store.Keyspace, key []byte) ([]byte, error) {
-	if ks == schemaSpace {
+	if internal(ks) {
 		return nil, store.ErrUnknownKeyspace
 	}
 	return tx.get(ks, key)
 }
 
 func (tx *transaction) get(ks store.Keyspace, key []byte) (value []byte, err error) {
+	err = tx.find(ks, key, true, func(record []byte) { value = bytes.Clone(record[checksumSize:]) })
+	return value, err
+}
+
+// find calls fn with a record as it is stored, valid during the call, if there is one. That there is none it believes
+// only when sure, if told to be.
+func (tx *transaction) find(ks store.Keyspace, key []byte, sure bool, fn func(record []byte)) error {
 	if err := store.CheckKey(key); err != nil {
-		return nil, err
+		return err
 	}
 	b, err := tx.bucket(ks)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	damage := guarded(func() {
 		c := b.Cursor()
 		k, record := c.Seek(key)
-		if bytes.Equal(k, key) {
-			value, err = unwrap(ks, k, record)
-			return
+		switch found := bytes.Equal(k, key); {
+		case found && whole(ks, k, record):
+			fn(record)
+		case found:
+			err = store.Corrupt(ks, key)
+		case sure:
+			err = between(ks, c, key, k, record)
 		}
-		err = between(ks, c, key, k, record)
 	})
 	if damage != nil {
-		return nil, store.Corrupt(ks, key)
+		return store.Corrupt(ks, key)
 	}
-	return value, err
+	return err
 }
 
 // between checks a cursor that Seek(key) put on (k, record), not finding key: the records on both sides must be whole
@@ -163,7 +177,7 @@ func (tx *transaction) ScanReverse(ks store.Keyspace, from, to []byte, fn func(k
 func (tx *transaction) walk(ks store.Keyspace, fn func(key, value []byte) (bool, error),
 	start func(*bbolt.Cursor) (key, record []byte, err error), step func(*bbolt.Cursor) (key, record []byte),
 	place func(key, last []byte) (in, ordered bool)) error {
-	if ks == schemaSpace {
+	if internal(ks) {
 		return store.ErrUnknownKeyspace
 	}
 	b, err := tx.bucket(ks)
@@ -215,7 +229,7 @@ func (tx *transaction) walk(ks store.Keyspace, fn func(key, value []byte) (bool,
 
 // Put implements store.Tx.
 func (tx *transaction) Put(ks store.Keyspace, key, value []byte) error {
-	if ks == schemaSpace {
+	if internal(ks) {
 		return store.ErrUnknownKeyspace
 	}
 	return tx.put(ks, key, value)
@@ -225,44 +239,58 @@ func (tx *transaction) put(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return tx.spoil(err)
 	}
-	b, err := tx.bucket(ks)
-	if err != nil {
-		return tx.spoil(err)
-	}
 	// bbolt keeps the value's slice until the commit; wrap made it, so the caller may reuse its own.
-	damage := guarded(func() { err = b.Put(key, wrap(ks, key, value)) })
-	return tx.wrote(ks, key, damage, err)
+	return tx.replace(ks, key, wrap(ks, key, value))
 }
 
 // Delete implements store.Tx.
 func (tx *transaction) Delete(ks store.Keyspace, key []byte) error {
-	if ks == schemaSpace {
+	if internal(ks) {
 		return store.ErrUnknownKeyspace
 	}
 	if err := store.CheckKey(key); err != nil {
 		return tx.spoil(err)
 	}
+	return tx.replace(ks, key, nil)
+}
+
+// replace puts a stored record in the place of the one under key; nil deletes. The old one is read first: for the tally,
+// to spare the commit when there is nothing to delete, and so that damage does not hide what must go. A new record is
+// written without the same certainty that there is no old one: two under one key are out of order, which Verify finds.
+func (tx *transaction) replace(ks store.Keyspace, key, record []byte) error {
+	var old tally // of the one record, or none
+	if err := tx.find(ks, key, record == nil, func(record []byte) { old.add(record) }); err != nil {
+		return tx.spoil(err)
+	}
+	if old.records == 0 && record == nil {
+		return nil
+	}
 	b, err := tx.bucket(ks)
 	if err != nil {
 		return tx.spoil(err)
 	}
-	// Looking first spares the commit when there is nothing, and keeps a damaged key from hiding what must go.
-	if value, err := tx.get(ks, key); err != nil {
-		return tx.spoil(err)
-	} else if value == nil {
-		return nil
-	}
-	damage := guarded(func() { err = b.Delete(key) })
-	return tx.wrote(ks, key, damage, err)
-}
-
-func (tx *transaction) wrote(ks store.Keyspace, key []byte, damage, err error) error {
 	tx.dirty = true
+	damage := guarded(func() {
+		if record == nil {
+			err = b.Delete(key)
+		} else {
+			err = b.Put(key, record)
+		}
+	})
 	if damage != nil {
-		return tx.spoil(store.Corrupt(ks, key))
+		err = store.Corrupt(ks, key)
 	}
 	if err != nil {
 		return tx.spoil(err)
+	}
+	if internal(ks) {
+		return nil
+	}
+	change := tx.change(ks)
+	change.records -= old.records
+	change.sum -= old.sum
+	if record != nil {
+		change.add(record)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func expect(records map[string]string, from, to []byte, reverse bool) string {
 	return want.String()
 }
 
-func testScan(t *testing.T, open Open) {
+func testScan(t testing.TB, open Open) {
 	f := start(t, open)
 	records := map[string]string{"a": "1", "b": "2", "b\x00": "3", "ba": "4", "c": "5", "\xff": "6", "\xff\xff": "7"}
 	for k, v := range records {
@@ -81,7 +81,7 @@ func testScan(t *testing.T, open Open) {
 	}
 }
 
-func testScanStops(t *testing.T, open Open) {
+func testScanStops(t testing.TB, open Open) {
 	f := start(t, open)
 	f.put(left, "a", "1", "b", "2", "c", "3")
 	mine := errors.New("mine")
@@ -112,7 +112,7 @@ type write struct {
 
 // testModel compares the store with maps: random transactions, some of them given up, some larger than a page, with
 // the store closed and opened again between them.
-func testModel(t *testing.T, open Open) {
+func testModel(t testing.TB, open Open) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	t.Cleanup(func() { _ = s.Close() })

@@ -32,44 +32,52 @@ var Schema = store.Schema{
 
 // Open opens the database in a folder with Schema, making it when there is none. The suite calls it again on the same
 // folder after closing what it returned.
-type Open func(t *testing.T, dir string) store.Store
+type Open func(t testing.TB, dir string) store.Store
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	for _, c := range []struct {
-		name string
-		test func(*testing.T, Open)
-	}{
-		{"a record is put, read, overwritten and deleted", testRecord},
-		{"keyspaces are apart", testKeyspaces},
-		{"a transaction sees its own writes", testOwnWrites},
-		{"an error of the function writes nothing", testError},
-		{"a panic of the function writes nothing", testPanic},
-		{"a refused write spoils the transaction", testSpoiled},
-		{"records that no store takes are refused", testBadRecords},
-		{"an unknown keyspace is refused", testUnknownKeyspace},
-		{"scans keep to their bounds in both directions", testScan},
-		{"a scan stops when told and returns the function's error", testScanStops},
-		{"slices are the caller's own", testOwnSlices},
-		{"a snapshot does not move", testSnapshot},
-		{"writers follow one another", testWriters},
-		{"a large batch is one transaction", testLargeBatch},
-		{"committed records outlive a close", testReopen},
-		{"an ended context stops a call", testContext},
-		{"a closed store and an ended transaction say so", testClosed},
-		{"it behaves as a sorted map", testModel},
-	} {
+	for _, c := range suite() {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
+	}
+}
+
+// conformance is one test of the suite, with an engine that must fail it.
+type conformance struct {
+	name   string
+	test   func(testing.TB, Open)
+	broken func(store.Store) store.Store
+}
+
+func suite() []conformance {
+	return []conformance{
+		{"a record is put, read, overwritten and deleted", testRecord, keepsDeleted},
+		{"keyspaces are apart", testKeyspaces, mixesKeyspaces},
+		{"a transaction sees its own writes", testOwnWrites, writesLate},
+		{"an error of the function writes nothing", testError, ignoresError},
+		{"a panic of the function writes nothing", testPanic, commitsPanic},
+		{"a refused write spoils the transaction", testSpoiled, forgetsRefusal},
+		{"records that no store takes are refused", testBadRecords, takesNil},
+		{"an unknown keyspace is refused", testUnknownKeyspace, takesAnyKeyspace},
+		{"scans keep to their bounds in both directions", testScan, ignoresBounds},
+		{"a scan stops when told and returns the function's error", testScanStops, scansOn},
+		{"slices are the caller's own", testOwnSlices, keepsSlices},
+		{"a snapshot does not move", testSnapshot, readsNewest},
+		{"writers follow one another", testWriters, readsBeforeTurn},
+		{"a large batch is one transaction", testLargeBatch, dropsTail},
+		{"committed records outlive a close", testReopen, forgetsOnClose},
+		{"an ended context stops a call", testContext, ignoresContext},
+		{"a closed store and an ended transaction say so", testClosed, staysOpen},
+		{"it behaves as a sorted map", testModel, cutsKeys},
 	}
 }
 
 // fixture is an open store with words for the tests.
 type fixture struct {
 	store.Store
-	t *testing.T
+	t testing.TB
 }
 
-func start(t *testing.T, open Open) *fixture {
+func start(t testing.TB, open Open) *fixture {
 	t.Helper()
 	f := &fixture{Store: open(t, t.TempDir()), t: t}
 	t.Cleanup(func() {
@@ -115,7 +123,7 @@ func (f *fixture) want(ks store.Keyspace, key, value string) {
 	}
 }
 
-func testRecord(t *testing.T, open Open) {
+func testRecord(t testing.TB, open Open) {
 	f := start(t, open)
 	f.want(left, "k", "")
 	f.put(left, "k", "one")
@@ -130,7 +138,7 @@ func testRecord(t *testing.T, open Open) {
 	}
 }
 
-func testKeyspaces(t *testing.T, open Open) {
+func testKeyspaces(t testing.TB, open Open) {
 	f := start(t, open)
 	f.put(left, "k", "l")
 	f.put(right, "k", "r")
@@ -139,7 +147,7 @@ func testKeyspaces(t *testing.T, open Open) {
 	f.want(appended, "k", "")
 }
 
-func testOwnWrites(t *testing.T, open Open) {
+func testOwnWrites(t testing.TB, open Open) {
 	f := start(t, open)
 	f.put(left, "a", "1", "b", "2")
 	err := f.Update(t.Context(), func(tx store.Tx) error {
@@ -170,7 +178,7 @@ func testOwnWrites(t *testing.T, open Open) {
 	f.want(left, "c", "three")
 }
 
-func testError(t *testing.T, open Open) {
+func testError(t testing.TB, open Open) {
 	f := start(t, open)
 	f.put(left, "a", "1", "b", "2")
 	mine := errors.New("mine")
@@ -191,7 +199,7 @@ func testError(t *testing.T, open Open) {
 	f.want(right, "c", "")
 }
 
-func testPanic(t *testing.T, open Open) {
+func testPanic(t testing.TB, open Open) {
 	f := start(t, open)
 	func() {
 		defer func() {
@@ -209,7 +217,7 @@ func testPanic(t *testing.T, open Open) {
 	f.want(left, "a", "1")
 }
 
-func testSpoiled(t *testing.T, open Open) {
+func testSpoiled(t testing.TB, open Open) {
 	f := start(t, open)
 	err := f.Update(t.Context(), func(tx store.Tx) error {
 		_ = tx.Put(left, []byte("a"), []byte("x"))
@@ -222,7 +230,7 @@ func testSpoiled(t *testing.T, open Open) {
 	f.want(left, "a", "")
 }
 
-func testBadRecords(t *testing.T, open Open) {
+func testBadRecords(t testing.TB, open Open) {
 	f := start(t, open)
 	big, value := make([]byte, store.MaxKeySize+1), []byte("v")
 	for name, op := range map[string]func(store.Tx) error{
@@ -244,7 +252,7 @@ func testBadRecords(t *testing.T, open Open) {
 	f.want(left, key, string(largest))
 }
 
-func testUnknownKeyspace(t *testing.T, open Open) {
+func testUnknownKeyspace(t testing.TB, open Open) {
 	f := start(t, open)
 	more := func([]byte, []byte) (bool, error) { return true, nil }
 	for _, ks := range []store.Keyspace{"", "other", "_schema"} {
@@ -272,7 +280,7 @@ func testUnknownKeyspace(t *testing.T, open Open) {
 	}
 }
 
-func testOwnSlices(t *testing.T, open Open) {
+func testOwnSlices(t testing.TB, open Open) {
 	f := start(t, open)
 	key, value := []byte("key"), []byte("value")
 	err := f.Update(t.Context(), func(tx store.Tx) error {
@@ -310,7 +318,7 @@ func testOwnSlices(t *testing.T, open Open) {
 	f.want(left, "key", "value")
 }
 
-func testSnapshot(t *testing.T, open Open) {
+func testSnapshot(t testing.TB, open Open) {
 	f := start(t, open)
 	f.put(left, "a", "1", "b", "2")
 	reading, written := make(chan struct{}), make(chan struct{})
@@ -344,7 +352,7 @@ func testSnapshot(t *testing.T, open Open) {
 	f.want(left, "b", "")
 }
 
-func testWriters(t *testing.T, open Open) {
+func testWriters(t testing.TB, open Open) {
 	f := start(t, open)
 	const writers, each = 4, 5
 	var all sync.WaitGroup
@@ -370,7 +378,7 @@ func testWriters(t *testing.T, open Open) {
 	}
 }
 
-func testLargeBatch(t *testing.T, open Open) {
+func testLargeBatch(t testing.TB, open Open) {
 	f := start(t, open)
 	const n = 5000
 	err := f.Update(t.Context(), func(tx store.Tx) error {
@@ -399,7 +407,7 @@ func testLargeBatch(t *testing.T, open Open) {
 	}
 }
 
-func testReopen(t *testing.T, open Open) {
+func testReopen(t testing.TB, open Open) {
 	dir := t.TempDir()
 	for i := range 3 {
 		f := &fixture{Store: open(t, dir), t: t}
@@ -413,7 +421,7 @@ func testReopen(t *testing.T, open Open) {
 	}
 }
 
-func testContext(t *testing.T, open Open) {
+func testContext(t testing.TB, open Open) {
 	f := start(t, open)
 	f.put(left, "a", "1", "b", "2")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -445,7 +453,7 @@ func testContext(t *testing.T, open Open) {
 	f.want(left, "a", "1")
 }
 
-func testClosed(t *testing.T, open Open) {
+func testClosed(t testing.TB, open Open) {
 	s := open(t, t.TempDir())
 	var snapshot store.Snapshot
 	var tx store.Tx

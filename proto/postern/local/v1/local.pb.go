@@ -924,6 +924,208 @@ func (x *OpenedSection) GetContent() []byte {
 	return nil
 }
 
+// BackupRequest asks for a copy of the database.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The absolute path of the file to make; there must be none yet.
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BackupRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// BackupResponse says what was copied.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many records the copy has.
+	Records uint64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	// The size of the copy in bytes.
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BackupResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *BackupResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// CheckRequest asks for a check of everything.
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+}
+
+// CheckResponse says what the check found.
+type CheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many records were read.
+	Records uint64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	// How many bytes they and their pages take.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The first fault in plain words; empty when there is none.
+	Fault         string `protobuf:"bytes,3,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CheckResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
 // LoadDirectoryRequest is a signed directory.
 type LoadDirectoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -937,7 +1139,7 @@ type LoadDirectoryRequest struct {
 
 func (x *LoadDirectoryRequest) Reset() {
 	*x = LoadDirectoryRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1151,7 @@ func (x *LoadDirectoryRequest) String() string {
 func (*LoadDirectoryRequest) ProtoMessage() {}
 
 func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1164,7 @@ func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryRequest.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadDirectoryRequest) GetRevision() *v1.Signed {
@@ -992,7 +1194,7 @@ type LoadDirectoryResponse struct {
 
 func (x *LoadDirectoryResponse) Reset() {
 	*x = LoadDirectoryResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1206,7 @@ func (x *LoadDirectoryResponse) String() string {
 func (*LoadDirectoryResponse) ProtoMessage() {}
 
 func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1219,7 @@ func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryResponse.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LoadDirectoryResponse) GetNumber() uint64 {
@@ -1043,7 +1245,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1257,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1270,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
 }
 
 // GetStatusResponse says how the hub is.
@@ -1088,7 +1290,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1302,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1315,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetStatusResponse) GetLogs() []*LogStatus {
@@ -1161,7 +1363,7 @@ type LogStatus struct {
 
 func (x *LogStatus) Reset() {
 	*x = LogStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1375,7 @@ func (x *LogStatus) String() string {
 func (*LogStatus) ProtoMessage() {}
 
 func (x *LogStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1388,7 @@ func (x *LogStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogStatus.ProtoReflect.Descriptor instead.
 func (*LogStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogStatus) GetOrigin() string {
@@ -1232,7 +1434,7 @@ type QueueStatus struct {
 
 func (x *QueueStatus) Reset() {
 	*x = QueueStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1446,7 @@ func (x *QueueStatus) String() string {
 func (*QueueStatus) ProtoMessage() {}
 
 func (x *QueueStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1459,7 @@ func (x *QueueStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatus.ProtoReflect.Descriptor instead.
 func (*QueueStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QueueStatus) GetAuthority() string {
@@ -1292,7 +1494,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1506,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1519,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListEventsRequest) GetRequest() *v1.ListEventsRequest {
@@ -1338,7 +1540,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1552,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1565,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListEventsResponse) GetResponse() *v1.ListEventsResponse {
@@ -1384,7 +1586,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1598,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1611,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -1432,7 +1634,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1646,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1659,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetEventResponse) GetResponse() *v1.GetEventResponse {
@@ -1485,7 +1687,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1699,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1712,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetProofRequest) GetId() string {
@@ -1531,7 +1733,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1745,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1758,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetProofResponse) GetReceipt() *v1.Receipt {
@@ -1577,7 +1779,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1791,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1804,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportRequest) GetDirectory() string {
@@ -1625,7 +1827,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1839,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1852,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportResponse) GetLogs() []*ExportedLog {
@@ -1690,7 +1892,7 @@ type ExportedLog struct {
 
 func (x *ExportedLog) Reset() {
 	*x = ExportedLog{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1904,7 @@ func (x *ExportedLog) String() string {
 func (*ExportedLog) ProtoMessage() {}
 
 func (x *ExportedLog) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1917,7 @@ func (x *ExportedLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedLog.ProtoReflect.Descriptor instead.
 func (*ExportedLog) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportedLog) GetOrigin() string {
@@ -1825,7 +2027,17 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\areceipt\x18\a \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"=\n" +
 	"\rOpenedSection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\fR\acontent\"`\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"#\n" +
+	"\rBackupRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"@\n" +
+	"\x0eBackupResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\x0e\n" +
+	"\fCheckRequest\"U\n" +
+	"\rCheckResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05fault\x18\x03 \x01(\tR\x05fault\"`\n" +
 	"\x14LoadDirectoryRequest\x12.\n" +
 	"\brevision\x18\x01 \x01(\v2\x12.postern.v1.SignedR\brevision\x12\x18\n" +
 	"\aentries\x18\x02 \x03(\fR\aentries\"^\n" +
@@ -1896,11 +2108,13 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x11ListNotifications\x12*.postern.local.v1.ListNotificationsRequest\x1a+.postern.local.v1.ListNotificationsResponse2\xb3\x01\n" +
 	"\vTeamService\x12T\n" +
 	"\tListItems\x12\".postern.local.v1.ListItemsRequest\x1a#.postern.local.v1.ListItemsResponse\x12N\n" +
-	"\aGetItem\x12 .postern.local.v1.GetItemRequest\x1a!.postern.local.v1.GetItemResponse2\xc4\x01\n" +
+	"\aGetItem\x12 .postern.local.v1.GetItemRequest\x1a!.postern.local.v1.GetItemResponse2\xdb\x02\n" +
 	"\n" +
 	"HubService\x12`\n" +
 	"\rLoadDirectory\x12&.postern.local.v1.LoadDirectoryRequest\x1a'.postern.local.v1.LoadDirectoryResponse\x12T\n" +
-	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse2\xde\x02\n" +
+	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse\x12K\n" +
+	"\x06Backup\x12\x1f.postern.local.v1.BackupRequest\x1a .postern.local.v1.BackupResponse\x12H\n" +
+	"\x05Check\x12\x1e.postern.local.v1.CheckRequest\x1a\x1f.postern.local.v1.CheckResponse2\xde\x02\n" +
 	"\x0eAuditorService\x12W\n" +
 	"\n" +
 	"ListEvents\x12#.postern.local.v1.ListEventsRequest\x1a$.postern.local.v1.ListEventsResponse\x12Q\n" +
@@ -1921,7 +2135,7 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_postern_local_v1_local_proto_goTypes = []any{
 	(State)(0),                        // 0: postern.local.v1.State
 	(*SubmitFormRequest)(nil),         // 1: postern.local.v1.SubmitFormRequest
@@ -1937,84 +2151,92 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*GetItemRequest)(nil),            // 11: postern.local.v1.GetItemRequest
 	(*GetItemResponse)(nil),           // 12: postern.local.v1.GetItemResponse
 	(*OpenedSection)(nil),             // 13: postern.local.v1.OpenedSection
-	(*LoadDirectoryRequest)(nil),      // 14: postern.local.v1.LoadDirectoryRequest
-	(*LoadDirectoryResponse)(nil),     // 15: postern.local.v1.LoadDirectoryResponse
-	(*GetStatusRequest)(nil),          // 16: postern.local.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 17: postern.local.v1.GetStatusResponse
-	(*LogStatus)(nil),                 // 18: postern.local.v1.LogStatus
-	(*QueueStatus)(nil),               // 19: postern.local.v1.QueueStatus
-	(*ListEventsRequest)(nil),         // 20: postern.local.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 21: postern.local.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 22: postern.local.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 23: postern.local.v1.GetEventResponse
-	(*GetProofRequest)(nil),           // 24: postern.local.v1.GetProofRequest
-	(*GetProofResponse)(nil),          // 25: postern.local.v1.GetProofResponse
-	(*ExportRequest)(nil),             // 26: postern.local.v1.ExportRequest
-	(*ExportResponse)(nil),            // 27: postern.local.v1.ExportResponse
-	(*ExportedLog)(nil),               // 28: postern.local.v1.ExportedLog
-	(*v1.Decision)(nil),               // 29: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),     // 30: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                  // 31: postern.v1.Reply
-	(*v1.Receipt)(nil),                // 32: postern.v1.Receipt
-	(*v1.Sender)(nil),                 // 33: postern.v1.Sender
-	(*v1.Signed)(nil),                 // 34: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),      // 35: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),     // 36: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),       // 37: postern.v1.GetEventResponse
+	(*BackupRequest)(nil),             // 14: postern.local.v1.BackupRequest
+	(*BackupResponse)(nil),            // 15: postern.local.v1.BackupResponse
+	(*CheckRequest)(nil),              // 16: postern.local.v1.CheckRequest
+	(*CheckResponse)(nil),             // 17: postern.local.v1.CheckResponse
+	(*LoadDirectoryRequest)(nil),      // 18: postern.local.v1.LoadDirectoryRequest
+	(*LoadDirectoryResponse)(nil),     // 19: postern.local.v1.LoadDirectoryResponse
+	(*GetStatusRequest)(nil),          // 20: postern.local.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 21: postern.local.v1.GetStatusResponse
+	(*LogStatus)(nil),                 // 22: postern.local.v1.LogStatus
+	(*QueueStatus)(nil),               // 23: postern.local.v1.QueueStatus
+	(*ListEventsRequest)(nil),         // 24: postern.local.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 25: postern.local.v1.ListEventsResponse
+	(*GetEventRequest)(nil),           // 26: postern.local.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 27: postern.local.v1.GetEventResponse
+	(*GetProofRequest)(nil),           // 28: postern.local.v1.GetProofRequest
+	(*GetProofResponse)(nil),          // 29: postern.local.v1.GetProofResponse
+	(*ExportRequest)(nil),             // 30: postern.local.v1.ExportRequest
+	(*ExportResponse)(nil),            // 31: postern.local.v1.ExportResponse
+	(*ExportedLog)(nil),               // 32: postern.local.v1.ExportedLog
+	(*v1.Decision)(nil),               // 33: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                  // 35: postern.v1.Reply
+	(*v1.Receipt)(nil),                // 36: postern.v1.Receipt
+	(*v1.Sender)(nil),                 // 37: postern.v1.Sender
+	(*v1.Signed)(nil),                 // 38: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),      // 39: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),     // 40: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),       // 41: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	29, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	30, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	30, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	31, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	33, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	34, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	34, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	35, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	3,  // 6: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	32, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	36, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
 	0,  // 8: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
 	3,  // 9: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
 	10, // 10: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	30, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	34, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	10, // 12: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
 	13, // 13: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	29, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	33, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	30, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	32, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	34, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	32, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	18, // 20: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	19, // 21: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	30, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	35, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	36, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	37, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	32, // 26: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 27: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	33, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	37, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	34, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	36, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	36, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	22, // 20: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	23, // 21: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	34, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	39, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	40, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	41, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	36, // 26: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	32, // 27: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
 	1,  // 28: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
 	4,  // 29: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
 	6,  // 30: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
 	8,  // 31: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
 	11, // 32: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	14, // 33: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	16, // 34: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 35: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	22, // 36: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	24, // 37: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	26, // 38: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 39: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	5,  // 40: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	7,  // 41: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	9,  // 42: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	12, // 43: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	15, // 44: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	17, // 45: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 46: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	23, // 47: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	25, // 48: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	27, // 49: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	39, // [39:50] is the sub-list for method output_type
-	28, // [28:39] is the sub-list for method input_type
+	18, // 33: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	20, // 34: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	14, // 35: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	16, // 36: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	24, // 37: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	26, // 38: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	28, // 39: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	30, // 40: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 41: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	5,  // 42: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	7,  // 43: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	9,  // 44: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	12, // 45: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	19, // 46: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	21, // 47: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	15, // 48: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	17, // 49: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	25, // 50: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	27, // 51: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	29, // 52: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	31, // 53: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	41, // [41:54] is the sub-list for method output_type
+	28, // [28:41] is the sub-list for method input_type
 	28, // [28:28] is the sub-list for extension type_name
 	28, // [28:28] is the sub-list for extension extendee
 	0,  // [0:28] is the sub-list for field type_name
@@ -2031,7 +2253,7 @@ func file_postern_local_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -359,6 +359,8 @@ var TeamService_ServiceDesc = grpc.ServiceDesc{
 const (
 	HubService_LoadDirectory_FullMethodName = "/postern.local.v1.HubService/LoadDirectory"
 	HubService_GetStatus_FullMethodName     = "/postern.local.v1.HubService/GetStatus"
+	HubService_Backup_FullMethodName        = "/postern.local.v1.HubService/Backup"
+	HubService_Check_FullMethodName         = "/postern.local.v1.HubService/Check"
 )
 
 // HubServiceClient is the client API for HubService service.
@@ -371,6 +373,10 @@ type HubServiceClient interface {
 	LoadDirectory(ctx context.Context, in *LoadDirectoryRequest, opts ...grpc.CallOption) (*LoadDirectoryResponse, error)
 	// GetStatus says how the hub is.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// Backup makes a verified copy of the database while it is used.
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error)
+	// Check reads every record of the database and recomputes both logs.
+	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 }
 
 type hubServiceClient struct {
@@ -401,6 +407,26 @@ func (c *hubServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest, 
 	return out, nil
 }
 
+func (c *hubServiceClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BackupResponse)
+	err := c.cc.Invoke(ctx, HubService_Backup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hubServiceClient) Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckResponse)
+	err := c.cc.Invoke(ctx, HubService_Check_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HubServiceServer is the server API for HubService service.
 // All implementations must embed UnimplementedHubServiceServer
 // for forward compatibility.
@@ -411,6 +437,10 @@ type HubServiceServer interface {
 	LoadDirectory(context.Context, *LoadDirectoryRequest) (*LoadDirectoryResponse, error)
 	// GetStatus says how the hub is.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// Backup makes a verified copy of the database while it is used.
+	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
+	// Check reads every record of the database and recomputes both logs.
+	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	mustEmbedUnimplementedHubServiceServer()
 }
 
@@ -426,6 +456,12 @@ func (UnimplementedHubServiceServer) LoadDirectory(context.Context, *LoadDirecto
 }
 func (UnimplementedHubServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedHubServiceServer) Backup(context.Context, *BackupRequest) (*BackupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Backup not implemented")
+}
+func (UnimplementedHubServiceServer) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Check not implemented")
 }
 func (UnimplementedHubServiceServer) mustEmbedUnimplementedHubServiceServer() {}
 func (UnimplementedHubServiceServer) testEmbeddedByValue()                    {}
@@ -484,6 +520,42 @@ func _HubService_GetStatus_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HubService_Backup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BackupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HubServiceServer).Backup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HubService_Backup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HubServiceServer).Backup(ctx, req.(*BackupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HubService_Check_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HubServiceServer).Check(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HubService_Check_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HubServiceServer).Check(ctx, req.(*CheckRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // HubService_ServiceDesc is the grpc.ServiceDesc for HubService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -498,6 +570,14 @@ var HubService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _HubService_GetStatus_Handler,
+		},
+		{
+			MethodName: "Backup",
+			Handler:    _HubService_Backup_Handler,
+		},
+		{
+			MethodName: "Check",
+			Handler:    _HubService_Check_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

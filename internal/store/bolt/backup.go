@@ -1,0 +1,113 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"postern/internal/fault"
+	"postern/internal/store"
+)
+
+// Backup writes a copy of the newest committed state to a new file while the store is used, makes it durable and
+// verifies it whole before it gets its name. The copy is a database like any other.
+//
+// Errors: fault.Exists STORE_BACKUP_EXISTS when there is such a file; store.ErrCorrupt when the copy, and so the
+// database, is damaged: then there is no file; store.ErrFull when it has no room.
+func (s *database) Backup(ctx context.Context, path string) (store.Report, error) {
+	if _, err := os.Lstat(path); err == nil {
+		return store.Report{}, fault.Newf(fault.Exists, "STORE_BACKUP_EXISTS", "There is a file %s already. Name another one.", path)
+	}
+	copied, report, err := s.copy(ctx, path)
+	if err != nil {
+		return store.Report{}, err
+	}
+	defer os.Remove(copied)
+	if err := os.Link(copied, path); err != nil { // unlike a rename, never over another file
+		return store.Report{}, unusable(path, err)
+	}
+	return report, syncDir(filepath.Dir(path))
+}
+
+// Scrub makes a copy beside the database, verifies it whole and removes it.
+func (s *database) Scrub(ctx context.Context) (store.Report, error) {
+	copied, report, err := s.copy(ctx, s.path)
+	if err != nil {
+		return store.Report{}, err
+	}
+	return report, os.Remove(copied)
+}
+
+// copy makes a verified copy under another name than path. Of one that is no good nothing stays.
+func (s *database) copy(ctx context.Context, path string) (name string, report store.Report, err error) {
+	if err := s.ready(ctx); err != nil {
+		return "", store.Report{}, err
+	}
+	if err := s.metaWhole(ctx); err != nil {
+		return "", store.Report{}, err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return "", store.Report{}, unusable(path, err)
+	}
+	defer func() {
+		err = errors.Join(err, file.Close())
+		if err != nil {
+			_ = os.Remove(file.Name())
+		}
+	}()
+	tx, err := s.begin(ctx, false)
+	if err != nil {
+		return "", store.Report{}, err
+	}
+	var failed error
+	damage := guarded(func() { _, failed = tx.btx.WriteTo(interruptible{ctx, file}) })
+	tx.end()
+	switch {
+	case damage != nil:
+		return "", store.Report{}, store.ErrCorrupt.Because(damage)
+	case ctx.Err() != nil:
+		return "", store.Report{}, ctx.Err()
+	case failed != nil:
+		return "", store.Report{}, copyFailed(path, failed)
+	}
+	if err := file.Sync(); err != nil {
+		return "", store.Report{}, copyFailed(path, err)
+	}
+	report, err = verify(ctx, file, s.schema)
+	return file.Name(), report, err
+}
+
+// metaWhole checks the meta pages in the file: the copy gets new ones, from memory. It waits until no commit is under way.
+func (s *database) metaWhole(ctx context.Context) error {
+	select {
+	case s.writer <- struct{}{}:
+		defer func() { <-s.writer }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err := readMeta(s.file)
+	return err
+}
+
+// copyFailed is the fault of a copy that could not be written, or read from the database.
+func copyFailed(path string, cause error) error {
+	if noSpace(cause) {
+		return fault.Newf(fault.Exhausted, store.ErrFull.Reason, "There is no room for a copy of the database in %s.", filepath.Dir(path)).Because(cause)
+	}
+	return unusable(path, cause)
+}
+
+// interruptible is a writer that ends with a context.
+type interruptible struct {
+	ctx  context.Context
+	file *os.File
+}
+
+func (w interruptible) Write(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.file.Write(b)
+}
