@@ -22,6 +22,7 @@ func (a *app) deskCommand() *cobra.Command {
 		&cobra.Command{Use: "submit FORM.json", Short: "Submit a form (- for standard input)", Args: exactly(1), RunE: a.deskSubmit},
 		&cobra.Command{Use: "status ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.deskStatus},
 		a.deskListCommand(),
+		a.deskWithdrawCommand(),
 		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})
 	return c
 }
@@ -97,25 +98,40 @@ var stateWords = map[localv1.State]string{
 	localv1.State_STATE_ACCEPTED:    "accepted, and on its way to the team",
 	localv1.State_STATE_DELIVERED:   "the team has it",
 	localv1.State_STATE_UNDELIVERED: "could not be delivered in time: telephone the front door",
-	localv1.State_STATE_WITHDRAWN:   "withdrawn; nothing was sent",
-	localv1.State_STATE_STOP_ASKED:  "withdrawn; the team was asked to stop",
+	localv1.State_STATE_WITHDRAWN:   "withdrawn; nothing was sent, and nothing will be",
+	localv1.State_STATE_STOP_ASKED:  "withdrawn; the team was asked to stop. What somebody has read or written down cannot be undone from here",
 	localv1.State_STATE_CLOSED:      "closed",
 }
 
 func (a *app) printNotification(n *localv1.Notification) {
 	to := "no destination (an enquiry)"
-	if n.GetAuthority() != "" {
+	if n.GetElsewhere() {
+		to = "somebody, by another prison; its withdrawal was taken here"
+	} else if n.GetAuthority() != "" {
 		to = n.GetAuthorityName() + " " + n.GetAuthority()
 	}
 	a.line("%s  to %s", n.GetReference(), to)
-	a.line("  State: %s", stateWords[n.GetState()])
-	if n.GetDecision() != nil {
+	state := stateWords[n.GetState()]
+	if n.GetElsewhere() && refusedByHub(n) {
+		state = "not withdrawn: the hub did not accept it"
+	}
+	a.line("  State: %s", state)
+	if n.GetSlipCode() != "" {
+		a.line("  Code for the person's slip: %s", n.GetSlipCode())
+	}
+	a.printWithdrawals(n)
+	switch {
+	case n.GetState() == localv1.State_STATE_WITHDRAWN:
+	case n.GetState() == localv1.State_STATE_STOP_ASKED && n.GetElsewhere():
+	case n.GetState() == localv1.State_STATE_STOP_ASKED:
+		a.line("  May have reached the team: %s", pathList(n.GetDecision().GetPaths()))
+	case n.GetDecision() != nil:
 		a.indented(plain.Decision(n.GetDecision()))
 		if len(n.GetDecision().GetPaths()) > 0 {
 			a.line("  Goes: %s", pathList(n.GetDecision().GetPaths()))
 		}
 	}
-	if n.GetReply() != nil {
+	if c := n.GetReply().GetCode(); n.GetReply() != nil && c != posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && c != posternv1.ReplyCode_REPLY_CODE_UNDELIVERED {
 		a.line("  The team replied: %s", plain.Words(plain.Enum(n.GetReply().GetCode())))
 	}
 }

@@ -18,7 +18,8 @@ func (a *app) inboxCommand() *cobra.Command {
 	c := a.configFlag(&cobra.Command{Use: "inbox", Short: "The early help side: receive and read notifications"})
 	c.AddCommand(serveCommand(a, "Serve the inbox: receive deliveries and acknowledge them", config.LoadInbox),
 		&cobra.Command{Use: "list", Short: "List what the team has received, newest first", Args: exactly(0), RunE: a.inboxList},
-		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow})
+		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow},
+		a.inboxAnswerStopCommand())
 	return c
 }
 
@@ -35,8 +36,8 @@ func (a *app) inboxList(c *cobra.Command, _ []string) error {
 			return err
 		}
 		return list(a, out.GetItems(), func(i *localv1.Item) map[string]any { return plain.Map(i) },
-			"Nothing has come yet.", []string{"REFERENCE", "RECEIVED", "PRISON", "CHILDREN", "ROUTE", "ID"}, func(i *localv1.Item) []string {
-				return []string{i.GetReference(), when(i.GetReceiveTime()), i.GetPrisonId(), plainNumber(i.GetChildren()), i.GetRoute(), i.GetId()}
+			"Nothing has come yet.", []string{"REFERENCE", "RECEIVED", "PRISON", "CHILDREN", "ROUTE", "STOP", "ID"}, func(i *localv1.Item) []string {
+				return []string{i.GetReference(), when(i.GetReceiveTime()), i.GetPrisonId(), plainNumber(i.GetChildren()), i.GetRoute(), stopMark(i.GetStop()), i.GetId()}
 			})
 	})
 }
@@ -88,6 +89,7 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 	i := out.GetItem()
 	a.line("%s  from prison %s, received %s", i.GetReference(), i.GetPrisonId(), when(i.GetReceiveTime()))
 	a.line("Not a risk assessment. Check your own records first.")
+	a.printStop(i.GetStop())
 	if i.GetFactsMismatch() {
 		a.line("Some facts the decision rested on do not agree with what is written here. Ask the prison.")
 	}
@@ -107,7 +109,9 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 			}
 		}
 	}
-	a.line("Not shared: %s", pathList(out.GetNotShared()))
+	if whole := i.GetStop() != nil && len(i.GetStop().GetPaths()) == 0; !whole {
+		a.line("Not shared: %s", pathList(out.GetNotShared()))
+	}
 	if out.GetConsentExpireTime() != nil {
 		a.line("Permission until: %s", when(out.GetConsentExpireTime()))
 	}

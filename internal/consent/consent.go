@@ -69,10 +69,13 @@ func Covers(c *posternv1.Consent, path string) bool {
 // withdrawn reports whether path falls under the withdrawal: it has none for all, one for the child or one for itself.
 func withdrawn(c *posternv1.Consent, path string) bool {
 	w := c.GetWithdrawal()
-	if w == nil {
-		return false
-	}
-	return len(w.GetPaths()) == 0 || slices.ContainsFunc(w.GetPaths(), func(p string) bool {
+	return w != nil && Withdrawn(w.GetPaths(), path)
+}
+
+// Withdrawn reports whether the section at path falls under a withdrawal of these paths: none for all of it, child/2
+// for a child, child/2/home for one section.
+func Withdrawn(paths []string, path string) bool {
+	return len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool {
 		return p == path || strings.HasPrefix(path, p+"/")
 	})
 }

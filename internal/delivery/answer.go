@@ -33,8 +33,8 @@ type outcome struct {
 var errBadAnswer = fault.New(fault.Unverified, "ANSWER_NOT_VERIFIED", "The inbox's answer does not verify.")
 
 // verify turns an inbox's answer into an outcome, or returns errBadAnswer. It must be signed by exactly the inbox the
-// delivery went to and be about exactly this manifest. now is when the certificate is judged: an answer is new.
-func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delivery, manifest []byte, anchors *identity.Anchors, now time.Time) (outcome, error) {
+// delivery went to and be about exactly this subject: the manifest, or the payload of a stop request. now is when the certificate is judged: an answer is new.
+func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delivery, subject []byte, anchors *identity.Anchors, now time.Time) (outcome, error) {
 	switch a := r.GetAnswer().(type) {
 	case *posternv1.DeliverResponse_Acknowledgement:
 		if err := signedBy(a.Acknowledgement, envelope.TypeAcknowledgement, to, anchors, now); err != nil {
@@ -42,7 +42,7 @@ func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delive
 		}
 		// The acknowledgement goes to the desk verbatim, so it must have no room for anything but itself: these exact
 		// bytes, and no unknown field beside them.
-		want, err := proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: manifest})
+		want, err := proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: subject})
 		if err != nil {
 			return outcome{}, fault.From(err)
 		}
@@ -62,7 +62,7 @@ func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delive
 		reason := report.GetRefusal().GetReason()
 		_, known := posternv1.RefusalReason_name[int32(reason)]
 		if reason == posternv1.RefusalReason_REFUSAL_REASON_UNSPECIFIED || !known ||
-			report.GetDeliveryId() != d.GetDeliveryId() || !bytes.Equal(report.GetManifestSha256(), manifest) {
+			report.GetDeliveryId() != d.GetDeliveryId() || !bytes.Equal(report.GetManifestSha256(), subject) {
 			return outcome{}, errBadAnswer
 		}
 		return outcome{kind: logv1.Kind_KIND_DELIVERY_REFUSED, caller: to.URI(), why: strings.TrimPrefix(reason.String(), "REFUSAL_REASON_"), update: replyUndelivered()}, nil
@@ -114,14 +114,14 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) error {
 		_, err := tx.Record(ledger.Received, ledger.Event{
 			Kind: o.kind,
 			Time: now,
-			Core: &logv1.Core{ManifestSha256: p.about.ManifestSHA256, EventTime: timestamppb.New(now), FollowsEvent: p.about.EventID[:]},
+			Core: &logv1.Core{ManifestSha256: p.about.ManifestSHA256, EventTime: timestamppb.New(now), FollowsEvent: p.about.EventID[:], SubjectSha256: p.about.Stop},
 			Details: &logv1.Details{
 				Caller: o.caller, NotificationId: p.about.NotificationID, Authority: p.item.Destination,
 				DeliveryId: p.item.ID, Refusal: o.why,
 			},
 		})
-		if err != nil {
-			return err
+		if err != nil || p.about.Stop != nil {
+			return err // of a stop request the desk was told when it was asked, and hears no more
 		}
 		u := proto.CloneOf(o.update)
 		u.NotificationId = p.about.NotificationID

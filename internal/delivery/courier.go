@@ -138,6 +138,9 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 		// id, gives the same answer without showing it twice.
 		return true, d.settle(ctx, p, o)
 	}
+	if errors.Is(err, queue.ErrGone) {
+		return true, nil // withdrawn or replaced since we looked: nothing was sent
+	}
 	if ctx.Err() != nil {
 		return false, err // we are stopping; that is not the inbox's failure
 	}
@@ -165,6 +168,9 @@ func (d *Delivery) head(ctx context.Context, dest string) (p pending, ok bool, e
 // over says whether it is too late to send, and why.
 func (d *Delivery) over(p pending, now time.Time) (why string, over bool) {
 	if !now.Before(p.about.ValidUntil) {
+		if p.about.Stop != nil {
+			return "STOP_NOT_DELIVERED", true
+		}
 		return "DECISION_EXPIRED", true
 	}
 	if !now.Before(d.deadline(p)) {
@@ -174,8 +180,12 @@ func (d *Delivery) over(p pending, now time.Time) (why string, over bool) {
 }
 
 // deadline is when the delivery is given up: when its decision expires or the authority's patience, whichever is first.
+// A stop request waits as long as it may.
 func (d *Delivery) deadline(p pending) time.Time {
 	end := p.about.ValidUntil
+	if p.about.Stop != nil {
+		return end
+	}
 	if dir := d.cfg.Directory(); dir != nil {
 		if a, ok := dir.Authority(p.item.Destination); ok {
 			patience := p.item.EnqueueTime.Add(time.Duration(a.GetUndeliveredAfterHours()) * time.Hour)

@@ -101,7 +101,7 @@ type Outgoing struct {
 	Notification   *posternv1.SealedNotification // as disclosed: released facts and sections only
 }
 
-// The faults of Enqueue; each is a mistake in the program, so nothing of the transaction may be kept.
+// The faults of Enqueue and EnqueueStop; each is a mistake in the program, so nothing of the transaction may be kept.
 var (
 	errNoEntry  = fault.New(fault.Internal, "NO_ENTRY", "Nothing may be sent that is not recorded in the same transaction.")
 	errReleased = fault.New(fault.Internal, "ENTRY_USED", "One entry of the ledger releases one delivery.")
@@ -117,6 +117,15 @@ type waiting struct {
 	Sender         string    `json:"sender"`
 	ValidUntil     time.Time `json:"valid_until"`
 	BadAnswers     uint32    `json:"bad_answers,omitempty"`
+	Stop           []byte    `json:"stop,omitempty"` // of a stop request: the SHA-256 of its payload
+}
+
+// subject is what an answer must be about: the stop request, or the manifest.
+func (w waiting) subject() []byte {
+	if w.Stop != nil {
+		return w.Stop
+	}
+	return w.ManifestSHA256
 }
 
 // Enqueue puts a notification into the outbox in the transaction tx, released by the entry e that tx itself recorded:
@@ -131,6 +140,13 @@ func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 		!covers(core, out.Notification) {
 		return errNotShare
 	}
+	return d.put(tx, e, out.Authority,
+		&posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
+		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: core.GetValidUntilTime().AsTime()})
+}
+
+// put writes body and queue item of a delivery under the next number of the authority's line.
+func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, authority string, content *posternv1.Delivery, w waiting) error {
 	event := e.EventID()
 	// A delivery's id is its event's 16 random bytes as a UUID: the transaction may run again without drawing another,
 	// and a second release by one entry finds the first.
@@ -143,14 +159,12 @@ func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 	} else if old != nil {
 		return errReleased
 	}
-	sequence, err := next(tx, schema.HubSequence, out.Authority)
+	sequence, err := next(tx, schema.HubSequence, authority)
 	if err != nil {
 		return err
 	}
-	body, err := proto.Marshal(&posternv1.Delivery{
-		DeliveryId: id, Sequence: sequence, Decision: out.Decision,
-		Content: &posternv1.Delivery_Notification{Notification: out.Notification},
-	})
+	content.DeliveryId, content.Sequence, w.EventID = id, sequence, event
+	body, err := proto.Marshal(content)
 	if err != nil {
 		return fault.From(err)
 	}
@@ -162,13 +176,17 @@ func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 	if err := tx.Put(schema.HubOutboxBody, []byte(id), sealed); err != nil {
 		return err
 	}
-	w, err := json.Marshal(waiting{EventID: event, NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256,
-		Sender: out.Sender.URI(), ValidUntil: core.GetValidUntilTime().AsTime()})
+	if w.Stop == nil {
+		if err := putRelease(tx, w.NotificationID, Release{authority, sequence, id, event, w.ManifestSHA256, false}); err != nil {
+			return err
+		}
+	}
+	about, err := json.Marshal(w)
 	if err != nil {
 		return fault.From(err)
 	}
 	now := d.cfg.Clock()
-	return d.queue.Put(tx, queue.Item{Destination: out.Authority, Sequence: sequence, ID: id, Body: w, EnqueueTime: now, DueTime: now})
+	return d.queue.Put(tx, queue.Item{Destination: authority, Sequence: sequence, ID: id, Body: about, EnqueueTime: now, DueTime: now})
 }
 
 // Wake tells Run that there may be work. It never blocks.

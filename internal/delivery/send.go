@@ -34,13 +34,16 @@ func (d *Delivery) send(ctx context.Context, p pending) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	if err := d.begin(ctx, p); err != nil {
+		return outcome{}, err
+	}
 	sendCtx, cancel := context.WithTimeout(ctx, d.cfg.SendTimeout)
 	defer cancel()
 	answer, err := d.cfg.Sender.Send(sendCtx, to, address, delivery)
 	if err != nil {
 		return outcome{}, err
 	}
-	return verify(answer, to, delivery, p.about.ManifestSHA256, d.cfg.Anchors, d.cfg.Clock())
+	return verify(answer, to, delivery, p.about.subject(), d.cfg.Anchors, d.cfg.Clock())
 }
 
 // route takes party and address from the directory of this moment and from nowhere else: an item in the outbox cannot
@@ -67,7 +70,28 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	if p.sealed == nil {
 		return nil, errNoBody
 	}
-	body, err := d.cfg.Vault.Open(string(schema.HubOutboxBody), []byte(p.item.ID), p.sealed)
+	delivery, err := d.unseal(p.item.ID, p.sealed)
+	if err != nil {
+		return nil, err
+	}
+	core := &logv1.Core{}
+	if err := proto.Unmarshal(receipt.GetCore(), core); err != nil {
+		return nil, errNotCovered.Because(err)
+	}
+	covered := covers(core, delivery.GetNotification()) && d.cfg.Clock().Before(core.GetValidUntilTime().AsTime())
+	if p.about.Stop != nil {
+		subject := sha256.Sum256(delivery.GetStopRequest().GetPayload())
+		covered = bytes.Equal(subject[:], p.about.Stop) && bytes.Equal(subject[:], core.GetSubjectSha256())
+	}
+	if !covered || !bytes.Equal(core.GetManifestSha256(), p.about.ManifestSHA256) {
+		return nil, errNotCovered
+	}
+	delivery.Receipt = receipt
+	return delivery, nil
+}
+
+func (d *Delivery) unseal(id string, sealed []byte) (*posternv1.Delivery, error) {
+	body, err := d.cfg.Vault.Open(string(schema.HubOutboxBody), []byte(id), sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -75,15 +99,6 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	if err := proto.Unmarshal(body, delivery); err != nil {
 		return nil, errNoBody.Because(err)
 	}
-	core := &logv1.Core{}
-	if err := proto.Unmarshal(receipt.GetCore(), core); err != nil {
-		return nil, errNotCovered.Because(err)
-	}
-	if !bytes.Equal(core.GetManifestSha256(), p.about.ManifestSHA256) || !covers(core, delivery.GetNotification()) ||
-		!d.cfg.Clock().Before(core.GetValidUntilTime().AsTime()) {
-		return nil, errNotCovered
-	}
-	delivery.Receipt = receipt
 	return delivery, nil
 }
 

@@ -129,7 +129,13 @@ func (d *Desk) composePart(p form.Part, f *posternv1.Form, dir *directory.Direct
 		return composed{}, err
 	}
 	now := d.cfg.Clock().Truncate(time.Second)
-	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: now})
+	code := ""
+	if p.Enquiry == nil {
+		if code, err = envelope.NewSlipCode(d.cfg.Rand); err != nil {
+			return composed{}, err
+		}
+	}
+	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: now, SlipCode: code})
 	draft := envelope.Draft{
 		Manifest: &posternv1.Manifest{
 			NotificationId: id, Audience: d.cfg.Identity.Party().Domain,
@@ -149,7 +155,7 @@ func (d *Desk) composePart(p form.Part, f *posternv1.Form, dir *directory.Direct
 		name = a.GetName()
 	}
 	return composed{message: message, state: &localv1.Notification{
-		Id: id, Reference: envelope.Reference(id), Authority: p.Authority, AuthorityName: name, FormId: f.GetFormId(),
+		Id: id, Reference: envelope.Reference(id), Authority: p.Authority, AuthorityName: name, FormId: f.GetFormId(), SlipCode: code,
 		// The exact time, so that a list of what was taken within a second keeps its order.
 		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: timestamppb.New(now),
 	}}, nil

@@ -142,6 +142,7 @@ func (d *Desk) ListNotifications(ctx context.Context, req *localv1.ListNotificat
 				return false, err
 			}
 			if len(req.GetStates()) == 0 || slices.Contains(req.GetStates(), n.GetState()) {
+				n.SlipCode = "" // it is for the person's slip, not for lists
 				out.Notifications = append(out.Notifications, n)
 			}
 			return true, nil

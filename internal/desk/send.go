@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	mathrand "math/rand/v2"
 	"slices"
 	"time"
@@ -29,16 +30,24 @@ func (d *Desk) StepSpool(ctx context.Context) (bool, error) { return d.stepSpool
 func (d *Desk) stepSpool(ctx context.Context, dueBy time.Time) (bool, error) {
 	d.send.Lock()
 	defer d.send.Unlock()
-	var item queue.Item
-	var ok bool
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		item, ok, err = d.spool.Head(s, hubDestination)
-		return err
-	})
-	if err != nil || !ok || item.DueTime.After(dueBy) {
-		return false, err
+	for _, line := range []struct {
+		name   string
+		submit func(context.Context, queue.Item) error
+	}{{withdrawals, d.submitWithdrawal}, {hubDestination, d.submitItem}} {
+		var item queue.Item
+		var ok bool
+		err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+			item, ok, err = d.spool.Head(s, line.name)
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+		if ok && !item.DueTime.After(dueBy) {
+			return true, line.submit(ctx, item)
+		}
 	}
-	return true, d.submitItem(ctx, item)
+	return false, nil
 }
 
 // submitItem submits one notification and keeps the answer. A crash before the answer is kept submits the same
@@ -73,10 +82,11 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 	}
 	item.Attempts++
 	item.DueTime = d.cfg.Clock().Add(wait)
-	if err := d.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) }); err != nil {
-		return err
+	err := d.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
+	if errors.Is(err, queue.ErrGone) {
+		return nil // withdrawn meanwhile
 	}
-	return cause
+	return errors.Join(err, cause)
 }
 
 // checkReceipt verifies that the decision is in the sent log and is about this manifest. A decision without a receipt
@@ -116,7 +126,12 @@ func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.
 		if n.GetState() == localv1.State_STATE_QUEUED {
 			n.State = stateOf(decision.GetOutcome())
 		}
-		n.Decision, n.UpdateTime = decision, now
+		n.UpdateTime = now
+		if n.GetDecision().GetDecideTime().AsTime().After(decision.GetDecideTime().AsTime()) {
+			receipt = nil // it was decided again meanwhile, narrower, and that came first
+		} else {
+			n.Decision = decision
+		}
 		if receipt != nil {
 			b, err := proto.Marshal(receipt)
 			if err != nil {
@@ -126,7 +141,10 @@ func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.
 				return err
 			}
 		}
-		return d.spool.Remove(tx, item)
+		if err := d.spool.Remove(tx, item); !errors.Is(err, queue.ErrGone) {
+			return err
+		}
+		return nil // withdrawn while it was on its way: the withdrawal comes after it
 	})
 }
 

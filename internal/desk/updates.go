@@ -62,6 +62,19 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		skip = nil
 		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
+		case *posternv1.Update_Decision:
+			// Without its receipt it is only the hub's word.
+			message := &posternv1.SealedNotification{}
+			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
+				return err
+			}
+			err := d.applyDecision(tx, n, message, update.Decision, u.GetReceipt())
+			if fault.KindOf(err) == fault.Unverified {
+				skip = fault.From(err)
+			}
+			if err != nil {
+				return err
+			}
 		case *posternv1.Update_Acknowledgement:
 			message := &posternv1.SealedNotification{}
 			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
@@ -74,9 +87,8 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			n.State = afterAcknowledgement(n.GetState())
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
-			n.State = afterReply(n.GetState(), update.Reply.GetCode())
+			n.State = afterReply(n.GetState(), update.Reply)
 		default:
-			// Also a decision made again: without its receipt it is only the hub's word.
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
 			return skip
 		}
@@ -104,13 +116,15 @@ func afterAcknowledgement(s localv1.State) localv1.State {
 	return s
 }
 
-func afterReply(s localv1.State, code posternv1.ReplyCode) localv1.State {
-	switch code {
-	case posternv1.ReplyCode_REPLY_CODE_UNDELIVERED:
+func afterReply(s localv1.State, r *posternv1.Reply) localv1.State {
+	switch code := r.GetCode(); {
+	case code == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && len(r.GetPaths()) > 0:
+		return s // a part was withdrawn: the rest stays where it is
+	case code == posternv1.ReplyCode_REPLY_CODE_UNDELIVERED && !withdrawnState(s):
 		return localv1.State_STATE_UNDELIVERED
-	case posternv1.ReplyCode_REPLY_CODE_STOP_ASKED:
+	case code == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED:
 		return localv1.State_STATE_STOP_ASKED
-	case posternv1.ReplyCode_REPLY_CODE_CLOSED:
+	case code == posternv1.ReplyCode_REPLY_CODE_CLOSED:
 		return localv1.State_STATE_CLOSED
 	}
 	return s

@@ -30,6 +30,8 @@ type Draft struct {
 	Children []*posternv1.ChildFacts
 	Hub      *posternv1.HubFacts // nil for a statement without facts
 	Sections []Plain
+	// Withdrawn is the SHA-256 of the manifest that a withdrawal withdraws, where the sender knows it.
+	Withdrawn []byte
 }
 
 const (
@@ -75,6 +77,11 @@ func Seal(d Draft, key *posternv1.RecipientKey, signer *identity.Identity) (*pos
 	payload, err := proto.Marshal(m)
 	if err != nil {
 		return nil, fault.From(err)
+	}
+	if w := m.GetWithdrawal(); w != nil {
+		if n.StopRequest, err = signStopRequest(w, d.Withdrawn, signer); err != nil {
+			return nil, err
+		}
 	}
 	n.Manifest, err = SignStatement(signer, TypeManifest, payload)
 	return n, err

@@ -235,7 +235,8 @@ func TestWithoutAKeyNothingIsSealed(t *testing.T) {
 		},
 		"a withdrawal": func(d *envelope.Draft) {
 			d.Children, d.Hub = nil, nil
-			d.Manifest.Statement = &posternv1.Manifest_Withdrawal{Withdrawal: &posternv1.Withdrawal{Withdraws: newID(t)}}
+			d.Manifest.Statement = &posternv1.Manifest_Withdrawal{Withdrawal: &posternv1.Withdrawal{
+				Withdraws: newID(t), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_FACE_TO_FACE}}
 		},
 	}
 	for name, change := range cases {

@@ -43,6 +43,9 @@ func (v *Verified) Manifest() *posternv1.Manifest { return v.manifest }
 // ManifestSHA256 returns the SHA-256 of the manifest as signed.
 func (v *Verified) ManifestSHA256() []byte { return v.sha256 }
 
+// Signed returns the notification as it came.
+func (v *Verified) Signed() *posternv1.SealedNotification { return v.notification }
+
 // Sender returns the desk that signed.
 func (v *Verified) Sender() identity.Party { return v.sender }
 
@@ -112,8 +115,11 @@ func (v *Verified) checkEnvelope(c VerifyConfig) error {
 	return nil
 }
 
-func (v *Verified) checkStatement(VerifyConfig) error {
+func (v *Verified) checkStatement(c VerifyConfig) error {
 	n := v.notification
+	if n.GetStopRequest() != nil && v.manifest.GetWithdrawal() == nil {
+		return malformed("UNEXPECTED_STOP_REQUEST", "Only a withdrawal has a stop request.")
+	}
 	switch s := v.manifest.GetStatement().(type) {
 	case *posternv1.Manifest_Offer:
 		o := s.Offer
@@ -130,6 +136,11 @@ func (v *Verified) checkStatement(VerifyConfig) error {
 	case *posternv1.Manifest_Enquiry, *posternv1.Manifest_Withdrawal:
 		if len(n.GetSections()) > 0 {
 			return malformed("UNEXPECTED_SECTIONS", "Only an offer has sections.")
+		}
+		if w := v.manifest.GetWithdrawal(); w != nil {
+			if err := v.checkWithdrawal(w, c); err != nil {
+				return err
+			}
 		}
 	default:
 		return malformed("NO_STATEMENT", "The manifest states nothing.")

@@ -24,12 +24,13 @@ const (
 // world is an exchange as the tests of a hub use it.
 type world struct {
 	*testkit.Exchange
-	t *testing.T
+	t       *testing.T
+	prepare func() // set by between
 }
 
 func newWorld(t *testing.T, edits ...func(*testkit.Config)) *world {
 	t.Helper()
-	return &world{testkit.NewExchange(t, edits...), t}
+	return &world{Exchange: testkit.NewExchange(t, edits...), t: t}
 }
 
 // submit submits as the desk of a prison.

@@ -17,6 +17,7 @@ import (
 	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/section"
+	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -63,10 +64,14 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 			copy(event[:], earlier)
 			return err
 		}
+		kind, follows, err := answers(tx, r, about)
+		if err != nil {
+			return err
+		}
 		entry, err := tx.Record(ledger.Received, ledger.Event{
-			Kind:    logv1.Kind_KIND_REPLIED,
+			Kind:    kind,
 			Time:    now,
-			Core:    &logv1.Core{ManifestSha256: r.GetManifestSha256(), FollowsEvent: about.event[:], SubjectSha256: digest[:]},
+			Core:    &logv1.Core{ManifestSha256: r.GetManifestSha256(), FollowsEvent: follows, SubjectSha256: digest[:]},
 			Details: &logv1.Details{Caller: uri, NotificationId: about.GetNotificationId(), Authority: authority, DeliveryId: r.GetDeliveryId(), Refusal: reportName(r)},
 		})
 		if err != nil {
@@ -80,6 +85,22 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 			NotificationId: about.GetNotificationId(), Update: &posternv1.Update_Reply{Reply: back}}, now)
 	})
 	return event, err
+}
+
+// answers says what kind of event a report is and what it follows: the decision, or of an answer to a stop request the
+// event that asked. A team cannot answer what it was not asked.
+func answers(r store.Reader, report *posternv1.Report, about shared) (logv1.Kind, []byte, error) {
+	if report.GetStopAnswer() == nil {
+		return logv1.Kind_KIND_REPLIED, about.event[:], nil
+	}
+	t, err := readTombstone(r, about.GetCaller(), about.GetNotificationId())
+	if err == nil && (t == nil || t.Stop == nil) {
+		err = notYours
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	return logv1.Kind_KIND_STOP_ANSWERED, t.Stop, nil
 }
 
 // shared is a decision that shared something with an authority.
@@ -125,6 +146,12 @@ func flowsBack(r *posternv1.Report) (*posternv1.Reply, error) {
 		return replyBack(report.Reply)
 	case *posternv1.Report_FactsMismatch, *posternv1.Report_FamilyOutcome:
 		return nil, nil
+	case *posternv1.Report_StopAnswer:
+		code := report.StopAnswer.GetCode()
+		if _, known := posternv1.StopAnswerCode_name[int32(code)]; !known || code == posternv1.StopAnswerCode_STOP_ANSWER_CODE_UNSPECIFIED {
+			return nil, fault.New(fault.Invalid, "STOP_ANSWER", "That is not an answer to a stop request.")
+		}
+		return nil, nil // the prison hears only that the team was asked
 	}
 	return nil, fault.New(fault.Unimplemented, "REPORT_KIND", "This hub cannot take this kind of report yet. Telephone the prison's team.")
 }
@@ -159,6 +186,8 @@ func reportName(r *posternv1.Report) string {
 		return plain.Enum(report.Reply.GetCode())
 	case *posternv1.Report_FamilyOutcome:
 		return plain.Enum(report.FamilyOutcome.GetCode())
+	case *posternv1.Report_StopAnswer:
+		return plain.Enum(report.StopAnswer.GetCode())
 	case *posternv1.Report_FactsMismatch:
 		return "FACTS_MISMATCH"
 	}

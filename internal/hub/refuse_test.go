@@ -146,9 +146,6 @@ func TestWhatALaterVersionTakesIsRefusedAndRecorded(t *testing.T) {
 		reason string
 		edit   func(*envelope.Draft)
 	}{
-		{"WITHDRAWAL", func(d *envelope.Draft) {
-			d.Manifest.Statement = &posternv1.Manifest_Withdrawal{Withdrawal: &posternv1.Withdrawal{Withdraws: "5f0c6d2e-8b1a-4e3f-9a47-1c2d3e4f5a6b"}}
-		}},
 		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN)},
 		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED)},
 		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN)},

@@ -22,6 +22,7 @@ import (
 	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/section"
+	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -35,11 +36,17 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		if err != nil {
 			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
 		}
-		decided := h.decide(ctx, v)
+		if v.Manifest().GetWithdrawal() != nil {
+			return h.withdraw(ctx, v, req.GetKnownLogs())
+		}
+		decided, err := h.decide(ctx, v)
+		if err != nil {
+			return nil, err
+		}
 		released, digests := h.disclose(v, decided)
 		recorded, err := h.record(ctx, v, decided, released, digests)
 		if errors.Is(err, errStale) {
-			continue // the directory changed between decide and record: decide again
+			continue // the directory or a tombstone changed between decide and record: decide again
 		}
 		if err != nil {
 			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
@@ -61,9 +68,6 @@ func (h *Hub) verify(caller identity.Party, n *posternv1.SealedNotification) (*e
 		return nil, fault.New(fault.Denied, "SENDER_IS_NOT_CALLER", "The notification was signed by another desk than the one that sends it.")
 	}
 	m := v.Manifest()
-	if m.GetWithdrawal() != nil {
-		return nil, fault.New(fault.Unimplemented, "WITHDRAWAL", "This hub cannot take a withdrawal yet. Telephone the team and ask it to stop.")
-	}
 	if e := m.GetEnquiry(); e != nil && e.GetOutcome() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED {
 		return nil, fault.New(fault.Unimplemented, "ENQUIRY", "This hub takes enquiries with the outcome DECLINED only, so far.")
 	}
@@ -75,14 +79,30 @@ type decision struct {
 	*posternv1.Decision
 	input             []byte
 	directoryRevision uint64
+	tombstone         []byte // what was withdrawn of it when it was decided
 }
 
-// decide asks the engine, which never errs: what it cannot decide is referred to a person.
-func (h *Hub) decide(ctx context.Context, v *envelope.Verified) decision {
-	d := h.directory.Load()
-	in := h.input(v, d, h.cfg.Clock())
+// decide asks the engine, which never errs: what it cannot decide is referred to a person. What was withdrawn before it
+// came, on the route of permission, is not permitted any more.
+func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error) {
+	d, now := h.directory.Load(), h.cfg.Clock()
+	var tomb *tombstone
+	err := h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		tomb, err = readTombstone(s, v.Sender().URI(), v.Manifest().GetNotificationId())
+		return err
+	})
+	if err != nil {
+		return decision{}, err
+	}
+	in := h.input(v, d, now)
+	if tomb != nil && v.Manifest().GetOffer().GetRoute() == posternv1.Route_ROUTE_STANDARD {
+		if tomb.whole() {
+			return decision{h.withheld(v, now), nil, d.Number(), tomb.raw()}, nil
+		}
+		in.Withdraw(tomb.Paths)
+	}
 	out, verbatim := h.cfg.Engine.Decide(ctx, in)
-	return decision{out, verbatim, d.Number()}
+	return decision{out, verbatim, d.Number(), tomb.raw()}, nil
 }
 
 // input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
@@ -119,8 +139,8 @@ func (h *Hub) disclose(v *envelope.Verified, d decision) (*posternv1.SealedNotif
 	return v.Disclose(d.GetPaths())
 }
 
-// errStale says that the decision was made with a directory that is no longer in force.
-var errStale = errors.New("hub: decided with an old directory revision")
+// errStale says that what was decided or planned rests on something that has changed since.
+var errStale = errors.New("hub: what this rests on has changed")
 
 // recorded is the event of a decision: an entry made just now, or the id of an earlier one.
 type recorded struct {
@@ -140,7 +160,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			copy(made.earlier[:], earlier)
 			return err
 		}
-		if err := h.mayDecide(tx, id, sender, d.directoryRevision); err != nil {
+		if err := h.mayDecide(tx, id, sender, d); err != nil {
 			return err
 		}
 		entry, err := tx.Record(ledger.Sent, ledger.Event{
@@ -173,14 +193,18 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	return made, nil
 }
 
-// mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, and that this
-// notification is this sender's and nothing of it was shared under another manifest.
-func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, decidedWith uint64) error {
+// mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, what was withdrawn, and
+// that this notification is this sender's and nothing of it was shared under another manifest.
+func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, d decision) error {
 	number, err := directory.StoredNumber(tx, schema.HubDirectory)
 	if err != nil {
 		return err
 	}
-	if number != decidedWith {
+	tomb, err := tx.Get(schema.HubWithdrawal, tombstoneKey(sender, id))
+	if err != nil {
+		return err
+	}
+	if number != d.directoryRevision || !bytes.Equal(tomb, d.tombstone) {
 		return errStale
 	}
 	row, err := tx.Get(schema.HubNotification, []byte(id))
@@ -280,6 +304,9 @@ func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, eve
 		return err
 	}
 	if err := tx.Put(schema.HubNotification, []byte(id), notificationRow(sender, o, event)); err != nil {
+		return err
+	}
+	if err := putTerms(tx, v); err != nil {
 		return err
 	}
 	return tx.Put(schema.HubReference, join(envelope.Reference(id), id), []byte{1})

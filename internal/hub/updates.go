@@ -33,6 +33,13 @@ func (h *Hub) ListUpdates(ctx context.Context, req *posternv1.ListUpdatesRequest
 	if err != nil {
 		return nil, err
 	}
+	for _, u := range out.Updates {
+		if len(u.GetEventId()) == 16 {
+			if u.Receipt, err = h.cfg.Ledger.Receipt(ctx, [16]byte(u.GetEventId())); err != nil {
+				return nil, err
+			}
+		}
+	}
 	out.NextPageToken = sequenceToken(after)
 	_, _, out.Checkpoint = h.cfg.Ledger.Head(ledger.Sent)
 	out.Consistency, err = h.consistency(ctx, req.GetKnownLogs(), ledger.Sent)

@@ -3,6 +3,7 @@ package inbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -30,6 +31,9 @@ func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*p
 	if earlier, err := in.answered(ctx, d.GetDeliveryId()); err != nil || earlier != nil {
 		return earlier, err
 	}
+	if d.GetStopRequest() != nil {
+		return in.stop(ctx, d)
+	}
 	v, reason := in.check(d)
 	if reason != 0 {
 		return in.refuse(ctx, d, reason)
@@ -38,8 +42,15 @@ func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*p
 	if reason != 0 {
 		return in.refuse(ctx, d, reason)
 	}
-	return in.accept(ctx, d, v, opened)
+	answer, err := in.accept(ctx, d, v, opened)
+	if errors.Is(err, errWithdrawn) {
+		return in.refuse(ctx, d, posternv1.RefusalReason_REFUSAL_REASON_WITHDRAWN)
+	}
+	return answer, err
 }
+
+// errWithdrawn: all of this manifest was withdrawn, so this is a late copy.
+var errWithdrawn = fault.New(fault.Precondition, "WITHDRAWN", "This was withdrawn.")
 
 // answered returns the answer to a delivery that was acknowledged before.
 func (in *Inbox) answered(ctx context.Context, deliveryID string) (*posternv1.DeliverResponse, error) {
@@ -99,15 +110,10 @@ func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.Refusal
 // accept keeps the item and the answer in one transaction and answers after it. A crash before the commit: the hub
 // sends again. A crash after it: the hub sends again and gets the answer that was kept.
 func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, opened []envelope.Plain) (*posternv1.DeliverResponse, error) {
-	ack, err := proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: v.ManifestSHA256()})
-	if err != nil {
-		return nil, fault.From(err)
-	}
-	signed, err := envelope.SignStatement(in.cfg.Identity, envelope.TypeAcknowledgement, ack)
+	answer, err := in.acknowledge(v.ManifestSHA256())
 	if err != nil {
 		return nil, err
 	}
-	answer := &posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Acknowledgement{Acknowledgement: signed}}
 	contradicted := contradictions(v, opened)
 	item, err := in.item(d, v, opened, len(contradicted) > 0)
 	if err != nil {
@@ -182,6 +188,7 @@ func notShared(v *envelope.Verified, opened []envelope.Plain) []string {
 }
 
 // keep writes all of it, or nothing. An item with the same manifest that is there already stays as it is: shown once.
+// Whether it was withdrawn is read in the same transaction, so that a stop request is never overtaken.
 func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, item *localv1.GetItemResponse, answer *posternv1.DeliverResponse, report []byte) error {
 	key := v.ManifestSHA256()
 	sealed, err := in.seal(schema.InboxItem, key, item)
@@ -198,8 +205,20 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		if err != nil {
 			return err
 		}
+		t, err := readTombstone(tx, key)
+		if err != nil {
+			return err
+		}
+		if t.Whole {
+			return errWithdrawn
+		}
 		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil || earlier != nil {
 			return err
+		}
+		if len(t.Paths) > 0 {
+			if sealed, err = in.seal(schema.InboxItem, key, without(item, t)); err != nil {
+				return err
+			}
 		}
 		if err := tx.Put(schema.InboxItem, key, sealed); err != nil {
 			return err
@@ -220,7 +239,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 func (in *Inbox) refuse(ctx context.Context, d *posternv1.Delivery, reason posternv1.RefusalReason) (*posternv1.DeliverResponse, error) {
 	in.cfg.Log.ErrorContext(ctx, "delivery refused", "delivery", d.GetDeliveryId(), "reason", plain.Enum(reason))
 	r := &posternv1.Report{
-		DeliveryId: d.GetDeliveryId(), ManifestSha256: manifestDigest(d), ReportTime: in.now(),
+		DeliveryId: d.GetDeliveryId(), ManifestSha256: subject(d), ReportTime: in.now(),
 		Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: reason}},
 	}
 	signed, err := in.sign(r)

@@ -26,9 +26,24 @@ func (in *Inbox) now() *timestamppb.Timestamp {
 	return timestamppb.New(in.cfg.Clock().Truncate(time.Second))
 }
 
-func manifestDigest(d *posternv1.Delivery) []byte {
-	sum := sha256.Sum256(d.GetNotification().GetManifest().GetPayload())
+// subject is what an answer to a delivery is about: the SHA-256 of the manifest, or of the payload of a stop request.
+func subject(d *posternv1.Delivery) []byte {
+	signed := d.GetNotification().GetManifest()
+	if d.GetStopRequest() != nil {
+		signed = d.GetStopRequest()
+	}
+	sum := sha256.Sum256(signed.GetPayload())
 	return sum[:]
+}
+
+// acknowledge signs that we have what has this digest.
+func (in *Inbox) acknowledge(digest []byte) (*posternv1.DeliverResponse, error) {
+	payload, err := proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: digest})
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	signed, err := envelope.SignStatement(in.cfg.Identity, envelope.TypeAcknowledgement, payload)
+	return &posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Acknowledgement{Acknowledgement: signed}}, err
 }
 
 func (in *Inbox) sign(r *posternv1.Report) (*posternv1.Signed, error) {

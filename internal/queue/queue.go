@@ -91,8 +91,20 @@ func (q *Queue) Retry(tx store.Tx, it Item) error {
 	return q.write(tx, it)
 }
 
-func (q *Queue) present(tx store.Tx, it Item) error {
-	b, err := tx.Get(q.ks, key(it.Destination, it.Sequence))
+// Holds reports whether this very item is in the queue; only destination, sequence and id are looked at.
+func (q *Queue) Holds(r store.Reader, it Item) (bool, error) {
+	switch err := q.present(r, it); err {
+	case nil:
+		return true, nil
+	case ErrGone:
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+func (q *Queue) present(r store.Reader, it Item) error {
+	b, err := r.Get(q.ks, key(it.Destination, it.Sequence))
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,17 @@ const (
 	HubUpdateSequence store.Keyspace = "hub_update_sequence" // party URI → last sequence used, BE
 	HubDirectory      store.Keyspace = "hub_directory"       // "revision" → Signed; "entry" ‖ n BE → bytes
 	HubPolicy         store.Keyspace = "hub_policy"          // digest of a bundle → its tar
+	HubRelease        store.Keyspace = "hub_release"         // notification id → where its newest delivery stands, and whether one ever began
+	HubTerms          store.Keyspace = "hub_terms"           // notification id → its route, and the SHA-256 of its slip code
+	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
 )
 
 // Hub is the database of a hub.
 var Hub = Database{
 	Name:    "hub",
-	Version: 1,
+	Version: 2,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
 		HubNotification, HubManifest, HubReference, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
-		HubDirectory, HubPolicy},
+		HubDirectory, HubPolicy, HubRelease, HubTerms, HubWithdrawal},
 	Appended: []store.Keyspace{HubLeaf},
 }

@@ -9,11 +9,12 @@ const (
 	InboxDelivery  store.Keyspace = "inbox_delivery"  // delivery id → the signed answer
 	InboxReference store.Keyspace = "inbox_reference" // reference ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(manifest) → 1
 	InboxReport    store.Keyspace = "inbox_report"    // destination ‖ 0 ‖ sequence BE → queue item: a signed report for the hub
+	InboxTombstone store.Keyspace = "inbox_tombstone" // SHA-256(manifest) → what was withdrawn of it; longer than any retry
 )
 
 // Inbox is the database of an inbox.
 var Inbox = Database{
 	Name:      "inbox",
-	Version:   1,
-	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport},
+	Version:   2,
+	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone},
 }

@@ -109,6 +109,15 @@ func ChildOf(path string) (int, bool) {
 	return n, err == nil
 }
 
+// Scope reports whether path names something a person can withdraw: one child, as child/2, or one section.
+func Scope(path string) bool {
+	if _, ok := Lookup(path); ok {
+		return true
+	}
+	_, ok := ChildOf(path + "/home")
+	return ok
+}
+
 // FieldPath returns the field of the form for a section path: children[1].home for child/2/home.
 func FieldPath(path string) string {
 	if m := childPath.FindStringSubmatch(path); m != nil {

@@ -222,3 +222,12 @@ func byField(t *testing.T, form *posternv1.Form, path string) proto.Message {
 	}
 	return m.Interface()
 }
+
+func TestScope(t *testing.T) {
+	for path, want := range map[string]bool{"child/2": true, "child/2/home": true, "parent/birth": true, "child/0": false, "child/02": false,
+		"child": false, "child/2/": false, "child/2/home/x": false, "parent": false, "child/{n}": false, "child/{n}/home": false, "": false} {
+		if got := section.Scope(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+}

@@ -25,6 +25,8 @@ type Config struct {
 	RefusalBudget int      // of the hub; its default when zero
 	NoDirectory   bool     // the hub starts without one
 	Register      Register // the first directory, number 1
+
+	Hub func(*hub.Config) // changes what the hub is made of, at every start; nil for nothing
 }
 
 // Exchange is a hub and whoever deals with it. Parties open when they are first asked for.
@@ -76,10 +78,14 @@ func (x *Exchange) openHub() {
 	x.Store = x.open("hub", schema.Hub)
 	v := x.vault("hub")
 	x.Ledger = value(ledger.Open(x.t.Context(), ledger.Config{Store: x.Store, Vault: v, Keys: x.cast.logKeys, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger()}))(x.t)
-	x.Hub = value(hub.Open(x.t.Context(), hub.Config{
+	cfg := hub.Config{
 		Identity: x.Identity(hubPath), Anchors: x.cast.anchors, Store: x.Store, Vault: v, Ledger: x.Ledger, Engine: x.cast.engine,
 		Sender: sender{x}, Backoff: backoff, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
-	}))(x.t)
+	}
+	if x.cfg.Hub != nil {
+		x.cfg.Hub(&cfg)
+	}
+	x.Hub = value(hub.Open(x.t.Context(), cfg))(x.t)
 	s := server{}
 	posternv1.RegisterSubmissionServiceServer(s, x.Hub)
 	posternv1.RegisterMailboxServiceServer(s, x.Hub)

@@ -40,6 +40,10 @@ const (
 	RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY RefusalReason = 5
 	// A section does not open or is not what its path says.
 	RefusalReason_REFUSAL_REASON_BAD_SECTION RefusalReason = 6
+	// It was withdrawn, and this is a late copy.
+	RefusalReason_REFUSAL_REASON_WITHDRAWN RefusalReason = 7
+	// The stop request is not one that a desk signed and the ledger recorded.
+	RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST RefusalReason = 8
 )
 
 // Enum value maps for RefusalReason.
@@ -52,15 +56,19 @@ var (
 		4: "REFUSAL_REASON_KEY_UNKNOWN",
 		5: "REFUSAL_REASON_WRONG_AUTHORITY",
 		6: "REFUSAL_REASON_BAD_SECTION",
+		7: "REFUSAL_REASON_WITHDRAWN",
+		8: "REFUSAL_REASON_BAD_STOP_REQUEST",
 	}
 	RefusalReason_value = map[string]int32{
-		"REFUSAL_REASON_UNSPECIFIED":     0,
-		"REFUSAL_REASON_BAD_SIGNATURE":   1,
-		"REFUSAL_REASON_BAD_RECEIPT":     2,
-		"REFUSAL_REASON_STALE_DECISION":  3,
-		"REFUSAL_REASON_KEY_UNKNOWN":     4,
-		"REFUSAL_REASON_WRONG_AUTHORITY": 5,
-		"REFUSAL_REASON_BAD_SECTION":     6,
+		"REFUSAL_REASON_UNSPECIFIED":      0,
+		"REFUSAL_REASON_BAD_SIGNATURE":    1,
+		"REFUSAL_REASON_BAD_RECEIPT":      2,
+		"REFUSAL_REASON_STALE_DECISION":   3,
+		"REFUSAL_REASON_KEY_UNKNOWN":      4,
+		"REFUSAL_REASON_WRONG_AUTHORITY":  5,
+		"REFUSAL_REASON_BAD_SECTION":      6,
+		"REFUSAL_REASON_WITHDRAWN":        7,
+		"REFUSAL_REASON_BAD_STOP_REQUEST": 8,
 	}
 )
 
@@ -305,7 +313,7 @@ func (FamilyOutcomeCode) EnumDescriptor() ([]byte, []int) {
 // Acknowledgement is an inbox's signed "I have it": the one signed message that reaches a desk. Nothing may ever be added.
 type Acknowledgement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The SHA-256 of the manifest.
+	// The SHA-256 of the manifest; for a stop request, of its payload.
 	ManifestSha256 []byte `protobuf:"bytes,1,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -480,12 +488,12 @@ func (*Delivery_Notification) isDelivery_Content() {}
 
 func (*Delivery_StopRequest) isDelivery_Content() {}
 
-// StopRequest asks a team to stop, after a withdrawal.
+// StopRequest asks a team to stop, after a withdrawal. Its receipt says which manifest's content is to be stopped.
 type StopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The SHA-256 of the manifest whose content is to be stopped.
+	// The SHA-256 of the manifest whose content is to be stopped; empty from a prison that did not send it.
 	ManifestSha256 []byte `protobuf:"bytes,1,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
-	// The id of the notification.
+	// The id of the notification, or its reference, as in the withdrawal.
 	NotificationId string `protobuf:"bytes,2,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
 	// What is withdrawn: nothing for all, `child/2` for one child, `child/2/phone` for one section.
 	Paths         []string `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
@@ -777,7 +785,7 @@ type Reply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The code.
 	Code ReplyCode `protobuf:"varint,1,opt,name=code,proto3,enum=postern.v1.ReplyCode" json:"code,omitempty"`
-	// With NEEDS_DETAIL, the sections asked for: never home, carer, safety or phone.
+	// With NEEDS_DETAIL, the sections asked for: never home, carer, safety or phone. With STOP_ASKED, what was withdrawn; nothing for all.
 	Paths         []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1012,7 +1020,7 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\rFamilyOutcome\x121\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1d.postern.v1.FamilyOutcomeCodeR\x04code\"%\n" +
 	"\rFactsMismatch\x12\x14\n" +
-	"\x05paths\x18\x01 \x03(\tR\x05paths*\xf8\x01\n" +
+	"\x05paths\x18\x01 \x03(\tR\x05paths*\xbb\x02\n" +
 	"\rRefusalReason\x12\x1e\n" +
 	"\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cREFUSAL_REASON_BAD_SIGNATURE\x10\x01\x12\x1e\n" +
@@ -1020,7 +1028,9 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\x1dREFUSAL_REASON_STALE_DECISION\x10\x03\x12\x1e\n" +
 	"\x1aREFUSAL_REASON_KEY_UNKNOWN\x10\x04\x12\"\n" +
 	"\x1eREFUSAL_REASON_WRONG_AUTHORITY\x10\x05\x12\x1e\n" +
-	"\x1aREFUSAL_REASON_BAD_SECTION\x10\x06*\xa9\x02\n" +
+	"\x1aREFUSAL_REASON_BAD_SECTION\x10\x06\x12\x1c\n" +
+	"\x18REFUSAL_REASON_WITHDRAWN\x10\a\x12#\n" +
+	"\x1fREFUSAL_REASON_BAD_STOP_REQUEST\x10\b*\xa9\x02\n" +
 	"\tReplyCode\x12\x1a\n" +
 	"\x16REPLY_CODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REPLY_CODE_DELIVERED\x10\x01\x12#\n" +

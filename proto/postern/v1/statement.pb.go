@@ -326,7 +326,9 @@ type SealedNotification struct {
 	// The sealed sections, each pinned by its digest in the manifest.
 	Sections []*SealedSection `protobuf:"bytes,3,rep,name=sections,proto3" json:"sections,omitempty"`
 	// The redirections between authorities, oldest first.
-	Redirections  []*Redirection `protobuf:"bytes,4,rep,name=redirections,proto3" json:"redirections,omitempty"`
+	Redirections []*Redirection `protobuf:"bytes,4,rep,name=redirections,proto3" json:"redirections,omitempty"`
+	// With a withdrawal, what a team is told that may have the notification; the payload is a StopRequest. A hub delivers it or drops it.
+	StopRequest   *Signed `protobuf:"bytes,5,opt,name=stop_request,json=stopRequest,proto3" json:"stop_request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -385,6 +387,13 @@ func (x *SealedNotification) GetSections() []*SealedSection {
 func (x *SealedNotification) GetRedirections() []*Redirection {
 	if x != nil {
 		return x.Redirections
+	}
+	return nil
+}
+
+func (x *SealedNotification) GetStopRequest() *Signed {
+	if x != nil {
+		return x.StopRequest
 	}
 	return nil
 }
@@ -1106,7 +1115,7 @@ func (x *Enquiry) GetNotAskedReason() NotAskedReason {
 // Withdrawal withdraws an earlier notification.
 type Withdrawal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the notification withdrawn.
+	// The id of the notification withdrawn; with a slip code, its reference will do.
 	Withdraws string `protobuf:"bytes,1,opt,name=withdraws,proto3" json:"withdraws,omitempty"`
 	// What is withdrawn: nothing for all, `child/2` for one child, `child/2/phone` for one section.
 	Paths []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
@@ -1790,12 +1799,13 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"signatures\"M\n" +
 	"\tSignature\x12\x1c\n" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\"\n" +
-	"\fcertificates\x18\x02 \x03(\fR\fcertificates\"\xce\x01\n" +
+	"\fcertificates\x18\x02 \x03(\fR\fcertificates\"\x85\x02\n" +
 	"\x12SealedNotification\x12.\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x12.postern.v1.SignedR\bmanifest\x12\x14\n" +
 	"\x05facts\x18\x02 \x03(\fR\x05facts\x125\n" +
 	"\bsections\x18\x03 \x03(\v2\x19.postern.v1.SealedSectionR\bsections\x12;\n" +
-	"\fredirections\x18\x04 \x03(\v2\x17.postern.v1.RedirectionR\fredirections\"C\n" +
+	"\fredirections\x18\x04 \x03(\v2\x17.postern.v1.RedirectionR\fredirections\x125\n" +
+	"\fstop_request\x18\x05 \x01(\v2\x12.postern.v1.SignedR\vstopRequest\"C\n" +
 	"\rSealedSection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1e\n" +
 	"\n" +
@@ -1993,51 +2003,52 @@ var file_postern_v1_statement_proto_depIdxs = []int32{
 	3,  // 1: postern.v1.SealedNotification.manifest:type_name -> postern.v1.Signed
 	6,  // 2: postern.v1.SealedNotification.sections:type_name -> postern.v1.SealedSection
 	7,  // 3: postern.v1.SealedNotification.redirections:type_name -> postern.v1.Redirection
-	3,  // 4: postern.v1.Redirection.redirect:type_name -> postern.v1.Signed
-	6,  // 5: postern.v1.Redirection.section_keys:type_name -> postern.v1.SealedSection
-	20, // 6: postern.v1.Manifest.create_time:type_name -> google.protobuf.Timestamp
-	20, // 7: postern.v1.Manifest.expire_time:type_name -> google.protobuf.Timestamp
-	10, // 8: postern.v1.Manifest.sender:type_name -> postern.v1.Sender
-	21, // 9: postern.v1.Manifest.reception:type_name -> postern.v1.Reception
-	12, // 10: postern.v1.Manifest.offer:type_name -> postern.v1.Offer
-	13, // 11: postern.v1.Manifest.enquiry:type_name -> postern.v1.Enquiry
-	14, // 12: postern.v1.Manifest.withdrawal:type_name -> postern.v1.Withdrawal
-	22, // 13: postern.v1.Sender.staff_role:type_name -> postern.v1.StaffRole
-	11, // 14: postern.v1.Sender.reply_to:type_name -> postern.v1.ReplyTo
-	23, // 15: postern.v1.Offer.route:type_name -> postern.v1.Route
-	1,  // 16: postern.v1.Offer.destination_source:type_name -> postern.v1.DestinationSource
-	24, // 17: postern.v1.Offer.consent:type_name -> postern.v1.Consent
-	25, // 18: postern.v1.Offer.lawful_basis:type_name -> postern.v1.LawfulBasis
-	2,  // 19: postern.v1.Offer.change_reason:type_name -> postern.v1.ChangeReason
-	26, // 20: postern.v1.Enquiry.outcome:type_name -> postern.v1.EnquiryOutcome
-	27, // 21: postern.v1.Enquiry.not_asked_reason:type_name -> postern.v1.NotAskedReason
-	28, // 22: postern.v1.Withdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	16, // 23: postern.v1.FactsBlock.child:type_name -> postern.v1.ChildFacts
-	18, // 24: postern.v1.FactsBlock.hub:type_name -> postern.v1.HubFacts
-	29, // 25: postern.v1.ChildFacts.carer_known:type_name -> postern.v1.Answer
-	29, // 26: postern.v1.ChildFacts.carer_is_adult:type_name -> postern.v1.Answer
-	29, // 27: postern.v1.ChildFacts.primary_carer_before:type_name -> postern.v1.Answer
-	29, // 28: postern.v1.ChildFacts.lived_with_before:type_name -> postern.v1.Answer
-	29, // 29: postern.v1.ChildFacts.parental_responsibility:type_name -> postern.v1.Answer
-	17, // 30: postern.v1.ChildFacts.known:type_name -> postern.v1.SectionKnown
-	30, // 31: postern.v1.SectionKnown.known:type_name -> postern.v1.Known
-	20, // 32: postern.v1.HubFacts.first_submit_time:type_name -> google.protobuf.Timestamp
-	31, // 33: postern.v1.HubFacts.gate:type_name -> postern.v1.Gate
-	32, // 34: postern.v1.HubFacts.calls:type_name -> postern.v1.Call
-	33, // 35: postern.v1.HubFacts.urgency_reason:type_name -> postern.v1.UrgencyReason
-	22, // 36: postern.v1.HubFacts.authorised_role:type_name -> postern.v1.StaffRole
-	19, // 37: postern.v1.HubFacts.consideration:type_name -> postern.v1.Consideration
-	17, // 38: postern.v1.HubFacts.known:type_name -> postern.v1.SectionKnown
-	0,  // 39: postern.v1.Consideration.law:type_name -> postern.v1.ConsiderationLaw
-	29, // 40: postern.v1.Consideration.relevant:type_name -> postern.v1.Answer
-	29, // 41: postern.v1.Consideration.parent_told:type_name -> postern.v1.Answer
-	22, // 42: postern.v1.Consideration.role:type_name -> postern.v1.StaffRole
-	20, // 43: postern.v1.Consideration.consider_time:type_name -> google.protobuf.Timestamp
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	3,  // 4: postern.v1.SealedNotification.stop_request:type_name -> postern.v1.Signed
+	3,  // 5: postern.v1.Redirection.redirect:type_name -> postern.v1.Signed
+	6,  // 6: postern.v1.Redirection.section_keys:type_name -> postern.v1.SealedSection
+	20, // 7: postern.v1.Manifest.create_time:type_name -> google.protobuf.Timestamp
+	20, // 8: postern.v1.Manifest.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 9: postern.v1.Manifest.sender:type_name -> postern.v1.Sender
+	21, // 10: postern.v1.Manifest.reception:type_name -> postern.v1.Reception
+	12, // 11: postern.v1.Manifest.offer:type_name -> postern.v1.Offer
+	13, // 12: postern.v1.Manifest.enquiry:type_name -> postern.v1.Enquiry
+	14, // 13: postern.v1.Manifest.withdrawal:type_name -> postern.v1.Withdrawal
+	22, // 14: postern.v1.Sender.staff_role:type_name -> postern.v1.StaffRole
+	11, // 15: postern.v1.Sender.reply_to:type_name -> postern.v1.ReplyTo
+	23, // 16: postern.v1.Offer.route:type_name -> postern.v1.Route
+	1,  // 17: postern.v1.Offer.destination_source:type_name -> postern.v1.DestinationSource
+	24, // 18: postern.v1.Offer.consent:type_name -> postern.v1.Consent
+	25, // 19: postern.v1.Offer.lawful_basis:type_name -> postern.v1.LawfulBasis
+	2,  // 20: postern.v1.Offer.change_reason:type_name -> postern.v1.ChangeReason
+	26, // 21: postern.v1.Enquiry.outcome:type_name -> postern.v1.EnquiryOutcome
+	27, // 22: postern.v1.Enquiry.not_asked_reason:type_name -> postern.v1.NotAskedReason
+	28, // 23: postern.v1.Withdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	16, // 24: postern.v1.FactsBlock.child:type_name -> postern.v1.ChildFacts
+	18, // 25: postern.v1.FactsBlock.hub:type_name -> postern.v1.HubFacts
+	29, // 26: postern.v1.ChildFacts.carer_known:type_name -> postern.v1.Answer
+	29, // 27: postern.v1.ChildFacts.carer_is_adult:type_name -> postern.v1.Answer
+	29, // 28: postern.v1.ChildFacts.primary_carer_before:type_name -> postern.v1.Answer
+	29, // 29: postern.v1.ChildFacts.lived_with_before:type_name -> postern.v1.Answer
+	29, // 30: postern.v1.ChildFacts.parental_responsibility:type_name -> postern.v1.Answer
+	17, // 31: postern.v1.ChildFacts.known:type_name -> postern.v1.SectionKnown
+	30, // 32: postern.v1.SectionKnown.known:type_name -> postern.v1.Known
+	20, // 33: postern.v1.HubFacts.first_submit_time:type_name -> google.protobuf.Timestamp
+	31, // 34: postern.v1.HubFacts.gate:type_name -> postern.v1.Gate
+	32, // 35: postern.v1.HubFacts.calls:type_name -> postern.v1.Call
+	33, // 36: postern.v1.HubFacts.urgency_reason:type_name -> postern.v1.UrgencyReason
+	22, // 37: postern.v1.HubFacts.authorised_role:type_name -> postern.v1.StaffRole
+	19, // 38: postern.v1.HubFacts.consideration:type_name -> postern.v1.Consideration
+	17, // 39: postern.v1.HubFacts.known:type_name -> postern.v1.SectionKnown
+	0,  // 40: postern.v1.Consideration.law:type_name -> postern.v1.ConsiderationLaw
+	29, // 41: postern.v1.Consideration.relevant:type_name -> postern.v1.Answer
+	29, // 42: postern.v1.Consideration.parent_told:type_name -> postern.v1.Answer
+	22, // 43: postern.v1.Consideration.role:type_name -> postern.v1.StaffRole
+	20, // 44: postern.v1.Consideration.consider_time:type_name -> google.protobuf.Timestamp
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_statement_proto_init() }

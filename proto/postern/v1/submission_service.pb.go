@@ -292,7 +292,11 @@ type Update struct {
 	//	*Update_Decision
 	//	*Update_Acknowledgement
 	//	*Update_Reply
-	Update        isUpdate_Update `protobuf_oneof:"update"`
+	Update isUpdate_Update `protobuf_oneof:"update"`
+	// With a decision, the 16 bytes of its event.
+	EventId []byte `protobuf:"bytes,6,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// With a decision, the receipt of its event: of a decision made again, or of the withdrawal that another prison took.
+	Receipt       *Receipt `protobuf:"bytes,7,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +379,20 @@ func (x *Update) GetReply() *Reply {
 	return nil
 }
 
+func (x *Update) GetEventId() []byte {
+	if x != nil {
+		return x.EventId
+	}
+	return nil
+}
+
+func (x *Update) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 type isUpdate_Update interface {
 	isUpdate_Update()
 }
@@ -426,14 +444,16 @@ const file_postern_v1_submission_service_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x03 \x01(\tR\n" +
 	"checkpoint\x12>\n" +
-	"\vconsistency\x18\x04 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\x97\x02\n" +
+	"\vconsistency\x18\x04 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\xe1\x02\n" +
 	"\x06Update\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12;\n" +
 	"\vupdate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x122\n" +
 	"\bdecision\x18\x03 \x01(\v2\x14.postern.v1.DecisionH\x00R\bdecision\x12>\n" +
 	"\x0facknowledgement\x18\x04 \x01(\v2\x12.postern.v1.SignedH\x00R\x0facknowledgement\x12)\n" +
-	"\x05reply\x18\x05 \x01(\v2\x11.postern.v1.ReplyH\x00R\x05replyB\b\n" +
+	"\x05reply\x18\x05 \x01(\v2\x11.postern.v1.ReplyH\x00R\x05reply\x12\x19\n" +
+	"\bevent_id\x18\x06 \x01(\fR\aeventId\x12-\n" +
+	"\areceipt\x18\a \x01(\v2\x13.postern.v1.ReceiptR\areceiptB\b\n" +
 	"\x06update2\xb5\x01\n" +
 	"\x11SubmissionService\x12F\n" +
 	"\x06Submit\x12\x19.postern.v1.SubmitRequest\x1a\x1a.postern.v1.SubmitResponse\"\x05\x8a\xb5\x18\x01\x01\x12X\n" +
@@ -480,15 +500,16 @@ var file_postern_v1_submission_service_proto_depIdxs = []int32{
 	7,  // 9: postern.v1.Update.decision:type_name -> postern.v1.Decision
 	11, // 10: postern.v1.Update.acknowledgement:type_name -> postern.v1.Signed
 	12, // 11: postern.v1.Update.reply:type_name -> postern.v1.Reply
-	0,  // 12: postern.v1.SubmissionService.Submit:input_type -> postern.v1.SubmitRequest
-	2,  // 13: postern.v1.SubmissionService.ListUpdates:input_type -> postern.v1.ListUpdatesRequest
-	1,  // 14: postern.v1.SubmissionService.Submit:output_type -> postern.v1.SubmitResponse
-	3,  // 15: postern.v1.SubmissionService.ListUpdates:output_type -> postern.v1.ListUpdatesResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 12: postern.v1.Update.receipt:type_name -> postern.v1.Receipt
+	0,  // 13: postern.v1.SubmissionService.Submit:input_type -> postern.v1.SubmitRequest
+	2,  // 14: postern.v1.SubmissionService.ListUpdates:input_type -> postern.v1.ListUpdatesRequest
+	1,  // 15: postern.v1.SubmissionService.Submit:output_type -> postern.v1.SubmitResponse
+	3,  // 16: postern.v1.SubmissionService.ListUpdates:output_type -> postern.v1.ListUpdatesResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_submission_service_proto_init() }

@@ -233,7 +233,13 @@ type Notification struct {
 	// The form it came from.
 	FormId string `protobuf:"bytes,9,opt,name=form_id,json=formId,proto3" json:"form_id,omitempty"`
 	// The last reply, once there is one.
-	Reply         *v1.Reply `protobuf:"bytes,10,opt,name=reply,proto3" json:"reply,omitempty"`
+	Reply *v1.Reply `protobuf:"bytes,10,opt,name=reply,proto3" json:"reply,omitempty"`
+	// The code for the person's slip, with which any prison can withdraw; never in a list.
+	SlipCode string `protobuf:"bytes,11,opt,name=slip_code,json=slipCode,proto3" json:"slip_code,omitempty"`
+	// The withdrawals taken at this desk, oldest first.
+	Withdrawals []*TakenWithdrawal `protobuf:"bytes,12,rep,name=withdrawals,proto3" json:"withdrawals,omitempty"`
+	// Whether another prison sent it and this desk only took its withdrawal.
+	Elsewhere     bool `protobuf:"varint,13,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +344,228 @@ func (x *Notification) GetReply() *v1.Reply {
 	return nil
 }
 
+func (x *Notification) GetSlipCode() string {
+	if x != nil {
+		return x.SlipCode
+	}
+	return ""
+}
+
+func (x *Notification) GetWithdrawals() []*TakenWithdrawal {
+	if x != nil {
+		return x.Withdrawals
+	}
+	return nil
+}
+
+func (x *Notification) GetElsewhere() bool {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return false
+}
+
+// TakenWithdrawal is a withdrawal taken at this desk.
+type TakenWithdrawal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the withdrawal.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What is withdrawn: nothing for all, `child/2` for one child, `child/2/phone` for one section.
+	Paths []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	// How the person withdrew.
+	Method v1.WithdrawalMethod `protobuf:"varint,3,opt,name=method,proto3,enum=postern.v1.WithdrawalMethod" json:"method,omitempty"`
+	// When it was taken.
+	TakeTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=take_time,json=takeTime,proto3" json:"take_time,omitempty"`
+	// The hub's answer, once there is one; until then the withdrawal is queued.
+	Answer        *v1.Decision `protobuf:"bytes,5,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakenWithdrawal) Reset() {
+	*x = TakenWithdrawal{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakenWithdrawal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakenWithdrawal) ProtoMessage() {}
+
+func (x *TakenWithdrawal) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakenWithdrawal.ProtoReflect.Descriptor instead.
+func (*TakenWithdrawal) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TakenWithdrawal) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TakenWithdrawal) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *TakenWithdrawal) GetMethod() v1.WithdrawalMethod {
+	if x != nil {
+		return x.Method
+	}
+	return v1.WithdrawalMethod(0)
+}
+
+func (x *TakenWithdrawal) GetTakeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TakeTime
+	}
+	return nil
+}
+
+func (x *TakenWithdrawal) GetAnswer() *v1.Decision {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// WithdrawNotificationRequest is a withdrawal as a person says it.
+type WithdrawNotificationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id or the reference of the notification.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What is withdrawn: nothing for all, `child/2` for one child, `child/2/phone` for one section.
+	Paths []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	// How the person withdraws.
+	Method v1.WithdrawalMethod `protobuf:"varint,3,opt,name=method,proto3,enum=postern.v1.WithdrawalMethod" json:"method,omitempty"`
+	// The code on the person's slip, for a notification of another prison.
+	SlipCode      string `protobuf:"bytes,4,opt,name=slip_code,json=slipCode,proto3" json:"slip_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawNotificationRequest) Reset() {
+	*x = WithdrawNotificationRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawNotificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawNotificationRequest) ProtoMessage() {}
+
+func (x *WithdrawNotificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawNotificationRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawNotificationRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WithdrawNotificationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WithdrawNotificationRequest) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *WithdrawNotificationRequest) GetMethod() v1.WithdrawalMethod {
+	if x != nil {
+		return x.Method
+	}
+	return v1.WithdrawalMethod(0)
+}
+
+func (x *WithdrawNotificationRequest) GetSlipCode() string {
+	if x != nil {
+		return x.SlipCode
+	}
+	return ""
+}
+
+// WithdrawNotificationResponse is what became of it.
+type WithdrawNotificationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notification, with its withdrawals.
+	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawNotificationResponse) Reset() {
+	*x = WithdrawNotificationResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawNotificationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawNotificationResponse) ProtoMessage() {}
+
+func (x *WithdrawNotificationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawNotificationResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawNotificationResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *WithdrawNotificationResponse) GetNotification() *Notification {
+	if x != nil {
+		return x.Notification
+	}
+	return nil
+}
+
 // GetNotificationRequest asks for one notification.
 type GetNotificationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -349,7 +577,7 @@ type GetNotificationRequest struct {
 
 func (x *GetNotificationRequest) Reset() {
 	*x = GetNotificationRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	mi := &file_postern_local_v1_local_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +589,7 @@ func (x *GetNotificationRequest) String() string {
 func (*GetNotificationRequest) ProtoMessage() {}
 
 func (x *GetNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	mi := &file_postern_local_v1_local_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +602,7 @@ func (x *GetNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNotificationRequest.ProtoReflect.Descriptor instead.
 func (*GetNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{3}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetNotificationRequest) GetId() string {
@@ -397,7 +625,7 @@ type GetNotificationResponse struct {
 
 func (x *GetNotificationResponse) Reset() {
 	*x = GetNotificationResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[4]
+	mi := &file_postern_local_v1_local_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +637,7 @@ func (x *GetNotificationResponse) String() string {
 func (*GetNotificationResponse) ProtoMessage() {}
 
 func (x *GetNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[4]
+	mi := &file_postern_local_v1_local_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +650,7 @@ func (x *GetNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNotificationResponse.ProtoReflect.Descriptor instead.
 func (*GetNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{4}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetNotificationResponse) GetNotification() *Notification {
@@ -450,7 +678,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[5]
+	mi := &file_postern_local_v1_local_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +690,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[5]
+	mi := &file_postern_local_v1_local_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +703,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{5}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListNotificationsRequest) GetStates() []State {
@@ -496,7 +724,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[6]
+	mi := &file_postern_local_v1_local_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +736,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[6]
+	mi := &file_postern_local_v1_local_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +749,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{6}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListNotificationsResponse) GetNotifications() []*Notification {
@@ -540,7 +768,7 @@ type ListItemsRequest struct {
 
 func (x *ListItemsRequest) Reset() {
 	*x = ListItemsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[7]
+	mi := &file_postern_local_v1_local_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +780,7 @@ func (x *ListItemsRequest) String() string {
 func (*ListItemsRequest) ProtoMessage() {}
 
 func (x *ListItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[7]
+	mi := &file_postern_local_v1_local_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +793,7 @@ func (x *ListItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListItemsRequest.ProtoReflect.Descriptor instead.
 func (*ListItemsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{7}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{10}
 }
 
 // ListItemsResponse is the list.
@@ -579,7 +807,7 @@ type ListItemsResponse struct {
 
 func (x *ListItemsResponse) Reset() {
 	*x = ListItemsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[8]
+	mi := &file_postern_local_v1_local_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +819,7 @@ func (x *ListItemsResponse) String() string {
 func (*ListItemsResponse) ProtoMessage() {}
 
 func (x *ListItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[8]
+	mi := &file_postern_local_v1_local_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +832,7 @@ func (x *ListItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListItemsResponse.ProtoReflect.Descriptor instead.
 func (*ListItemsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{8}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListItemsResponse) GetItems() []*Item {
@@ -633,13 +861,15 @@ type Item struct {
 	Paths []string `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`
 	// Whether facts and values disagree.
 	FactsMismatch bool `protobuf:"varint,8,opt,name=facts_mismatch,json=factsMismatch,proto3" json:"facts_mismatch,omitempty"`
+	// The stop request, once there is one.
+	Stop          *Stop `protobuf:"bytes,9,opt,name=stop,proto3" json:"stop,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[9]
+	mi := &file_postern_local_v1_local_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +881,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[9]
+	mi := &file_postern_local_v1_local_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +894,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{9}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Item) GetId() string {
@@ -723,6 +953,187 @@ func (x *Item) GetFactsMismatch() bool {
 	return false
 }
 
+func (x *Item) GetStop() *Stop {
+	if x != nil {
+		return x.Stop
+	}
+	return nil
+}
+
+// Stop is that the person withdrew and the team was asked to stop.
+type Stop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the stop request came.
+	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
+	// What was withdrawn: nothing for all, `child/2` for one child, `child/2/phone` for one section.
+	Paths []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	// The delivery that brought it.
+	DeliveryId string `protobuf:"bytes,3,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	// The team's answer, once there is one.
+	Answer        v1.StopAnswerCode `protobuf:"varint,4,opt,name=answer,proto3,enum=postern.v1.StopAnswerCode" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stop) Reset() {
+	*x = Stop{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stop) ProtoMessage() {}
+
+func (x *Stop) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stop.ProtoReflect.Descriptor instead.
+func (*Stop) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Stop) GetReceiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceiveTime
+	}
+	return nil
+}
+
+func (x *Stop) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *Stop) GetDeliveryId() string {
+	if x != nil {
+		return x.DeliveryId
+	}
+	return ""
+}
+
+func (x *Stop) GetAnswer() v1.StopAnswerCode {
+	if x != nil {
+		return x.Answer
+	}
+	return v1.StopAnswerCode(0)
+}
+
+// AnswerStopRequest answers a stop request.
+type AnswerStopRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id or the reference of the notification.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The answer.
+	Answer        v1.StopAnswerCode `protobuf:"varint,2,opt,name=answer,proto3,enum=postern.v1.StopAnswerCode" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerStopRequest) Reset() {
+	*x = AnswerStopRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerStopRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerStopRequest) ProtoMessage() {}
+
+func (x *AnswerStopRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerStopRequest.ProtoReflect.Descriptor instead.
+func (*AnswerStopRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AnswerStopRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AnswerStopRequest) GetAnswer() v1.StopAnswerCode {
+	if x != nil {
+		return x.Answer
+	}
+	return v1.StopAnswerCode(0)
+}
+
+// AnswerStopResponse is the item with its answer.
+type AnswerStopResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The item.
+	Item          *Item `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerStopResponse) Reset() {
+	*x = AnswerStopResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerStopResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerStopResponse) ProtoMessage() {}
+
+func (x *AnswerStopResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerStopResponse.ProtoReflect.Descriptor instead.
+func (*AnswerStopResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AnswerStopResponse) GetItem() *Item {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
 // GetItemRequest asks for one item.
 type GetItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -734,7 +1145,7 @@ type GetItemRequest struct {
 
 func (x *GetItemRequest) Reset() {
 	*x = GetItemRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[10]
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +1157,7 @@ func (x *GetItemRequest) String() string {
 func (*GetItemRequest) ProtoMessage() {}
 
 func (x *GetItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[10]
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +1170,7 @@ func (x *GetItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetItemRequest.ProtoReflect.Descriptor instead.
 func (*GetItemRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{10}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetItemRequest) GetId() string {
@@ -792,7 +1203,7 @@ type GetItemResponse struct {
 
 func (x *GetItemResponse) Reset() {
 	*x = GetItemResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[11]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +1215,7 @@ func (x *GetItemResponse) String() string {
 func (*GetItemResponse) ProtoMessage() {}
 
 func (x *GetItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[11]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +1228,7 @@ func (x *GetItemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetItemResponse.ProtoReflect.Descriptor instead.
 func (*GetItemResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{11}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetItemResponse) GetItem() *Item {
@@ -882,7 +1293,7 @@ type OpenedSection struct {
 
 func (x *OpenedSection) Reset() {
 	*x = OpenedSection{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[12]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1305,7 @@ func (x *OpenedSection) String() string {
 func (*OpenedSection) ProtoMessage() {}
 
 func (x *OpenedSection) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[12]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1318,7 @@ func (x *OpenedSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenedSection.ProtoReflect.Descriptor instead.
 func (*OpenedSection) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{12}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OpenedSection) GetPath() string {
@@ -935,7 +1346,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1358,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1371,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BackupRequest) GetPath() string {
@@ -983,7 +1394,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1406,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1419,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BackupResponse) GetRecords() uint64 {
@@ -1034,7 +1445,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1457,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1470,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
 }
 
 // CheckResponse says what the check found.
@@ -1077,7 +1488,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1500,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1513,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CheckResponse) GetRecords() uint64 {
@@ -1139,7 +1550,7 @@ type LoadDirectoryRequest struct {
 
 func (x *LoadDirectoryRequest) Reset() {
 	*x = LoadDirectoryRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1562,7 @@ func (x *LoadDirectoryRequest) String() string {
 func (*LoadDirectoryRequest) ProtoMessage() {}
 
 func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1575,7 @@ func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryRequest.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LoadDirectoryRequest) GetRevision() *v1.Signed {
@@ -1194,7 +1605,7 @@ type LoadDirectoryResponse struct {
 
 func (x *LoadDirectoryResponse) Reset() {
 	*x = LoadDirectoryResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1617,7 @@ func (x *LoadDirectoryResponse) String() string {
 func (*LoadDirectoryResponse) ProtoMessage() {}
 
 func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1630,7 @@ func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryResponse.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LoadDirectoryResponse) GetNumber() uint64 {
@@ -1245,7 +1656,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1668,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1681,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 // GetStatusResponse says how the hub is.
@@ -1290,7 +1701,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1713,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1726,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetStatusResponse) GetLogs() []*LogStatus {
@@ -1363,7 +1774,7 @@ type LogStatus struct {
 
 func (x *LogStatus) Reset() {
 	*x = LogStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1786,7 @@ func (x *LogStatus) String() string {
 func (*LogStatus) ProtoMessage() {}
 
 func (x *LogStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1799,7 @@ func (x *LogStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogStatus.ProtoReflect.Descriptor instead.
 func (*LogStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogStatus) GetOrigin() string {
@@ -1434,7 +1845,7 @@ type QueueStatus struct {
 
 func (x *QueueStatus) Reset() {
 	*x = QueueStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1857,7 @@ func (x *QueueStatus) String() string {
 func (*QueueStatus) ProtoMessage() {}
 
 func (x *QueueStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1870,7 @@ func (x *QueueStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatus.ProtoReflect.Descriptor instead.
 func (*QueueStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *QueueStatus) GetAuthority() string {
@@ -1494,7 +1905,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1917,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1930,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListEventsRequest) GetRequest() *v1.ListEventsRequest {
@@ -1540,7 +1951,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1963,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1976,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListEventsResponse) GetResponse() *v1.ListEventsResponse {
@@ -1586,7 +1997,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +2009,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +2022,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -1634,7 +2045,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +2057,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +2070,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEventResponse) GetResponse() *v1.GetEventResponse {
@@ -1687,7 +2098,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +2110,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +2123,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetProofRequest) GetId() string {
@@ -1733,7 +2144,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[28]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +2156,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[28]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +2169,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetProofResponse) GetReceipt() *v1.Receipt {
@@ -1779,7 +2190,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[29]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2202,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[29]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2215,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportRequest) GetDirectory() string {
@@ -1827,7 +2238,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2250,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2263,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportResponse) GetLogs() []*ExportedLog {
@@ -1892,7 +2303,7 @@ type ExportedLog struct {
 
 func (x *ExportedLog) Reset() {
 	*x = ExportedLog{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2315,7 @@ func (x *ExportedLog) String() string {
 func (*ExportedLog) ProtoMessage() {}
 
 func (x *ExportedLog) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2328,7 @@ func (x *ExportedLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedLog.ProtoReflect.Descriptor instead.
 func (*ExportedLog) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExportedLog) GetOrigin() string {
@@ -1973,12 +2384,12 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"0\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"0\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x9e\x03\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x9e\x04\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -1992,7 +2403,23 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"updateTime\x12\x17\n" +
 	"\aform_id\x18\t \x01(\tR\x06formId\x12'\n" +
 	"\x05reply\x18\n" +
-	" \x01(\v2\x11.postern.v1.ReplyR\x05reply\"(\n" +
+	" \x01(\v2\x11.postern.v1.ReplyR\x05reply\x12\x1b\n" +
+	"\tslip_code\x18\v \x01(\tR\bslipCode\x12C\n" +
+	"\vwithdrawals\x18\f \x03(\v2!.postern.local.v1.TakenWithdrawalR\vwithdrawals\x12\x1c\n" +
+	"\telsewhere\x18\r \x01(\bR\telsewhere\"\xd4\x01\n" +
+	"\x0fTakenWithdrawal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
+	"\x06method\x18\x03 \x01(\x0e2\x1c.postern.v1.WithdrawalMethodR\x06method\x127\n" +
+	"\ttake_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\btakeTime\x12,\n" +
+	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\"\x96\x01\n" +
+	"\x1bWithdrawNotificationRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
+	"\x06method\x18\x03 \x01(\x0e2\x1c.postern.v1.WithdrawalMethodR\x06method\x12\x1b\n" +
+	"\tslip_code\x18\x04 \x01(\tR\bslipCode\"b\n" +
+	"\x1cWithdrawNotificationResponse\x12B\n" +
+	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\"(\n" +
 	"\x16GetNotificationRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x8c\x01\n" +
 	"\x17GetNotificationResponse\x12B\n" +
@@ -2004,7 +2431,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
 	"\x11ListItemsResponse\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xff\x01\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xab\x02\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
@@ -2013,7 +2440,19 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bchildren\x18\x05 \x01(\rR\bchildren\x12\x14\n" +
 	"\x05route\x18\x06 \x01(\tR\x05route\x12\x14\n" +
 	"\x05paths\x18\a \x03(\tR\x05paths\x12%\n" +
-	"\x0efacts_mismatch\x18\b \x01(\bR\rfactsMismatch\" \n" +
+	"\x0efacts_mismatch\x18\b \x01(\bR\rfactsMismatch\x12*\n" +
+	"\x04stop\x18\t \x01(\v2\x16.postern.local.v1.StopR\x04stop\"\xb0\x01\n" +
+	"\x04Stop\x12=\n" +
+	"\freceive_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x14\n" +
+	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x1f\n" +
+	"\vdelivery_id\x18\x03 \x01(\tR\n" +
+	"deliveryId\x122\n" +
+	"\x06answer\x18\x04 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"W\n" +
+	"\x11AnswerStopRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
+	"\x06answer\x18\x02 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"@\n" +
+	"\x12AnswerStopResponse\x12*\n" +
+	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\" \n" +
 	"\x0eGetItemRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\xf2\x02\n" +
 	"\x0fGetItemResponse\x12*\n" +
@@ -2100,15 +2539,18 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x0fSTATE_WITHDRAWN\x10\b\x12\x14\n" +
 	"\x10STATE_STOP_ASKED\x10\t\x12\x10\n" +
 	"\fSTATE_CLOSED\x10\n" +
-	"2\xbc\x02\n" +
+	"2\xb3\x03\n" +
 	"\vDeskService\x12W\n" +
 	"\n" +
 	"SubmitForm\x12#.postern.local.v1.SubmitFormRequest\x1a$.postern.local.v1.SubmitFormResponse\x12f\n" +
 	"\x0fGetNotification\x12(.postern.local.v1.GetNotificationRequest\x1a).postern.local.v1.GetNotificationResponse\x12l\n" +
-	"\x11ListNotifications\x12*.postern.local.v1.ListNotificationsRequest\x1a+.postern.local.v1.ListNotificationsResponse2\xb3\x01\n" +
+	"\x11ListNotifications\x12*.postern.local.v1.ListNotificationsRequest\x1a+.postern.local.v1.ListNotificationsResponse\x12u\n" +
+	"\x14WithdrawNotification\x12-.postern.local.v1.WithdrawNotificationRequest\x1a..postern.local.v1.WithdrawNotificationResponse2\x8c\x02\n" +
 	"\vTeamService\x12T\n" +
 	"\tListItems\x12\".postern.local.v1.ListItemsRequest\x1a#.postern.local.v1.ListItemsResponse\x12N\n" +
-	"\aGetItem\x12 .postern.local.v1.GetItemRequest\x1a!.postern.local.v1.GetItemResponse2\xdb\x02\n" +
+	"\aGetItem\x12 .postern.local.v1.GetItemRequest\x1a!.postern.local.v1.GetItemResponse\x12W\n" +
+	"\n" +
+	"AnswerStop\x12#.postern.local.v1.AnswerStopRequest\x1a$.postern.local.v1.AnswerStopResponse2\xdb\x02\n" +
 	"\n" +
 	"HubService\x12`\n" +
 	"\rLoadDirectory\x12&.postern.local.v1.LoadDirectoryRequest\x1a'.postern.local.v1.LoadDirectoryResponse\x12T\n" +
@@ -2135,111 +2577,134 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_postern_local_v1_local_proto_goTypes = []any{
-	(State)(0),                        // 0: postern.local.v1.State
-	(*SubmitFormRequest)(nil),         // 1: postern.local.v1.SubmitFormRequest
-	(*SubmitFormResponse)(nil),        // 2: postern.local.v1.SubmitFormResponse
-	(*Notification)(nil),              // 3: postern.local.v1.Notification
-	(*GetNotificationRequest)(nil),    // 4: postern.local.v1.GetNotificationRequest
-	(*GetNotificationResponse)(nil),   // 5: postern.local.v1.GetNotificationResponse
-	(*ListNotificationsRequest)(nil),  // 6: postern.local.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil), // 7: postern.local.v1.ListNotificationsResponse
-	(*ListItemsRequest)(nil),          // 8: postern.local.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),         // 9: postern.local.v1.ListItemsResponse
-	(*Item)(nil),                      // 10: postern.local.v1.Item
-	(*GetItemRequest)(nil),            // 11: postern.local.v1.GetItemRequest
-	(*GetItemResponse)(nil),           // 12: postern.local.v1.GetItemResponse
-	(*OpenedSection)(nil),             // 13: postern.local.v1.OpenedSection
-	(*BackupRequest)(nil),             // 14: postern.local.v1.BackupRequest
-	(*BackupResponse)(nil),            // 15: postern.local.v1.BackupResponse
-	(*CheckRequest)(nil),              // 16: postern.local.v1.CheckRequest
-	(*CheckResponse)(nil),             // 17: postern.local.v1.CheckResponse
-	(*LoadDirectoryRequest)(nil),      // 18: postern.local.v1.LoadDirectoryRequest
-	(*LoadDirectoryResponse)(nil),     // 19: postern.local.v1.LoadDirectoryResponse
-	(*GetStatusRequest)(nil),          // 20: postern.local.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 21: postern.local.v1.GetStatusResponse
-	(*LogStatus)(nil),                 // 22: postern.local.v1.LogStatus
-	(*QueueStatus)(nil),               // 23: postern.local.v1.QueueStatus
-	(*ListEventsRequest)(nil),         // 24: postern.local.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 25: postern.local.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 26: postern.local.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 27: postern.local.v1.GetEventResponse
-	(*GetProofRequest)(nil),           // 28: postern.local.v1.GetProofRequest
-	(*GetProofResponse)(nil),          // 29: postern.local.v1.GetProofResponse
-	(*ExportRequest)(nil),             // 30: postern.local.v1.ExportRequest
-	(*ExportResponse)(nil),            // 31: postern.local.v1.ExportResponse
-	(*ExportedLog)(nil),               // 32: postern.local.v1.ExportedLog
-	(*v1.Decision)(nil),               // 33: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                  // 35: postern.v1.Reply
-	(*v1.Receipt)(nil),                // 36: postern.v1.Receipt
-	(*v1.Sender)(nil),                 // 37: postern.v1.Sender
-	(*v1.Signed)(nil),                 // 38: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),      // 39: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),     // 40: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),       // 41: postern.v1.GetEventResponse
+	(State)(0),                           // 0: postern.local.v1.State
+	(*SubmitFormRequest)(nil),            // 1: postern.local.v1.SubmitFormRequest
+	(*SubmitFormResponse)(nil),           // 2: postern.local.v1.SubmitFormResponse
+	(*Notification)(nil),                 // 3: postern.local.v1.Notification
+	(*TakenWithdrawal)(nil),              // 4: postern.local.v1.TakenWithdrawal
+	(*WithdrawNotificationRequest)(nil),  // 5: postern.local.v1.WithdrawNotificationRequest
+	(*WithdrawNotificationResponse)(nil), // 6: postern.local.v1.WithdrawNotificationResponse
+	(*GetNotificationRequest)(nil),       // 7: postern.local.v1.GetNotificationRequest
+	(*GetNotificationResponse)(nil),      // 8: postern.local.v1.GetNotificationResponse
+	(*ListNotificationsRequest)(nil),     // 9: postern.local.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil),    // 10: postern.local.v1.ListNotificationsResponse
+	(*ListItemsRequest)(nil),             // 11: postern.local.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),            // 12: postern.local.v1.ListItemsResponse
+	(*Item)(nil),                         // 13: postern.local.v1.Item
+	(*Stop)(nil),                         // 14: postern.local.v1.Stop
+	(*AnswerStopRequest)(nil),            // 15: postern.local.v1.AnswerStopRequest
+	(*AnswerStopResponse)(nil),           // 16: postern.local.v1.AnswerStopResponse
+	(*GetItemRequest)(nil),               // 17: postern.local.v1.GetItemRequest
+	(*GetItemResponse)(nil),              // 18: postern.local.v1.GetItemResponse
+	(*OpenedSection)(nil),                // 19: postern.local.v1.OpenedSection
+	(*BackupRequest)(nil),                // 20: postern.local.v1.BackupRequest
+	(*BackupResponse)(nil),               // 21: postern.local.v1.BackupResponse
+	(*CheckRequest)(nil),                 // 22: postern.local.v1.CheckRequest
+	(*CheckResponse)(nil),                // 23: postern.local.v1.CheckResponse
+	(*LoadDirectoryRequest)(nil),         // 24: postern.local.v1.LoadDirectoryRequest
+	(*LoadDirectoryResponse)(nil),        // 25: postern.local.v1.LoadDirectoryResponse
+	(*GetStatusRequest)(nil),             // 26: postern.local.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),            // 27: postern.local.v1.GetStatusResponse
+	(*LogStatus)(nil),                    // 28: postern.local.v1.LogStatus
+	(*QueueStatus)(nil),                  // 29: postern.local.v1.QueueStatus
+	(*ListEventsRequest)(nil),            // 30: postern.local.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),           // 31: postern.local.v1.ListEventsResponse
+	(*GetEventRequest)(nil),              // 32: postern.local.v1.GetEventRequest
+	(*GetEventResponse)(nil),             // 33: postern.local.v1.GetEventResponse
+	(*GetProofRequest)(nil),              // 34: postern.local.v1.GetProofRequest
+	(*GetProofResponse)(nil),             // 35: postern.local.v1.GetProofResponse
+	(*ExportRequest)(nil),                // 36: postern.local.v1.ExportRequest
+	(*ExportResponse)(nil),               // 37: postern.local.v1.ExportResponse
+	(*ExportedLog)(nil),                  // 38: postern.local.v1.ExportedLog
+	(*v1.Decision)(nil),                  // 39: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),        // 40: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                     // 41: postern.v1.Reply
+	(v1.WithdrawalMethod)(0),             // 42: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 43: postern.v1.Receipt
+	(v1.StopAnswerCode)(0),               // 44: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 45: postern.v1.Sender
+	(*v1.Signed)(nil),                    // 46: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 47: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 48: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 49: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	33, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	34, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	34, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	35, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
-	3,  // 6: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	36, // 7: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 8: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 9: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	10, // 10: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	34, // 11: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	10, // 12: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	13, // 13: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	33, // 14: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	37, // 15: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	34, // 16: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	36, // 17: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 18: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	36, // 19: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	22, // 20: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	23, // 21: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	34, // 22: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	39, // 23: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	40, // 24: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	41, // 25: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	36, // 26: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	32, // 27: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 28: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	4,  // 29: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	6,  // 30: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	8,  // 31: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	11, // 32: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	18, // 33: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	20, // 34: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	14, // 35: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	16, // 36: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	24, // 37: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	26, // 38: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	28, // 39: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	30, // 40: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 41: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	5,  // 42: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	7,  // 43: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	9,  // 44: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	12, // 45: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	19, // 46: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	21, // 47: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	15, // 48: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	17, // 49: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	25, // 50: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	27, // 51: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	29, // 52: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	31, // 53: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	41, // [41:54] is the sub-list for method output_type
-	28, // [28:41] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	39, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	40, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	40, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	41, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	4,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
+	42, // 7: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	40, // 8: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	39, // 9: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	42, // 10: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 11: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 12: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	43, // 13: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 14: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 15: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 16: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	40, // 17: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 18: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	40, // 19: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	44, // 20: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	44, // 21: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 22: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 23: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 24: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	39, // 25: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	45, // 26: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	40, // 27: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	43, // 28: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	46, // 29: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	43, // 30: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 31: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	29, // 32: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	40, // 33: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	47, // 34: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	48, // 35: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	49, // 36: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	43, // 37: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 38: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 39: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 40: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 41: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 42: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 43: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 44: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 45: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 46: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 47: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 48: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 49: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 50: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 51: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 52: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 53: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 54: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 55: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 56: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 57: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 58: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 59: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 60: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 61: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 62: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 63: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 64: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 65: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 66: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 67: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 68: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	54, // [54:69] is the sub-list for method output_type
+	39, // [39:54] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -2253,7 +2718,7 @@ func file_postern_local_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

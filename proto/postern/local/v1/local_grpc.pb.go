@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DeskService_SubmitForm_FullMethodName        = "/postern.local.v1.DeskService/SubmitForm"
-	DeskService_GetNotification_FullMethodName   = "/postern.local.v1.DeskService/GetNotification"
-	DeskService_ListNotifications_FullMethodName = "/postern.local.v1.DeskService/ListNotifications"
+	DeskService_SubmitForm_FullMethodName           = "/postern.local.v1.DeskService/SubmitForm"
+	DeskService_GetNotification_FullMethodName      = "/postern.local.v1.DeskService/GetNotification"
+	DeskService_ListNotifications_FullMethodName    = "/postern.local.v1.DeskService/ListNotifications"
+	DeskService_WithdrawNotification_FullMethodName = "/postern.local.v1.DeskService/WithdrawNotification"
 )
 
 // DeskServiceClient is the client API for DeskService service.
@@ -38,6 +39,8 @@ type DeskServiceClient interface {
 	GetNotification(ctx context.Context, in *GetNotificationRequest, opts ...grpc.CallOption) (*GetNotificationResponse, error)
 	// ListNotifications lists the notifications of this desk, newest first.
 	ListNotifications(ctx context.Context, in *ListNotificationsRequest, opts ...grpc.CallOption) (*ListNotificationsResponse, error)
+	// WithdrawNotification takes a withdrawal, signs and spools it, then tries once to send it. The same again changes nothing.
+	WithdrawNotification(ctx context.Context, in *WithdrawNotificationRequest, opts ...grpc.CallOption) (*WithdrawNotificationResponse, error)
 }
 
 type deskServiceClient struct {
@@ -78,6 +81,16 @@ func (c *deskServiceClient) ListNotifications(ctx context.Context, in *ListNotif
 	return out, nil
 }
 
+func (c *deskServiceClient) WithdrawNotification(ctx context.Context, in *WithdrawNotificationRequest, opts ...grpc.CallOption) (*WithdrawNotificationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WithdrawNotificationResponse)
+	err := c.cc.Invoke(ctx, DeskService_WithdrawNotification_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DeskServiceServer is the server API for DeskService service.
 // All implementations must embed UnimplementedDeskServiceServer
 // for forward compatibility.
@@ -90,6 +103,8 @@ type DeskServiceServer interface {
 	GetNotification(context.Context, *GetNotificationRequest) (*GetNotificationResponse, error)
 	// ListNotifications lists the notifications of this desk, newest first.
 	ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error)
+	// WithdrawNotification takes a withdrawal, signs and spools it, then tries once to send it. The same again changes nothing.
+	WithdrawNotification(context.Context, *WithdrawNotificationRequest) (*WithdrawNotificationResponse, error)
 	mustEmbedUnimplementedDeskServiceServer()
 }
 
@@ -108,6 +123,9 @@ func (UnimplementedDeskServiceServer) GetNotification(context.Context, *GetNotif
 }
 func (UnimplementedDeskServiceServer) ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNotifications not implemented")
+}
+func (UnimplementedDeskServiceServer) WithdrawNotification(context.Context, *WithdrawNotificationRequest) (*WithdrawNotificationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawNotification not implemented")
 }
 func (UnimplementedDeskServiceServer) mustEmbedUnimplementedDeskServiceServer() {}
 func (UnimplementedDeskServiceServer) testEmbeddedByValue()                     {}
@@ -184,6 +202,24 @@ func _DeskService_ListNotifications_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DeskService_WithdrawNotification_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawNotificationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeskServiceServer).WithdrawNotification(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DeskService_WithdrawNotification_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeskServiceServer).WithdrawNotification(ctx, req.(*WithdrawNotificationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DeskService_ServiceDesc is the grpc.ServiceDesc for DeskService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -203,14 +239,19 @@ var DeskService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListNotifications",
 			Handler:    _DeskService_ListNotifications_Handler,
 		},
+		{
+			MethodName: "WithdrawNotification",
+			Handler:    _DeskService_WithdrawNotification_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "postern/local/v1/local.proto",
 }
 
 const (
-	TeamService_ListItems_FullMethodName = "/postern.local.v1.TeamService/ListItems"
-	TeamService_GetItem_FullMethodName   = "/postern.local.v1.TeamService/GetItem"
+	TeamService_ListItems_FullMethodName  = "/postern.local.v1.TeamService/ListItems"
+	TeamService_GetItem_FullMethodName    = "/postern.local.v1.TeamService/GetItem"
+	TeamService_AnswerStop_FullMethodName = "/postern.local.v1.TeamService/AnswerStop"
 )
 
 // TeamServiceClient is the client API for TeamService service.
@@ -223,6 +264,8 @@ type TeamServiceClient interface {
 	ListItems(ctx context.Context, in *ListItemsRequest, opts ...grpc.CallOption) (*ListItemsResponse, error)
 	// GetItem opens one item for the team.
 	GetItem(ctx context.Context, in *GetItemRequest, opts ...grpc.CallOption) (*GetItemResponse, error)
+	// AnswerStop answers the stop request about one item and tells the hub.
+	AnswerStop(ctx context.Context, in *AnswerStopRequest, opts ...grpc.CallOption) (*AnswerStopResponse, error)
 }
 
 type teamServiceClient struct {
@@ -253,6 +296,16 @@ func (c *teamServiceClient) GetItem(ctx context.Context, in *GetItemRequest, opt
 	return out, nil
 }
 
+func (c *teamServiceClient) AnswerStop(ctx context.Context, in *AnswerStopRequest, opts ...grpc.CallOption) (*AnswerStopResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerStopResponse)
+	err := c.cc.Invoke(ctx, TeamService_AnswerStop_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TeamServiceServer is the server API for TeamService service.
 // All implementations must embed UnimplementedTeamServiceServer
 // for forward compatibility.
@@ -263,6 +316,8 @@ type TeamServiceServer interface {
 	ListItems(context.Context, *ListItemsRequest) (*ListItemsResponse, error)
 	// GetItem opens one item for the team.
 	GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error)
+	// AnswerStop answers the stop request about one item and tells the hub.
+	AnswerStop(context.Context, *AnswerStopRequest) (*AnswerStopResponse, error)
 	mustEmbedUnimplementedTeamServiceServer()
 }
 
@@ -278,6 +333,9 @@ func (UnimplementedTeamServiceServer) ListItems(context.Context, *ListItemsReque
 }
 func (UnimplementedTeamServiceServer) GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetItem not implemented")
+}
+func (UnimplementedTeamServiceServer) AnswerStop(context.Context, *AnswerStopRequest) (*AnswerStopResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerStop not implemented")
 }
 func (UnimplementedTeamServiceServer) mustEmbedUnimplementedTeamServiceServer() {}
 func (UnimplementedTeamServiceServer) testEmbeddedByValue()                     {}
@@ -336,6 +394,24 @@ func _TeamService_GetItem_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TeamService_AnswerStop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerStopRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TeamServiceServer).AnswerStop(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TeamService_AnswerStop_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TeamServiceServer).AnswerStop(ctx, req.(*AnswerStopRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TeamService_ServiceDesc is the grpc.ServiceDesc for TeamService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -350,6 +426,10 @@ var TeamService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetItem",
 			Handler:    _TeamService_GetItem_Handler,
+		},
+		{
+			MethodName: "AnswerStop",
+			Handler:    _TeamService_AnswerStop_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,383 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/consent"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/section"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// withdrawals is the spool's line for withdrawals. It is its own, and goes first: a withdrawal never waits behind a
+// notification that cannot be sent.
+const withdrawals = "withdrawals"
+
+// The rule ids by which the hub says what became of a withdrawal.
+const (
+	ruleWithdrawn = "withdrawn"
+	ruleStopAsked = "stop_asked"
+	ruleRefused   = "hub_refused"
+)
+
+// WithdrawNotification takes a withdrawal and tries once, for a few seconds, to get the hub's answer.
+func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNotificationRequest) (*localv1.WithdrawNotificationResponse, error) {
+	by, err := d.signedIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := d.Withdraw(ctx, req, by)
+	if err != nil {
+		return nil, err
+	}
+	attempt, cancel := context.WithTimeout(ctx, firstAttempt)
+	defer cancel()
+	out := &localv1.WithdrawNotificationResponse{}
+	for trying := true; ; {
+		// Read after the last step too: the loop may have taken the item from under us, and have its answer.
+		out.Notification = &localv1.Notification{}
+		err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, out.Notification) })
+		if err != nil || !trying || !slices.ContainsFunc(out.GetNotification().GetWithdrawals(), pendingWithdrawal) {
+			return out, err // if still pending: safe in the spool, and the answer says so
+		}
+		worked, err := d.stepSpool(attempt, anyTime)
+		trying = worked && err == nil
+	}
+}
+
+func pendingWithdrawal(w *localv1.TakenWithdrawal) bool { return w.GetAnswer() == nil }
+
+// Withdraw takes a withdrawal: signed and on disk when it returns, and a notification that is still in the spool is
+// never sent for the first time after it. It returns the id under which the desk shows it. The same again, or a part of
+// what was withdrawn before, changes nothing.
+func (d *Desk) Withdraw(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, err error) {
+	paths, err := scope(req)
+	if err != nil {
+		return "", err
+	}
+	d.submit.Lock()
+	defer d.submit.Unlock()
+	n, digest, err := d.target(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	if withdrawnBefore(n, paths) {
+		return n.GetId(), nil
+	}
+	wid, err := envelope.NewID(d.cfg.Rand)
+	if err != nil {
+		return "", err
+	}
+	stated := &posternv1.Withdrawal{Withdraws: n.GetId(), Paths: paths, Method: req.GetMethod()}
+	if n.GetElsewhere() {
+		if stated.Withdraws, stated.SlipCode, err = named(req); err != nil {
+			return "", err
+		}
+		if n.Id == "" { // the first time: under the notification's own id where we know it
+			n.Id, n.Reference = wid, stated.GetWithdraws()
+			if envelope.ValidID(stated.GetWithdraws()) {
+				n.Id, n.Reference = stated.GetWithdraws(), envelope.Reference(stated.GetWithdraws())
+			}
+		}
+	}
+	now := d.cfg.Clock().Truncate(time.Second)
+	message, err := envelope.Seal(envelope.Draft{Withdrawn: digest, Manifest: &posternv1.Manifest{
+		NotificationId: wid, Audience: d.cfg.Identity.Party().Domain,
+		CreateTime: timestamppb.New(now), ExpireTime: timestamppb.New(now.Add(manifestLife)),
+		Sender:    &posternv1.Sender{PrisonId: d.cfg.Identity.Party().ID, Unit: d.cfg.Unit, StaffId: by.ID, StaffRole: by.Role, ReplyTo: d.cfg.ReplyTo},
+		Statement: &posternv1.Manifest_Withdrawal{Withdrawal: stated},
+	}}, nil, d.cfg.Identity)
+	if err != nil {
+		return "", err
+	}
+	taken := &localv1.TakenWithdrawal{Id: wid, Paths: paths, Method: req.GetMethod(), TakeTime: timestamppb.New(now)}
+	return n.GetId(), d.keepWithdrawal(ctx, n, taken, message)
+}
+
+// scope is what is withdrawn, each once and in order.
+func scope(req *localv1.WithdrawNotificationRequest) ([]string, error) {
+	var fields []fault.Field
+	if _, known := posternv1.WithdrawalMethod_name[int32(req.GetMethod())]; !known || req.GetMethod() == posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_UNSPECIFIED {
+		fields = append(fields, fault.Field{Path: "method", Reason: "It is not said how the person withdrew.", Fix: "Use FACE_TO_FACE, PHONE, PAPER or OTHER."})
+	}
+	for _, p := range req.GetPaths() {
+		if !section.Scope(p) {
+			fields = append(fields, fault.Field{Path: "paths", Reason: "There is no such child or section.", Fix: "Use child/2 for a child, child/2/phone or parent/birth for one section."})
+		}
+	}
+	paths := slices.Compact(slices.Sorted(slices.Values(req.GetPaths())))
+	return paths, fault.InvalidFields("BAD_WITHDRAWAL", "The withdrawal cannot be taken like this.", fields)
+}
+
+// target finds what is withdrawn: a notification of this desk, with the digest of its manifest, or another prison's,
+// of which there is nothing here but what was withdrawn before.
+func (d *Desk) target(ctx context.Context, req *localv1.WithdrawNotificationRequest) (n *localv1.Notification, digest []byte, err error) {
+	n = &localv1.Notification{}
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		id, err := d.find(s, req.GetId())
+		if err == nil {
+			err = d.load(s, schema.DeskNotification, id, n)
+		}
+		if errors.Is(err, notHere) && req.GetSlipCode() != "" {
+			n = &localv1.Notification{Elsewhere: true, State: localv1.State_STATE_QUEUED}
+			return nil
+		}
+		if err != nil || n.GetElsewhere() {
+			return err
+		}
+		message := &posternv1.SealedNotification{}
+		if err := d.load(s, schema.DeskMessage, id, message); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(message.GetManifest().GetPayload())
+		digest = sum[:]
+		return nil
+	})
+	switch {
+	case errors.Is(err, notHere):
+		return nil, nil, fault.New(fault.NotFound, "NOT_FOUND", "This desk has no notification by that name. If another prison sent it, give the code on the person's slip too: --code.")
+	case err != nil:
+		return nil, nil, err
+	case n.GetAuthority() == "" && !n.GetElsewhere():
+		return nil, nil, fault.New(fault.Precondition, "NOTHING_TO_WITHDRAW", "Nothing about a child was offered to anybody, so there is nothing to withdraw.")
+	case n.GetElsewhere() && req.GetSlipCode() == "":
+		return nil, nil, fault.New(fault.Precondition, "NO_SLIP_CODE", "Another prison sent this. Give the code on the person's slip: --code.")
+	}
+	return n, digest, nil
+}
+
+// named is how another prison's notification is named to the hub: by its id or reference, and the code.
+func named(req *localv1.WithdrawNotificationRequest) (name, code string, err error) {
+	if name = req.GetId(); !envelope.ValidID(name) {
+		if name, err = envelope.ParseReference(name); err != nil {
+			return "", "", err
+		}
+	}
+	code, err = envelope.ParseSlipCode(req.GetSlipCode())
+	return name, code, err
+}
+
+// withdrawnBefore reports whether withdrawals taken here say all of this already. One that the hub refused says nothing.
+func withdrawnBefore(n *localv1.Notification, paths []string) bool {
+	var before []string
+	for _, w := range n.GetWithdrawals() {
+		if says(w.GetAnswer(), ruleRefused) {
+			continue
+		}
+		if len(w.GetPaths()) == 0 {
+			return true
+		}
+		before = append(before, w.GetPaths()...)
+	}
+	return len(before) > 0 && len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !consent.Withdrawn(before, p) })
+}
+
+// says reports whether a decision rests on a rule.
+func says(d *posternv1.Decision, rule string) bool {
+	return slices.ContainsFunc(d.GetReasons(), func(r *posternv1.Reason) bool { return r.GetRuleId() == rule })
+}
+
+// keepWithdrawal writes the withdrawal, its place in the spool, and takes the notification out of the spool if all of it
+// is withdrawn, in one transaction. A submission under way may still reach the hub: then the withdrawal comes after it.
+func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, taken *localv1.TakenWithdrawal, message *posternv1.SealedNotification) error {
+	sealed, err := d.seal(schema.DeskMessage, taken.GetId(), message)
+	if err != nil {
+		return err
+	}
+	queued, err := d.queued(ctx, n.GetId())
+	if err != nil {
+		return err
+	}
+	if len(taken.GetPaths()) > 0 {
+		queued = nil
+	}
+	now := d.cfg.Clock()
+	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		for _, item := range queued {
+			if err := d.spool.Remove(tx, item); err != nil && !errors.Is(err, queue.ErrGone) {
+				return err
+			}
+		}
+		next, err := nextSequence(tx)
+		if err != nil {
+			return err
+		}
+		item := queue.Item{Destination: withdrawals, Sequence: next, ID: taken.GetId(), Body: []byte(n.GetId()), EnqueueTime: now, DueTime: now}
+		if err := errors.Join(d.spool.Put(tx, item), putSequence(tx, next+1), tx.Put(schema.DeskMessage, []byte(taken.GetId()), sealed)); err != nil {
+			return err
+		}
+		return d.putTaken(tx, n, taken)
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// putTaken adds a withdrawal to its notification, as it is by now; another prison's begins here.
+func (d *Desk) putTaken(tx store.Tx, n *localv1.Notification, taken *localv1.TakenWithdrawal) error {
+	current := &localv1.Notification{}
+	err := d.load(tx, schema.DeskNotification, n.GetId(), current)
+	if errors.Is(err, notHere) && n.GetElsewhere() {
+		current, err = proto.CloneOf(n), nil
+		current.CreateTime = taken.GetTakeTime()
+		err = tx.Put(schema.DeskReference, join(current.GetReference(), current.GetId()), []byte{1})
+	}
+	if err != nil {
+		return err
+	}
+	current.Withdrawals, current.UpdateTime = append(current.Withdrawals, taken), taken.GetTakeTime()
+	sealed, err := d.seal(schema.DeskNotification, current.GetId(), current)
+	if err != nil {
+		return err
+	}
+	return tx.Put(schema.DeskNotification, []byte(current.GetId()), sealed)
+}
+
+// queued lists the spool items of a notification.
+func (d *Desk) queued(ctx context.Context, id string) (items []queue.Item, err error) {
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		all, err := d.spool.List(s)
+		items = slices.DeleteFunc(all, func(it queue.Item) bool { return it.Destination != hubDestination || it.ID != id })
+		return err
+	})
+	return items, err
+}
+
+// submitWithdrawal submits one withdrawal and keeps the answer. A crash before the answer is kept submits the same
+// manifest again, and the hub answers the same.
+func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
+	message := &posternv1.SealedNotification{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, item.ID, message) })
+	if err != nil {
+		return err
+	}
+	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
+	if err == nil {
+		err = d.checkWithdrawn(message, answer)
+	}
+	if err == nil {
+		return d.settleWithdrawal(ctx, item, answer.GetDecision(), answer.GetReceipt())
+	}
+	f := fault.From(err)
+	switch f.Kind {
+	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+		text := "The hub did not accept this withdrawal. " + f.Message + " If it was sent, telephone the team and ask it to stop."
+		if f.Kind == fault.NotFound {
+			text = "The hub knows no notification by this name and code. Check both on the person's slip and withdraw again."
+		}
+		return d.settleWithdrawal(ctx, item, &posternv1.Decision{
+			Outcome:    posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
+			Reasons:    []*posternv1.Reason{{RuleId: ruleRefused, Text: text}},
+			DecideTime: timestamppb.New(d.cfg.Clock().Truncate(time.Second)),
+		}, nil)
+	}
+	return d.postpone(ctx, item, err)
+}
+
+// checkWithdrawn verifies that the withdrawal is in the sent log.
+func (d *Desk) checkWithdrawn(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) error {
+	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
+	if err != nil {
+		return err
+	}
+	manifest := sha256.Sum256(message.GetManifest().GetPayload())
+	if event.Kind != logv1.Kind_KIND_WITHDRAWN || !bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) ||
+		event.Core.GetOutcome() != answer.GetDecision().GetOutcome() || !proto.Equal(event.Core.GetEventTime(), answer.GetDecision().GetDecideTime()) {
+		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this withdrawal. Stop using this hub and telephone its operator.")
+	}
+	return nil
+}
+
+// settleWithdrawal keeps the hub's answer with its receipt, sets the state, and takes the item off the spool, in one
+// transaction.
+func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *posternv1.Decision, receipt *posternv1.Receipt) error {
+	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+	return d.change(ctx, string(item.Body), func(tx store.Tx, n *localv1.Notification) error {
+		for _, w := range n.GetWithdrawals() {
+			if w.GetId() == item.ID {
+				w.Answer = answer
+				n.State = stateWithdrawn(n, len(w.GetPaths()) == 0, answer)
+			}
+		}
+		n.UpdateTime = now
+		if receipt != nil {
+			b, err := proto.Marshal(receipt)
+			if err != nil {
+				return fault.From(err)
+			}
+			if err := tx.Put(schema.DeskReceipt, []byte(item.ID), b); err != nil {
+				return err
+			}
+		}
+		return d.spool.Remove(tx, item)
+	})
+}
+
+// stateWithdrawn is the state after the answer to a withdrawal. Of our own, a part withdrawn leaves the rest where it
+// is; of another prison's there is nothing but the withdrawal to show.
+func stateWithdrawn(n *localv1.Notification, whole bool, answer *posternv1.Decision) localv1.State {
+	switch {
+	case says(answer, ruleRefused) && n.GetElsewhere():
+		return localv1.State_STATE_REFERRED
+	case !whole && !n.GetElsewhere():
+		return n.GetState()
+	case says(answer, ruleStopAsked):
+		return localv1.State_STATE_STOP_ASKED
+	case says(answer, ruleWithdrawn) && n.GetState() != localv1.State_STATE_STOP_ASKED:
+		return localv1.State_STATE_WITHDRAWN
+	}
+	return n.GetState()
+}
+
+// withdrawnState reports whether a notification was withdrawn whole: only its closing changes that any more.
+func withdrawnState(s localv1.State) bool {
+	return s == localv1.State_STATE_WITHDRAWN || s == localv1.State_STATE_STOP_ASKED
+}
+
+// applyDecision takes a decision made again, or that another prison took the withdrawal. Without a receipt of our own
+// notification it is only the hub's word, and is not believed.
+func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *posternv1.SealedNotification, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
+	event, err := verify.Receipt(receipt, d.cfg.LogKeys)
+	if err != nil {
+		return err
+	}
+	manifest := sha256.Sum256(message.GetManifest().GetPayload())
+	switch {
+	case event.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(event.Core.GetSubjectSha256(), manifest[:]) && says(decision, ruleWithdrawn):
+		if !withdrawnState(n.GetState()) {
+			n.State = localv1.State_STATE_WITHDRAWN
+		}
+		return nil
+	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) && proves(event.Core, decision, message):
+		b, err := proto.Marshal(receipt)
+		if err != nil {
+			return fault.From(err)
+		}
+		n.Decision = decision
+		if !withdrawnState(n.GetState()) {
+			n.State = stateOf(decision.GetOutcome())
+		}
+		return tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
+	}
+	return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")
+}

@@ -1,0 +1,45 @@
+package engine
+
+import (
+	"slices"
+
+	"postern/internal/consent"
+	"postern/internal/section"
+)
+
+// OfferOnly leaves these paths as all that is offered: a decision made again can then only be narrower.
+func (in *Input) OfferOnly(paths []string) {
+	in.eachSection(func(child int, s *Sections) {
+		s.Offered = slices.DeleteFunc(s.Offered, func(name string) bool { return !slices.Contains(paths, sectionPath(child, name)) })
+	})
+}
+
+// Withdraw takes what the person withdrew out of what the permission covers: paths as in a withdrawal, none for all.
+func (in *Input) Withdraw(paths []string) {
+	in.eachSection(func(child int, s *Sections) {
+		s.Permitted = slices.DeleteFunc(s.Permitted, func(name string) bool { return consent.Withdrawn(paths, sectionPath(child, name)) })
+	})
+}
+
+func (in *Input) eachSection(fn func(child int, s *Sections)) {
+	fn(0, &in.Parent)
+	for i := range in.Children {
+		fn(in.Children[i].Number, &in.Children[i].Sections)
+	}
+}
+
+// Renew takes what changes with the hour from an Input made just now: the moment, the parties, the agreement. The
+// statement's own facts stay as they were.
+func (in *Input) Renew(now *Input) {
+	in.Now, in.Today, in.Caller, in.Recipient, in.Agreement = now.Now, now.Today, now.Caller, now.Recipient, now.Agreement
+}
+
+// sectionPath is the path of a section of a child, or of the parent for 0, by its name in an Input.
+func sectionPath(child int, name string) string {
+	all := section.All()
+	i := slices.IndexFunc(all, func(s section.Section) bool { return s.Name == name && s.PerChild == (child > 0) })
+	if i < 0 {
+		return ""
+	}
+	return all[i].Path(child)
+}

@@ -1,0 +1,145 @@
+package hub
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/consent"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/schema"
+	"postern/internal/store"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// tombstone is what was withdrawn of a notification, whether or not it ever came. It belongs to one sender: a desk that
+// withdraws what is not its own, without the code, leaves a tombstone that means nothing to the real sender.
+type tombstone struct {
+	Paths []string  `json:"paths,omitempty"` // what was withdrawn; none for all
+	Time  time.Time `json:"time"`            // of the latest withdrawal
+	Stop  []byte    `json:"stop,omitempty"`  // the event of the latest stop request, once there is one
+
+	row []byte // as it was read, to see whether it changed
+}
+
+func tombstoneKey(owner, id string) []byte { return join(owner, id) }
+
+// readTombstone returns the tombstone of a sender's notification; nil when nothing was withdrawn.
+func readTombstone(r store.Reader, owner, id string) (*tombstone, error) {
+	row, err := r.Get(schema.HubWithdrawal, tombstoneKey(owner, id))
+	if err != nil || row == nil {
+		return nil, err
+	}
+	t := &tombstone{row: row}
+	if err := json.Unmarshal(row, t); err != nil {
+		return nil, fault.New(fault.Internal, "TOMBSTONE", "A tombstone cannot be read.").Because(err)
+	}
+	return t, nil
+}
+
+func (t *tombstone) raw() []byte {
+	if t == nil {
+		return nil
+	}
+	return t.row
+}
+
+// whole reports whether all was withdrawn.
+func (t *tombstone) whole() bool { return t != nil && len(t.Paths) == 0 }
+
+// holds reports whether a withdrawal of these paths says nothing new.
+func (t *tombstone) holds(paths []string) bool {
+	if t == nil || t.whole() || len(paths) == 0 {
+		return t.whole()
+	}
+	return !slices.ContainsFunc(paths, func(p string) bool { return !consent.Withdrawn(t.Paths, p) })
+}
+
+// with is the tombstone after a further withdrawal.
+func (t *tombstone) with(paths []string, at time.Time) *tombstone {
+	next := &tombstone{Time: at}
+	if t != nil {
+		next.Stop = t.Stop
+	}
+	if t.whole() || len(paths) == 0 {
+		return next
+	}
+	next.Paths = slices.Clone(paths)
+	if t != nil {
+		next.Paths = append(next.Paths, t.Paths...)
+	}
+	slices.Sort(next.Paths)
+	next.Paths = slices.Compact(next.Paths)
+	return next
+}
+
+func (t *tombstone) write(tx store.Tx, owner, id string) error {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return fault.From(err)
+	}
+	return tx.Put(schema.HubWithdrawal, tombstoneKey(owner, id), b)
+}
+
+// terms are what a withdrawal must know of a notification and the hub would otherwise forget.
+type terms struct {
+	Route posternv1.Route `json:"route"`
+	Slip  []byte          `json:"slip,omitempty"` // SHA-256 of the code on the slip
+}
+
+func readTerms(r store.Reader, id string) (t terms, err error) {
+	row, err := r.Get(schema.HubTerms, []byte(id))
+	if err != nil || row == nil {
+		return t, err
+	}
+	if err := json.Unmarshal(row, &t); err != nil {
+		return t, fault.New(fault.Internal, "TERMS", "The terms of a notification cannot be read.").Because(err)
+	}
+	return t, nil
+}
+
+func putTerms(tx store.Tx, v *envelope.Verified) error {
+	o := v.Manifest().GetOffer()
+	if o == nil {
+		return nil
+	}
+	b, err := json.Marshal(terms{Route: o.GetRoute(), Slip: v.Hub().GetSlipCodeSha256()})
+	if err != nil {
+		return fault.From(err)
+	}
+	return tx.Put(schema.HubTerms, []byte(v.Manifest().GetNotificationId()), b)
+}
+
+// The rule ids of the reasons that a withdrawal is answered with. Desks go by them.
+const (
+	ruleWithdrawn = "withdrawn"          // nothing of it ever began to be sent
+	ruleStopAsked = "stop_asked"         // it may have reached the team, which is asked to stop
+	ruleObjection = "objection_recorded" // it was not sent by permission, so withdrawing permission does not undo it
+)
+
+const (
+	lawPermission = "Common law duty of confidence (permission withdrawn)"
+	lawObjection  = "UK GDPR Article 21"
+)
+
+// withdrawnReason is why something withdrawn does not go.
+func withdrawnReason(text string, paths ...string) *posternv1.Reason {
+	return &posternv1.Reason{RuleId: ruleWithdrawn, Law: lawPermission, Paths: paths, Text: text}
+}
+
+// withheld is the decision on a notification of which everything was withdrawn before it was decided. Policy is not
+// asked: a withdrawal needs nobody's approval.
+func (h *Hub) withheld(v *envelope.Verified, now time.Time) *posternv1.Decision {
+	d := &posternv1.Decision{
+		Outcome: posternv1.Outcome_OUTCOME_WITHHOLD, PolicyRevision: h.cfg.Engine.Revision(), EngineVersion: h.cfg.Engine.Version(), DecideTime: timestamppb.New(now),
+		Reasons: []*posternv1.Reason{withdrawnReason("The person withdrew this before it came to the hub, so nothing of it goes.")},
+	}
+	for _, c := range v.Children() {
+		d.Children = append(d.Children, &posternv1.ChildDecision{Number: c.GetNumber(), Outcome: d.GetOutcome(), Reasons: []*posternv1.Reason{proto.CloneOf(d.GetReasons()[0])}})
+	}
+	return d
+}

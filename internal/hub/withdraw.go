@@ -1,0 +1,383 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/consent"
+	"postern/internal/delivery"
+	"postern/internal/directory"
+	"postern/internal/engine"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/ledger"
+	"postern/internal/schema"
+	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// withdrawal is one withdrawal and all that it finds, read in one snapshot; record sees whether any of it changed.
+type withdrawal struct {
+	v     *envelope.Verified
+	paths []string
+
+	owner, id string     // the notification, by its sender
+	known     bool       // whether the hub ever decided on it
+	last      []byte     // its row: the event of its last decision
+	manifest  []byte     // the SHA-256 of the manifest that was decided on last
+	tomb      *tombstone // what was withdrawn before
+	objection bool       // it did not go by permission, so withdrawing that does not undo it
+
+	rel      delivery.Release // where its newest delivery stands
+	released bool             // whether there is one
+	waits    bool             // whether it is still in the outbox
+	touched  bool             // whether anything that was released is withdrawn now
+	narrow   *narrowed        // what may still go of what waits, when a part is withdrawn
+}
+
+// narrowed is a decision made again for what is left.
+type narrowed struct {
+	decision
+	released *posternv1.SealedNotification
+	digests  [][]byte
+}
+
+// withdraw takes a withdrawal: verify, record, answer. It is never decided on: a right is not blocked by policy.
+func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
+	for range 5 {
+		now := h.cfg.Clock()
+		w, err := h.findWithdrawn(ctx, v)
+		if err == nil {
+			err = h.narrow(ctx, w, now)
+		}
+		var event [16]byte
+		if err == nil {
+			event, err = h.recordWithdrawal(ctx, w, now)
+		}
+		if errors.Is(err, errStale) {
+			continue // a send began, or it was decided or withdrawn, since we looked
+		}
+		if err != nil {
+			return nil, h.refuse(ctx, v.Sender(), v.Signed(), err)
+		}
+		h.delivery.Wake()
+		return h.answer(ctx, recorded{earlier: event}, decision{}, known)
+	}
+	return nil, fault.New(fault.Unavailable, "BUSY", "What is to be withdrawn is just changing. Try again in a moment.")
+}
+
+// findWithdrawn finds what a desk may withdraw: what it sent itself, and with the code on the slip what any desk sent.
+// A notification that the hub does not know, or that is another's and comes without a code, is withdrawn in the desk's
+// own name: should it come from this desk, nothing of it will go. So "not yours" and "not there" answer alike.
+func (h *Hub) findWithdrawn(ctx context.Context, v *envelope.Verified) (*withdrawal, error) {
+	stated := v.Manifest().GetWithdrawal()
+	w := &withdrawal{v: v, paths: stated.GetPaths(), owner: v.Sender().URI(), id: stated.GetWithdraws()}
+	ids, err := h.notificationIDs(ctx, stated.GetWithdraws())
+	if err != nil {
+		return nil, err
+	}
+	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		matches := 0
+		for _, id := range ids {
+			row, err := s.Get(schema.HubNotification, []byte(id))
+			if err != nil {
+				return err
+			}
+			if row == nil {
+				continue
+			}
+			t, err := readTerms(s, id)
+			if err != nil {
+				return err
+			}
+			owner, _, _ := parseNotificationRow(row)
+			if owner != v.Sender().URI() && !codeFits(stated.GetSlipCode(), t.Slip) {
+				continue
+			}
+			matches++
+			w.owner, w.id, w.known, w.last, w.objection = owner, id, true, row, t.Route > posternv1.Route_ROUTE_STANDARD
+		}
+		switch {
+		case matches > 1:
+			return fault.New(fault.Precondition, "AMBIGUOUS", "More than one notification has this reference and code. Use the id.")
+		case matches == 0 && stated.GetSlipCode() != "":
+			return notYours
+		}
+		return h.readState(s, w)
+	})
+	return w, err
+}
+
+// codeFits compares in constant time, so that the time of an answer does not tell how much of a guess was right.
+func codeFits(code string, slip []byte) bool {
+	sum := sha256.Sum256([]byte(code))
+	return code != "" && subtle.ConstantTimeCompare(sum[:], slip) == 1
+}
+
+// readState reads what a withdrawal acts on.
+func (h *Hub) readState(r store.Reader, w *withdrawal) (err error) {
+	if w.tomb, err = readTombstone(r, w.owner, w.id); err != nil {
+		return err
+	}
+	if !w.known {
+		return nil
+	}
+	if w.rel, w.released, err = h.delivery.Release(r, w.id); err != nil || !w.released {
+		return err
+	}
+	w.waits, err = h.delivery.Waits(r, w.rel)
+	return err
+}
+
+// whole reports whether nothing is to be left.
+func (w *withdrawal) whole() bool { return len(w.paths) == 0 }
+
+// again reports whether this says nothing that was not withdrawn before.
+func (w *withdrawal) again() bool { return w.tomb.holds(w.paths) }
+
+// narrow finds out whether a partial withdrawal touches what was released, and decides again on what is left of it: on
+// the facts of then, with the directory of now. The new decision can only be narrower. What it refers to a person, such
+// as a child of whom too little is left to find the way, does not go; the withdrawal itself does not wait for it.
+func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
+	if w.known {
+		_, _, event := parseNotificationRow(w.last)
+		last, err := h.logged(ctx, event)
+		if err != nil {
+			return err
+		}
+		w.manifest = last.Core.GetManifestSha256()
+	}
+	if !w.released || w.objection || w.again() {
+		return nil
+	}
+	at, err := h.logged(ctx, w.rel.EventID)
+	if err != nil {
+		return err
+	}
+	before := at.Details.GetDecision().GetPaths()
+	w.touched = slices.ContainsFunc(before, func(p string) bool { return consent.Withdrawn(w.paths, p) })
+	if w.whole() || !w.touched || !w.waits {
+		return nil
+	}
+	var content *posternv1.Delivery
+	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		content, err = h.delivery.Content(s, w.rel)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if content == nil {
+		return errStale // it was settled since we looked
+	}
+	v, err := envelope.Verify(content.GetNotification(), envelope.VerifyConfig{
+		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: at.Core.GetEventTime().AsTime()})
+	if err != nil {
+		return err
+	}
+	in, err := engine.ParseInput(at.Details.GetInput())
+	if err != nil {
+		return err
+	}
+	d := h.directory.Load()
+	in.Renew(h.input(v, d, now))
+	in.OfferOnly(before)
+	in.Withdraw(w.tomb.with(w.paths, now).Paths)
+	decided, verbatim := h.cfg.Engine.Decide(ctx, in)
+	w.narrow = &narrowed{decision: decision{Decision: decided, input: verbatim, directoryRevision: d.Number()}}
+	w.narrow.released, w.narrow.digests = h.disclose(v, w.narrow.decision)
+	return nil
+}
+
+// recordWithdrawal does all of a withdrawal in one transaction: the leaf, the tombstone, what waits deleted or made
+// narrower, and a stop request where a send ever began. After it no send of what was withdrawn can begin.
+//
+// The stop request is a leaf of the sent log: its cause is the withdrawal, and its desk hears of it.
+func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time) (event [16]byte, err error) {
+	same := idempotencyKey(w.v.Sender().URI(), w.v.Manifest().GetNotificationId(), w.v.ManifestSHA256())
+	err = h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
+			copy(event[:], earlier)
+			return err
+		}
+		if err := h.unchanged(tx, w); err != nil {
+			return err
+		}
+		stop := w.released && w.rel.Begun && w.touched
+		d := w.answer(stop, now)
+		entry, err := tx.Record(ledger.Sent, ledger.Event{
+			Kind: logv1.Kind_KIND_WITHDRAWN,
+			Time: now,
+			Core: &logv1.Core{ManifestSha256: w.v.ManifestSHA256(), Outcome: d.GetOutcome(), FollowsEvent: w.follows(), SubjectSha256: w.manifest},
+			Details: &logv1.Details{
+				Caller: w.v.Sender().URI(), NotificationId: w.id, Sender: w.v.Manifest().GetSender(), Authority: w.rel.Authority, Decision: d},
+		})
+		if err != nil {
+			return err
+		}
+		event = entry.EventID()
+		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || w.objection || w.again() {
+			return err
+		}
+		tomb := w.tomb.with(w.paths, now)
+		if w.waits && w.touched {
+			if _, err := h.delivery.Cancel(tx, w.rel); err != nil {
+				return err
+			}
+		}
+		if w.narrow != nil {
+			if err := h.recordNarrowed(tx, w, event); err != nil {
+				return err
+			}
+		}
+		if stop {
+			asked, err := h.recordStop(tx, w, event, now)
+			if err != nil {
+				return err
+			}
+			tomb.Stop = asked[:]
+		} else if w.known && w.whole() && w.owner != w.v.Sender().URI() {
+			// Another prison took it; the sender hears that nothing went and nothing will.
+			u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}
+			if err := delivery.PutUpdate(tx, w.owner, u, now); err != nil {
+				return err
+			}
+		}
+		return tomb.write(tx, w.owner, w.id)
+	})
+	return event, err
+}
+
+// unchanged re-reads inside the transaction what the withdrawal was planned on; any change is errStale.
+func (h *Hub) unchanged(tx *ledger.Tx, w *withdrawal) error {
+	fresh := &withdrawal{owner: w.owner, id: w.id, known: w.known}
+	if err := h.readState(tx, fresh); err != nil {
+		return err
+	}
+	row, err := tx.Get(schema.HubNotification, []byte(w.id))
+	if err != nil {
+		return err
+	}
+	if row != nil && !w.known {
+		if owner, _, _ := parseNotificationRow(row); owner != w.owner {
+			row = nil // another desk's, which is not there for this one
+		}
+	}
+	same := bytes.Equal(row, w.last) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && fresh.released == w.released &&
+		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun
+	if same && w.narrow != nil {
+		number, err := directory.StoredNumber(tx, schema.HubDirectory)
+		if err != nil {
+			return err
+		}
+		same = number == w.narrow.directoryRevision
+	}
+	if !same {
+		return errStale
+	}
+	return nil
+}
+
+// follows is the event of the decision that is withdrawn, if there is one.
+func (w *withdrawal) follows() []byte {
+	if !w.known {
+		return nil
+	}
+	_, _, event := parseNotificationRow(w.last)
+	return event[:]
+}
+
+// recordNarrowed records the decision made again, as one that follows the withdrawal, and puts what is left to send in
+// the place of what was taken out.
+func (h *Hub) recordNarrowed(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
+	n := w.narrow
+	entry, err := tx.Record(ledger.Sent, ledger.Event{
+		Kind: logv1.Kind_KIND_DECIDED,
+		Time: n.GetDecideTime().AsTime(),
+		Core: &logv1.Core{
+			ManifestSha256: w.rel.Manifest, Outcome: n.GetOutcome(), SectionsSha256: n.digests, PolicyRevision: n.GetPolicyRevision(),
+			ValidUntilTime: n.GetValidUntilTime(), FollowsEvent: withdrawn[:],
+		},
+		Details: &logv1.Details{
+			Caller: w.owner, NotificationId: w.id, Authority: w.rel.Authority, Input: n.input, Decision: n.Decision,
+			DirectoryRevision: n.directoryRevision,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	event := entry.EventID()
+	outcome := n.GetOutcome()
+	if w.rel.Begun {
+		// Something of this manifest may be with the team, so the id stays taken and the team's reports stay good.
+		outcome = posternv1.Outcome_OUTCOME_SHARE
+	}
+	if err := tx.Put(schema.HubNotification, []byte(w.id), notificationRow(w.owner, outcome, event)); err != nil {
+		return err
+	}
+	u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: n.Decision}}
+	if err := delivery.PutUpdate(tx, w.owner, u, n.GetDecideTime().AsTime()); err != nil || n.released == nil {
+		return err
+	}
+	if err := tx.Put(schema.HubManifest, w.rel.Manifest, event[:]); err != nil {
+		return err
+	}
+	sender, err := identity.ParseURI(w.owner)
+	if err != nil {
+		return err
+	}
+	return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
+		Authority: w.rel.Authority, NotificationID: w.id, ManifestSHA256: w.rel.Manifest, Sender: sender,
+		Decision: cutDecision(n.Decision), Notification: n.released,
+	})
+}
+
+// recordStop records that the team is asked to stop, puts the desk's stop request into the outbox and tells the sender.
+func (h *Hub) recordStop(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, now time.Time) ([16]byte, error) {
+	request := w.v.StopRequest()
+	subject := sha256.Sum256(request.GetPayload())
+	entry, err := tx.Record(ledger.Sent, ledger.Event{
+		Kind:    logv1.Kind_KIND_STOP_ASKED,
+		Time:    now,
+		Core:    &logv1.Core{ManifestSha256: w.rel.Manifest, SubjectSha256: subject[:], FollowsEvent: withdrawn[:]},
+		Details: &logv1.Details{Caller: w.v.Sender().URI(), NotificationId: w.id, Authority: w.rel.Authority},
+	})
+	if err != nil {
+		return [16]byte{}, err
+	}
+	err = h.delivery.EnqueueStop(tx, entry, delivery.Stop{Authority: w.rel.Authority, NotificationID: w.id, ManifestSHA256: w.rel.Manifest, Request: request})
+	if err != nil {
+		return [16]byte{}, err
+	}
+	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: w.paths}
+	return entry.EventID(), delivery.PutUpdate(tx, w.owner, &posternv1.Update{NotificationId: w.id, Update: &posternv1.Update_Reply{Reply: reply}}, now)
+}
+
+// answer is what the desk that withdrew is told.
+func (w *withdrawal) answer(stop bool, now time.Time) *posternv1.Decision {
+	d := &posternv1.Decision{Outcome: posternv1.Outcome_OUTCOME_WITHHOLD, DecideTime: timestamppb.New(now)}
+	r := &posternv1.Reason{RuleId: ruleWithdrawn, Law: lawPermission, Paths: w.paths}
+	switch {
+	case w.objection:
+		d.Outcome, r.RuleId, r.Law = posternv1.Outcome_OUTCOME_REFER_TO_PERSON, ruleObjection, lawObjection
+		r.Text = "This was not sent because the person gave permission, so withdrawing permission does not undo it. The objection is recorded, and the safeguarding lead considers it."
+	case stop || w.again() && w.tomb.Stop != nil:
+		r.RuleId = ruleStopAsked
+		r.Text = "The person withdrew. It had begun to be sent, so the team is asked to stop and its inbox takes it from view. What somebody has read or written down cannot be undone from here."
+	case !w.known:
+		r.Text = "The person withdrew before this came to the hub. If it comes, nothing of it goes."
+	default:
+		r.Text = "The person withdrew. Nothing of it had begun to be sent, and nothing of it will be; what waited at the hub is deleted."
+	}
+	d.Reasons = []*posternv1.Reason{r}
+	return d
+}

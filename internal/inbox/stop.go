@@ -1,0 +1,240 @@
+package inbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/consent"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/plain"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// tombstone is what was withdrawn of a manifest, whether or not it ever came. It is never removed: a late copy may come
+// at any time. It holds nothing personal.
+type tombstone struct {
+	Whole bool     `json:"whole,omitempty"`
+	Paths []string `json:"paths,omitempty"`
+}
+
+func (t tombstone) holds(path string) bool {
+	return t.Whole || len(t.Paths) > 0 && consent.Withdrawn(t.Paths, path)
+}
+
+// with is the tombstone after a further stop request; no paths mean all.
+func (t tombstone) with(paths []string) tombstone {
+	if t.Whole || len(paths) == 0 {
+		return tombstone{Whole: true}
+	}
+	all := slices.Concat(t.Paths, paths)
+	slices.Sort(all)
+	return tombstone{Paths: slices.Compact(all)}
+}
+
+func readTombstone(r store.Reader, manifest []byte) (t tombstone, err error) {
+	row, err := r.Get(schema.InboxTombstone, manifest)
+	if err != nil || row == nil {
+		return t, err
+	}
+	if err := json.Unmarshal(row, &t); err != nil {
+		return t, fault.New(fault.Internal, "BAD_RECORD", "A record of this inbox cannot be read.").Because(err)
+	}
+	return t, nil
+}
+
+// stop takes a stop request as it takes a notification: check, keep, acknowledge. What was withdrawn is gone from view
+// and from the database's record in the transaction that keeps the answer; nobody at the inbox has to agree first.
+func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+	manifest, request, ok := in.checkStop(d)
+	if !ok {
+		return in.refuse(ctx, d, posternv1.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST)
+	}
+	answer, err := in.acknowledge(subject(d))
+	if err != nil {
+		return nil, err
+	}
+	kept, err := proto.Marshal(answer)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	nothing, err := in.stopAnswer(d.GetDeliveryId(), manifest, posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED)
+	if err != nil {
+		return nil, err
+	}
+	// A crash before the commit: the hub sends again. A crash after it: the hub sends again and gets the answer kept.
+	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil {
+			return err
+		}
+		t, err := readTombstone(tx, manifest)
+		if err != nil {
+			return err
+		}
+		row, err := json.Marshal(t.with(request.GetPaths()))
+		if err != nil {
+			return fault.From(err)
+		}
+		if err := tx.Put(schema.InboxTombstone, manifest, row); err != nil {
+			return err
+		}
+		found, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
+			in.takeFromView(item, t.with(request.GetPaths()), d.GetDeliveryId())
+			return nil
+		})
+		if err != nil || found {
+			return err
+		}
+		// It never came, so there is nothing for a person to stop, and a late copy will be refused.
+		return in.spoolReport(tx, d.GetDeliveryId(), nothing)
+	})
+	if err != nil {
+		return nil, err
+	}
+	in.cfg.Log.InfoContext(ctx, "stop request taken", "delivery", d.GetDeliveryId())
+	in.wakeUp()
+	return answer, nil
+}
+
+// checkStop holds a stop request against the ledger and the desk: the receipt proves that the hub recorded this very
+// request about one manifest, and a desk signed it. That another desk than the sender may ask, with the code on the
+// slip, is the hub's to check: the code never comes here.
+func (in *Inbox) checkStop(d *posternv1.Delivery) (manifest []byte, request *posternv1.StopRequest, ok bool) {
+	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
+	if err != nil || event.Kind != logv1.Kind_KIND_STOP_ASKED || !bytes.Equal(event.Core.GetSubjectSha256(), subject(d)) {
+		return nil, nil, false
+	}
+	request, _, err = envelope.OpenStopRequest(d.GetStopRequest(), in.cfg.Anchors, event.Core.GetEventTime().AsTime())
+	manifest = event.Core.GetManifestSha256()
+	if err != nil || len(manifest) != sha256.Size || len(request.GetManifestSha256()) > 0 && !bytes.Equal(request.GetManifestSha256(), manifest) {
+		return nil, nil, false
+	}
+	return manifest, request, true
+}
+
+// takeFromView removes from an item what was withdrawn. Of an item withdrawn whole there remains what the team needs to
+// recognise it and to ask: reference, prison, dates, whom to ask and the receipt.
+func (in *Inbox) takeFromView(item *localv1.GetItemResponse, t tombstone, deliveryID string) {
+	item.Item.Stop = &localv1.Stop{ReceiveTime: in.now(), Paths: t.Paths, DeliveryId: deliveryID}
+	if t.Whole {
+		item.Sections, item.NotShared, item.Decision, item.ConsentExpireTime = nil, nil, nil, nil
+		item.Item.Children, item.Item.Paths, item.Item.FactsMismatch = 0, nil, false
+		return
+	}
+	item.Sections = slices.DeleteFunc(item.Sections, func(s *localv1.OpenedSection) bool { return t.holds(s.GetPath()) })
+	item.Item.Paths = slices.DeleteFunc(item.Item.Paths, t.holds)
+}
+
+// without is an item that comes after a part of it was withdrawn: as if that part had not been shared.
+func without(item *localv1.GetItemResponse, t tombstone) *localv1.GetItemResponse {
+	out := proto.CloneOf(item)
+	out.Sections = slices.DeleteFunc(out.Sections, func(s *localv1.OpenedSection) bool { return t.holds(s.GetPath()) })
+	out.NotShared = append(out.NotShared, slices.DeleteFunc(slices.Clone(item.GetItem().GetPaths()), func(p string) bool { return !t.holds(p) })...)
+	out.Item.Paths = slices.DeleteFunc(out.Item.Paths, t.holds)
+	return out
+}
+
+// change rewrites the item of a manifest, and reports whether there is one.
+func (in *Inbox) change(tx store.Tx, manifest []byte, fn func(*localv1.GetItemResponse) error) (found bool, err error) {
+	sealed, err := tx.Get(schema.InboxItem, manifest)
+	if err != nil || sealed == nil {
+		return false, err
+	}
+	item, err := in.openItem(manifest, sealed)
+	if err != nil {
+		return false, err
+	}
+	if err := fn(item); err != nil {
+		return false, err
+	}
+	if sealed, err = in.seal(schema.InboxItem, manifest, item); err != nil {
+		return false, err
+	}
+	return true, tx.Put(schema.InboxItem, manifest, sealed)
+}
+
+// AnswerStop takes the team's answer to a stop request and spools it for the hub; the prison never hears it. RETAINED
+// says that the team keeps what it has in its own records, under a duty or to safeguard a child: it brings nothing back
+// into view here. The same answer again changes nothing; another one is sent too, and the log has both.
+func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest) (*localv1.AnswerStopResponse, error) {
+	code := req.GetAnswer()
+	if _, known := posternv1.StopAnswerCode_name[int32(code)]; !known || code == posternv1.StopAnswerCode_STOP_ANSWER_CODE_UNSPECIFIED {
+		return nil, fault.New(fault.Invalid, "STOP_ANSWER", "A stop request is answered with STOPPED, RETAINED_DUTY or RETAINED_SAFEGUARDING.")
+	}
+	out := &localv1.AnswerStopResponse{}
+	var manifest []byte
+	var before *localv1.Stop
+	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		key, err := in.find(s, req.GetId())
+		if err != nil {
+			return err
+		}
+		sealed, err := s.Get(schema.InboxItem, key)
+		if err != nil || sealed == nil {
+			return errors.Join(err, notHere)
+		}
+		item, err := in.openItem(key, sealed)
+		manifest, before, out.Item = key, item.GetItem().GetStop(), item.GetItem()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if before == nil {
+		return nil, fault.New(fault.Precondition, "NOT_WITHDRAWN", "Nobody has asked the team to stop. There is nothing to answer.")
+	}
+	if before.GetAnswer() == code {
+		return out, nil
+	}
+	report, err := in.stopAnswer(before.GetDeliveryId(), manifest, code)
+	if err != nil {
+		return nil, err
+	}
+	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		_, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
+			if item.GetItem().GetStop().GetDeliveryId() != before.GetDeliveryId() {
+				return fault.New(fault.Precondition, "WITHDRAWN_FURTHER", "More was withdrawn just now. Look again before you answer.")
+			}
+			item.Item.Stop.Answer = code
+			out.Item = item.GetItem()
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return in.spoolReport(tx, before.GetDeliveryId(), report)
+	})
+	if err != nil {
+		return nil, err
+	}
+	in.cfg.Log.InfoContext(ctx, "stop request answered", "delivery", before.GetDeliveryId(), "answer", plain.Enum(code))
+	in.wakeUp()
+	return out, nil
+}
+
+// stopAnswer is the signed answer to a stop request, serialized.
+func (in *Inbox) stopAnswer(deliveryID string, manifest []byte, code posternv1.StopAnswerCode) ([]byte, error) {
+	signed, err := in.sign(&posternv1.Report{
+		DeliveryId: deliveryID, ManifestSha256: manifest, ReportTime: in.now(),
+		Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: code}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	b, err := proto.Marshal(signed)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return b, nil
+}
