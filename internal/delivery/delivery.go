@@ -148,15 +148,12 @@ func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 // put writes body and queue item of a delivery under the next number of the authority's line.
 func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, authority string, content *posternv1.Delivery, w waiting) error {
 	event := e.EventID()
-	// A delivery's id is its event's 16 random bytes as a UUID: the transaction may run again without drawing another,
-	// and a second release by one entry finds the first.
+	// A delivery's id is its event's 16 random bytes as a UUID: the transaction may run again without drawing another.
 	id, err := envelope.NewID(bytes.NewReader(event[:]))
 	if err != nil {
 		return err
 	}
-	if old, err := tx.Get(schema.HubOutboxBody, []byte(id)); err != nil {
-		return err
-	} else if old != nil {
+	if !e.Release(tx) {
 		return errReleased
 	}
 	sequence, err := next(tx, schema.HubSequence, authority)

@@ -72,3 +72,25 @@ func TestAnEntryThatWasNotCommittedHasNoReceipt(t *testing.T) {
 		t.Fatalf("another event's place gave a receipt: %v", r)
 	}
 }
+
+// An entry releases once, in the transaction that made it; another run of the op makes another entry.
+func TestAnEntryReleasesOnce(t *testing.T) {
+	h := newHub(t)
+	var kept Entry
+	for _, err := range h.batch(func(tx *Tx) (err error) {
+		kept, err = tx.Record(Sent, event(1))
+		check(t, err)
+		copied := kept
+		if (Entry{}).Release(tx) || !kept.Release(tx) || kept.Release(tx) || copied.Release(tx) {
+			t.Error("an entry releases never, or twice")
+		}
+		return nil
+	}, func(tx *Tx) error {
+		if kept.Release(tx) {
+			t.Error("an entry releases in another transaction")
+		}
+		return nil
+	}) {
+		check(t, err)
+	}
+}

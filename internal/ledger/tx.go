@@ -148,6 +148,7 @@ type Entry struct {
 	kind logv1.Kind
 	core *logv1.Core
 
+	used    *bool // whether it has released
 	log     Log
 	index   uint64
 	receipt *posternv1.Receipt // all but the proof
@@ -156,6 +157,16 @@ type Entry struct {
 // In reports whether the entry was made in tx, which is still open. It is false in every other transaction, in a later
 // run of the same op, and for the zero Entry.
 func (e Entry) In(tx *Tx) bool { return e.tx != nil && e.tx == tx && !tx.closed }
+
+// Release spends the entry: true the first time within the transaction that made it, and false ever after. So one entry
+// releases one thing, which is filed under its event, however often the caller asks.
+func (e Entry) Release(tx *Tx) bool {
+	if !e.In(tx) || *e.used {
+		return false
+	}
+	*e.used = true
+	return true
+}
 
 // EventID returns the id of the recorded event.
 func (e Entry) EventID() [verify.EventIDSize]byte { return e.id }
@@ -224,7 +235,7 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	index := *tx.next.of(g)
 	*tx.next.of(g)++
 	tx.leaves = append(tx.leaves, leaf{g, leafBytes})
-	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, log: g, index: index,
+	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, used: new(bool), log: g, index: index,
 		receipt: &posternv1.Receipt{Leaf: leafBytes, Core: coreBytes, DetailsSha256: detailsSHA256[:], Opening: random.opening[:]}}, nil
 }
 

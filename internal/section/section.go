@@ -7,7 +7,6 @@ package section
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,14 +77,33 @@ var byPattern = sync.OnceValue(func() map[string]Section {
 	return m
 })
 
-// childPath matches a child's path; a number has no leading zero, so every path has one spelling.
-var childPath = regexp.MustCompile(`^child/([1-9][0-9]?)/([a-z_]+)$`)
+// splitChild takes a child's path such as child/2/home apart. A number is 1 to 99 without a leading zero, so every path
+// has one spelling.
+func splitChild(path string) (number int, name string, ok bool) {
+	rest, ok := strings.CutPrefix(path, "child/")
+	digits, name, found := strings.Cut(rest, "/")
+	if !ok || !found || name == "" || len(digits) < 1 || len(digits) > 2 || digits[0] == '0' {
+		return 0, "", false
+	}
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return 0, "", false
+		}
+		number = 10*number + int(digits[i]-'0')
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && c != '_' {
+			return 0, "", false
+		}
+	}
+	return number, name, true
+}
 
 // Lookup returns the section that a path such as `child/2/home` belongs to.
 func Lookup(path string) (Section, bool) {
 	pattern := path
-	if m := childPath.FindStringSubmatch(path); m != nil {
-		pattern = "child/{n}/" + m[2]
+	if _, name, ok := splitChild(path); ok {
+		pattern = "child/{n}/" + name
 	} else if strings.Contains(path, "{") {
 		return Section{}, false
 	}
@@ -101,12 +119,8 @@ func ByPattern(pattern string) (Section, bool) {
 
 // ChildOf returns the child's number in a path, and whether the path has one.
 func ChildOf(path string) (int, bool) {
-	m := childPath.FindStringSubmatch(path)
-	if m == nil {
-		return 0, false
-	}
-	n, err := strconv.Atoi(m[1])
-	return n, err == nil
+	n, _, ok := splitChild(path)
+	return n, ok
 }
 
 // Scope reports whether path names something a person can withdraw: one child, as child/2, or one section.
@@ -120,9 +134,8 @@ func Scope(path string) bool {
 
 // FieldPath returns the field of the form for a section path: children[1].home for child/2/home.
 func FieldPath(path string) string {
-	if m := childPath.FindStringSubmatch(path); m != nil {
-		n, _ := strconv.Atoi(m[1])
-		return fmt.Sprintf("children[%d].%s", n-1, m[2])
+	if n, name, ok := splitChild(path); ok {
+		return fmt.Sprintf("children[%d].%s", n-1, name)
 	}
 	return strings.ReplaceAll(path, "/", ".")
 }
