@@ -207,7 +207,8 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 		queued = nil
 	}
 	now := d.cfg.Clock()
-	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	// With the space that a full disk keeps back: a right is not refused for want of room.
+	err = store.Reserved(d.cfg.Store).Update(ctx, func(tx store.Tx) error {
 		for _, item := range queued {
 			if err := d.spool.Remove(tx, item); err != nil && !errors.Is(err, queue.ErrGone) {
 				return err

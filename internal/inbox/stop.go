@@ -74,7 +74,7 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		return nil, err
 	}
 	// A crash before the commit: the hub sends again. A crash after it: the hub sends again and gets the answer kept.
-	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	err = store.Reserved(in.cfg.Store).Update(ctx, func(tx store.Tx) error { // also on a full disk
 		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil {
 			return err
 		}
