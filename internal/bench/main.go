@@ -44,6 +44,7 @@ var rows = []struct {
 	{[]int{1, 2, 3}, (*bench).line},
 	{[]int{4}, (*bench).appends},
 	{[]int{5, 6}, (*bench).longLog},
+	{[]int{7}, (*bench).export},
 	{[]int{8}, (*bench).replay},
 	{[]int{11}, (*bench).demo},
 }
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	var list string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&list, "rows", "1,2,3,4,5,6,8,11", "the rows of the table to measure")
+	f.StringVar(&list, "rows", "1,2,3,4,5,6,7,8,11", "the rows of the table to measure")
 	f.IntVar(&o.rounds, "rounds", 5, "how often the peers take turns; figures are medians")
 	f.IntVar(&o.submits, "submits", 4000, "notifications a round")
 	f.IntVar(&o.entries, "entries", 100_000, "entries of the long log in rows 5 and 6")
