@@ -50,6 +50,9 @@ stage_test() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
 # Ten thousand ways to tamper with an export, each found: too many for the race detector, which sees a few of each kind.
 stage_tamper() { go test -count=1 -v -run '^TestTamperings$' ./internal/ledger/archive; }
 
+# Two thousand flipped bits in a hub's live database, each found: bbolt alone is read in child processes, which may die.
+stage_flips() { go test -count=1 -v -run '^(TestEveryFlippedBit|TestFlipChild)$' ./internal/store/bolt; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -61,7 +64,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper demo)
+stages=(install gofmt vet staticcheck buf policy test tamper flips demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.
