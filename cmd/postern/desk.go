@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"postern/internal/config"
+	"postern/internal/desk"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
@@ -89,20 +90,6 @@ func submitted(n *localv1.Notification) map[string]any {
 	return m
 }
 
-// stateWords say what each state means to the person at the counter.
-var stateWords = map[localv1.State]string{
-	localv1.State_STATE_QUEUED:      "queued: safe here, and sent by itself as soon as the hub answers",
-	localv1.State_STATE_WAITING:     "waiting: a colleague checks every form before it goes",
-	localv1.State_STATE_WITHHELD:    "not sent, and nothing to do",
-	localv1.State_STATE_REFERRED:    "needs a decision by a person; nothing was sent",
-	localv1.State_STATE_ACCEPTED:    "accepted, and on its way to the team",
-	localv1.State_STATE_DELIVERED:   "the team has it",
-	localv1.State_STATE_UNDELIVERED: "could not be delivered in time: telephone the front door",
-	localv1.State_STATE_WITHDRAWN:   "withdrawn; nothing was sent, and nothing will be",
-	localv1.State_STATE_STOP_ASKED:  "withdrawn; the team was asked to stop. What somebody has read or written down cannot be undone from here",
-	localv1.State_STATE_CLOSED:      "closed",
-}
-
 func (a *app) printNotification(n *localv1.Notification) {
 	to := "no destination (an enquiry)"
 	if n.GetElsewhere() {
@@ -111,7 +98,7 @@ func (a *app) printNotification(n *localv1.Notification) {
 		to = n.GetAuthorityName() + " " + n.GetAuthority()
 	}
 	a.line("%s  to %s", n.GetReference(), to)
-	state := stateWords[n.GetState()]
+	state := desk.StateWords(n.GetState())
 	if n.GetElsewhere() && refusedByHub(n) {
 		state = "not withdrawn: the hub did not accept it"
 	}

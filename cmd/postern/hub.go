@@ -21,6 +21,7 @@ func (a *app) hubCommand() *cobra.Command {
 	loadDir.RunE = func(c *cobra.Command, args []string) error { return a.hubDirectoryLoad(c.Context(), args[0], number) }
 	dir.AddCommand(loadDir)
 	c.AddCommand(serveCommand(a, "Serve the hub", config.LoadHub), dir, a.hubBackupCommand(), a.hubRestoreCommand(), a.hubCheckCommand())
+	c.AddCommand(a.hubOperations()...)
 	return c
 }
 

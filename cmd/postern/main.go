@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.demoCommand(), a.hubCommand(), a.deskCommand(), a.inboxCommand(), a.auditCommand(), a.policyCommand(),
-		a.caCommand(), a.configCommand(), a.versionCommand())
+		a.caCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand())
 	needsCommand(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

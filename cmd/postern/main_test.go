@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 			"crash":  crash,
 			"await":  await,
 			"exits":  exits,
+			"get":    get,
 			"edit":   edit,
 			"flip":   flip,
 			"json":   jsonValue,

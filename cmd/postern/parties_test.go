@@ -137,12 +137,14 @@ func stop(ts *testscript.TestScript, neg bool, names []string) {
 	}
 	for _, name := range names {
 		s := p.take(ts, name)
+		asked := time.Now()
 		ts.Check(s.cmd.Process.Signal(syscall.SIGTERM))
 		select {
 		case <-s.ended:
 			if s.err != nil {
 				ts.Fatalf("%s ended with %v:\n%s", name, s.err, ts.ReadFile(p.logFile(name)))
 			}
+			took(ts, name+" ended", asked)
 		case <-time.After(20 * time.Second):
 			_ = s.cmd.Process.Kill()
 			<-s.ended

@@ -37,6 +37,7 @@ type Config struct {
 // Auditor is an auditor.
 type Auditor struct {
 	localv1.UnimplementedAuditorServiceServer
+	localv1.UnimplementedOperationsServiceServer
 
 	cfg Config
 }

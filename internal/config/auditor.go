@@ -45,7 +45,10 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	a := auditor.Open(auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), LogKeys: keys,
 		Identity: b.identity, Anchors: b.anchors, Clock: rt.Clock})
 	s := c.service("auditor "+b.identity.Party().ID, b, rt, "")
-	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterAuditorServiceServer(r, a) }
+	s.Local = func(r grpc.ServiceRegistrar) {
+		localv1.RegisterAuditorServiceServer(r, a)
+		localv1.RegisterOperationsServiceServer(r, a)
+	}
 	s.Close = closeAll(conn)
 	return s, nil
 }

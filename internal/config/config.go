@@ -39,7 +39,8 @@ type Common struct {
 	Data        string   `yaml:"data"`         // the party's folder: database, vault keys, control.sock
 	Identity    Identity `yaml:"identity"`
 	Anchors     Anchors  `yaml:"anchors"`
-	Disk        Disk     `yaml:"disk"` // how much of it the database takes and leaves
+	Disk        Disk     `yaml:"disk"`       // how much of it the database takes and leaves
+	Operations  string   `yaml:"operations"` // loopback address of /healthz, /readyz and /metrics, such as 127.0.0.1:9464; empty for none
 
 	folder string // of the file
 }
@@ -77,7 +78,7 @@ func load(path string, cfg any, c *Common, required func() map[string]string) er
 			wrong = append(wrong, fault.Field{Path: field, Reason: "Missing.", Fix: "Give it a value."})
 		}
 	}
-	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", wrong)
+	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", append(wrong, c.checkOperations()...))
 }
 
 // within reports whether a field is the one at a path, or lies below it.

@@ -93,7 +93,7 @@ func (c *Hub) checkLogs(ctx context.Context, rt Runtime, path string, verified s
 		return report, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l, err := c.openLedger(ctx, rt, s, v, checkpoints)
+	l, err := c.openLedger(ctx, rt, ledger.Config{Store: s, Vault: v, CheckpointFile: checkpoints})
 	if err != nil {
 		return report, err
 	}

@@ -86,13 +86,17 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	}
 	cfg.Identity, cfg.Anchors, cfg.Store, cfg.Vault = b.identity, b.anchors, b.store, b.vault
 	cfg.Hub, cfg.Directory = posternv1.NewSubmissionServiceClient(conn), posternv1.NewDirectoryServiceClient(conn)
-	cfg.Clock, cfg.Rand, cfg.Log = rt.Clock, rt.Rand, rt.Log
+	cfg.Clock, cfg.Rand, cfg.Log, cfg.Metrics = rt.Clock, rt.Rand, rt.Log, b.metrics
 	d, err := desk.Open(ctx, cfg)
 	if err != nil {
 		return nil, closing(err, b)
 	}
 	s := c.service("desk "+b.identity.Party().ID, b, rt, "")
-	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterDeskServiceServer(r, d) }
+	s.Local = func(r grpc.ServiceRegistrar) {
+		localv1.RegisterDeskServiceServer(r, d)
+		localv1.RegisterOperationsServiceServer(r, d)
+	}
+	s.Checks = d.Checks()
 	s.Run, s.Close = d.Run, closeAll(conn, b.store)
 	return s, nil
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"context"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -17,8 +19,6 @@ import (
 	"postern/internal/queue"
 	"postern/internal/rpc"
 	"postern/internal/schema"
-	"postern/internal/store"
-	"postern/internal/vault"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -37,6 +37,13 @@ type Hub struct {
 
 // LogKeys are the files with the private keys of the two logs (C2SP signed-note), mode 0600.
 type LogKeys struct {
+	Sent     string      `yaml:"sent"`
+	Received string      `yaml:"received"`
+	Next     NextLogKeys `yaml:"next"` // sign beside them while a log changes its key; docs/operations.md says how
+}
+
+// NextLogKeys are the files with the keys that will be the only ones next; each may be empty.
+type NextLogKeys struct {
 	Sent     string `yaml:"sent"`
 	Received string `yaml:"received"`
 }
@@ -79,7 +86,12 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, closing(err, b)
 	}
 	s := c.service("hub "+b.identity.Party().ID, b, rt, c.Listen)
-	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterHubServiceServer(r, h) }
+	s.Local = func(r grpc.ServiceRegistrar) {
+		localv1.RegisterHubServiceServer(r, h)
+		localv1.RegisterCourierServiceServer(r, h)
+		localv1.RegisterOperationsServiceServer(r, h)
+	}
+	s.Checks = h.Checks()
 	s.Remote = func(r grpc.ServiceRegistrar) {
 		posternv1.RegisterSubmissionServiceServer(r, h)
 		posternv1.RegisterMailboxServiceServer(r, h)
@@ -91,7 +103,13 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 }
 
 func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.InboxSender, error) {
-	l, err := c.openLedger(ctx, rt, b.store, b.vault, c.resolve(c.CheckpointFile))
+	keys, err := c.nextLogKeys()
+	if err != nil {
+		return nil, nil, err
+	}
+	measures := hub.NewMeasures(b.metrics)
+	l, err := c.openLedger(ctx, rt, ledger.Config{
+		Store: b.store, Vault: b.vault, Keys: keys, CheckpointFile: c.resolve(c.CheckpointFile), Observe: measures.Committed})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,24 +124,62 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	sender := rpc.NewInboxSender(rpc.SenderConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock})
 	h, err := hub.Open(ctx, hub.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Ledger: l, Engine: e, Sender: sender,
-		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
+		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log, Measures: measures,
 	})
 	return h, sender, err
 }
 
-func (c *Hub) openLedger(ctx context.Context, rt Runtime, s store.Store, v *vault.Vault, checkpoints string) (*ledger.Ledger, error) {
-	sent, err := c.readKey(c.LogKey.Sent)
-	if err != nil {
+// openLedger opens the hub's ledger with its present keys and what cfg says.
+func (c *Hub) openLedger(ctx context.Context, rt Runtime, cfg ledger.Config) (_ *ledger.Ledger, err error) {
+	if cfg.Keys.Sent, err = c.readKey(c.LogKey.Sent); err != nil {
 		return nil, err
 	}
-	received, err := c.readKey(c.LogKey.Received)
-	if err != nil {
+	if cfg.Keys.Received, err = c.readKey(c.LogKey.Received); err != nil {
 		return nil, err
 	}
-	return ledger.Open(ctx, ledger.Config{
-		Store: s, Vault: v, Keys: ledger.Keys{Sent: sent, Received: received},
-		CheckpointFile: checkpoints, Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log,
-	})
+	cfg.Clock, cfg.Rand, cfg.Log = rt.Clock, rt.Rand, rt.Log
+	return ledger.Open(ctx, cfg)
+}
+
+// nextLogKeys reads the keys that sign beside the present ones, where there are any. Who serves signs with them; who
+// only checks does not.
+func (c *Hub) nextLogKeys() (keys ledger.Keys, err error) {
+	if c.LogKey.Next.Sent != "" {
+		if keys.NextSent, err = c.readKey(c.LogKey.Next.Sent); err != nil {
+			return keys, err
+		}
+	}
+	if c.LogKey.Next.Received != "" {
+		keys.NextReceived, err = c.readKey(c.LogKey.Next.Received)
+	}
+	return keys, err
+}
+
+// NewLogKey makes the next key of one of the hub's logs, sent or received, in a new file, mode 0600, and returns its
+// verifier key. It changes nothing else.
+func (c *Hub) NewLogKey(log, path string, random io.Reader) (vkey string, err error) {
+	files := map[string]string{"sent": c.LogKey.Sent, "received": c.LogKey.Received}
+	present, ok := files[log]
+	if !ok {
+		return "", fault.New(fault.Invalid, "NO_SUCH_LOG", "A hub has the logs sent and received.")
+	}
+	skey, err := c.readKey(present)
+	if err != nil {
+		return "", err
+	}
+	if vkey, err = ledger.VerifierKey(skey); err != nil {
+		return "", err
+	}
+	origin, _, _ := strings.Cut(vkey, "+")
+	if skey, vkey, err = ledger.GenerateKey(random, origin); err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over a key that is there
+	if err != nil {
+		return "", fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be made. Name a new file in a folder that you may write to.", path).Because(err)
+	}
+	_, err = f.WriteString(skey + "\n")
+	return vkey, errors.Join(err, f.Sync(), f.Close())
 }
 
 func (c *Common) readKey(path string) (string, error) {

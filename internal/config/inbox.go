@@ -53,13 +53,17 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	}
 	in, err := inbox.Open(inbox.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn),
-		Keys: keys, LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Clock: rt.Clock, Log: rt.Log,
+		Keys: keys, LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
 	if err != nil {
 		return nil, closing(err, b)
 	}
 	s := c.service("inbox "+b.identity.Party().ID, b, rt, c.Listen)
-	s.Local = func(r grpc.ServiceRegistrar) { localv1.RegisterTeamServiceServer(r, in) }
+	s.Local = func(r grpc.ServiceRegistrar) {
+		localv1.RegisterTeamServiceServer(r, in)
+		localv1.RegisterOperationsServiceServer(r, in)
+	}
+	s.Checks = in.Checks()
 	s.Remote = func(r grpc.ServiceRegistrar) { posternv1.RegisterInboxServiceServer(r, in) }
 	s.Run, s.Close = in.Run, closeAll(conn, b.store)
 	return s, nil

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/ops"
 	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -27,6 +29,8 @@ type Runtime struct {
 	Rand     io.Reader
 	Log      *slog.Logger
 	Listener net.Listener // instead of the file's address, when the caller has opened a port already; optional
+	// Operations is the same for the operations listener.
+	Operations net.Listener
 }
 
 // NewRuntime is the runtime of a real process.
@@ -40,60 +44,78 @@ type Service struct {
 	Local  func(grpc.ServiceRegistrar) // registers the control socket's service
 	Remote func(grpc.ServiceRegistrar) // registers what other parties call; nil for a party without a port
 	Run    func(context.Context) error // the party's loops; nil for one without
+	Checks []ops.Check                 // what must hold for the party to do its work, beside a good certificate
 	Close  func() error                // releases what Build opened
-	rt     Runtime
-	listen string
-	socket string
-	server rpc.ServerConfig
-	scrub  *store.Scrub // nil for a party without a database
+
+	rt      Runtime
+	listen  string
+	socket  string
+	address string // of the operations listener; empty for none
+	data    string // the data folder
+	metrics *ops.Metrics
+	server  rpc.ServerConfig
+	scrub   *store.Scrub // nil for a party without a database
 }
 
 // Serve runs the party until ctx ends or a part of it fails, and then closes it. A failed part stops the others: a
-// party that cannot do all of its work must be seen to be down.
+// party that cannot do all of its work must be seen to be down. When ctx ends, the servers take no more and finish what
+// they have begun, within 15 s; only then the loops end, because what the servers finish needs them.
 func (s *Service) Serve(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	parts, err := s.parts(ctx)
+	end, err := s.operations(ctx)
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, len(parts))
-	for _, part := range parts {
-		go func() { ended <- part(ctx) }()
+	defer func() { err = errors.Join(err, end()) }()
+	servers, err := s.servers(ctx)
+	if err != nil {
+		return err
 	}
 	s.rt.Log.InfoContext(ctx, "serving", "party", s.Name)
-	for range parts {
+	running, rest := context.WithCancel(context.WithoutCancel(ctx))
+	defer rest()
+	loops := []func(context.Context) error{s.watchCertificate}
+	if s.Run != nil {
+		loops = append(loops, s.Run)
+	}
+	if s.scrub != nil {
+		loops = append(loops, s.scrub.Run)
+	}
+	ended := make(chan error, len(servers)+len(loops))
+	var serving sync.WaitGroup
+	for _, server := range servers {
+		serving.Go(func() { ended <- server(ctx) })
+	}
+	for _, loop := range loops {
+		go func() { ended <- loop(running) }()
+	}
+	go func() { serving.Wait(); rest() }()
+	for range cap(ended) {
 		if e := <-ended; e != nil && !errors.Is(e, context.Canceled) {
 			err = errors.Join(err, e)
 		}
 		cancel()
 	}
+	s.rt.Log.InfoContext(ctx, "stopped", "party", s.Name)
 	return err
 }
 
-// parts opens the listeners, the port before the control socket: whoever sees the socket may count on the port.
-func (s *Service) parts(ctx context.Context) ([]func(context.Context) error, error) {
-	var parts []func(context.Context) error
+// servers opens the listeners, the port before the control socket: whoever sees the socket may count on the port.
+func (s *Service) servers(ctx context.Context) ([]func(context.Context) error, error) {
+	var servers []func(context.Context) error
 	var port net.Listener
-	if s.Run != nil {
-		parts = append(parts, s.Run)
-	}
-	if s.scrub != nil {
-		parts = append(parts, s.scrub.Run)
-	}
 	if s.Remote != nil {
 		server, err := rpc.NewServer(s.server)
 		if err != nil {
 			return nil, err
 		}
 		s.Remote(server)
-		lis, err := s.port(ctx)
-		if err != nil {
+		if port, err = s.port(ctx); err != nil {
 			return nil, err
 		}
-		port = lis
-		parts = append(parts, func(ctx context.Context) error { return server.Serve(ctx, port) })
+		servers = append(servers, func(ctx context.Context) error { return server.Serve(ctx, port) })
 	}
 	lis, err := rpc.ListenLocal(s.socket)
 	if err != nil {
@@ -104,7 +126,7 @@ func (s *Service) parts(ctx context.Context) ([]func(context.Context) error, err
 	}
 	local := rpc.NewLocalServer(rpc.LocalConfig{Log: s.rt.Log, Clock: s.rt.Clock, Rand: s.rt.Rand})
 	s.Local(local)
-	return append(parts, func(ctx context.Context) error { return local.Serve(ctx, lis) }), nil
+	return append(servers, func(ctx context.Context) error { return local.Serve(ctx, lis) }), nil
 }
 
 // port is the listener for other parties.
@@ -126,11 +148,12 @@ type base struct {
 	anchors  *identity.Anchors
 	store    store.Store
 	vault    *vault.Vault
+	metrics  *ops.Metrics
 }
 
 // open reads the identity and opens the database and the vault in the data folder.
 func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database) (*base, error) {
-	b := &base{}
+	b := &base{metrics: ops.NewMetrics()}
 	var err error
 	if b.identity, err = c.LoadIdentity(); err != nil {
 		return nil, err
@@ -162,7 +185,7 @@ func (c *Common) dial(hub Peer, b *base, rt Runtime) (*grpc.ClientConn, error) {
 
 func (c *Common) service(name string, b *base, rt Runtime, listen string) *Service {
 	s := &Service{
-		Name: name, rt: rt, listen: listen, socket: c.Socket(),
+		Name: name, rt: rt, listen: listen, socket: c.Socket(), address: c.Operations, data: c.DataDir(), metrics: b.metrics,
 		server: rpc.ServerConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Rand: rt.Rand},
 	}
 	if b.store != nil {

@@ -20,7 +20,8 @@ import (
 type pending struct {
 	item   queue.Item
 	about  waiting
-	sealed []byte // the vault-sealed Delivery
+	sealed []byte    // the vault-sealed Delivery
+	paused time.Time // since when no attempt may begin; zero when one may
 }
 
 // Run sends what is due until ctx ends, and returns nil then; or an error when the store can no longer be read. Each
@@ -86,7 +87,7 @@ func (d *Delivery) line(ctx context.Context, dest string) {
 	for {
 		worked, err := d.attempt(ctx, dest)
 		if err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, errPaused) {
 				d.cfg.Log.ErrorContext(ctx, "delivery stopped short", slog.String("authority", dest), reason(err))
 			}
 			return // without Wake: Run comes back after its sleep, not at once
@@ -116,7 +117,9 @@ func (d *Delivery) Step(ctx context.Context) (worked bool, err error) {
 		did, err := d.attempt(ctx, dest)
 		d.free(dest)
 		worked = worked || did
-		errs = append(errs, err)
+		if !errors.Is(err, errPaused) {
+			errs = append(errs, err)
+		}
 	}
 	return worked, errors.Join(errs...)
 }
@@ -131,6 +134,9 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 	}
 	if why, over := d.over(p, now); over {
 		return true, d.settle(ctx, p, undelivered(why))
+	}
+	if !p.paused.IsZero() {
+		return false, errPaused
 	}
 	o, err := d.send(ctx, p)
 	if err == nil {
@@ -151,6 +157,9 @@ func (d *Delivery) head(ctx context.Context, dest string) (p pending, ok bool, e
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		p.item, ok, err = d.queue.Head(s, dest)
 		if err != nil || !ok {
+			return err
+		}
+		if p.paused, err = pausedSince(s); err != nil {
 			return err
 		}
 		p.sealed, err = s.Get(schema.HubOutboxBody, []byte(p.item.ID))

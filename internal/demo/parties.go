@@ -81,6 +81,10 @@ func (s *stage) start(ctx context.Context, party string) error {
 		rt.Listener = lis
 		delete(s.listeners, party)
 	}
+	if lis, ok := s.listeners[operationsOf(party)]; ok {
+		rt.Operations = lis
+		delete(s.listeners, operationsOf(party))
+	}
 	service, err := s.configs[party].Build(ctx, rt)
 	if err != nil {
 		return err

@@ -67,9 +67,18 @@ func (f *folder) file(parts ...string) string {
 func inboxParty(code string) string { return "inbox-" + code }
 func deskParty(id string) string    { return "desk-" + id }
 
+// operationsOf names the operations listener of a party.
+func operationsOf(party string) string { return party + " operations" }
+
 // choosePorts opens a free loopback port for each party that listens, and keeps it open so that nobody else takes it.
 func (f *folder) choosePorts() error {
-	for _, p := range []string{"hub", inboxParty(bristol), inboxParty(lancashire)} {
+	ports := []string{"hub", inboxParty(bristol), inboxParty(lancashire)}
+	for party := range uris() {
+		if party != "operator" { // a person, not a server
+			ports = append(ports, operationsOf(party))
+		}
+	}
+	for _, p := range ports {
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return fault.New(fault.Unavailable, "LISTEN", "No free loopback port could be opened.").Because(err)
@@ -238,16 +247,16 @@ func (f *folder) writeConfigs() error {
 	}
 	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], sent)
 	files := map[string]string{
-		"hub.yaml": common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
+		"hub.yaml": f.common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
 			"checkpoint_file: hub-checkpoints/newest\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\n" + quickRetry,
-		"auditor.yaml": common("auditor") + peer + "    - " + received + "\n",
+		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n",
 	}
 	for _, id := range []string{hmpBristol, hmpParc} {
-		files[deskParty(id)+".yaml"] = common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry
+		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry
 	}
 	for _, code := range []string{bristol, lancashire} {
 		p := inboxParty(code)
-		files[p+".yaml"] = common(p) + peer + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
+		files[p+".yaml"] = f.common(p) + peer + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
 	}
 	for name, text := range files {
 		if name == "hub.yaml" {
@@ -263,9 +272,10 @@ func (f *folder) writeConfigs() error {
 	return write(f.file("hub.yaml"), files["hub.yaml"], 0o600)
 }
 
-func common(party string) string {
+func (f *folder) common(party string) string {
 	return fmt.Sprintf(`trust_domain: %s
 data: %s
+operations: %s
 identity:
   certificate: %s/cert.pem
   key: %s/key.pem
@@ -274,7 +284,7 @@ anchors:
   authority: ca/authority/ca.pem
   hub: ca/hub/ca.pem
   auditor: ca/auditor/ca.pem
-`, domain, party, party, party)
+`, domain, party, f.addresses[operationsOf(party)], party, party)
 }
 
 // quickRetry lets a visitor see a team come back within a second or two, not minutes.

@@ -23,6 +23,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
+	"postern/internal/ops"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -56,13 +57,16 @@ type Config struct {
 	Clock     func() time.Time
 	Rand      io.Reader
 	Log       *slog.Logger
+	Metrics   *ops.Metrics // what it counts goes here; nil counts for nobody
 }
 
 // Desk is a desk. Serve its control socket, and Run it, until its context ends.
 type Desk struct {
 	localv1.UnimplementedDeskServiceServer
+	localv1.UnimplementedOperationsServiceServer
 
 	cfg       Config
+	failures  ops.Counter // step, reason
 	spool     *queue.Queue
 	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
 	submit    sync.Mutex                          // owns the making of notifications: the same form twice at once is one form
@@ -74,6 +78,7 @@ type Desk struct {
 func Open(ctx context.Context, cfg Config) (*Desk, error) {
 	d := &Desk{cfg: cfg, spool: queue.New(queue.Config{Keyspace: schema.DeskSpool}), wake: make(chan struct{}, 1)}
 	d.directory.Store(directory.Empty())
+	d.count(cfg.Metrics)
 	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
 		signed, entries, ok, err := directory.Load(s, schema.DeskDirectory)
 		if err != nil || !ok {
@@ -113,6 +118,7 @@ func (d *Desk) loop(ctx context.Context, name string, step func(context.Context)
 			if f.Kind == fault.Unavailable {
 				level = slog.LevelWarn // it may pass by itself
 			}
+			d.failures(name, f.Reason)
 			d.cfg.Log.Log(ctx, level, "desk step failed, trying again", "step", name, "reason", f.Reason, "cause", f.Unwrap())
 		}
 		if worked && err == nil {

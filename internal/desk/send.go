@@ -123,10 +123,7 @@ func proves(core *logv1.Core, d *posternv1.Decision, message *posternv1.SealedNo
 func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
-		if n.GetState() == localv1.State_STATE_QUEUED {
-			n.State = stateOf(decision.GetOutcome())
-		}
-		n.UpdateTime = now
+		n.State, n.UpdateTime = after(n.GetState(), decided(decision.GetOutcome())), now
 		if n.GetDecision().GetDecideTime().AsTime().After(decision.GetDecideTime().AsTime()) {
 			receipt = nil // it was decided again meanwhile, narrower, and that came first
 		} else {
@@ -146,18 +143,6 @@ func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.
 		}
 		return nil // withdrawn while it was on its way: the withdrawal comes after it
 	})
-}
-
-func stateOf(o posternv1.Outcome) localv1.State {
-	switch o {
-	case posternv1.Outcome_OUTCOME_SHARE:
-		return localv1.State_STATE_ACCEPTED
-	case posternv1.Outcome_OUTCOME_WAIT:
-		return localv1.State_STATE_WAITING
-	case posternv1.Outcome_OUTCOME_WITHHOLD:
-		return localv1.State_STATE_WITHHELD
-	}
-	return localv1.State_STATE_REFERRED
 }
 
 // refusedByHub is the desk's own decision for a statement that the hub refused for good.

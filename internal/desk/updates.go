@@ -84,10 +84,10 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 				skip = fault.From(err)
 				return skip
 			}
-			n.State = afterAcknowledgement(n.GetState())
+			n.State = after(n.GetState(), acknowledged)
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
-			n.State = afterReply(n.GetState(), update.Reply)
+			n.State = after(n.GetState(), replied(update.Reply))
 		default:
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
 			return skip
@@ -105,29 +105,6 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		return nil
 	}
 	return err
-}
-
-// afterAcknowledgement is the state in which the team has it: news only to a desk that has not heard more since.
-func afterAcknowledgement(s localv1.State) localv1.State {
-	switch s {
-	case localv1.State_STATE_QUEUED, localv1.State_STATE_ACCEPTED, localv1.State_STATE_UNDELIVERED:
-		return localv1.State_STATE_DELIVERED
-	}
-	return s
-}
-
-func afterReply(s localv1.State, r *posternv1.Reply) localv1.State {
-	switch code := r.GetCode(); {
-	case code == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && len(r.GetPaths()) > 0:
-		return s // a part was withdrawn: the rest stays where it is
-	case code == posternv1.ReplyCode_REPLY_CODE_UNDELIVERED && !withdrawnState(s):
-		return localv1.State_STATE_UNDELIVERED
-	case code == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED:
-		return localv1.State_STATE_STOP_ASKED
-	case code == posternv1.ReplyCode_REPLY_CODE_CLOSED:
-		return localv1.State_STATE_CLOSED
-	}
-	return s
 }
 
 // checkAcknowledgement verifies that the team of this very authority signed for this very manifest. The hub cannot

@@ -317,7 +317,7 @@ func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *po
 		for _, w := range n.GetWithdrawals() {
 			if w.GetId() == item.ID {
 				w.Answer = answer
-				n.State = stateWithdrawn(n, len(w.GetPaths()) == 0, answer)
+				n.State = after(n.GetState(), answered(n, len(w.GetPaths()) == 0, answer))
 			}
 		}
 		n.UpdateTime = now
@@ -334,27 +334,6 @@ func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *po
 	})
 }
 
-// stateWithdrawn is the state after the answer to a withdrawal. Of our own, a part withdrawn leaves the rest where it
-// is; of another prison's there is nothing but the withdrawal to show.
-func stateWithdrawn(n *localv1.Notification, whole bool, answer *posternv1.Decision) localv1.State {
-	switch {
-	case says(answer, ruleRefused) && n.GetElsewhere():
-		return localv1.State_STATE_REFERRED
-	case !whole && !n.GetElsewhere():
-		return n.GetState()
-	case says(answer, ruleStopAsked):
-		return localv1.State_STATE_STOP_ASKED
-	case says(answer, ruleWithdrawn) && n.GetState() != localv1.State_STATE_STOP_ASKED:
-		return localv1.State_STATE_WITHDRAWN
-	}
-	return n.GetState()
-}
-
-// withdrawnState reports whether a notification was withdrawn whole: only its closing changes that any more.
-func withdrawnState(s localv1.State) bool {
-	return s == localv1.State_STATE_WITHDRAWN || s == localv1.State_STATE_STOP_ASKED
-}
-
 // applyDecision takes a decision made again, or that another prison took the withdrawal. Without a receipt of our own
 // notification it is only the hub's word, and is not believed.
 func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *posternv1.SealedNotification, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
@@ -365,19 +344,14 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	switch {
 	case event.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(event.Core.GetSubjectSha256(), manifest[:]) && says(decision, ruleWithdrawn):
-		if !withdrawnState(n.GetState()) {
-			n.State = localv1.State_STATE_WITHDRAWN
-		}
+		n.State = after(n.GetState(), withdrawn)
 		return nil
 	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) && proves(event.Core, decision, message):
 		b, err := proto.Marshal(receipt)
 		if err != nil {
 			return fault.From(err)
 		}
-		n.Decision = decision
-		if !withdrawnState(n.GetState()) {
-			n.State = stateOf(decision.GetOutcome())
-		}
+		n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
 		return tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
 	}
 	return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")

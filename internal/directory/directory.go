@@ -236,6 +236,15 @@ func (d *Directory) Enrolled(code string, at time.Time) bool {
 		at.Before(key.GetExpireTime().AsTime())
 }
 
+// Agreements lists the data-sharing agreements in the order of the directory, whoever signed them.
+func (d *Directory) Agreements() []*posternv1.DataSharingAgreement {
+	all := make([]*posternv1.DataSharingAgreement, len(d.agreements))
+	for i, a := range d.agreements {
+		all[i] = a.DataSharingAgreement
+	}
+	return all
+}
+
 // Agreement returns the data-sharing agreement in force between a prison and an authority on a civil date (2026-09-30):
 // both have signed it and the date is within. Of several, the one that started last holds.
 func (d *Directory) Agreement(prison, authority, on string) (*posternv1.DataSharingAgreement, bool) {

@@ -16,7 +16,7 @@ type home struct {
 }
 
 // parties are the packages that put servers together: they name *grpc.Server to register on one.
-var parties = append([]string{"internal/config", "internal/demo", "internal/testkit", "internal/bench", "cmd/postern"}, actors...)
+var parties = append([]string{"internal/config", "internal/demo", "internal/testkit", "internal/doctor", "internal/bench", "cmd/postern"}, actors...)
 
 // peers measures us beside the bare libraries.
 var peers = []string{"internal/bench"}
@@ -46,6 +46,8 @@ var homes = []home{
 		"ids are made in one place, from a source of randomness that is handed in"},
 	{"golang.org/x/time/rate", []string{"internal/hub"}, nil,
 		"the hub alone has callers to hold back"},
+	{"github.com/prometheus/client_golang", []string{"internal/ops"}, nil,
+		"one registry a party and none for the process; labels are words and never a person's"},
 	{"google.golang.org/protobuf", nil, []string{"*"},
 		"messages are the contract between the packages too"},
 	{"pgregory.net/rapid", nil, harnesses, "properties are for tests"},

@@ -9,10 +9,10 @@ import (
 // rows is every package of the module from top to bottom. A package imports packages of lower rows only.
 var rows = [][]string{
 	{"cmd/postern", "internal/house", "internal/bench"}, // bench starts the program and peers, and stands above what it measures
-	{"internal/demo", "internal/testkit"},
+	{"internal/demo", "internal/testkit", "internal/doctor"},
 	{"internal/config"},
 	actors,
-	{"internal/rpc", "internal/web", "internal/delivery", "internal/engine"},
+	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory"},
 	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema"},
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/vault"},

@@ -28,6 +28,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
+	"postern/internal/ops"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -52,6 +53,7 @@ type Config struct {
 	// RefusalBudget is how many refused statements an hour become leaves, per party; beyond it they are only counted
 	// and logged, so that a broken or stolen desk cannot fill the disk. 0 means 600.
 	RefusalBudget int
+	Measures      *Measures // what it counts; nil counts for nobody
 }
 
 // Hub is a hub. Serve its services, and Run it, until its context ends.
@@ -61,6 +63,8 @@ type Hub struct {
 	posternv1.UnimplementedDirectoryServiceServer
 	posternv1.UnimplementedAuditServiceServer
 	localv1.UnimplementedHubServiceServer
+	localv1.UnimplementedCourierServiceServer
+	localv1.UnimplementedOperationsServiceServer
 
 	cfg       Config
 	delivery  *delivery.Delivery
@@ -75,6 +79,9 @@ type Hub struct {
 func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if cfg.RefusalBudget == 0 {
 		cfg.RefusalBudget = 600
+	}
+	if cfg.Measures == nil {
+		cfg.Measures = NewMeasures(ops.NewMetrics())
 	}
 	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}}
 	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
@@ -96,9 +103,10 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 		h.directory.Store(directory.Empty())
 	}
 	h.delivery = delivery.New(delivery.Config{
-		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Sender, Directory: h.current,
+		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Measures.sending(cfg.Sender), Directory: h.current,
 		Anchors: cfg.Anchors, Clock: cfg.Clock, Rand: cfg.Rand, Log: cfg.Log, Backoff: cfg.Backoff,
 	})
+	cfg.Measures.metrics.Read(h.measure, gauges...)
 	return h, nil
 }
 

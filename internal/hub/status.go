@@ -22,6 +22,11 @@ func (h *Hub) GetStatus(ctx context.Context, _ *localv1.GetStatusRequest) (*loca
 		out.Logs = append(out.Logs, &localv1.LogStatus{
 			Origin: h.cfg.Ledger.Origin(log), Size: size, Root: base64.StdEncoding.EncodeToString(root[:]), Checkpoint: checkpoint})
 	}
+	paused, err := h.delivery.PausedSince(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.PauseTime = moment(paused)
 	queues, err := h.delivery.Status(ctx)
 	if err != nil {
 		return nil, err

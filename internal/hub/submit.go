@@ -190,6 +190,9 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	if err != nil {
 		return recorded{}, err // made belongs to the sequencer still, when the time ran out
 	}
+	if made.earlier == [16]byte{} {
+		h.cfg.Measures.decided(d.Decision)
+	}
 	return made, nil
 }
 
@@ -248,7 +251,9 @@ func (h *Hub) refuse(ctx context.Context, caller identity.Party, n *posternv1.Se
 	case fault.Internal, fault.Unavailable, fault.Exhausted, fault.Deadline:
 		return why
 	}
+	h.cfg.Measures.refusals(f.Reason)
 	if !h.mayRecordRefusal(caller) {
+		h.cfg.Measures.unrecorded(f.Reason)
 		h.cfg.Log.WarnContext(ctx, "refusal beyond the budget, not recorded", "party", caller, "reason", f.Reason)
 		return why
 	}

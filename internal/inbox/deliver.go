@@ -126,6 +126,7 @@ func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.
 	if err := in.keep(ctx, d, v, item, answer, report); err != nil {
 		return nil, err
 	}
+	in.deliveries("taken")
 	in.cfg.Log.InfoContext(ctx, "delivery acknowledged", "delivery", d.GetDeliveryId(), "reference", item.GetItem().GetReference(), "facts_mismatch", len(contradicted) > 0)
 	return answer, nil
 }
@@ -237,6 +238,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 // refuse answers with a signed report. It keeps nothing: the same delivery again is checked again, and may then hold,
 // as when a key was restored.
 func (in *Inbox) refuse(ctx context.Context, d *posternv1.Delivery, reason posternv1.RefusalReason) (*posternv1.DeliverResponse, error) {
+	in.deliveries(plain.Enum(reason))
 	in.cfg.Log.ErrorContext(ctx, "delivery refused", "delivery", d.GetDeliveryId(), "reason", plain.Enum(reason))
 	r := &posternv1.Report{
 		DeliveryId: d.GetDeliveryId(), ManifestSha256: subject(d), ReportTime: in.now(),

@@ -21,6 +21,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
+	"postern/internal/ops"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -42,16 +43,19 @@ type Config struct {
 	Poll     time.Duration // how often to retry reports
 	Clock    func() time.Time
 	Log      *slog.Logger
+	Metrics  *ops.Metrics // what it counts goes here; nil counts for nobody
 }
 
 // Inbox is an inbox. Serve its services, and Run it, until its context ends.
 type Inbox struct {
 	posternv1.UnimplementedInboxServiceServer
 	localv1.UnimplementedTeamServiceServer
+	localv1.UnimplementedOperationsServiceServer
 
-	cfg     Config
-	reports *queue.Queue
-	wake    chan struct{} // capacity 1: a report was spooled
+	cfg        Config
+	reports    *queue.Queue
+	deliveries ops.Counter   // result
+	wake       chan struct{} // capacity 1: a report was spooled
 }
 
 // Open makes an inbox.
@@ -59,7 +63,9 @@ func Open(cfg Config) (*Inbox, error) {
 	if len(cfg.Keys) == 0 {
 		return nil, fault.New(fault.Precondition, "NO_RECIPIENT_KEY", "The inbox has no private key, so it could open nothing. Restore its key folder.")
 	}
-	return &Inbox{cfg: cfg, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1)}, nil
+	in := &Inbox{cfg: cfg, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1)}
+	in.count(cfg.Metrics)
+	return in, nil
 }
 
 // Run sends reports until ctx ends.

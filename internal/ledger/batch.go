@@ -10,6 +10,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/schema"
 	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
 )
 
 // errNothing ends a transaction in which no op wrote.
@@ -31,6 +32,7 @@ type batch struct {
 	heads    perLog[published]
 	tiles    perLog[edgeTiles] // what this batch wrote
 	errs     []error           // of each op
+	events   []Appended        // what it recorded
 	wrote    bool
 	appended bool // some log has grown
 }
@@ -93,6 +95,7 @@ func (b *batch) take(tx *Tx) error {
 		if err != nil {
 			return err
 		}
+		b.events = append(b.events, Appended{leaf.log, logv1.Kind(leaf.bytes[17])})
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -14,9 +15,15 @@ import (
 
 // Keys are the signer keys of the logs, in the note format (PRIVATE+KEY+name+hash+key). The name of a key is the
 // origin of its log.
+//
+// While a log changes its key, the next one is given too: every checkpoint then carries both signatures, so whoever
+// trusts either key goes on. Opening the ledger signs the newest checkpoint with what it lacks, so that the next key
+// may become the only one at any later start, with or without new events.
 type Keys struct {
-	Sent     string
-	Received string
+	Sent         string
+	Received     string
+	NextSent     string // empty when the key does not change
+	NextReceived string
 }
 
 // GenerateKey makes an Ed25519 key for the log with an origin, such as hub.example/sent: skey signs and is kept secret
@@ -65,15 +72,59 @@ func (l *Ledger) useKeys(k Keys) error {
 	if l.signers[0].Name() == l.signers[1].Name() {
 		return fault.New(fault.Invalid, "LEDGER_ORIGIN", "The two logs need two origins.")
 	}
+	trusted := l.vkeys[:]
+	for _, g := range logs {
+		skey := strings.TrimSpace(map[Log]string{Sent: k.NextSent, Received: k.NextReceived}[g])
+		if skey == "" {
+			continue
+		}
+		vkey, err := VerifierKey(skey)
+		if err != nil {
+			return err
+		}
+		next, err := note.NewSigner(skey)
+		if err != nil {
+			return err
+		}
+		if next.Name() != (*l.signers.of(g)).Name() {
+			return fault.Newf(fault.Invalid, "LEDGER_ORIGIN", "The next key of the %s log must have the name of its present one.", g)
+		}
+		*l.next.of(g), trusted = next, append(trusted, vkey)
+	}
 	var err error
-	l.keys, err = verify.NewKeys(l.vkeys[:]...)
+	l.keys, err = verify.NewKeys(trusted...)
 	return err
+}
+
+// with are those who sign the checkpoints of a log.
+func (l *Ledger) with(g Log) []note.Signer {
+	signers := []note.Signer{*l.signers.of(g)}
+	if next := *l.next.of(g); next != nil {
+		signers = append(signers, next)
+	}
+	return signers
+}
+
+// complete returns a checkpoint with all our signatures: the same, or signed again when it lacks one, as when a key is
+// about to change. The head stays what it is: this shows nobody anything new.
+func (l *Ledger) complete(g Log, p published) (checkpoint string, err error) {
+	n, err := note.Open([]byte(p.checkpoint), l.keys.Verifiers(p.Origin))
+	if err != nil {
+		return "", err
+	}
+	for _, s := range l.with(g) {
+		if !slices.ContainsFunc(n.Sigs, func(sig note.Signature) bool { return sig.Hash == s.KeyHash() }) {
+			again, err := l.sign(g, p.Head)
+			return again.checkpoint, err
+		}
+	}
+	return p.checkpoint, nil
 }
 
 // sign signs the checkpoint of a head, and checks the signature: one computed wrongly would be public evidence against
 // an honest log.
 func (l *Ledger) sign(g Log, h verify.Head) (published, error) {
-	signed, err := note.Sign(&note.Note{Text: h.Text()}, *l.signers.of(g))
+	signed, err := note.Sign(&note.Note{Text: h.Text()}, l.with(g)...)
 	if err != nil {
 		return published{}, err
 	}

@@ -71,6 +71,7 @@ type Config struct {
 	MaxBatch       int              // the most ops of one transaction; 256 when 0
 	MaxQueue       int              // the most ops that wait for the next one; 1024 when 0
 	Log            *slog.Logger     // slog.Default when nil
+	Observe        func(Commit)     // told of every durable batch, on the sequencer: it must be quick; nil for nobody
 }
 
 // Ledger is the two logs. Its methods may be called from any goroutine.
@@ -84,8 +85,10 @@ type Ledger struct {
 	maxQueue int
 	maxScan  int // events that one call of Events looks at; it bounds how long the snapshot is held
 	signers  perLog[note.Signer]
+	next     perLog[note.Signer] // that sign beside them while a key changes; nil for none
 	keys     verify.Keys
 	vkeys    perLog[string]
+	observe  func(Commit)
 
 	// heads is what may be shown: it is replaced after a batch is durable, both logs together.
 	heads atomic.Pointer[perLog[published]]
@@ -115,7 +118,7 @@ type published struct {
 // Precondition LEDGER_SHORTER or LEDGER_FORKED.
 func Open(ctx context.Context, c Config) (*Ledger, error) {
 	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: c.CheckpointFile,
-		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1)}
+		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe}
 	if l.clock == nil {
 		l.clock = time.Now
 	}

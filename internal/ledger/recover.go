@@ -52,6 +52,9 @@ func (l *Ledger) recover(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.completeAll(ctx, &heads); err != nil {
+		return err
+	}
 	if l.file != "" && outside == nil && heads.of(Sent).Size+heads.of(Received).Size > 0 {
 		l.log.WarnContext(ctx, "the checkpoint file is missing and is written anew", "file", l.file)
 	}
@@ -73,6 +76,10 @@ func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
 			return err
 		}
 	}
+	return l.putCheckpoints(ctx, *heads)
+}
+
+func (l *Ledger) putCheckpoints(ctx context.Context, heads perLog[published]) error {
 	return l.store.Update(ctx, func(tx store.Tx) error {
 		for _, g := range logs {
 			if err := tx.Put(schema.HubLog, []byte{byte(g)}, []byte(heads.of(g).checkpoint)); err != nil {
@@ -81,6 +88,23 @@ func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
 		}
 		return nil
 	})
+}
+
+// completeAll gives each newest checkpoint the signatures that it lacks, before it is shown.
+func (l *Ledger) completeAll(ctx context.Context, heads *perLog[published]) error {
+	changed := false
+	for _, g := range logs {
+		checkpoint, err := l.complete(g, *heads.of(g))
+		if err != nil {
+			return err
+		}
+		changed = changed || checkpoint != heads.of(g).checkpoint
+		heads.of(g).checkpoint = checkpoint
+	}
+	if !changed {
+		return nil
+	}
+	return l.putCheckpoints(ctx, *heads)
 }
 
 // load reads and checks one log. In a new store it has neither checkpoint nor leaves.

@@ -204,6 +204,7 @@ func (l *Ledger) Step(ctx context.Context) (worked bool, err error) {
 // commit writes one batch. Its error means that nothing was written, unless it is a stopError.
 func (l *Ledger) commit(ctx context.Context, ops []*pending) (*batch, error) {
 	var b *batch
+	start := l.clock()
 	err := l.store.Update(ctx, func(tx store.Tx) error {
 		b = newBatch(l, tx) // from nothing: this function may run again
 		return b.run(ops)
@@ -237,6 +238,7 @@ func (l *Ledger) commit(ctx context.Context, ops []*pending) (*batch, error) {
 		l.edges = b.edges
 		l.heads.Store(&b.heads)
 	}
+	l.observed(b, start, len(ops))
 	return b, nil
 }
 

@@ -88,7 +88,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxResponse),
 	)
-	healthv1.RegisterHealthServer(s, s.health)
+	healthv1.RegisterHealthServer(s, timedHealth{s.health, clock})
 	return s, nil
 }
 

@@ -54,6 +54,11 @@ func (k Keys) Origins() []string {
 	return all
 }
 
+// Verifiers returns the keys for one origin, for those who must know which of them signed a note.
+func (k Keys) Verifiers(origin string) note.Verifiers {
+	return note.VerifierList(k.byOrigin[origin]...)
+}
+
 // Head is what a checkpoint states: the log, how many leaves it has, and the root of their tree.
 type Head struct {
 	Origin string

@@ -1694,7 +1694,9 @@ type GetStatusResponse struct {
 	// The revision of the policy in force.
 	PolicyRevision string `protobuf:"bytes,3,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
 	// The queues that are not empty.
-	Queues        []*QueueStatus `protobuf:"bytes,4,rep,name=queues,proto3" json:"queues,omitempty"`
+	Queues []*QueueStatus `protobuf:"bytes,4,rep,name=queues,proto3" json:"queues,omitempty"`
+	// Since when deliveries are paused; absent when they are not.
+	PauseTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=pause_time,json=pauseTime,proto3" json:"pause_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1753,6 +1755,13 @@ func (x *GetStatusResponse) GetPolicyRevision() string {
 func (x *GetStatusResponse) GetQueues() []*QueueStatus {
 	if x != nil {
 		return x.Queues
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetPauseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PauseTime
 	}
 	return nil
 }
@@ -2483,12 +2492,14 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x15LoadDirectoryResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12-\n" +
 	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x12\n" +
-	"\x10GetStatusRequest\"\xd3\x01\n" +
+	"\x10GetStatusRequest\"\x8e\x02\n" +
 	"\x11GetStatusResponse\x12/\n" +
 	"\x04logs\x18\x01 \x03(\v2\x1b.postern.local.v1.LogStatusR\x04logs\x12-\n" +
 	"\x12directory_revision\x18\x02 \x01(\x04R\x11directoryRevision\x12'\n" +
 	"\x0fpolicy_revision\x18\x03 \x01(\tR\x0epolicyRevision\x125\n" +
-	"\x06queues\x18\x04 \x03(\v2\x1d.postern.local.v1.QueueStatusR\x06queues\"k\n" +
+	"\x06queues\x18\x04 \x03(\v2\x1d.postern.local.v1.QueueStatusR\x06queues\x129\n" +
+	"\n" +
+	"pause_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tpauseTime\"k\n" +
 	"\tLogStatus\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
@@ -2664,47 +2675,48 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	43, // 30: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
 	28, // 31: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
 	29, // 32: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 33: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	47, // 34: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	48, // 35: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	49, // 36: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	43, // 37: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 38: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 39: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 40: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 41: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 42: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 43: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 44: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 45: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 46: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 47: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 48: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 49: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 50: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 51: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 52: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 53: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 54: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 55: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 56: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 57: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 58: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 59: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 60: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 61: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 62: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 63: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 64: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 65: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 66: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 67: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 68: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	54, // [54:69] is the sub-list for method output_type
-	39, // [39:54] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	40, // 33: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	40, // 34: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	47, // 35: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	48, // 36: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	49, // 37: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	43, // 38: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 39: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 40: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 41: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 42: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 43: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 44: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 45: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 46: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 47: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 48: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 49: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 50: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 51: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 52: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 53: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 54: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 55: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 56: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 57: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 58: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 59: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 60: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 61: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 62: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 63: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 64: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 65: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 66: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 67: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 68: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 69: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	55, // [55:70] is the sub-list for method output_type
+	40, // [40:55] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }

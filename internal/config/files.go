@@ -1,0 +1,140 @@
+package config
+
+import (
+	"context"
+	"path/filepath"
+
+	"postern/internal/identity"
+	"postern/internal/schema"
+)
+
+// Party is a configuration of any kind.
+type Party interface {
+	Kind() string     // hub, desk, inbox or audit, as in the commands
+	Database() string // the path of its database; empty for a party without one
+	Files() []File    // what it reads
+	Upstream() (Upstream, error)
+	DataDir() string
+	Socket() string
+	LoadIdentity() (*identity.Identity, error)
+	LoadAnchors() (*identity.Anchors, error)
+	Build(context.Context, Runtime) (*Service, error)
+}
+
+// Upstream is the hub that a party calls; the zero value for a hub itself.
+type Upstream struct {
+	Address string
+	Party   identity.Party
+}
+
+// File is a file or folder that a party reads.
+type File struct {
+	Field  string // of the configuration, such as identity.key
+	Path   string // absolute
+	Secret bool   // nobody but the party's own user may read it
+	Folder bool
+	Anchor bool // certificates of an authority
+}
+
+// Load reads a configuration file of any kind.
+func Load(path string, data []byte) (Party, error) {
+	switch KindOf(data) {
+	case "hub":
+		return LoadHub(path)
+	case "desk":
+		return LoadDesk(path)
+	case "inbox":
+		return LoadInbox(path)
+	}
+	return LoadAuditor(path)
+}
+
+func (c *Common) files() []File {
+	return []File{
+		{Field: "data", Path: c.DataDir(), Secret: true, Folder: true},
+		{Field: "identity.certificate", Path: c.resolve(c.Identity.Certificate)},
+		{Field: "identity.key", Path: c.resolve(c.Identity.Key), Secret: true},
+		{Field: "anchors.prison", Path: c.resolve(c.Anchors.Prison), Anchor: true},
+		{Field: "anchors.authority", Path: c.resolve(c.Anchors.Authority), Anchor: true},
+		{Field: "anchors.hub", Path: c.resolve(c.Anchors.Hub), Anchor: true},
+		{Field: "anchors.auditor", Path: c.resolve(c.Anchors.Auditor), Anchor: true},
+	}
+}
+
+func (c *Common) upstream(hub Peer) (Upstream, error) {
+	p, err := hub.party(c.TrustDomain)
+	return Upstream{hub.Address, p}, err
+}
+
+// Kind is hub.
+func (c *Hub) Kind() string { return "hub" }
+
+// Database is the path of the hub's database.
+func (c *Hub) Database() string { return c.database(schema.Hub).Path }
+
+// Upstream is nobody: a hub calls no hub.
+func (c *Hub) Upstream() (Upstream, error) { return Upstream{}, nil }
+
+// Files are what a hub reads. The operator's identity is not among them: it need not be on this machine.
+func (c *Hub) Files() []File {
+	files := append(c.files(),
+		File{Field: "log_key.sent", Path: c.resolve(c.LogKey.Sent), Secret: true},
+		File{Field: "log_key.received", Path: c.resolve(c.LogKey.Received), Secret: true})
+	for field, path := range map[string]string{"log_key.next.sent": c.LogKey.Next.Sent, "log_key.next.received": c.LogKey.Next.Received} {
+		if path != "" {
+			files = append(files, File{Field: field, Path: c.resolve(path), Secret: true})
+		}
+	}
+	if c.Policy != "" {
+		files = append(files, File{Field: "policy", Path: c.resolve(c.Policy), Folder: true})
+	}
+	return files
+}
+
+// CheckpointPath is where the newest checkpoints are kept outside the database; empty for nowhere.
+func (c *Hub) CheckpointPath() string { return c.resolve(c.CheckpointFile) }
+
+// Kind is desk.
+func (c *Desk) Kind() string { return "desk" }
+
+// Database is the path of the desk's database.
+func (c *Desk) Database() string { return c.database(schema.Desk).Path }
+
+// Upstream is the desk's hub.
+func (c *Desk) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
+
+// Files are what a desk reads.
+func (c *Desk) Files() []File {
+	return append(c.files(), File{Field: "reference_key", Path: c.resolve(c.Reference), Secret: true})
+}
+
+// Kind is inbox.
+func (c *Inbox) Kind() string { return "inbox" }
+
+// Database is the path of the inbox's database.
+func (c *Inbox) Database() string { return c.database(schema.Inbox).Path }
+
+// Upstream is the inbox's hub.
+func (c *Inbox) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
+
+// Files are what an inbox reads, with every private recipient key.
+func (c *Inbox) Files() []File {
+	files := append(c.files(), File{Field: "recipient_keys", Path: c.KeyDir(), Secret: true, Folder: true})
+	keys, _ := filepath.Glob(filepath.Join(c.KeyDir(), "*.key")) // fails for a bad pattern only
+	for _, k := range keys {
+		files = append(files, File{Field: "recipient_keys", Path: k, Secret: true})
+	}
+	return files
+}
+
+// Kind is audit.
+func (c *Auditor) Kind() string { return "audit" }
+
+// Database is none.
+func (c *Auditor) Database() string { return "" }
+
+// Upstream is the auditor's hub.
+func (c *Auditor) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
+
+// Files are what an auditor reads.
+func (c *Auditor) Files() []File { return c.files() }

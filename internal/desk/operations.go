@@ -1,0 +1,116 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/ops"
+	"postern/internal/plain"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// Checks are what must hold for the desk to take a form. The hub is not among them: a desk goes on without it.
+func (d *Desk) Checks() []ops.Check {
+	return []ops.Check{
+		{Name: "database", Holds: func(ctx context.Context) error {
+			return d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+				_, err := s.Get(schema.DeskMeta, sequenceKey)
+				return err
+			})
+		}},
+		{Name: "directory", Holds: func(context.Context) error {
+			if d.directory.Load().Number() == 0 {
+				return fault.New(fault.Unavailable, "NO_DIRECTORY", "The desk has no directory yet, so it knows no authority. It comes from the hub by itself: see whether the hub answers.")
+			}
+			return nil
+		}},
+	}
+}
+
+var gauges = []ops.Gauge{
+	{Name: "postern_spool_length", Help: "Notifications that wait for the hub's answer."},
+	{Name: "postern_spool_oldest_seconds", Help: "How long the oldest of them has waited; 0 when none does."},
+	{Name: "postern_directory_revision", Help: "The number of the directory the desk holds; 0 for none."},
+}
+
+// count defines what a desk counts and reads: of its own side only, so nothing that a team does shows here but what the
+// closed set of updates lets through.
+func (d *Desk) count(m *ops.Metrics) {
+	if m == nil {
+		m = ops.NewMetrics()
+	}
+	d.failures = m.Counter("postern_steps_failed_total", "Attempts to sync the directory, to submit or to fetch updates that failed, and why.", "step", "reason")
+	m.Read(d.measure, gauges...)
+}
+
+func (d *Desk) measure(ctx context.Context, report ops.Report) error {
+	report("postern_directory_revision", float64(d.directory.Load().Number()))
+	waiting, err := d.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	report("postern_spool_length", float64(len(waiting)))
+	report("postern_spool_oldest_seconds", ops.Since(oldest(waiting), d.cfg.Clock()))
+	return nil
+}
+
+func (d *Desk) waiting(ctx context.Context) (items []queue.Item, err error) {
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		items, err = d.spool.List(s)
+		return err
+	})
+	return items, err
+}
+
+// oldest is since when the first of them waits; zero for none.
+func oldest(items []queue.Item) (at time.Time) {
+	for _, it := range items {
+		if at.IsZero() || it.EnqueueTime.Before(at) {
+			at = it.EnqueueTime
+		}
+	}
+	return at
+}
+
+// How long a notification may wait for the hub before somebody looks, and an agreement may have before it ends.
+const (
+	waitsLong     = 10 * time.Minute
+	agreementDays = 60
+)
+
+// Examine looks at database, directory, staff, spool and this prison's agreements.
+func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.ExamineResponse, error) {
+	now, dir := d.cfg.Clock(), d.directory.Load()
+	out := &localv1.ExamineResponse{Findings: ops.Examine(ctx, d.Checks())}
+	add := func(f *localv1.Finding) { out.Findings = append(out.Findings, f) }
+	if len(d.cfg.Staff) == 0 {
+		add(ops.Problem("staff", "No member of staff may use this desk.", "Name the users of this machine under staff in the configuration."))
+	} else {
+		add(ops.OK("staff", fmt.Sprintf("%d may use this desk", len(d.cfg.Staff))))
+	}
+	if _, known := dir.Prison(d.cfg.Identity.Party().ID); dir.Number() > 0 && !known {
+		add(ops.Problem("prison", "The directory does not name this prison, so the hub refers everything to a person.", "Ask the hub's operator to load a directory with "+d.cfg.Identity.Party().ID+" in it."))
+	}
+	waiting, err := d.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	words := fmt.Sprintf("%d wait for the hub", len(waiting))
+	if since := oldest(waiting); len(waiting) > 0 && now.Sub(since) > waitsLong {
+		add(ops.Warning("spool", words+", the oldest since "+plain.Time(since)+".", "See whether the hub answers. What waits is safe and goes by itself."))
+	} else {
+		add(ops.OK("spool", words))
+	}
+	for _, e := range dir.Ending(now, agreementDays) {
+		if e.Prison == d.cfg.Identity.Party().ID {
+			add(ops.Warning("agreement "+e.GetId(), fmt.Sprintf("The agreement with %s ends on %s, and nothing goes on.", e.Authority, e.GetEndDate()),
+				"Sign the next one with the authority; the hub's operator loads it."))
+		}
+	}
+	return out, nil
+}

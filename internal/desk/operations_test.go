@@ -1,0 +1,61 @@
+package desk_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"postern/internal/desk"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// found is the level of a check's finding that has the words.
+func found(t *testing.T, d *testkit.Desk, check, words string) localv1.Level {
+	t.Helper()
+	r, err := d.Examine(t.Context(), &localv1.ExamineRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.GetFindings() {
+		if f.GetCheck() == check && strings.Contains(f.GetWords()+" "+f.GetFix(), words) {
+			return f.GetLevel()
+		}
+	}
+	t.Errorf("no finding %s with %q in %v", check, words, r.GetFindings())
+	return 0
+}
+
+func TestADeskExaminesItself(t *testing.T) {
+	x, d := opened(t)
+	d.Take(family())
+	x.Settle()
+	if found(t, d, "directory", "well") != localv1.Level_LEVEL_OK || found(t, d, "spool", "0 wait") != localv1.Level_LEVEL_OK ||
+		found(t, d, "staff", "may use") != localv1.Level_LEVEL_OK {
+		t.Error("a desk that is well does not say so")
+	}
+
+	// The hub does not answer: what waits is told after a while, and the desk is ready all the same.
+	d.Link.Down(true)
+	d.Take(family())
+	x.Clock.Advance(11 * time.Minute)
+	if found(t, d, "spool", "1 wait for the hub, the oldest since") != localv1.Level_LEVEL_WARNING {
+		t.Error("a spool that stands still is well")
+	}
+	for _, c := range d.Checks() {
+		if err := c.Holds(t.Context()); err != nil {
+			t.Errorf("not ready without the hub: %s: %v", c.Name, err)
+		}
+	}
+	d.Restart(func(c *desk.Config) { c.Staff = nil })
+	if found(t, d, "staff", "Name the users") != localv1.Level_LEVEL_PROBLEM {
+		t.Error("a desk that nobody may use is well")
+	}
+}
+
+func TestADeskWithoutADirectoryIsNotReady(t *testing.T) {
+	x := testkit.NewExchange(t, func(c *testkit.Config) { c.NoDirectory = true })
+	if found(t, x.Desk(testkit.HMPBristol), "directory", "see whether the hub answers") != localv1.Level_LEVEL_PROBLEM {
+		t.Error("a desk that knows no authority is well")
+	}
+}

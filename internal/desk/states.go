@@ -1,0 +1,145 @@
+package desk
+
+import (
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// The states, for the tables below.
+const (
+	stateQueued      = localv1.State_STATE_QUEUED
+	stateWaiting     = localv1.State_STATE_WAITING
+	stateWithheld    = localv1.State_STATE_WITHHELD
+	stateReferred    = localv1.State_STATE_REFERRED
+	stateAccepted    = localv1.State_STATE_ACCEPTED
+	stateDelivered   = localv1.State_STATE_DELIVERED
+	stateUndelivered = localv1.State_STATE_UNDELIVERED
+	stateWithdrawn   = localv1.State_STATE_WITHDRAWN
+	stateStopAsked   = localv1.State_STATE_STOP_ASKED
+	stateClosed      = localv1.State_STATE_CLOSED
+)
+
+// stateWords say what each state means to the person at the counter.
+var stateWords = map[localv1.State]string{
+	stateQueued:      "queued: safe here, and sent by itself as soon as the hub answers",
+	stateWaiting:     "waiting: a colleague checks every form before it goes",
+	stateWithheld:    "not sent, and nothing to do",
+	stateReferred:    "needs a decision by a person; nothing was sent",
+	stateAccepted:    "accepted, and on its way to the team",
+	stateDelivered:   "the team has it",
+	stateUndelivered: "could not be delivered in time: telephone the front door",
+	stateWithdrawn:   "withdrawn; nothing was sent, and nothing will be",
+	stateStopAsked:   "withdrawn; the team was asked to stop. What somebody has read or written down cannot be undone from here",
+	stateClosed:      "closed",
+}
+
+// StateWords says what a state means to the person at the counter.
+func StateWords(s localv1.State) string { return stateWords[s] }
+
+// event is something that a desk hears and that may move a notification on; its text stands in docs/states.md.
+type event string
+
+// The events. Whatever else a desk hears leaves the state as it is; so does a withdrawal of a part.
+const (
+	decidedShare    event = "the hub decides SHARE"
+	decidedWait     event = "the hub decides WAIT"
+	decidedWithhold event = "the hub decides WITHHOLD"
+	decidedRefer    event = "the hub decides REFER_TO_PERSON, or refuses the statement for good"
+	againShare      event = "the hub decides again: SHARE"
+	againWait       event = "the hub decides again: WAIT"
+	againWithhold   event = "the hub decides again: WITHHOLD"
+	againRefer      event = "the hub decides again: REFER_TO_PERSON"
+	acknowledged    event = "the team's acknowledgement"
+	undelivered     event = "the hub's reply UNDELIVERED"
+	withdrawn       event = "a withdrawal is recorded, and nothing had begun to be sent"
+	stopAsked       event = "a withdrawal is recorded, and the team is asked to stop"
+	notWithdrawn    event = "the hub refuses a withdrawal taken for another prison"
+	closed          event = "the hub's reply CLOSED"
+)
+
+// moves is the one table of what moves a notification from a state to another. What is not in it changes nothing: the
+// hub's updates can come late, twice, or before its answer, and none of them takes back what a stronger one has shown.
+// In particular the team's own signature stands against a hub that says that it could not deliver, or that nothing was
+// sent; and a decision made again, which only narrows, moves what was accepted and nothing that went on since.
+var moves = map[localv1.State]map[event]localv1.State{
+	stateQueued: {
+		decidedShare: stateAccepted, decidedWait: stateWaiting, decidedWithhold: stateWithheld, decidedRefer: stateReferred,
+		againShare: stateAccepted, againWait: stateWaiting, againWithhold: stateWithheld, againRefer: stateReferred,
+		acknowledged: stateDelivered, undelivered: stateUndelivered,
+		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, notWithdrawn: stateReferred, closed: stateClosed,
+	},
+	stateWaiting:  {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateWithheld: {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateReferred: {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateAccepted: {
+		againWait: stateWaiting, againWithhold: stateWithheld, againRefer: stateReferred,
+		acknowledged: stateDelivered, undelivered: stateUndelivered,
+		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed,
+	},
+	stateDelivered:   {stopAsked: stateStopAsked, closed: stateClosed},
+	stateUndelivered: {acknowledged: stateDelivered, withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateWithdrawn:   {stopAsked: stateStopAsked, closed: stateClosed},
+	stateStopAsked:   {closed: stateClosed},
+	stateClosed:      {},
+}
+
+// after is the state that follows s when e is heard.
+func after(s localv1.State, e event) localv1.State {
+	if to, ok := moves[s][e]; ok {
+		return to
+	}
+	return s
+}
+
+// decided is the event of the hub's answer to a submission.
+func decided(o posternv1.Outcome) event {
+	return byOutcome(o, decidedShare, decidedWait, decidedWithhold, decidedRefer)
+}
+
+// again is the event of a decision made again.
+func again(o posternv1.Outcome) event {
+	return byOutcome(o, againShare, againWait, againWithhold, againRefer)
+}
+
+func byOutcome(o posternv1.Outcome, share, wait, withhold, refer event) event {
+	switch o {
+	case posternv1.Outcome_OUTCOME_SHARE:
+		return share
+	case posternv1.Outcome_OUTCOME_WAIT:
+		return wait
+	case posternv1.Outcome_OUTCOME_WITHHOLD:
+		return withhold
+	}
+	return refer
+}
+
+// replied is the event of a reply; none for one that moves nothing, such as a stop that was asked for a part.
+func replied(r *posternv1.Reply) event {
+	switch r.GetCode() {
+	case posternv1.ReplyCode_REPLY_CODE_UNDELIVERED:
+		return undelivered
+	case posternv1.ReplyCode_REPLY_CODE_STOP_ASKED:
+		if len(r.GetPaths()) == 0 {
+			return stopAsked
+		}
+	case posternv1.ReplyCode_REPLY_CODE_CLOSED:
+		return closed
+	}
+	return ""
+}
+
+// answered is the event of the hub's answer to a withdrawal. Of our own notification a part withdrawn leaves the rest
+// where it is; of another prison's there is nothing but the withdrawal to show.
+func answered(n *localv1.Notification, whole bool, answer *posternv1.Decision) event {
+	switch {
+	case says(answer, ruleRefused) && n.GetElsewhere():
+		return notWithdrawn
+	case !whole && !n.GetElsewhere():
+		return ""
+	case says(answer, ruleStopAsked):
+		return stopAsked
+	case says(answer, ruleWithdrawn):
+		return withdrawn
+	}
+	return ""
+}

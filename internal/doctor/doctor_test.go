@@ -1,0 +1,170 @@
+package doctor_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/internal/config"
+	"postern/internal/demo"
+	"postern/internal/doctor"
+	"postern/internal/identity/ca"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// folder is the folder of a demo that was played once; nobody serves.
+func folder(t *testing.T) func(...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	check(t, demo.Run(t.Context(), demo.Options{Dir: dir, Once: true, Out: io.Discard, Log: slog.New(slog.DiscardHandler)}))
+	return func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func examine(t *testing.T, file string, later time.Duration) *doctor.Report {
+	t.Helper()
+	return doctor.Run(t.Context(), doctor.Options{Config: file, Log: slog.New(slog.DiscardHandler),
+		Clock: func() time.Time { return time.Now().Add(later) }})
+}
+
+// has fails unless the report has a finding of the check and level with the words.
+func has(t *testing.T, r *doctor.Report, check string, level localv1.Level, words string) {
+	t.Helper()
+	for _, f := range r.Findings {
+		if f.GetCheck() == check && f.GetLevel() == level && strings.Contains(f.GetWords()+" "+f.GetFix(), words) {
+			return
+		}
+	}
+	t.Errorf("no %s %s with %q in %v", level, check, words, r.Findings)
+}
+
+const (
+	ok      = localv1.Level_LEVEL_OK
+	warning = localv1.Level_LEVEL_WARNING
+	problem = localv1.Level_LEVEL_PROBLEM
+)
+
+// serve serves a party of the demo until the test ends.
+func serve(t *testing.T, p interface {
+	Build(context.Context, config.Runtime) (*config.Service, error)
+}) {
+	t.Helper()
+	s, err := p.Build(t.Context(), config.NewRuntime(slog.New(slog.DiscardHandler)))
+	check(t, err)
+	run, running := s.Run, make(chan struct{})
+	s.Run = func(ctx context.Context) error { close(running); return run(ctx) }
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	<-running
+}
+
+func TestDoctor(t *testing.T) {
+	file := folder(t)
+
+	// Nobody serves: the hub is looked at by building it for a moment, the desk's hub does not answer.
+	r := examine(t, file("hub.yaml"), 0)
+	has(t, r, "process", warning, "postern hub serve --config")
+	has(t, r, "log sent", ok, "5 leaves")
+	has(t, r, "inbox E06000023", problem, "does not answer at 127.0.0.1:")
+	if r.Unreachable || r.Problems() != 2 || r.Party != "hub" {
+		t.Errorf("%d problems, %v", r.Problems(), r)
+	}
+	r = examine(t, file("desk-BLI.yaml"), 0)
+	has(t, r, "hub", problem, "does not answer")
+	if !r.Unreachable || r.Problems() != 0 {
+		t.Errorf("an unreachable hub and %d other problems: %v", r.Problems(), r.Findings)
+	}
+
+	c, err := config.LoadHub(file("hub.yaml"))
+	check(t, err)
+	serve(t, c)
+	r = examine(t, file("inbox-E06000023.yaml"), 0)
+	has(t, r, "hub", ok, "proved who it is")
+	has(t, r, "clock", ok, "agrees")
+	has(t, r, "recipient key", ok, "holds until")
+	if r.Problems() != 0 || r.Unreachable {
+		t.Errorf("%v", r.Findings)
+	}
+
+	// A clock that is wrong, here or there, is told with by how much.
+	has(t, examine(t, file("auditor.yaml"), 20*time.Second), "clock", warning, "differ by 20")
+	has(t, examine(t, file("auditor.yaml"), -2*time.Minute), "clock", problem, "differ by 2m")
+
+	// Somebody else than the hub behind its address.
+	edit(t, file("auditor.yaml"), "name: demo", "name: other")
+	r = examine(t, file("auditor.yaml"), 0)
+	has(t, r, "hub", problem, "did not prove to be spiffe://demo.postern.example/hub/other")
+	if r.Unreachable || r.Problems() == 0 {
+		t.Errorf("it answers, and is somebody else: %v", r.Findings)
+	}
+
+	// What ends, ends: certificate, recipient key, anchor.
+	has(t, examine(t, file("hub.yaml"), 61*24*time.Hour), "certificate", warning, "days")
+	has(t, examine(t, file("hub.yaml"), 84*24*time.Hour), "certificate", problem, "postern ca issue")
+	has(t, examine(t, file("hub.yaml"), 91*24*time.Hour), "certificate", problem, "ended on")
+	has(t, examine(t, file("hub.yaml"), 4*366*24*time.Hour+350*24*time.Hour), "anchor hub", warning, "next certificate")
+
+	// Files: missing, readable by others, a folder, not the party's own.
+	check(t, os.Chmod(file("hub", "sent.key"), 0o640))
+	r = examine(t, file("hub.yaml"), 0)
+	has(t, r, "file log_key.sent", problem, "mode 640")
+	has(t, r, "file log_key.sent", problem, "chmod 600 "+file("hub", "sent.key"))
+	check(t, os.Chmod(file("hub", "sent.key"), 0o600))
+	check(t, os.Rename(file("desk-BLI", "reference.key"), file("elsewhere")))
+	has(t, examine(t, file("desk-BLI.yaml"), 0), "file reference_key", problem, "does not exist")
+	check(t, os.Mkdir(file("desk-BLI", "reference.key"), 0o700))
+	has(t, examine(t, file("desk-BLI.yaml"), 0), "file reference_key", problem, "a folder, not a file")
+	check(t, os.Rename(file("inbox-E06000023", "recipient"), file("recipient-away")))
+	check(t, os.Mkdir(file("inbox-E06000023", "recipient"), 0o700))
+	has(t, examine(t, file("inbox-E06000023.yaml"), 0), "recipient key", problem, "Restore the key folder")
+	check(t, ca.Issue(file("ca"), "spiffe://demo.postern.example/auditor/x", ca.IssueConfig{OutCert: file("desk-PRI", "cert.pem"), OutKey: file("other-key.pem")}))
+	has(t, examine(t, file("desk-PRI.yaml"), 0), "certificate", problem, "")
+
+	// A data folder that is not there is not made.
+	check(t, os.RemoveAll(file("desk-PRI")))
+	has(t, examine(t, file("desk-PRI.yaml"), 0), "file data", warning, "mount its disk or restore")
+	if _, err := os.Stat(file("desk-PRI")); err == nil {
+		t.Error("looking made the data folder")
+	}
+}
+
+func TestAConfigurationThatCannotBeUsed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hub.yaml")
+	r := examine(t, path, 0)
+	has(t, r, "config", problem, "hub.yaml cannot be read")
+	check(t, os.WriteFile(path, []byte("log_key: {sent: a}\ncolour: blue\n"), 0o600))
+	r = examine(t, path, 0)
+	has(t, r, "config", problem, "colour")
+	has(t, r, "config", problem, "log_key.received: Missing.")
+	if r.Problems() != 1 || r.Party != "hub" {
+		t.Errorf("%v", r)
+	}
+}
+
+func edit(t *testing.T, path, old, replacement string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	check(t, err)
+	if !strings.Contains(string(b), old) {
+		t.Fatalf("%q is not in %s", old, path)
+	}
+	check(t, os.WriteFile(path, []byte(strings.Replace(string(b), old, replacement, 1)), 0o600))
+}

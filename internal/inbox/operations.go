@@ -1,0 +1,69 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+
+	"postern/internal/ops"
+	"postern/internal/queue"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// Checks are what must hold for the inbox to take a delivery.
+func (in *Inbox) Checks() []ops.Check {
+	return []ops.Check{{Name: "database", Holds: func(ctx context.Context) error {
+		return in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+			_, err := s.Get(schema.InboxMeta, sequenceKey)
+			return err
+		})
+	}}}
+}
+
+var gauges = []ops.Gauge{
+	{Name: "postern_reports_length", Help: "Reports to the hub that wait to be sent."},
+	{Name: "postern_reports_oldest_seconds", Help: "How long the oldest of them has waited; 0 when none does."},
+}
+
+// count defines what an inbox counts and reads.
+func (in *Inbox) count(m *ops.Metrics) {
+	if m == nil {
+		m = ops.NewMetrics()
+	}
+	in.deliveries = m.Counter("postern_deliveries_total", "Deliveries answered, by result: taken, or why they were refused.", "result")
+	m.Read(in.measure, gauges...)
+}
+
+func (in *Inbox) measure(ctx context.Context, report ops.Report) error {
+	waiting, err := in.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	report("postern_reports_length", float64(len(waiting)))
+	age := 0.0
+	for _, it := range waiting {
+		age = max(age, ops.Since(it.EnqueueTime, in.cfg.Clock()))
+	}
+	report("postern_reports_oldest_seconds", age)
+	return nil
+}
+
+func (in *Inbox) waiting(ctx context.Context) (items []queue.Item, err error) {
+	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		items, err = in.reports.List(s)
+		return err
+	})
+	return items, err
+}
+
+// Examine looks at database, keys and the reports that wait.
+func (in *Inbox) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.ExamineResponse, error) {
+	waiting, err := in.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.ExamineResponse{Findings: append(ops.Examine(ctx, in.Checks()),
+		ops.OK("recipient keys", fmt.Sprintf("%d private keys can open deliveries", len(in.cfg.Keys))),
+		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting))))}, nil
+}
