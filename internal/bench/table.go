@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"runtime"
@@ -10,6 +11,11 @@ import (
 	"github.com/open-policy-agent/opa/v1/version"
 	"google.golang.org/grpc"
 )
+
+// rest is what a person found in the profiles.
+//
+//go:embed rest.md
+var rest string
 
 // table is the figures as people read them.
 type table struct {
@@ -74,5 +80,6 @@ func (t *table) markdown(o options) string {
 	if len(t.notes) > 0 {
 		b.WriteString("\n")
 	}
+	b.WriteString(rest)
 	return b.String()
 }
