@@ -26,7 +26,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":  start,
-			"stop":   stop,
+			"end":    end,
 			"crash":  crash,
 			"await":  await,
 			"exits":  exits,

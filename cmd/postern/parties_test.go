@@ -125,10 +125,11 @@ func (s *process) watch(stderr io.Reader, kept *os.File) {
 	close(s.ended)
 }
 
-// stop PARTY... ends parties with SIGTERM; without names all, the last one started first. Each must end in 20 seconds,
-// with exit code 0: it finished what it had begun.
-func stop(ts *testscript.TestScript, neg bool, names []string) {
-	affirm(ts, neg, "stop")
+// end PARTY... ends parties with SIGTERM; without names all, the last one started first. Each must end in 20 seconds,
+// with exit code 0: it finished what it had begun. It is not called "stop": that is testscript's own word, which ends the
+// whole script as passed.
+func end(ts *testscript.TestScript, neg bool, names []string) {
+	affirm(ts, neg, "end")
 	p := partiesOf(ts)
 	if len(names) == 0 {
 		for _, s := range slices.Backward(p.serving) {
