@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -272,8 +273,10 @@ func schemaOf(path string) (hub store.Schema, err error) {
 		return hub, err
 	}
 	defer db.Close()
-	hub = store.Schema{Name: "hub", Version: 1}
+	hub = store.Schema{Name: "hub"}
 	return hub, db.View(func(tx *bbolt.Tx) error {
+		version := tx.Bucket([]byte("_schema")).Get([]byte("version"))
+		hub.Version = binary.BigEndian.Uint64(version[len(version)-8:]) // behind its checksum
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
 			if name[0] != '_' {
 				hub.Keyspaces = append(hub.Keyspaces, store.Keyspace(name))
