@@ -2,13 +2,16 @@
 
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: help check proto baseline fmt bench bench-10m demo
+.PHONY: help check soak proto baseline fmt bench bench-10m demo
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 check: ## everything that must hold: format, vet, staticcheck, protos, policy, tests, the demo
 	@scripts/check.sh
+
+soak: ## the long counts: ten thousand kills; takes hours
+	POSTERN_SOAK=1 POSTERN_CRASH_TIMEOUT=24h scripts/check.sh kills
 
 demo: ## all parties on this machine, with invented families
 	go run ./cmd/postern demo

@@ -32,9 +32,16 @@ stage_gofmt() {
   return 1
 }
 
-stage_vet() { go vet ./...; }
+# Some code is built under a tag only: the harness of the processes.
+stage_vet() {
+  go vet ./...
+  go vet -tags crash ./internal/crash
+}
 
-stage_staticcheck() { tool staticcheck ./...; }
+stage_staticcheck() {
+  tool staticcheck ./...
+  tool staticcheck -tags crash ./internal/crash
+}
 
 # Whether the generated code is fresh is a house rule; see internal/house.
 stage_buf() {
@@ -53,6 +60,13 @@ stage_tamper() { go test -count=1 -v -run '^TestTamperings$' ./internal/ledger/a
 # Two thousand flipped bits in a hub's live database, each found: bbolt alone is read in child processes, which may die.
 stage_flips() { go test -count=1 -v -run '^(TestEveryFlippedBit|TestFlipChild)$' ./internal/store/bolt; }
 
+# crash runs tests of internal/crash, which start, kill and starve real processes, and prints the line of each. Too slow
+# for the race detector.
+crash() { go test -tags crash -count=1 -timeout "${POSTERN_CRASH_TIMEOUT:-20m}" -v -run "$1" ./internal/crash | grep -vE '^(===|    ---)'; }
+
+# Three hundred kills of hub, desk and inbox in the middle of work, judged by a ledger outside; and what must be found out.
+stage_kills() { crash '^(TestKills|TestTheJudgeFindsEachFault|TestAPartyThatForgetsIsFoundOut)$'; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -64,7 +78,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper flips demo)
+stages=(install gofmt vet staticcheck buf policy test tamper flips kills demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

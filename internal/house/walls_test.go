@@ -8,7 +8,7 @@ import (
 
 // rows is every package of the module from top to bottom. A package imports packages of lower rows only.
 var rows = [][]string{
-	{"cmd/postern", "internal/house", "internal/bench"}, // bench starts the program and peers, and stands above what it measures
+	{"cmd/postern", "internal/house", "internal/bench", "internal/crash"}, // bench and crash start the program, and stand above what they measure and kill
 	{"internal/demo", "internal/testkit", "internal/doctor"},
 	{"internal/config"},
 	actors,
