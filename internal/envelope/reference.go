@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -67,6 +68,22 @@ func ParseReference(s string) (string, error) {
 		return "", bad
 	}
 	return "PN-" + t[:4] + "-" + t[4:], nil
+}
+
+// IDsOf returns the ids that have a reference, as people type it: those with from <= id < to in their canonical spelling.
+// So whoever keeps notifications in the order of their ids needs no index of references.
+func IDsOf(reference string) (from, to string, err error) {
+	ref, err := ParseReference(reference)
+	if err != nil {
+		return "", "", err
+	}
+	var bits uint64
+	for _, c := range []byte(ref[3:7] + ref[8:11]) {
+		bits = bits<<5 | uint64(strings.IndexByte(alphabet, c))
+	}
+	// 35 bits are eight hex digits, a hyphen, and all but the lowest bit of the ninth digit.
+	first := fmt.Sprintf("%08x-", bits>>3)
+	return first + fmt.Sprintf("%x", bits&7<<1), first + fmt.Sprintf("%x", bits&7<<1|1) + "g", nil
 }
 
 // check is the Luhn check character modulo 32 over the alphabet: it finds every single wrong character and nearly

@@ -151,3 +151,23 @@ func TestIDs(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("none left") }
+
+// TestTheIDsOfAReference: an id is in the range of a reference exactly when it has that reference.
+func TestTheIDsOfAReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id, other := drawID(t), []byte(drawID(t))
+		// An id that begins alike tells more than one drawn at random.
+		copy(other, id[:rapid.IntRange(0, len(id)-1).Draw(t, "alike")])
+		from, to, err := envelope.IDsOf(strings.ToLower(envelope.Reference(id)))
+		if err != nil || id < from || id >= to {
+			t.Fatalf("%s is not in [%s, %s): %v", id, from, to, err)
+		}
+		in := string(other) >= from && string(other) < to
+		if same := envelope.Reference(string(other)) == envelope.Reference(id); in != same {
+			t.Fatalf("%s in [%s, %s): %v, has the reference: %v", other, from, to, in, same)
+		}
+	})
+	if _, _, err := envelope.IDsOf("PN-7K3F-9Q2N"); err == nil {
+		t.Error("a wrong check character gives ids")
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/rpc"
-	"postern/internal/schema"
 	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -69,26 +68,6 @@ func fired(d *posternv1.Decision, rule string) bool {
 	})
 }
 
-// notificationIDs resolves a notification id or reference; a reference may name several.
-func (h *Hub) notificationIDs(ctx context.Context, name string) ([]string, error) {
-	if envelope.ValidID(name) {
-		return []string{name}, nil
-	}
-	ref, err := envelope.ParseReference(name)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		prefix := join(ref, "")
-		return s.Scan(schema.HubReference, prefix, join(ref, "\xff"), func(key, _ []byte) (bool, error) {
-			ids = append(ids, string(key[len(prefix):]))
-			return true, nil
-		})
-	})
-	return ids, err
-}
-
 // event is an event as an auditor sees it: no opening, no Input.
 func (h *Hub) event(at ledger.Logged) *posternv1.Event {
 	d := at.Details
@@ -138,13 +117,11 @@ func (h *Hub) findEvent(ctx context.Context, id string) ([16]byte, error) {
 		return event, notYours
 	}
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		row, err := s.Get(schema.HubNotification, []byte(ids[0]))
-		if err == nil && row == nil {
+		n, ok, err := readNotification(s, ids[0])
+		if err == nil && !ok {
 			err = notYours
 		}
-		if err == nil {
-			_, _, event = parseNotificationRow(row)
-		}
+		event = n.event
 		return err
 	})
 	return event, err

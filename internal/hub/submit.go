@@ -210,12 +210,11 @@ func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, d decision) error {
 	if number != d.directoryRevision || !bytes.Equal(tomb, d.tombstone) {
 		return errStale
 	}
-	row, err := tx.Get(schema.HubNotification, []byte(id))
-	if err != nil || row == nil {
+	known, ok, err := readNotification(tx, id)
+	if err != nil || !ok {
 		return err
 	}
-	owner, outcome, _ := parseNotificationRow(row)
-	if owner != sender || outcome == posternv1.Outcome_OUTCOME_SHARE {
+	if known.sender != sender || known.outcome == posternv1.Outcome_OUTCOME_SHARE {
 		return fault.New(fault.Exists, "ID_TAKEN", "This notification id is already in use. Send what is new as a new notification.")
 	}
 	return nil
@@ -301,20 +300,13 @@ func cutDecision(d *posternv1.Decision) *posternv1.Decision {
 
 // indexDecision writes the rows by which a decision is found again.
 func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, event [16]byte, same []byte) error {
-	id, sender := v.Manifest().GetNotificationId(), v.Sender().URI()
 	if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil {
 		return err
 	}
 	if err := tx.Put(schema.HubManifest, v.ManifestSHA256(), event[:]); err != nil {
 		return err
 	}
-	if err := tx.Put(schema.HubNotification, []byte(id), notificationRow(sender, o, event)); err != nil {
-		return err
-	}
-	if err := putTerms(tx, v); err != nil {
-		return err
-	}
-	return tx.Put(schema.HubReference, join(envelope.Reference(id), id), []byte{1})
+	return decidedNotification(v, o, event).put(tx, v.Manifest().GetNotificationId())
 }
 
 // join makes a key of parts that hold no zero byte.
@@ -322,14 +314,4 @@ func join(parts ...string) []byte { return []byte(strings.Join(parts, "\x00")) }
 
 func idempotencyKey(sender, id string, manifest []byte) []byte {
 	return append(join(sender, id, ""), manifest...)
-}
-
-// A notification row is the event of the last decision (16 bytes), its outcome (1 byte) and the sender's URI.
-func notificationRow(sender string, o posternv1.Outcome, event [16]byte) []byte {
-	return append(append(bytes.Clone(event[:]), byte(o)), sender...)
-}
-
-func parseNotificationRow(row []byte) (sender string, o posternv1.Outcome, event [16]byte) {
-	copy(event[:], row)
-	return string(row[17:]), posternv1.Outcome(row[16]), event
 }

@@ -85,35 +85,6 @@ func (t *tombstone) write(tx store.Tx, owner, id string) error {
 	return tx.Put(schema.HubWithdrawal, tombstoneKey(owner, id), b)
 }
 
-// terms are what a withdrawal must know of a notification and the hub would otherwise forget.
-type terms struct {
-	Route posternv1.Route `json:"route"`
-	Slip  []byte          `json:"slip,omitempty"` // SHA-256 of the code on the slip
-}
-
-func readTerms(r store.Reader, id string) (t terms, err error) {
-	row, err := r.Get(schema.HubTerms, []byte(id))
-	if err != nil || row == nil {
-		return t, err
-	}
-	if err := json.Unmarshal(row, &t); err != nil {
-		return t, fault.New(fault.Internal, "TERMS", "The terms of a notification cannot be read.").Because(err)
-	}
-	return t, nil
-}
-
-func putTerms(tx store.Tx, v *envelope.Verified) error {
-	o := v.Manifest().GetOffer()
-	if o == nil {
-		return nil
-	}
-	b, err := json.Marshal(terms{Route: o.GetRoute(), Slip: v.Hub().GetSlipCodeSha256()})
-	if err != nil {
-		return fault.From(err)
-	}
-	return tx.Put(schema.HubTerms, []byte(v.Manifest().GetNotificationId()), b)
-}
-
 // The rule ids of the reasons that a withdrawal is answered with. Desks go by them.
 const (
 	ruleWithdrawn = "withdrawn"          // nothing of it ever began to be sent

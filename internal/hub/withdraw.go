@@ -30,12 +30,12 @@ type withdrawal struct {
 	v     *envelope.Verified
 	paths []string
 
-	owner, id string     // the notification, by its sender
-	known     bool       // whether the hub ever decided on it
-	last      []byte     // its row: the event of its last decision
-	manifest  []byte     // the SHA-256 of the manifest that was decided on last
-	tomb      *tombstone // what was withdrawn before
-	objection bool       // it did not go by permission, so withdrawing that does not undo it
+	owner, id string       // the notification, by its sender
+	known     bool         // whether the hub ever decided on it
+	last      notification // what was decided of it last
+	manifest  []byte       // the SHA-256 of the manifest that was decided on last
+	tomb      *tombstone   // what was withdrawn before
+	objection bool         // it did not go by permission, so withdrawing that does not undo it
 
 	rel      delivery.Release // where its newest delivery stands
 	released bool             // whether there is one
@@ -88,23 +88,15 @@ func (h *Hub) findWithdrawn(ctx context.Context, v *envelope.Verified) (*withdra
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		matches := 0
 		for _, id := range ids {
-			row, err := s.Get(schema.HubNotification, []byte(id))
+			n, ok, err := readNotification(s, id)
 			if err != nil {
 				return err
 			}
-			if row == nil {
-				continue
-			}
-			t, err := readTerms(s, id)
-			if err != nil {
-				return err
-			}
-			owner, _, _ := parseNotificationRow(row)
-			if owner != v.Sender().URI() && !codeFits(stated.GetSlipCode(), t.Slip) {
+			if !ok || (n.sender != v.Sender().URI() && !codeFits(stated.GetSlipCode(), n.slip)) {
 				continue
 			}
 			matches++
-			w.owner, w.id, w.known, w.last, w.objection = owner, id, true, row, t.Route > posternv1.Route_ROUTE_STANDARD
+			w.owner, w.id, w.known, w.last, w.objection = n.sender, id, true, n, n.route > posternv1.Route_ROUTE_STANDARD
 		}
 		switch {
 		case matches > 1:
@@ -149,8 +141,7 @@ func (w *withdrawal) again() bool { return w.tomb.holds(w.paths) }
 // as a child of whom too little is left to find the way, does not go; the withdrawal itself does not wait for it.
 func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	if w.known {
-		_, _, event := parseNotificationRow(w.last)
-		last, err := h.logged(ctx, event)
+		last, err := h.logged(ctx, w.last.event)
 		if err != nil {
 			return err
 		}
@@ -263,16 +254,14 @@ func (h *Hub) unchanged(tx *ledger.Tx, w *withdrawal) error {
 	if err := h.readState(tx, fresh); err != nil {
 		return err
 	}
-	row, err := tx.Get(schema.HubNotification, []byte(w.id))
+	last, ok, err := readNotification(tx, w.id)
 	if err != nil {
 		return err
 	}
-	if row != nil && !w.known {
-		if owner, _, _ := parseNotificationRow(row); owner != w.owner {
-			row = nil // another desk's, which is not there for this one
-		}
+	if !w.known && last.sender != w.owner {
+		ok = false // another desk's, which is not there for this one
 	}
-	same := bytes.Equal(row, w.last) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && fresh.released == w.released &&
+	same := ok == w.known && (!ok || last.event == w.last.event) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && fresh.released == w.released &&
 		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun
 	if same && w.narrow != nil {
 		number, err := directory.StoredNumber(tx, schema.HubDirectory)
@@ -292,8 +281,7 @@ func (w *withdrawal) follows() []byte {
 	if !w.known {
 		return nil
 	}
-	_, _, event := parseNotificationRow(w.last)
-	return event[:]
+	return w.last.event[:]
 }
 
 // recordNarrowed records the decision made again, as one that follows the withdrawal, and puts what is left to send in
@@ -316,12 +304,13 @@ func (h *Hub) recordNarrowed(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) e
 		return err
 	}
 	event := entry.EventID()
-	outcome := n.GetOutcome()
+	row := w.last
+	row.event, row.outcome = event, n.GetOutcome()
 	if w.rel.Begun {
 		// Something of this manifest may be with the team, so the id stays taken and the team's reports stay good.
-		outcome = posternv1.Outcome_OUTCOME_SHARE
+		row.outcome = posternv1.Outcome_OUTCOME_SHARE
 	}
-	if err := tx.Put(schema.HubNotification, []byte(w.id), notificationRow(w.owner, outcome, event)); err != nil {
+	if err := row.put(tx, w.id); err != nil {
 		return err
 	}
 	u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: n.Decision}}

@@ -86,14 +86,14 @@ func (r reading) at(g Log, index uint64) (Logged, error) {
 	if e.Leaf, err = verify.ParseLeaf(leaf); err != nil {
 		return e, corrupt(g, "a leaf is missing or malformed").Because(err)
 	}
-	sealed, err := r.snap.Get(schema.HubRecord, e.Leaf.EventID[:])
+	sealed, err := r.snap.Get(schema.HubRecord, leafKey(g, index))
 	if err != nil {
 		return e, err
 	}
 	if sealed == nil {
 		return e, corrupt(g, "the record of a leaf is missing")
 	}
-	plain, err := r.ledger.vault.Open(string(schema.HubRecord), e.Leaf.EventID[:], sealed)
+	plain, err := r.ledger.vault.Open(string(schema.HubRecord), leafKey(g, index), sealed)
 	if err != nil {
 		return e, err
 	}

@@ -220,7 +220,7 @@ func TestGolden(t *testing.T) {
 	record, _, _, err := h.Record(t.Context(), id)
 	check(t, err)
 	_, _, checkpoint := h.Head(Sent)
-	sealed := h.contents()[string(schema.HubRecord)+"/"+string(id[:])]
+	sealed := h.contents()[string(schema.HubRecord)+"/"+string(leafKey(Sent, 2))]
 	for name, got := range map[string][]byte{
 		"core.hex":           []byte(hex.EncodeToString(r.Core) + "\n"),
 		"details.hex":        []byte(hex.EncodeToString(record.Details) + "\n"),

@@ -115,7 +115,7 @@ func TestADamagedStoreIsRefused(t *testing.T) {
 		"leaf beyond the end":       {schema.HubLeaf, leafKey(Sent, size), func([]byte) []byte { return make([]byte, 54) }, "LEDGER_CORRUPT"},
 		"leaf far beyond the end":   {schema.HubLeaf, leafKey(Sent, size+5), func([]byte) []byte { return make([]byte, 54) }, ""},
 		"leaf in the empty log":     {schema.HubLeaf, leafKey(Received, 0), func([]byte) []byte { return make([]byte, 54) }, "LEDGER_CORRUPT"},
-		"record of nothing":         {schema.HubRecord, make([]byte, 16), func([]byte) []byte { return []byte("x") }, ""},
+		"record of nothing":         {schema.HubRecord, leafKey(Sent, size), func([]byte) []byte { return []byte("x") }, ""},
 		"index of nothing":          {schema.HubEventIndex, make([]byte, 16), func([]byte) []byte { return leafKey(Sent, 1) }, ""},
 		"checkpoint of another log": {schema.HubLog, []byte{1}, nil, "LEDGER_CORRUPT"},
 	} {
@@ -148,18 +148,20 @@ func TestADamagedRecordIsFound(t *testing.T) {
 	h := newHub(t)
 	ids := h.add(Sent, 4)
 	good := h.contents()
-	value := func(id [16]byte) []byte { return []byte(good[string(schema.HubRecord)+"/"+string(id[:])]) }
+	value := func(index uint64) []byte {
+		return []byte(good[string(schema.HubRecord)+"/"+string(leafKey(Sent, index))])
+	}
 	for name, change := range map[string]func([]byte) []byte{
-		"flipped": flip, "removed": remove, "swapped": func([]byte) []byte { return value(ids[1]) },
+		"flipped": flip, "removed": remove, "swapped": func([]byte) []byte { return value(1) },
 	} {
-		h.set(schema.HubRecord, ids[0][:], change)
+		h.set(schema.HubRecord, leafKey(Sent, 0), change)
 		if _, err := h.Receipt(t.Context(), ids[0]); err == nil || fault.KindOf(err) == fault.NotFound {
 			t.Errorf("%s: the receipt gives %v", name, err)
 		}
 		if err := h.CheckAll(t.Context()); err == nil {
 			t.Errorf("%s: CheckAll passes", name)
 		}
-		h.set(schema.HubRecord, ids[0][:], func([]byte) []byte { return value(ids[0]) })
+		h.set(schema.HubRecord, leafKey(Sent, 0), func([]byte) []byte { return value(0) })
 	}
 	// An event filed under another's id gives nobody that event.
 	h.set(schema.HubEventIndex, ids[0][:], func([]byte) []byte { return leafKey(Sent, 1) })

@@ -214,17 +214,17 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	sealed, err := tx.ledger.vault.SealFrom(bytes.NewReader(random.seal[:]), string(schema.HubRecord), id[:], record)
+	at := leafKey(g, *tx.next.of(g))
+	sealed, err := tx.ledger.vault.SealFrom(bytes.NewReader(random.seal[:]), string(schema.HubRecord), at, record)
 	if err != nil {
 		return Entry{}, err
 	}
 
-	at := leafKey(g, *tx.next.of(g))
 	for _, w := range []struct {
 		ks         store.Keyspace
 		key, value []byte
 	}{
-		{schema.HubRecord, id[:], sealed}, // first: the only one that can be too large, and an op may go on after an error
+		{schema.HubRecord, at, sealed}, // first: the only one that can be too large, and an op may go on after an error
 		{schema.HubLeaf, at, leafBytes},
 		{schema.HubEventIndex, id[:], at}, // log byte ‖ index: the same bytes as the leaf's key
 	} {

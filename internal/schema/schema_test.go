@@ -20,6 +20,9 @@ func TestEachKeyspaceIsInItsDatabaseOnce(t *testing.T) {
 		if db.Version == 0 {
 			t.Errorf("%s: versions start at 1", db.Name)
 		}
+		if db.Oldest > db.Version {
+			t.Errorf("%s: no version is as new as the oldest it reads", db.Name)
+		}
 		for _, ks := range db.Keyspaces {
 			if other, taken := owner[ks]; taken {
 				t.Errorf("%s is in %s and in %s", ks, other, db.Name)

@@ -32,10 +32,12 @@ type Keyspace string
 // Schema says what a database is. Package schema holds one for each kind of database.
 //
 // Evolution: a name never changes its meaning. A new keyspace raises Version; a store opened with a newer Schema makes
-// the keyspaces it lacks and records the new Version, and a store with a newer Version than the program's is refused.
+// the keyspaces it lacks and records the new Version. A store with a newer Version than the program's is refused, and so
+// is one older than Oldest, whose records the program would not find.
 type Schema struct {
 	Name      string     // the kind of database, such as "hub"; a store of another name is refused
 	Version   uint64     // from 1
+	Oldest    uint64     // the oldest Version the program reads; 0 for any
 	Keyspaces []Keyspace // all of them
 	Appended  []Keyspace // those written in key order and never overwritten: an engine may pack their pages full
 }

@@ -217,7 +217,7 @@ func (s *database) extend(tx *transaction) error {
 	return tx.put(schemaSpace, versionKey, binary.BigEndian.AppendUint64(nil, s.schema.Version))
 }
 
-// adopt checks that an existing file is this kind of database and not newer than the program, and extends an older one.
+// adopt checks that an existing file is this kind of database and one the program can read, and extends an older one.
 func (s *database) adopt(ctx context.Context) error {
 	complete := true
 	err := s.View(ctx, func(snapshot store.Snapshot) error {
@@ -256,7 +256,7 @@ func (s *database) adopt(ctx context.Context) error {
 	return s.write(ctx, false, s.extend)
 }
 
-// adoptable says whether a file that calls itself so is this kind of database and not newer than the program.
+// adoptable says whether a file that calls itself so is this kind of database and one the program can read.
 func adoptable(path string, schema store.Schema, name, version []byte) error {
 	if string(name) != schema.Name {
 		return fault.Newf(fault.Precondition, "STORE_OTHER_KIND",
@@ -269,6 +269,10 @@ func adoptable(path string, schema store.Schema, name, version []byte) error {
 		return fault.Newf(fault.Precondition, "STORE_NEWER",
 			"The database %s was written by a newer Postern (format %d; this program knows up to %d). Use the newer program.",
 			path, v, schema.Version)
+	} else if v < schema.Oldest {
+		return fault.Newf(fault.Precondition, "STORE_OLDER",
+			"The database %s was written by an older Postern (format %d; this program reads %d to %d). Use the program that wrote it, or start anew.",
+			path, v, schema.Oldest, schema.Version)
 	}
 	return nil
 }

@@ -206,6 +206,12 @@ func TestVersions(t *testing.T) {
 	_ = s.Close()
 	_, err = Open(t.Context(), Config{Path: path, Schema: testSchema})
 	wantFault(t, err, fault.Precondition, "STORE_NEWER")
+
+	newer.Version, newer.Oldest = 4, 3
+	_ = mustOpen(t, path, newer).Close()
+	newer.Version, newer.Oldest = 5, 5
+	_, err = Open(t.Context(), Config{Path: path, Schema: newer})
+	wantFault(t, err, fault.Precondition, "STORE_OLDER")
 }
 
 func TestAFailedCommitEndsTheStore(t *testing.T) {

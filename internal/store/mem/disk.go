@@ -67,6 +67,8 @@ func (d *Disk) adopt(s *Store) error {
 		return fault.Newf(fault.Precondition, "STORE_OTHER_KIND", "The database is that of a %s, not of a %s.", d.name, s.schema.Name)
 	case d.version > s.schema.Version:
 		return fault.New(fault.Precondition, "STORE_NEWER", "The database was written by a newer Postern. Use the newer program.")
+	case d.name != "" && d.version < s.schema.Oldest:
+		return fault.New(fault.Precondition, "STORE_OLDER", "The database was written by an older Postern. Use the program that wrote it.")
 	}
 	d.name, d.version, d.open = s.schema.Name, s.schema.Version, s
 	return nil

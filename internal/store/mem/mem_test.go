@@ -173,6 +173,8 @@ func TestOneStoreADisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(try(storetest.Schema), fault.Precondition, "STORE_NEWER")
+	newer.Version, newer.Oldest = newer.Version+1, newer.Version+1
+	want(try(newer), fault.Precondition, "STORE_OLDER")
 }
 
 // A crash shows the acknowledged writes and nothing else; with the engine's own fault on, the same test must fail.
