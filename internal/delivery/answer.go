@@ -107,7 +107,7 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) error {
 		if err := d.queue.Remove(tx, p.item); err != nil {
 			return err
 		}
-		if err := tx.Delete(schema.HubOutboxBody, []byte(p.item.ID)); err != nil {
+		if err := tx.Delete(schema.HubOutboxBody, p.item.Key()); err != nil {
 			return err
 		}
 		// In the received log even when the hub gave up: when that happens depends on the inbox.

@@ -162,7 +162,7 @@ func (d *Delivery) head(ctx context.Context, dest string) (p pending, ok bool, e
 		if p.paused, err = pausedSince(s); err != nil {
 			return err
 		}
-		p.sealed, err = s.Get(schema.HubOutboxBody, []byte(p.item.ID))
+		p.sealed, err = s.Get(schema.HubOutboxBody, p.item.Key())
 		return err
 	})
 	if err != nil || !ok {

@@ -302,13 +302,13 @@ func TestNoReceiptNoSend(t *testing.T) {
 	it, _ := h.head(bristol)
 	q := queue.New(queue.Config{Keyspace: schema.HubOutbox})
 	body := func(d *posternv1.Delivery) []byte {
-		return value(h.vault.Seal(string(schema.HubOutboxBody), []byte(it.ID), value(proto.Marshal(d))(t)))(t)
+		return value(h.vault.Seal(string(schema.HubOutboxBody), it.Key(), value(proto.Marshal(d))(t)))(t)
 	}
 	var real *posternv1.Delivery
 	must(t, h.store.View(t.Context(), func(s store.Snapshot) error {
-		sealed := value(s.Get(schema.HubOutboxBody, []byte(it.ID)))(t)
+		sealed := value(s.Get(schema.HubOutboxBody, it.Key()))(t)
 		real = &posternv1.Delivery{}
-		return proto.Unmarshal(value(h.vault.Open(string(schema.HubOutboxBody), []byte(it.ID), sealed))(t), real)
+		return proto.Unmarshal(value(h.vault.Open(string(schema.HubOutboxBody), it.Key(), sealed))(t), real)
 	}))
 	more := proto.CloneOf(real)
 	more.GetNotification().Sections = append(more.GetNotification().Sections, &posternv1.SealedSection{Path: "child/1/phone", Ciphertext: []byte("x")})
@@ -323,16 +323,16 @@ func TestNoReceiptNoSend(t *testing.T) {
 			it.Body = []byte(strings.Replace(string(it.Body), `"event_id":[`, `"event_id":[1,`, 1)) // all bytes move by one
 			return q.Retry(tx, it)
 		}},
-		{"content that lost its seal", func(tx store.Tx, _ queue.Item) error { return tx.Put(schema.HubOutboxBody, []byte(it.ID), []byte("x")) }},
-		{"content that is gone", func(tx store.Tx, _ queue.Item) error { return tx.Delete(schema.HubOutboxBody, []byte(it.ID)) }},
-		{"a section more", func(tx store.Tx, _ queue.Item) error { return tx.Put(schema.HubOutboxBody, []byte(it.ID), body(more)) }},
+		{"content that lost its seal", func(tx store.Tx, _ queue.Item) error { return tx.Put(schema.HubOutboxBody, it.Key(), []byte("x")) }},
+		{"content that is gone", func(tx store.Tx, _ queue.Item) error { return tx.Delete(schema.HubOutboxBody, it.Key()) }},
+		{"a section more", func(tx store.Tx, _ queue.Item) error { return tx.Put(schema.HubOutboxBody, it.Key(), body(more)) }},
 		{"another notification", func(tx store.Tx, _ queue.Item) error {
-			return tx.Put(schema.HubOutboxBody, []byte(it.ID), body(exchanged))
+			return tx.Put(schema.HubOutboxBody, it.Key(), body(exchanged))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			must(t, h.store.Update(t.Context(), func(tx store.Tx) error {
-				return errors.Join(q.Retry(tx, it), tx.Put(schema.HubOutboxBody, []byte(it.ID), body(real)), c.change(tx, it))
+				return errors.Join(q.Retry(tx, it), tx.Put(schema.HubOutboxBody, it.Key(), body(real)), c.change(tx, it))
 			}))
 			h.pass(5 * time.Minute)
 			if !h.step() || sends != 0 {
@@ -344,7 +344,7 @@ func TestNoReceiptNoSend(t *testing.T) {
 		})
 	}
 	must(t, h.store.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(q.Retry(tx, it), tx.Put(schema.HubOutboxBody, []byte(it.ID), body(real)))
+		return errors.Join(q.Retry(tx, it), tx.Put(schema.HubOutboxBody, it.Key(), body(real)))
 	}))
 	if h.step(); sends != 1 {
 		t.Error("the control was not sent: the cases above prove nothing")

@@ -165,12 +165,14 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, authority string, content 
 	if err != nil {
 		return fault.From(err)
 	}
+	now := d.cfg.Clock()
+	item := queue.Item{Destination: authority, Sequence: sequence, ID: id, EnqueueTime: now, DueTime: now}
 	// Seal draws random values, so another run of the transaction writes other bytes; both open to the same.
-	sealed, err := d.cfg.Vault.Seal(string(schema.HubOutboxBody), []byte(id), body)
+	sealed, err := d.cfg.Vault.Seal(string(schema.HubOutboxBody), item.Key(), body)
 	if err != nil {
 		return err
 	}
-	if err := tx.Put(schema.HubOutboxBody, []byte(id), sealed); err != nil {
+	if err := tx.Put(schema.HubOutboxBody, item.Key(), sealed); err != nil {
 		return err
 	}
 	if w.Stop == nil {
@@ -178,12 +180,10 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, authority string, content 
 			return err
 		}
 	}
-	about, err := json.Marshal(w)
-	if err != nil {
+	if item.Body, err = json.Marshal(w); err != nil {
 		return fault.From(err)
 	}
-	now := d.cfg.Clock()
-	return d.queue.Put(tx, queue.Item{Destination: authority, Sequence: sequence, ID: id, Body: about, EnqueueTime: now, DueTime: now})
+	return d.queue.Put(tx, item)
 }
 
 // Wake tells Run that there may be work. It never blocks.

@@ -72,7 +72,7 @@ func (d *Delivery) Waits(r store.Reader, rel Release) (bool, error) {
 func (d *Delivery) Cancel(tx *ledger.Tx, rel Release) (bool, error) {
 	switch err := d.queue.Remove(tx, rel.item()); err {
 	case nil:
-		return true, tx.Delete(schema.HubOutboxBody, []byte(rel.DeliveryID))
+		return true, tx.Delete(schema.HubOutboxBody, rel.item().Key())
 	case queue.ErrGone:
 		return false, nil
 	default:
@@ -82,11 +82,11 @@ func (d *Delivery) Cancel(tx *ledger.Tx, rel Release) (bool, error) {
 
 // Content opens what a release in the outbox would send; nil when it is not there any more.
 func (d *Delivery) Content(r store.Reader, rel Release) (*posternv1.Delivery, error) {
-	sealed, err := r.Get(schema.HubOutboxBody, []byte(rel.DeliveryID))
+	sealed, err := r.Get(schema.HubOutboxBody, rel.item().Key())
 	if err != nil || sealed == nil {
 		return nil, err
 	}
-	return d.unseal(rel.DeliveryID, sealed)
+	return d.unseal(rel.item(), sealed)
 }
 
 // begin is the transaction without which no send starts: the delivery is still in the outbox, was not withdrawn or

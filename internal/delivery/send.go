@@ -11,6 +11,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/queue"
 	"postern/internal/schema"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -70,7 +71,7 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	if p.sealed == nil {
 		return nil, errNoBody
 	}
-	delivery, err := d.unseal(p.item.ID, p.sealed)
+	delivery, err := d.unseal(p.item, p.sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +91,8 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	return delivery, nil
 }
 
-func (d *Delivery) unseal(id string, sealed []byte) (*posternv1.Delivery, error) {
-	body, err := d.cfg.Vault.Open(string(schema.HubOutboxBody), []byte(id), sealed)
+func (d *Delivery) unseal(it queue.Item, sealed []byte) (*posternv1.Delivery, error) {
+	body, err := d.cfg.Vault.Open(string(schema.HubOutboxBody), it.Key(), sealed)
 	if err != nil {
 		return nil, err
 	}

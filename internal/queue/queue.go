@@ -29,6 +29,9 @@ type Item struct {
 	DueTime     time.Time // when it may be tried next
 }
 
+// Key is the item's place as bytes, in the order of its line: for what the owner keeps beside it in a keyspace of its own.
+func (it Item) Key() []byte { return key(it.Destination, it.Sequence) }
+
 // Config says where a queue keeps its items.
 type Config struct {
 	Keyspace store.Keyspace // the queue's alone

@@ -14,7 +14,7 @@ const (
 	HubNotification   store.Keyspace = "hub_known"           // notification id → its last decision, its party, its route, and the SHA-256 of its slip code
 	HubManifest       store.Keyspace = "hub_manifest"        // SHA-256(manifest) → event id of its decision
 	HubOutbox         store.Keyspace = "hub_outbox"          // destination ‖ 0 ‖ sequence BE → queue item
-	HubOutboxBody     store.Keyspace = "hub_outbox_body"     // delivery id → sealed body of the delivery
+	HubOutboxBody     store.Keyspace = "hub_outbox_content"  // as hub_outbox → sealed body of the delivery
 	HubSequence       store.Keyspace = "hub_sequence"        // authority → last sequence used, BE
 	HubUpdate         store.Keyspace = "hub_update"          // party URI ‖ 0 ‖ sequence BE → serialized Update for a desk
 	HubUpdateSequence store.Keyspace = "hub_update_sequence" // party URI → last sequence used, BE
@@ -25,7 +25,7 @@ const (
 )
 
 // Hub is the database of a hub. Format 3 keeps records in the order of the logs and one row a notification; the names
-// hub_record, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
+// hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
 var Hub = Database{
 	Name:    "hub",
 	Version: 3,
