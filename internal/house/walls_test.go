@@ -15,7 +15,7 @@ var rows = [][]string{
 	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory"},
 	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema"},
-	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/vault"},
+	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
 	{"internal/fault", "internal/plain", "internal/section"},
@@ -138,6 +138,7 @@ var privates = []private{
 		"no party holds a key that makes certificates"},
 	{"internal/store/storetest", nil, "it is for tests"},
 	{"internal/form/formtest", []string{"internal/testkit"}, "it is for tests"},
+	{"internal/postcode/postcodetest", []string{"internal/bench"}, "it is for tests"},
 }
 
 func privatePackages() rule {
