@@ -33,6 +33,8 @@ type expectation struct {
 	Paths       []string                    `yaml:"paths"`    // the sections that go
 	Dropped     []string                    `yaml:"dropped"`  // the sections named by reasons
 	Obligations []string                    `yaml:"obligations"`
+	First       string                      `yaml:"first"`    // the notification that sent the same before
+	Priority    bool                        `yaml:"priority"` // whether the team should look at it before others
 	Due         string                      `yaml:"due"`
 	ValidUntil  string                      `yaml:"valid_until"`
 }
@@ -125,7 +127,7 @@ func merge(start, change any) any {
 func observed(d *posternv1.Decision) expectation {
 	e := expectation{
 		Outcome: plain.Enum(d.GetOutcome()), Children: map[string]childExpectation{}, Rules: ruleIDs(d.GetReasons()),
-		Paths: d.GetPaths(), Due: clock(d.GetDueTime()), ValidUntil: clock(d.GetValidUntilTime()),
+		Paths: d.GetPaths(), First: d.GetFirstNotificationId(), Priority: d.GetPriority(), Due: clock(d.GetDueTime()), ValidUntil: clock(d.GetValidUntilTime()),
 	}
 	reasons := slices.Clone(d.GetReasons())
 	for _, c := range d.GetChildren() {
@@ -180,6 +182,8 @@ func differences(want, got expectation) []string {
 	compare("paths", want.Paths, got.Paths)
 	compare("dropped", want.Dropped, got.Dropped)
 	compare("obligations", want.Obligations, got.Obligations)
+	compare("first", want.First, got.First)
+	compare("priority", want.Priority, got.Priority)
 	compare("due", want.Due, got.Due)
 	compare("valid_until", want.ValidUntil, got.ValidUntil)
 	return out

@@ -77,7 +77,7 @@ func annotated(m *ast.Module) []fault.Field {
 		missing(text("law"), "has no custom.law.", "Name the law or guidance it stands for.")
 		missing(routes(a.Custom["routes"]), "has no custom.routes.", "List STANDARD, URGENT or DUTY.")
 		unknown := slices.DeleteFunc(slices.Sorted(maps.Keys(a.Custom)), func(key string) bool {
-			return key == "rule_id" || key == "law" || key == "routes"
+			return slices.Contains([]string{"rule_id", "law", "routes", "basis", "priority"}, key)
 		})
 		missing(len(unknown) == 0, "has custom keys that nobody reads.", "Remove them.")
 	}

@@ -31,7 +31,8 @@ func decode(in *Input, v ast.Value) (d *posternv1.Decision, err error) {
 	for _, item := range r.list(f["children"]) {
 		c := r.object(item, "findings", "number", "outcome", "sections")
 		bearing := r.findings(c["findings"])
-		child := &posternv1.ChildDecision{Number: uint32(r.integer(c["number"])), Outcome: r.outcome(c["outcome"]), Reasons: reasons(bearing)}
+		child := &posternv1.ChildDecision{
+			Number: uint32(r.integer(c["number"])), Outcome: r.outcome(c["outcome"]), Reasons: reasons(bearing), DueTime: due(bearing)}
 		for _, b := range bearing {
 			child.Needs = append(child.Needs, b.needs...)
 		}
@@ -39,7 +40,8 @@ func decode(in *Input, v ast.Value) (d *posternv1.Decision, err error) {
 		child.Needs = slices.Compact(child.Needs)
 		d.Children = append(d.Children, child)
 		d.Paths = append(d.Paths, r.paths(int(child.GetNumber()), c["sections"])...)
-		d.DueTime = earlier(d.GetDueTime(), due(bearing))
+		d.DueTime = earlier(d.GetDueTime(), child.GetDueTime())
+		d.Priority = d.GetPriority() || child.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && slices.ContainsFunc(bearing, urgent)
 	}
 	for _, item := range r.list(f["obligations"]) {
 		o := r.object(item, "child", "due", "kind", "phone")
@@ -116,12 +118,26 @@ func (r *reader) fail(format string, args ...any) {
 
 // object returns the fields of an object that has exactly these keys.
 func (r *reader) object(v ast.Value, keys ...string) map[string]ast.Value {
+	return r.objectWith(nil, v, keys...)
+}
+
+// objectWith returns the fields of an object that has these keys, perhaps some of those, and no other.
+func (r *reader) objectWith(perhaps []string, v ast.Value, keys ...string) map[string]ast.Value {
 	o, ok := v.(ast.Object)
-	if !ok || o.Len() != len(keys) {
+	if !ok {
 		r.fail("not an object with the keys %q", keys)
 		return nil
 	}
 	fields := make(map[string]ast.Value, len(keys))
+	for _, k := range perhaps {
+		if term := o.Get(ast.InternedTerm(k)); term != nil {
+			fields[k] = term.Value
+		}
+	}
+	if o.Len() != len(keys)+len(fields) {
+		r.fail("not an object with the keys %q", keys)
+		return nil
+	}
 	for _, k := range keys {
 		term := o.Get(ast.InternedTerm(k))
 		if term == nil {
@@ -222,6 +238,26 @@ func (r *reader) outcome(v ast.Value) posternv1.Outcome {
 	return posternv1.Outcome(n)
 }
 
+func (r *reader) yes(v ast.Value) bool {
+	b, ok := v.(ast.Boolean)
+	if !ok {
+		r.fail("not true or false")
+	}
+	return bool(b)
+}
+
+// basis reads the lawful basis that a rule stands for, if it says one.
+func (r *reader) basis(v ast.Value) posternv1.Article6Basis {
+	if v == nil {
+		return posternv1.Article6Basis_ARTICLE6_BASIS_UNSPECIFIED
+	}
+	n, ok := plain.Value(posternv1.Article6Basis(0), r.string(v))
+	if !ok || n == 0 {
+		r.fail("not a lawful basis")
+	}
+	return posternv1.Article6Basis(n)
+}
+
 func (r *reader) kind(v ast.Value) posternv1.ObligationKind {
 	n, ok := plain.Value(posternv1.ObligationKind(0), r.string(v))
 	if !ok || n == 0 {
@@ -232,10 +268,13 @@ func (r *reader) kind(v ast.Value) posternv1.ObligationKind {
 
 // finding is what one rule found; its reason is the rule's own annotation.
 type finding struct {
-	reason *posternv1.Reason
-	needs  []string
-	due    *timestamppb.Timestamp
+	reason   *posternv1.Reason
+	priority bool
+	needs    []string
+	due      *timestamppb.Timestamp
 }
+
+func urgent(f finding) bool { return f.priority }
 
 func (r *reader) findings(v ast.Value) []finding {
 	var out []finding
@@ -245,12 +284,13 @@ func (r *reader) findings(v ast.Value) []finding {
 			r.outcome(f["outcome"])
 		}
 		rule := r.object(f["rule"], "custom", "description", "scope", "title")
-		custom := r.object(rule["custom"], "law", "routes", "rule_id")
+		custom := r.objectWith([]string{"basis", "priority"}, rule["custom"], "law", "routes", "rule_id")
 		out = append(out, finding{
 			reason: &posternv1.Reason{RuleId: r.words(custom["rule_id"]), Text: r.words(rule["description"]),
-				Law: r.words(custom["law"]), Paths: r.strings(f["paths"])},
-			needs: r.strings(f["needs"]),
-			due:   r.moment(f["due"]),
+				Law: r.words(custom["law"]), Paths: r.strings(f["paths"]), Basis: r.basis(custom["basis"])},
+			priority: custom["priority"] != nil && r.yes(custom["priority"]),
+			needs:    r.strings(f["needs"]),
+			due:      r.moment(f["due"]),
 		})
 	}
 	slices.SortStableFunc(out, func(a, b finding) int { return strings.Compare(a.reason.GetRuleId(), b.reason.GetRuleId()) })

@@ -3,7 +3,8 @@
 // Decide is a pure function of an Input and a bundle: no clock, no network, no randomness reaches a rule, and the same
 // Input is decided the same for ever. It never errs. Whatever the policy cannot decide, in time and in the one shape
 // that is asked for, is REFER_TO_PERSON with the rule id `policy_error` for every child. Two locks written in Go stand
-// behind the policy: no section goes beyond the permission and the data-sharing agreement, whatever a bundle says.
+// behind the policy: no section goes beyond the authority to share, nor by permission beyond the data-sharing agreement,
+// whatever a bundle says. And no failure loses sight of a child who may be alone: the telephone call stays an obligation.
 //
 // A bundle is compiled strictly, against the schema of the input, with an allow-list of built-ins, and must decide
 // sample inputs before it is used. The engine does not verify who signed a bundle: that is done before it gets here.
@@ -128,6 +129,10 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 	if cut := lock(in, d); len(cut) > 0 {
 		e.log.ErrorContext(ctx, "policy error: the policy released more than it may", "policy_revision", e.revision, "paths", len(cut))
 	}
+	phone(in, d)
+	if d.GetOutcome() == posternv1.Outcome_OUTCOME_WITHHOLD {
+		d.FirstNotificationId = in.FirstNotification
+	}
 	d.PolicyRevision, d.EngineVersion = e.revision, e.version
 	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
 		d.DecideTime = timestamppb.New(now)
@@ -151,7 +156,9 @@ func (e *Engine) answer(ctx context.Context, in *Input, value ast.Value, verbati
 	switch {
 	case err != nil || !memorable:
 	case remembered == nil:
-		e.memory.learn(q, at, d)
+		if e.timeless(in, d) {
+			e.memory.learn(q, at, d)
+		}
 	case !proto.Equal(d, remembered):
 		e.memory.forget()
 		e.log.ErrorContext(ctx, "policy error: a remembered decision is not what the policy decides; nothing is remembered any more",
@@ -197,7 +204,7 @@ func (e *Engine) evaluate(in *Input, value ast.Value, timeout time.Duration) (d 
 const (
 	undecidedText = "The sharing rules could not decide this, so nothing was sent. It needs a decision by the safeguarding lead."
 	undecidedLaw  = "UK GDPR Article 25, data protection by default"
-	lockedText    = "The sharing rules let go more than the permission and the data-sharing agreement allow. The system held it back."
+	lockedText    = "The sharing rules let go more than the authority to share and the data-sharing agreement allow. The system held it back."
 )
 
 // undecided refers every child to a person.

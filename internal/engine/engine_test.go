@@ -210,7 +210,7 @@ func TestAPolicyErrorIsToldInTheLog(t *testing.T) {
 // TestTheWordsOfAPolicyErrorAreOne: the rule and the engine say the same, and the rule is the one people can look up.
 func TestTheWordsOfAPolicyErrorAreOne(t *testing.T) {
 	in := family()
-	in.Route = "DUTY"
+	in.Route = "NEW"
 	d, _ := patient(t).Decide(t.Context(), in)
 	if got, want := d.GetChildren()[0].GetReasons()[0], policyError(undecidedText); !proto.Equal(got, want) {
 		t.Errorf("the rule says %v, the engine %v", got, want)

@@ -19,6 +19,8 @@ type Input struct {
 	ChangeReason      string         `json:"change_reason"`      // why it replaces an earlier notification
 	Supersedes        bool           `json:"supersedes"`         // whether it replaces an earlier notification
 	AlreadyNotified   bool           `json:"already_notified"`   // whether this desk sent the same content before
+	FirstNotification string         `json:"first_notification"` // the id of the notification that did
+	Redirected        bool           `json:"redirected"`         // whether another team passes it on
 	FirstSubmitTime   string         `json:"first_submit_time"`  // when this content was first submitted
 	Gate              string         `json:"gate"`               // the public-protection check
 	Caller            Caller         `json:"caller"`

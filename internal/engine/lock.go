@@ -39,7 +39,8 @@ func lock(in *Input, d *posternv1.Decision) (held []string) {
 		if c.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && !going[int(c.GetNumber())] {
 			c.Outcome = posternv1.Outcome_OUTCOME_REFER_TO_PERSON
 			c.Reasons = append(c.Reasons, policyError(lockedText))
-			d.DueTime = earlier(d.GetDueTime(), tomorrow(in))
+			c.DueTime = earlier(c.GetDueTime(), tomorrow(in))
+			d.DueTime = earlier(d.GetDueTime(), c.GetDueTime())
 		}
 	}
 	if len(held) > 0 {
@@ -47,48 +48,153 @@ func lock(in *Input, d *posternv1.Decision) (held []string) {
 		d.Reasons = append(d.Reasons, policyError(lockedText, held...))
 	}
 	if d.Outcome = overall(d); d.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
-		d.Paths, d.ValidUntilTime = nil, nil
-	} else if end := authorityEnds(in); d.GetValidUntilTime().AsTime().After(end) {
+		d.Paths, d.ValidUntilTime, d.Priority = nil, nil, false
+	} else if end, ends := authorityEnds(in); ends && d.GetValidUntilTime().AsTime().After(end) {
 		d.ValidUntilTime = timestamppb.New(end)
 	}
 	return held
 }
 
-// authorised is the set of paths that the route has the authority to share. Only STANDARD has any: what was offered,
-// what the person agreed to tell about the children they named, what the data-sharing agreement includes.
+// authorised is the set of paths that the route has the authority to share, of those that were offered.
 func authorised(in *Input) map[string]bool {
 	free := map[string]bool{}
 	now, err := time.Parse(time.RFC3339, in.Now)
-	if err != nil || in.Statement != "OFFER" || in.Route != "STANDARD" || in.Consent.State != "GIVEN" || !in.Agreement.InForce ||
-		!now.Before(authorityEnds(in)) {
+	if end, ends := authorityEnds(in); err != nil || in.Statement != "OFFER" || ends && !now.Before(end) {
 		return free
 	}
-	add := func(child int, s Sections, agreed []string) {
-		for _, path := range pathsOf(child, common(s.Offered, s.Permitted, agreed)) {
+	var may func(child int, s Sections) []string
+	switch in.Route {
+	case "STANDARD":
+		may = in.byPermission
+	case "URGENT":
+		may = in.inAnEmergency
+	case "DUTY":
+		may = in.byConsideration
+	default:
+		return free
+	}
+	add := func(child int, s Sections) {
+		for _, path := range pathsOf(child, common(s.Offered, may(child, s))) {
 			free[path] = true
 		}
 	}
-	add(0, in.Parent, in.Agreement.Parent)
+	add(0, in.Parent)
 	for _, c := range in.Children {
-		if c.Number > 0 && slices.Contains(in.Consent.Children, c.Number) {
-			add(c.Number, c.Sections, in.Agreement.Child)
+		if c.Number > 0 {
+			add(c.Number, c.Sections)
 		}
 	}
 	return free
 }
 
-// common returns what all three lists have.
-func common(a, b, c []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) || !slices.Contains(c, s) })
+// byPermission is what the person agreed to tell about the children they named, where the data-sharing agreement
+// includes it; never the home of a child whose address is confidential or who is in care.
+func (in *Input) byPermission(child int, s Sections) []string {
+	switch {
+	case in.Consent.State != "GIVEN" || !in.Agreement.InForce:
+		return nil
+	case child == 0:
+		return common(s.Permitted, in.Agreement.Parent)
+	case !slices.Contains(in.Consent.Children, child):
+		return nil
+	}
+	free := common(s.Permitted, in.Agreement.Child)
+	if c := in.child(child); c.InCare || c.AddressConfidential {
+		free = slices.DeleteFunc(free, func(name string) bool { return name == "home" })
+	}
+	return free
 }
 
-// authorityEnds is when the permission ends; long past when that cannot be read.
-func authorityEnds(in *Input) time.Time {
+// inAnEmergency is the minimum, the urgent section and what helps to find and reach a child tonight, once somebody who
+// may authorise it gave a reason.
+func (in *Input) inAnEmergency(child int, _ Sections) []string {
+	if in.Urgency.Reason == "" || !slices.Contains([]string{"ORDERLY_OFFICER", "DUTY_GOVERNOR", "SAFEGUARDING_LEAD"}, in.Urgency.AuthorisedRole) {
+		return nil
+	}
+	var free []string
+	for _, s := range section.All() {
+		minimal := s.Class == posternv1.SectionClass_SECTION_CLASS_MINIMUM || s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT
+		if s.PerChild == (child > 0) && (minimal || slices.Contains([]string{"birth", "phone", "school", "worker"}, s.Name)) {
+			free = append(free, s.Name)
+		}
+	}
+	return free
+}
+
+// byConsideration is what the person who considered it named, about the children for whom they found telling not more
+// detrimental.
+func (in *Input) byConsideration(child int, s Sections) []string {
+	if in.Consideration == nil || child > 0 && !slices.Contains(in.Consideration.NotMoreDetrimental, child) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Offered), func(name string) bool {
+		return !slices.Contains(in.Consideration.Paths, sectionPath(child, name))
+	})
+}
+
+// child is the facts of a child by its number.
+func (in *Input) child(number int) Child {
+	if i := slices.IndexFunc(in.Children, func(c Child) bool { return c.Number == number }); i >= 0 {
+		return in.Children[i]
+	}
+	return Child{}
+}
+
+// common returns what both lists have.
+func common(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
+}
+
+// authorityEnds is when the permission ends, on the route of permission; long past when that cannot be read. Other
+// routes end when the policy says.
+func authorityEnds(in *Input) (end time.Time, ends bool) {
+	if in.Route != "STANDARD" {
+		return time.Time{}, false
+	}
 	end, err := time.Parse(time.RFC3339, in.Consent.ExpireTime)
 	if err != nil {
-		return time.Time{}
+		return time.Time{}, true
 	}
-	return end
+	return end, true
+}
+
+// phone sees to it that the telephone call about a child who may be alone is an obligation, whatever the policy decided
+// and whether it could decide at all.
+func phone(in *Input, d *posternv1.Decision) {
+	if in.Route != "STANDARD" && in.Route != "URGENT" {
+		return
+	}
+	number := in.Recipient.Safeguarding.PhoneNow
+	if number == "" {
+		number = in.Recipient.EarlyHelp.PhoneNow
+	}
+	for _, c := range in.Children {
+		told := slices.ContainsFunc(d.GetObligations(), func(o *posternv1.Obligation) bool {
+			return o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && (o.GetChildNumber() == 0 || int(o.GetChildNumber()) == c.Number)
+		})
+		if told || in.Route == "STANDARD" && c.settled() || in.answered(c.Number) {
+			continue
+		}
+		o := &posternv1.Obligation{Kind: posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, PhoneNumber: number, ChildNumber: uint32(c.Number)}
+		if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
+			o.DueTime = timestamppb.New(now) // at once
+			d.DueTime = earlier(d.GetDueTime(), o.GetDueTime())
+		}
+		d.Obligations = append(d.Obligations, o)
+	}
+}
+
+// settled reports whether nothing suggests that a child may be alone, or with somebody under 18.
+func (c Child) settled() bool {
+	elsewhere := c.CarerIsAdult != "NO" && c.PrimaryCarerBefore == "NO" && c.LivedWithBefore == "NO"
+	return c.CarerIsAdult == "YES" || elsewhere || c.Unborn || c.InCare
+}
+
+// answered reports whether a call about a child, or about all, was answered. In an emergency one call is about all.
+func (in *Input) answered(child int) bool {
+	return slices.ContainsFunc(in.Calls, func(c Call) bool {
+		return (c.Result == "ANSWERED" || c.Result == "EMERGENCY_999") && (c.Child == 0 || c.Child == child || in.Route == "URGENT")
+	})
 }
 
 // overall is SHARE if any child's is, else the strongest of the children's; the decision's own when there is no child.

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +51,9 @@ func newMemory(b *bundle) *memory {
 }
 
 // question reads an input, also as JSON; false when a moment in it is none, and the answer then cannot be remembered.
+// Other routes than that of permission are few, and their decisions end otherwise.
 func (m *memory) question(in *Input, verbatim []byte) (q question, at instant, ok bool) {
-	if m == nil || m.off.Load() {
+	if m == nil || m.off.Load() || in.Route != "STANDARD" {
 		return q, at, false
 	}
 	for _, t := range []struct {
@@ -117,6 +119,18 @@ func (m *memory) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.answers = nil
+}
+
+// timeless reports whether an answer rests on no deadline: evaluated without the moment from which deadlines are
+// reckoned, which is an error wherever one is read, it is the same answer.
+func (e *Engine) timeless(in *Input, d *posternv1.Decision) bool {
+	if slices.ContainsFunc(d.GetChildren(), func(c *posternv1.ChildDecision) bool { return c.GetOutcome() == posternv1.Outcome_OUTCOME_WAIT }) {
+		return false // no need to ask
+	}
+	without := *in
+	without.FirstSubmitTime = ""
+	same, err := e.evaluate(&without, without.value(), e.timeout)
+	return err == nil && proto.Equal(d, same)
 }
 
 // learn remembers an answer, unless it is not valid until when it should be.

@@ -13,13 +13,17 @@ import (
 //
 //   - A moment of the input is read in one place, by a rule of the form `name := time.parse_rfc3339_ns(input.path)`.
 //   - The names of moments are compared with one another (< <= > >=), and nothing else is done with them, but for the
-//     two rules in untilRules, word for word.
+//     two rules in untilRules, word for word, and for deadlines.
+//   - A deadline is a rule `name := expression` that reads first_submit_time, itself or through another deadline, and
+//     not only inside a comprehension: nothing evaluates it without reading it. Anything may be done with the moments in
+//     it, and with it.
 //   - good_until is used in valid_until only, and valid_until in decision only.
 //   - All rules are in one package, refer to it by plain names, and none evaluates another with another input.
 //
-// Then the order of the moments is all that the answer owes to them: an answer can change when now passes one of them,
-// or when what else is in the input changes (today among it), and at no other time. Only valid_until moves along with
-// now, as untilRules say.
+// Then the order of the moments is all that an answer owes to them that was found without reading first_submit_time: it
+// can change when now passes one of them, or when what else is in the input changes (today among it), and at no other
+// time. Only valid_until moves along with now, as untilRules say. Whether first_submit_time was read is found out by
+// evaluating once more without one (memory.go): an answer that rests on a deadline is not remembered.
 type moments struct {
 	hours time.Duration // data.settings.decision_valid_hours
 }
@@ -32,9 +36,12 @@ type leaf struct {
 
 // leaves is in the order of the JSON, which is sorted.
 var leaves = [...]leaf{
-	{"agreement.end_time", true}, {"consent.expire_time", true}, {"consent.give_time", false}, {"first_submit_time", false},
+	{"agreement.end_time", true}, {"consent.expire_time", true}, {"consent.give_time", false}, {firstSubmit, true},
 	{"now", true}, {"reception.receive_date", false},
 }
+
+// firstSubmit is the moment that deadlines are reckoned from.
+const firstSubmit = "first_submit_time"
 
 // key is the leaf's key in the JSON of an input, with what surrounds it.
 func (l leaf) key() string {
@@ -43,8 +50,9 @@ func (l leaf) key() string {
 
 // untilRules are the two rules that may calculate with moments.
 var untilRules = map[string]string{
-	"good_until":  `good_until := min([consent_end, agreement_end]) if permission`,
-	"valid_until": `valid_until := min([good_until, now + (data.settings.decision_valid_hours * 3600000000000)]) if outcome == "SHARE" else := 0`,
+	"good_until": `good_until := min([consent_end, agreement_end]) if permission`,
+	"valid_until": `valid_until := min([good_until, now + (data.settings.decision_valid_hours * 3600000000000)]) if { outcome == "SHARE"; input.route == "STANDARD" } ` +
+		`else := now + (data.settings.decision_valid_hours * 3600000000000) if outcome == "SHARE" else := 0`,
 }
 
 // momentsOf reads the rules of a bundle; nil when its answers cannot be remembered.
@@ -54,9 +62,17 @@ func momentsOf(b *bundle) *moments {
 	if !ok || err != nil {
 		return nil
 	}
-	r := rulesOfTime{names: map[string]string{}}
+	r := rulesOfTime{names: map[string]string{}, deadlines: map[string]bool{}}
 	for _, m := range modules {
 		r.module(m)
+	}
+	for more := true; more; { // until no further rule reads a deadline
+		more = false
+		for _, m := range modules {
+			for _, rule := range m.Rules {
+				more = r.deadline(rule) || more
+			}
+		}
 	}
 	for _, m := range modules {
 		for _, rule := range m.Rules {
@@ -86,9 +102,10 @@ func (b *bundle) validHours() (time.Duration, bool) {
 
 // rulesOfTime checks rules as they were written.
 type rulesOfTime struct {
-	home   string            // the one package
-	names  map[string]string // the rules that are a moment, and which leaf
-	broken bool
+	home      string            // the one package
+	names     map[string]string // the rules that are a moment, and which leaf
+	deadlines map[string]bool   // the rules that cannot be evaluated without reading firstSubmit
+	broken    bool
 }
 
 // module finds the names of moments.
@@ -126,6 +143,44 @@ func momentRule(rule *ast.Rule) (path string, ok bool) {
 	return path, ok && i >= 0
 }
 
+// deadline finds a rule to be a deadline, and reports whether that is news.
+func (r *rulesOfTime) deadline(rule *ast.Rule) bool {
+	name := string(rule.Head.Name)
+	if r.deadlines[name] || r.names[name] != "" || untilRules[name] != "" || !r.readsFirstSubmit(rule) {
+		return false
+	}
+	r.deadlines[name] = true
+	return true
+}
+
+// readsFirstSubmit reports whether a rule is `name := expression` and cannot be evaluated without firstSubmit.
+func (r *rulesOfTime) readsFirstSubmit(rule *ast.Rule) (reads bool) {
+	h := rule.Head
+	if len(h.Args) > 0 || h.Key != nil || h.Value == nil || rule.Default || rule.Else != nil || !plainTrue(rule.Body) || len(h.Reference) != 1 {
+		return false
+	}
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+			return true // may have nothing to evaluate
+		case ast.Var:
+			reads = reads || r.names[string(x)] == firstSubmit || r.deadlines[string(x)]
+		}
+		return false
+	}).Walk(h.Value)
+	return reads
+}
+
+// declared checks what a rule declares: its own variable must not go by the name of a moment or a deadline.
+func (r *rulesOfTime) declared(terms ...*ast.Term) {
+	for _, t := range terms {
+		ast.WalkVars(t, func(v ast.Var) bool {
+			r.broken = r.broken || r.names[string(v)] != "" || r.deadlines[string(v)]
+			return false
+		})
+	}
+}
+
 func plainTrue(b ast.Body) bool { return len(b) == 0 || len(b) == 1 && b[0].String() == "true" }
 
 // inputPath is the path of a reference to the input as far as it is spelt out; ok when it is all spelt out.
@@ -154,12 +209,32 @@ func (r *rulesOfTime) rule(rule *ast.Rule) {
 	if _, taken := r.names[name]; taken || untilRules[name] != "" && !sameRule(rule, untilRules[name]) {
 		r.broken = true
 	}
+	if r.deadlines[name] && !r.readsFirstSubmit(rule) {
+		r.broken = true // one more rule by the name of a deadline
+	}
+	r.declared(rule.Head.Args...)
 	var visitor *ast.GenericVisitor
 	visitor = ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case *ast.With:
 			r.broken = true
+		case *ast.SomeDecl:
+			for _, t := range x.Symbols {
+				if call, ok := t.Value.(ast.Call); ok {
+					r.declared(call[1 : len(call)-1]...) // some k, v in list
+				} else {
+					r.declared(t)
+				}
+			}
+		case *ast.Every:
+			if x.Key != nil {
+				r.declared(x.Key)
+			}
+			r.declared(x.Value)
 		case *ast.Expr:
+			if x.IsAssignment() {
+				r.declared(x.Operand(0))
+			}
 			return r.compares(x)
 		case ast.Call:
 			return r.ordered(x)
@@ -190,7 +265,7 @@ func (r *rulesOfTime) ordered(terms []*ast.Term) bool {
 		return false
 	}
 	for _, t := range terms[1:] {
-		if v, ok := t.Value.(ast.Var); !ok || r.names[string(v)] == "" {
+		if v, ok := t.Value.(ast.Var); !ok || r.names[string(v)] == "" && !r.deadlines[string(v)] {
 			return false
 		}
 	}
@@ -223,8 +298,10 @@ func (r *rulesOfTime) variable(rule, name string) {
 	switch {
 	case name == "input" || name == "data": // whole
 		r.broken = true
+	case r.names[name] == firstSubmit:
+		// Whoever evaluates it has read it.
 	case r.names[name] != "", name == "good_until" && rule != name:
-		r.broken = r.broken || untilRules[rule] == ""
+		r.broken = r.broken || untilRules[rule] == "" && !r.deadlines[rule]
 	case name == "valid_until":
 		r.broken = r.broken || rule != "decision" && rule != name
 	}

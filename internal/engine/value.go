@@ -25,6 +25,7 @@ func (in *Input) value() ast.Value {
 		"now", str(in.Now), "today", str(in.Today), "statement", str(in.Statement), "route", str(in.Route),
 		"destination_source", str(in.DestinationSource), "change_reason", str(in.ChangeReason),
 		"supersedes", yes(in.Supersedes), "already_notified", yes(in.AlreadyNotified),
+		"first_notification", str(in.FirstNotification), "redirected", yes(in.Redirected),
 		"first_submit_time", str(in.FirstSubmitTime), "gate", str(in.Gate),
 		"caller", object("prison_id", str(in.Caller.PrisonID), "jurisdiction", str(in.Caller.Jurisdiction), "known", yes(in.Caller.Known)),
 		"reception", object("reason", str(in.Reception.Reason), "receive_date", str(in.Reception.ReceiveDate)),

@@ -11,27 +11,17 @@ import rego.v2
 #   rule_id: no_data_sharing_agreement
 #   law: UK GDPR Articles 5(2) and 24, accountability; Data Protection Act 2018 s.121, the data-sharing code
 #   routes: [STANDARD]
-findings[0] contains {
-	"rule": rego.metadata.rule(),
-	"outcome": "REFER_TO_PERSON",
-	"paths": [],
-	"needs": [],
-	"due": next_working_day,
-} if {
+no_data_sharing_agreement := rego.metadata.rule()
+
+findings[0] contains for_a_person(no_data_sharing_agreement) if {
 	permission
 	not agreement_in_force
 }
 
-# The manual route is for what might have gone: never while the public-protection check stands in the way.
-obligations contains {
-	"kind": "MANUAL_ROUTE",
-	"phone": input.recipient.early_help.phone_now,
-	"due": next_working_day,
-	"child": 0,
-} if {
+obligations contains manual_route if {
 	permission
-	not agreement_in_force
 	gate_open
+	not agreement_in_force
 }
 
 # METADATA

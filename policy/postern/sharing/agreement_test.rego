@@ -33,8 +33,8 @@ test_no_agreement_says_nothing_without_permission if {
 		{"op": "replace", "path": "/consent/state", "value": "DECLINED"},
 	])
 	d := sharing.decision with input as given
-	decided(given, 1) == undecided
-	d.obligations == set()
+	decided(given, 1).rules == {"consent_declined"}
+	{o.kind | some o in d.obligations} == {"CONSIDER_DUTY"}
 }
 
 test_no_manual_route_around_the_gate if {
@@ -43,7 +43,7 @@ test_no_manual_route_around_the_gate if {
 		{"op": "replace", "path": "/gate", "value": "HOLD"},
 	])
 	d := sharing.decision with input as given
-	decided(given, 1) == no_agreement
+	decided(given, 1) == {"outcome": "REFER_TO_PERSON", "rules": {"gate_hold", "no_data_sharing_agreement"}}
 	d.obligations == set()
 }
 

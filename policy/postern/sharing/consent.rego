@@ -24,11 +24,12 @@ findings[child.number] contains {
 	agreement_in_force
 	gate_open
 	input.already_notified == false
+	may_be_redirected
 	some i, child in input.children
 	child.number in input.consent.children
-	address_usable(child)
+	address_open(child)
 	age_within_limit(child)
-	carer_settled(child)
+	carer_or_call(child)
 	minimum_met(i)
 }
 
@@ -56,10 +57,15 @@ recipient_covered if input.consent.follows_child == true
 # title: What permission and agreement let go
 # description: >-
 #   The sections that are offered, that the parent agreed to tell, and that the data-sharing agreement includes, by name;
-#   the children's in the order of the input.
+#   the children's in the order of the input. A home goes neither for a child in care nor with a confidential address.
 parent_may_go := parent_permitted & input.agreement.parent if permission
 
-child_may_go := [both | some sections in child_permitted; both := sections & input.agreement.child] if permission
+child_may_go := [both |
+	some i, sections in child_permitted
+	both := (sections & input.agreement.child) - without_address(input.children[i])
+] if {
+	permission
+}
 
 parent_permitted := input.parent.offered & input.parent.permitted
 

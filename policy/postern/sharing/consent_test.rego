@@ -23,18 +23,20 @@ test_consent_given_follows_the_child if {
 
 test_permission_needs_every_fact if {
 	bad := {
-		"/statement": "ENQUIRY",
-		"/consent/state": "DECLINED",
-		"/consent/understood": "NO",
-		"/consent/capacity_concern": true,
-		"/consent/grantor_under_18": true,
-		"/consent/authorities": ["E10000017"],
-		"/consent/expire_time": "2026-11-23T10:00:00Z",
+		"/statement": ["ENQUIRY", "policy_error"],
+		"/consent/state": ["DECLINED", "consent_declined"],
+		"/consent/understood": ["NO", "not_understood"],
+		"/consent/capacity_concern": [true, "capacity_concern"],
+		"/consent/grantor_under_18": [true, "parent_under_18"],
+		"/consent/authorities": [["E10000017"], "policy_error"],
+		"/consent/expire_time": ["2026-11-23T10:00:00Z", "consent_expired"],
 	}
-	every path, value in bad {
-		decided(with_value(path, value), 1) == undecided
+	every path, found in bad {
+		decided(with_value(path, found[0]), 1).rules == {found[1]}
+		decided(with_value(path, found[0]), 1).outcome != "SHARE"
 		not sharing.permission with input as without(path)
 	}
+	decided(with_value("/consent/state", "NEW"), 1) == undecided
 }
 
 test_an_expiry_that_is_missing_never_shares if {
@@ -47,11 +49,6 @@ test_consent_given_covers_the_named_children_only if {
 	given := with_value("/consent/children", [1])
 	decided(given, 1) == shared
 	decided(given, 2) == undecided
-}
-
-test_not_again_what_was_sent_before if {
-	decided(with_value("/already_notified", true), 1) == undecided
-	not shares(without("/already_notified"))
 }
 
 test_only_what_was_offered_and_permitted if {

@@ -7,6 +7,7 @@ import data.postern.sharing
 enquiry := {
 	"now": "2026-11-23T10:00:00Z",
 	"today": "2026-11-23",
+	"first_submit_time": "2026-11-23T10:00:00Z",
 	"statement": "ENQUIRY",
 	"route": "",
 	"enquiry": {"outcome": "DECLINED"},
@@ -26,12 +27,34 @@ test_consent_declined if {
 	}}
 }
 
-test_other_outcomes_are_undecided if {
-	every outcome in ["CHILDREN", "NO_CHILDREN", "NOT_ASKED", ""] {
+test_enquiry_recorded if {
+	every outcome in ["CHILDREN", "NO_CHILDREN"] {
+		d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": outcome}})
+		d.outcome == "WITHHOLD"
+		rules(d.findings) == {"enquiry_recorded"}
+		d.obligations == set()
+	}
+}
+
+test_an_enquiry_that_says_nothing_is_undecided if {
+	every outcome in ["", "NEW"] {
 		d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": outcome}})
 		rules(d.findings) == {"policy_error"}
 		d.obligations == set()
 	}
+}
+
+test_an_enquiry_about_nobody_asked_waits if {
+	d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": "NOT_ASKED"}})
+	d.outcome == "WAIT"
+	rules(d.findings) == {"consent_not_asked"}
+	{[o.kind, due_of(o.due)] | some o in d.obligations} == {["ASK_AGAIN", "Tue 17:00"]}
+}
+
+test_consent_declined_in_an_offer if {
+	given := with_value("/consent/state", "DECLINED")
+	decided(given, 1) == {"outcome": "REFER_TO_PERSON", "rules": {"consent_declined"}}
+	obligations(given) == {["CONSIDER_DUTY", "", "Tue 17:00", 0]}
 }
 
 test_no_outcome_is_undecided if {

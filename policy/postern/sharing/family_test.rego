@@ -18,6 +18,7 @@ child(number) := {
 	"carer_is_adult": "YES",
 	"primary_carer_before": "YES",
 	"lived_with_before": "YES",
+	"parental_responsibility": "YES",
 	"in_care": false,
 	"address_confidential": false,
 	"known": {"identity": "KNOWN", "home": "KNOWN", "safety": "KNOWN"},
@@ -32,6 +33,8 @@ family := {
 	"route": "STANDARD",
 	"gate": "NO_HOLD",
 	"already_notified": false,
+	"redirected": false,
+	"first_submit_time": "2026-11-23T10:00:00Z",
 	"caller": {"prison_id": "BLI", "jurisdiction": "GB-ENG", "known": true},
 	"enquiry": {"outcome": ""},
 	"consent": {
@@ -51,6 +54,7 @@ family := {
 		"jurisdiction": "GB-ENG",
 		"age_limit": 18,
 		"early_help": {"phone_now": "01632 960123"},
+		"safeguarding": {"phone_now": "01632 960124"},
 	},
 	"agreement": {
 		"in_force": true,
@@ -60,7 +64,32 @@ family := {
 	},
 	"parent": {"known": {"name": "KNOWN"}, "offered": {"name"}, "permitted": {"name"}},
 	"children": [child(1), child(2)],
+	"calls": [],
 }
+
+# The family with several values replaced, or added.
+with_values(changes) := changed(family, changes)
+
+changed(given, changes) := json.patch(given, [{"op": "add", "path": path, "value": value} | some path, value in changes])
+
+# The findings about a child of an input by one rule.
+findings_of(given, number, rule_id) := {[f.outcome, f.needs, due_of(f.due)] |
+	d := sharing.decision with input as given
+	some c in d.children
+	c.number == number
+	some f in c.findings
+	f.rule.custom.rule_id == rule_id
+}
+
+obligations(given) := {[o.kind, o.phone, due_of(o.due), o.child] |
+	d := sharing.decision with input as given
+	some o in d.obligations
+}
+
+# A moment as people read it; "" for none.
+due_of(0) := ""
+
+due_of(at) := time.format([at, "Europe/London", "Mon 15:04"]) if at > 0
 
 # The family with one value replaced, or added.
 with_value(path, value) := json.patch(family, [{"op": "add", "path": path, "value": value}])

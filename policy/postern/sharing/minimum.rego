@@ -21,6 +21,7 @@ findings[child.number] contains {
 } if {
 	permission
 	agreement_in_force
+	reachable
 	some i, child in input.children
 	not minimum_met(i)
 }
@@ -57,10 +58,16 @@ met(i, name) if {
 
 home_met(i) if met(i, "home")
 
-# The authority that has a child in its care knows where the child lives.
-home_met(i) if input.children[i].in_care == true
+home_met(i) if home_elsewhere(i)
+
+# The authority that has a child in its care knows where the child lives; of a confidential address another rule speaks.
+home_elsewhere(i) if input.children[i].in_care == true
+
+home_elsewhere(i) if input.children[i].address_confidential == true
 
 # Nobody gets an address without the way to knock safely, where that is known.
 safety_met(i) if "safety" in child_may_go[i]
 
 safety_met(i) if input.children[i].known.safety != "KNOWN"
+
+safety_met(i) if home_elsewhere(i)

@@ -51,14 +51,19 @@ test_minimum_of_a_child_in_care_has_no_home if {
 	given := json.patch(family, [
 		{"op": "replace", "path": "/children/0/in_care", "value": true},
 		{"op": "replace", "path": "/children/0/known/home", "value": "NOT_ASKED"},
-		{"op": "replace", "path": "/children/0/offered", "value": minimum - {"home"}},
+		{"op": "replace", "path": "/children/0/offered", "value": minimum - {"home", "safety"}},
 	])
-	decided(given, 1) == undecided
+	decided(given, 1).outcome == "SHARE"
 }
 
-test_minimum_says_nothing_without_permission_or_agreement if {
+test_minimum_of_a_confidential_address_says_nothing_of_the_home if {
+	given := with_values({"/children/0/address_confidential": true, "/children/0/known/home": "NOT_ASKED", "/children/0/offered": set()})
+	missing_of(given, 1) == {"child/1/identity"}
+}
+
+test_minimum_says_nothing_without_permission_or_agreement_or_recipient if {
 	unknown := {"op": "replace", "path": "/children/0/known/home", "value": "NOT_KNOWN"}
-	every path, value in {"/consent/state": "DECLINED", "/agreement/in_force": false} {
+	every path, value in {"/consent/state": "DECLINED", "/agreement/in_force": false, "/recipient/enrolled": false} {
 		missing_paths(json.patch(family, [unknown, {"op": "replace", "path": path, "value": value}])) == set()
 	}
 }

@@ -8,7 +8,7 @@
 #   A finding has exactly these keys: rule (its own annotation: the reason people read), outcome (SHARE, WITHHOLD, WAIT,
 #   REFER_TO_PERSON, or "" for a reason that decides nothing), paths, needs, due. Moments are nanoseconds since 1970, 0
 #   for none. Each route says what may go on it, for the parent and for each child in the order of the input
-#   (parent_may_go, child_may_go), and until when (good_until).
+#   (parent_may_go, child_may_go); that of permission also until when (good_until).
 package postern.sharing
 
 import rego.v2
@@ -99,7 +99,10 @@ sections := parent_may_go if {
 
 # METADATA
 # title: How long the decision may be acted upon
-# description: No longer than the route's own limit and the hours in the settings.
+# description: No longer than the hours in the settings, and on the route of permission no longer than permission and agreement.
 valid_until := min([good_until, now + (data.settings.decision_valid_hours * 3600000000000)]) if {
+	outcome == "SHARE"
+	input.route == "STANDARD"
+} else := now + (data.settings.decision_valid_hours * 3600000000000) if {
 	outcome == "SHARE"
 } else := 0

@@ -178,7 +178,11 @@ type Decision struct {
 	// Until when it may be acted upon.
 	ValidUntilTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=valid_until_time,json=validUntilTime,proto3" json:"valid_until_time,omitempty"`
 	// When a WAIT or a REFER_TO_PERSON is due.
-	DueTime       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	DueTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	// When the same content was sent before: the id of the notification that sent it.
+	FirstNotificationId string `protobuf:"bytes,11,opt,name=first_notification_id,json=firstNotificationId,proto3" json:"first_notification_id,omitempty"`
+	// Whether the receiving team should look at it before others.
+	Priority      bool `protobuf:"varint,12,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,6 +287,20 @@ func (x *Decision) GetDueTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Decision) GetFirstNotificationId() string {
+	if x != nil {
+		return x.FirstNotificationId
+	}
+	return ""
+}
+
+func (x *Decision) GetPriority() bool {
+	if x != nil {
+		return x.Priority
+	}
+	return false
+}
+
 // ChildDecision is the outcome of one child.
 type ChildDecision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -293,7 +311,9 @@ type ChildDecision struct {
 	// The reasons.
 	Reasons []*Reason `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	// What a WAIT needs, such as `call`.
-	Needs         []string `protobuf:"bytes,4,rep,name=needs,proto3" json:"needs,omitempty"`
+	Needs []string `protobuf:"bytes,4,rep,name=needs,proto3" json:"needs,omitempty"`
+	// When the child's WAIT or REFER_TO_PERSON is due.
+	DueTime       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +376,13 @@ func (x *ChildDecision) GetNeeds() []string {
 	return nil
 }
 
+func (x *ChildDecision) GetDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTime
+	}
+	return nil
+}
+
 // Reason is why, in plain words; it is the annotation of the rule that fired.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -366,7 +393,9 @@ type Reason struct {
 	// The law or guidance the rule stands for.
 	Law string `protobuf:"bytes,3,opt,name=law,proto3" json:"law,omitempty"`
 	// The section paths it is about, if any.
-	Paths         []string `protobuf:"bytes,4,rep,name=paths,proto3" json:"paths,omitempty"`
+	Paths []string `protobuf:"bytes,4,rep,name=paths,proto3" json:"paths,omitempty"`
+	// The lawful basis that the rule stands for, where the route decides it and not the form.
+	Basis         Article6Basis `protobuf:"varint,5,opt,name=basis,proto3,enum=postern.v1.Article6Basis" json:"basis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,6 +456,13 @@ func (x *Reason) GetPaths() []string {
 		return x.Paths
 	}
 	return nil
+}
+
+func (x *Reason) GetBasis() Article6Basis {
+	if x != nil {
+		return x.Basis
+	}
+	return Article6Basis_ARTICLE6_BASIS_UNSPECIFIED
 }
 
 // Obligation is something a person must do.
@@ -717,7 +753,7 @@ var File_postern_v1_decision_proto protoreflect.FileDescriptor
 const file_postern_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"\x19postern/v1/decision.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x03\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18postern/v1/consent.proto\"\xc8\x04\n" +
 	"\bDecision\x12-\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x13.postern.v1.OutcomeR\aoutcome\x125\n" +
 	"\bchildren\x18\x02 \x03(\v2\x19.postern.v1.ChildDecisionR\bchildren\x12\x14\n" +
@@ -730,17 +766,21 @@ const file_postern_v1_decision_proto_rawDesc = "" +
 	"decideTime\x12D\n" +
 	"\x10valid_until_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidUntilTime\x125\n" +
 	"\bdue_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\"\x9a\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x122\n" +
+	"\x15first_notification_id\x18\v \x01(\tR\x13firstNotificationId\x12\x1a\n" +
+	"\bpriority\x18\f \x01(\bR\bpriority\"\xd1\x01\n" +
 	"\rChildDecision\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12-\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x13.postern.v1.OutcomeR\aoutcome\x12,\n" +
 	"\areasons\x18\x03 \x03(\v2\x12.postern.v1.ReasonR\areasons\x12\x14\n" +
-	"\x05needs\x18\x04 \x03(\tR\x05needs\"]\n" +
+	"\x05needs\x18\x04 \x03(\tR\x05needs\x125\n" +
+	"\bdue_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\"\x8e\x01\n" +
 	"\x06Reason\x12\x17\n" +
 	"\arule_id\x18\x01 \x01(\tR\x06ruleId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +
 	"\x03law\x18\x03 \x01(\tR\x03law\x12\x14\n" +
-	"\x05paths\x18\x04 \x03(\tR\x05paths\"\xb9\x01\n" +
+	"\x05paths\x18\x04 \x03(\tR\x05paths\x12/\n" +
+	"\x05basis\x18\x05 \x01(\x0e2\x19.postern.v1.Article6BasisR\x05basis\"\xb9\x01\n" +
 	"\n" +
 	"Obligation\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.postern.v1.ObligationKindR\x04kind\x12!\n" +
@@ -803,6 +843,7 @@ var file_postern_v1_decision_proto_goTypes = []any{
 	(*KnownLog)(nil),              // 7: postern.v1.KnownLog
 	(*ConsistencyProof)(nil),      // 8: postern.v1.ConsistencyProof
 	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(Article6Basis)(0),            // 10: postern.v1.Article6Basis
 }
 var file_postern_v1_decision_proto_depIdxs = []int32{
 	0,  // 0: postern.v1.Decision.outcome:type_name -> postern.v1.Outcome
@@ -814,13 +855,15 @@ var file_postern_v1_decision_proto_depIdxs = []int32{
 	9,  // 6: postern.v1.Decision.due_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: postern.v1.ChildDecision.outcome:type_name -> postern.v1.Outcome
 	4,  // 8: postern.v1.ChildDecision.reasons:type_name -> postern.v1.Reason
-	1,  // 9: postern.v1.Obligation.kind:type_name -> postern.v1.ObligationKind
-	9,  // 10: postern.v1.Obligation.due_time:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 9: postern.v1.ChildDecision.due_time:type_name -> google.protobuf.Timestamp
+	10, // 10: postern.v1.Reason.basis:type_name -> postern.v1.Article6Basis
+	1,  // 11: postern.v1.Obligation.kind:type_name -> postern.v1.ObligationKind
+	9,  // 12: postern.v1.Obligation.due_time:type_name -> google.protobuf.Timestamp
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_decision_proto_init() }
@@ -828,6 +871,7 @@ func file_postern_v1_decision_proto_init() {
 	if File_postern_v1_decision_proto != nil {
 		return
 	}
+	file_postern_v1_consent_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
