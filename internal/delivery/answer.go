@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
@@ -138,5 +139,5 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) error {
 		level = slog.LevelError
 	}
 	d.cfg.Log.Log(ctx, level, "delivery settled", append(p.attrs(), slog.String("kind", o.kind.String()), slog.String("reason", o.why))...)
-	return nil
+	return failpoint.Hit(failpoint.DeliverySettled)
 }

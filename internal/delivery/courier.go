@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/queue"
@@ -140,6 +141,9 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 	}
 	o, err := d.send(ctx, p)
 	if err == nil {
+		err = failpoint.Hit(failpoint.DeliveryAnswered)
+	}
+	if err == nil {
 		// A crash just here loses the answer, not the delivery: it is sent again, and the inbox, which knows it by its
 		// id, gives the same answer without showing it twice.
 		return true, d.settle(ctx, p, o)
@@ -237,6 +241,9 @@ func (d *Delivery) failed(ctx context.Context, p pending, cause error) error {
 	}
 	d.cfg.Log.Log(ctx, level, "delivery failed and will be tried again", append(p.attrs(), reason(cause),
 		slog.Uint64("attempts", uint64(it.Attempts)), slog.Time("due", it.DueTime))...)
+	if err := failpoint.Hit(failpoint.DeliveryRetry); err != nil {
+		return err
+	}
 	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error { return d.queue.Retry(tx, it) })
 	if errors.Is(err, queue.ErrGone) {
 		return nil // settled or withdrawn meanwhile

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/queue"
@@ -36,6 +37,9 @@ func (d *Delivery) send(ctx context.Context, p pending) (outcome, error) {
 		return outcome{}, err
 	}
 	if err := d.begin(ctx, p); err != nil {
+		return outcome{}, err
+	}
+	if err := failpoint.Hit(failpoint.DeliveryBegun); err != nil {
 		return outcome{}, err
 	}
 	sendCtx, cancel := context.WithTimeout(ctx, d.cfg.SendTimeout)

@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/directory"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/form"
 	"postern/internal/queue"
@@ -53,6 +54,9 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 	}
 	parts, err := d.compose(checked, f, dir, by)
 	if err != nil {
+		return "", nil, err
+	}
+	if err := failpoint.Hit(failpoint.DeskForm); err != nil {
 		return "", nil, err
 	}
 	return f.GetFormId(), idsOf(parts), d.keep(ctx, f, parts)
@@ -235,6 +239,10 @@ func (d *Desk) keep(ctx context.Context, f *posternv1.Form, parts []composed) er
 		return putSequence(tx, next+uint64(len(parts)))
 	})
 	if err != nil {
+		return err
+	}
+	// A crash here: the form is on its way and the clerk saw an error. The same form again gets the same answer.
+	if err := failpoint.Hit(failpoint.DeskKept); err != nil {
 		return err
 	}
 	select {

@@ -13,6 +13,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -94,25 +95,31 @@ func Open(ctx context.Context, cfg Config) (*Desk, error) {
 }
 
 // Run syncs the directory, drains the spool and fetches updates until ctx ends. Each is a Step; an error in one is
-// logged and tried again, because a desk must go on taking forms whatever the hub does.
+// logged and tried again, because a desk must go on taking forms whatever the hub does. Only after a write whose outcome
+// is unknown it returns that error: then the process must exit, and starting again reads what was written.
 func (d *Desk) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
 		"directory": d.StepDirectory, "spool": d.StepSpool, "updates": d.StepUpdates,
 	} {
-		wg.Go(func() { d.loop(ctx, name, step) })
+		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}
 	wg.Wait()
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
-func (d *Desk) loop(ctx context.Context, name string, step func(context.Context) (bool, error)) {
+func (d *Desk) loop(ctx context.Context, name string, step func(context.Context) (bool, error)) error {
 	var wake <-chan struct{}
 	if name == "spool" {
 		wake = d.wake
 	}
 	for ctx.Err() == nil {
 		worked, err := step(ctx)
+		if errors.Is(err, store.ErrOutcomeUnknown) {
+			return err
+		}
 		if err != nil && ctx.Err() == nil {
 			f, level := fault.From(err), slog.LevelError // somebody has to look at it
 			if f.Kind == fault.Unavailable {
@@ -130,4 +137,5 @@ func (d *Desk) loop(ctx context.Context, name string, step func(context.Context)
 		case <-time.After(d.cfg.Poll):
 		}
 	}
+	return nil
 }

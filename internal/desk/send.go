@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/queue"
@@ -58,12 +59,21 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 	if err != nil {
 		return err
 	}
+	if err := failpoint.Hit(failpoint.DeskSubmit); err != nil {
+		return err
+	}
 	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
 	if err == nil {
 		err = d.checkReceipt(message, answer)
 	}
 	if err == nil {
-		return d.settle(ctx, item, answer.GetDecision(), answer.GetReceipt())
+		err = failpoint.Hit(failpoint.DeskAnswered)
+	}
+	if err == nil {
+		if err = d.settle(ctx, item, answer.GetDecision(), answer.GetReceipt()); err == nil {
+			err = failpoint.Hit(failpoint.DeskSettled)
+		}
+		return err
 	}
 	f := fault.From(err)
 	switch f.Kind {
@@ -82,6 +92,9 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 	}
 	item.Attempts++
 	item.DueTime = d.cfg.Clock().Add(wait)
+	if err := failpoint.Hit(failpoint.DeskPostpone); err != nil {
+		return errors.Join(err, cause)
+	}
 	err := d.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
 	if errors.Is(err, queue.ErrGone) {
 		return nil // withdrawn meanwhile

@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/directory"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
@@ -47,6 +48,12 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 		if err := d.applyUpdate(ctx, u); err != nil {
 			return false, err
 		}
+		if err := failpoint.Hit(failpoint.DeskUpdate); err != nil {
+			return false, err
+		}
+	}
+	if err := failpoint.Hit(failpoint.DeskUpdates); err != nil {
+		return false, err
 	}
 	// A crash before this line fetches the same page again, and applying it again changes nothing.
 	return true, d.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -153,6 +160,10 @@ func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 	}
 	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error { return directory.Save(tx, schema.DeskDirectory, revision, entries) })
 	if err != nil {
+		return false, err
+	}
+	// A crash here starts again with the stored one; a failure fetches the same again.
+	if err := failpoint.Hit(failpoint.DeskDirectory); err != nil {
 		return false, err
 	}
 	d.directory.Store(newer)

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/consent"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/queue"
@@ -227,6 +228,10 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 	if err != nil {
 		return err
 	}
+	// A crash here: the withdrawal is on its way and the clerk saw an error. The same again changes nothing.
+	if err := failpoint.Hit(failpoint.DeskWithdrawal); err != nil {
+		return err
+	}
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -272,9 +277,15 @@ func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
 	if err != nil {
 		return err
 	}
+	if err := failpoint.Hit(failpoint.DeskWithdraw); err != nil {
+		return err
+	}
 	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
 	if err == nil {
 		err = d.checkWithdrawn(message, answer)
+	}
+	if err == nil {
+		err = failpoint.Hit(failpoint.DeskWithdrawn)
 	}
 	if err == nil {
 		return d.settleWithdrawal(ctx, item, answer.GetDecision(), answer.GetReceipt())

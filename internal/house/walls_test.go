@@ -18,7 +18,7 @@ var rows = [][]string{
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
-	{"internal/fault", "internal/plain", "internal/section"},
+	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section"},
 	{"proto/postern/local/v1", "proto/postern/log/v1"},
 	{"proto/postern/v1"},
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 
 	"postern/internal/directory"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/schema"
@@ -105,6 +106,9 @@ func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryReque
 	}
 	// A crash just here starts again with the stored revision. A decision made before this line with the old one is
 	// made again, because its transaction reads the stored number.
+	if err := failpoint.Hit(failpoint.HubDirectory); err != nil {
+		return nil, err
+	}
 	h.use(d)
 	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/delivery"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/plain"
@@ -44,6 +45,10 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	}
 	event, err := h.recordReport(ctx, caller.ID, caller.URI(), req.GetSigned().GetPayload(), r, back, now)
 	if err != nil {
+		return nil, err
+	}
+	// A crash here: the report is a leaf, and the inbox, which heard nothing, sends it again to no effect.
+	if err := failpoint.Hit(failpoint.HubReported); err != nil {
 		return nil, err
 	}
 	receipt, err := h.cfg.Ledger.Receipt(ctx, event)

@@ -15,6 +15,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/engine"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/form"
 	"postern/internal/identity"
@@ -39,8 +40,14 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		if v.Manifest().GetWithdrawal() != nil {
 			return h.withdraw(ctx, v, req.GetKnownLogs())
 		}
+		if err := failpoint.Hit(failpoint.HubVerified); err != nil {
+			return nil, err
+		}
 		decided, err := h.decide(ctx, v)
 		if err != nil {
+			return nil, err
+		}
+		if err := failpoint.Hit(failpoint.HubDecided); err != nil {
 			return nil, err
 		}
 		released, digests := h.disclose(v, decided)
@@ -52,6 +59,10 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
 		}
 		h.delivery.Wake()
+		// A crash here: it is recorded, and on its way, and the desk heard nothing. The same manifest gets the same answer.
+		if err := failpoint.Hit(failpoint.HubRecorded); err != nil {
+			return nil, err
+		}
 		return h.answer(ctx, recorded, decided, req.GetKnownLogs())
 	}
 	return nil, fault.New(fault.Unavailable, "BUSY", "The directory is changing. Try again in a moment.")
@@ -268,6 +279,10 @@ func (h *Hub) refuse(ctx context.Context, caller identity.Party, n *posternv1.Se
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	// A crash here: the refusal is a leaf, and the desk, which heard nothing, will make another one.
+	if err := failpoint.Hit(failpoint.HubRefused); err != nil {
 		return err
 	}
 	return why

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 
 	"postern/internal/delivery"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/rpc"
@@ -39,6 +40,9 @@ func (h *Hub) ListUpdates(ctx context.Context, req *posternv1.ListUpdatesRequest
 				return nil, err
 			}
 		}
+	}
+	if err := failpoint.Hit(failpoint.HubUpdates); err != nil {
+		return nil, err
 	}
 	out.NextPageToken = sequenceToken(after)
 	_, _, out.Checkpoint = h.cfg.Ledger.Head(ledger.Sent)

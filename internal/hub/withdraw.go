@@ -16,6 +16,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/engine"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
@@ -59,6 +60,9 @@ func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, known []*poste
 		if err == nil {
 			err = h.narrow(ctx, w, now)
 		}
+		if err == nil {
+			err = failpoint.Hit(failpoint.HubWithdrawal)
+		}
 		var event [16]byte
 		if err == nil {
 			event, err = h.recordWithdrawal(ctx, w, now)
@@ -70,6 +74,10 @@ func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, known []*poste
 			return nil, h.refuse(ctx, v.Sender(), v.Signed(), err)
 		}
 		h.delivery.Wake()
+		// A crash here: what was withdrawn goes nowhere any more, and the desk, which heard nothing, asks again.
+		if err := failpoint.Hit(failpoint.HubWithdrawn); err != nil {
+			return nil, err
+		}
 		return h.answer(ctx, recorded{earlier: event}, decision{}, known)
 	}
 	return nil, fault.New(fault.Unavailable, "BUSY", "What is to be withdrawn is just changing. Try again in a moment.")

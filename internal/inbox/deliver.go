@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/consent"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/form"
 	"postern/internal/ledger/verify"
@@ -114,6 +115,9 @@ func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.
 	if err != nil {
 		return nil, err
 	}
+	if err := failpoint.Hit(failpoint.InboxChecked); err != nil {
+		return nil, err
+	}
 	contradicted := contradictions(v, opened)
 	item, err := in.item(d, v, opened, len(contradicted) > 0)
 	if err != nil {
@@ -124,6 +128,9 @@ func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.
 		return nil, err
 	}
 	if err := in.keep(ctx, d, v, item, answer, report); err != nil {
+		return nil, err
+	}
+	if err := failpoint.Hit(failpoint.InboxKept); err != nil {
 		return nil, err
 	}
 	in.deliveries("taken")

@@ -14,6 +14,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -68,10 +69,14 @@ func Open(cfg Config) (*Inbox, error) {
 	return in, nil
 }
 
-// Run sends reports until ctx ends.
+// Run sends reports until ctx ends, or until a write's outcome is unknown: then the process must exit, and starting again
+// reads what was written.
 func (in *Inbox) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		worked, err := in.StepReports(ctx)
+		if errors.Is(err, store.ErrOutcomeUnknown) {
+			return err
+		}
 		if err != nil && ctx.Err() == nil {
 			in.cfg.Log.WarnContext(ctx, "report not sent, trying again", "reason", fault.From(err).Reason, "cause", fault.From(err).Unwrap())
 		}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/queue"
 	"postern/internal/schema"
@@ -114,7 +115,13 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 	if err := proto.Unmarshal(item.Body, signed); err != nil {
 		return false, fault.New(fault.Internal, "BAD_RECORD", "A report of this inbox cannot be read.").Because(err)
 	}
+	if err := failpoint.Hit(failpoint.InboxReport); err != nil {
+		return false, err
+	}
 	_, sendErr := in.cfg.Hub.Report(ctx, &posternv1.ReportRequest{Signed: signed})
+	if err := failpoint.Hit(failpoint.InboxReported); err != nil {
+		return false, err
+	}
 	switch fault.KindOf(sendErr) {
 	case fault.Invalid, fault.Denied, fault.NotFound, fault.Unimplemented:
 		in.cfg.Log.ErrorContext(ctx, "the hub refused a report", "delivery", item.ID, "reason", fault.From(sendErr).Reason)

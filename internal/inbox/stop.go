@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/consent"
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
@@ -100,6 +101,9 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		return in.spoolReport(tx, d.GetDeliveryId(), nothing)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := failpoint.Hit(failpoint.InboxStopped); err != nil {
 		return nil, err
 	}
 	in.cfg.Log.InfoContext(ctx, "stop request taken", "delivery", d.GetDeliveryId())
@@ -216,6 +220,9 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 		return in.spoolReport(tx, before.GetDeliveryId(), report)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := failpoint.Hit(failpoint.InboxAnswered); err != nil {
 		return nil, err
 	}
 	in.cfg.Log.InfoContext(ctx, "stop request answered", "delivery", before.GetDeliveryId(), "answer", plain.Enum(code))

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 )
@@ -36,7 +37,13 @@ func writeCheckpoints(path string, heads perLog[published]) (err error) {
 		return err
 	}
 	// A crash here leaves the old file, one batch behind, and a spare that the next write truncates.
+	if err := failpoint.Hit(failpoint.LedgerCheckpoint); err != nil {
+		return err
+	}
 	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.LedgerRenamed); err != nil {
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(path))

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
@@ -76,7 +77,10 @@ func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
 			return err
 		}
 	}
-	return l.putCheckpoints(ctx, *heads)
+	if err := l.putCheckpoints(ctx, *heads); err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.LedgerFounded)
 }
 
 func (l *Ledger) putCheckpoints(ctx context.Context, heads perLog[published]) error {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/store"
 )
@@ -231,12 +232,19 @@ func (l *Ledger) commit(ctx context.Context, ops []*pending) (*batch, error) {
 	// A crash here: the batch is durable and nobody was told. The checkpoint file is behind the database, which is
 	// what recover expects, and a retry finds its idempotency row.
 	if b.appended {
-		if err := writeCheckpoints(l.file, b.heads); err != nil {
+		err := failpoint.Hit(failpoint.LedgerCommitted)
+		if err == nil {
+			err = writeCheckpoints(l.file, b.heads)
+		}
+		if err != nil {
 			// What the file does not cover must not be shown, or a database put back could deny it.
 			return b, &stopError{"the checkpoint file could not be written", err}
 		}
 		l.edges = b.edges
 		l.heads.Store(&b.heads)
+	}
+	if err := failpoint.Hit(failpoint.LedgerPublished); err != nil {
+		return b, &stopError{"the answers could not be given", err}
 	}
 	l.observed(b, start, len(ops))
 	return b, nil

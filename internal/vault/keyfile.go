@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 )
 
@@ -134,7 +135,14 @@ func writeKey(dir, epoch string, key []byte) (err error) {
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Link(file.Name(), filepath.Join(dir, fileName(epoch)))
+	if err := failpoint.Hit(failpoint.VaultKey); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), filepath.Join(dir, fileName(epoch))); err != nil {
+		return err
+	}
+	// A crash here leaves the key under two names, or, if the folder was not on the disk yet, none: nothing is sealed yet.
+	return failpoint.Hit(failpoint.VaultLinked)
 }
 
 func syncDir(dir string) error {

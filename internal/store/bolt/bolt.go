@@ -45,6 +45,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/store"
 )
@@ -144,10 +145,14 @@ func create(ctx context.Context, c Config) error {
 	if err := errors.Join(s.initialise(ctx), s.Close()); err != nil {
 		return err
 	}
+	if err := failpoint.Hit(failpoint.StoreCreate); err != nil {
+		return unusable(c.Path, err)
+	}
 	if err := os.Link(temporary.Name(), c.Path); err != nil {
 		return unusable(c.Path, err)
 	}
-	return nil
+	// A crash here: the next start finds a whole database, or none, if the folder's entry was not on the disk yet.
+	return failpoint.Hit(failpoint.StoreLink)
 }
 
 // open opens a bbolt file as it is.

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"postern/internal/failpoint"
 	"postern/internal/store"
 )
 
@@ -110,6 +111,10 @@ func (s *database) write(ctx context.Context, essential bool, fn func(*transacti
 	}
 	err := s.attempt(ctx, essential, fn)
 	if essential && errors.Is(err, store.ErrFull) && s.room.release() {
+		// A crash here leaves the space free and nothing written: who asked asks again.
+		if err := failpoint.Hit(failpoint.StoreRelease); err != nil {
+			return store.Full(err)
+		}
 		err = s.attempt(ctx, essential, fn)
 	}
 	return err
@@ -145,7 +150,7 @@ func (s *database) attempt(ctx context.Context, essential bool, fn func(*transac
 	}
 	revision := uint64(tx.btx.ID())
 	var failed error
-	if damage := guarded(func() { failed = tx.btx.Commit() }); damage != nil {
+	if damage := guarded(func() { failed = commit(tx.btx) }); damage != nil {
 		failed = damage
 	}
 	switch {
@@ -158,6 +163,17 @@ func (s *database) attempt(ctx context.Context, essential bool, fn func(*transac
 	// proves anything.
 	s.unknown.CompareAndSwap(nil, &failed)
 	return store.ErrOutcomeUnknown.Because(failed)
+}
+
+// commit makes a transaction durable. A crash before it leaves nothing, and one after it everything.
+func commit(btx *bbolt.Tx) error {
+	if err := failpoint.Hit(failpoint.StoreCommit); err != nil {
+		return err
+	}
+	if err := btx.Commit(); err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.StoreCommitted)
 }
 
 // Close implements store.Store.
