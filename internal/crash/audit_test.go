@@ -53,7 +53,7 @@ func (d *driver) audit() (findings []string) {
 	for _, desk := range desks {
 		for _, n := range s.desks[desk] {
 			k := kinds[n.GetId()]
-			if n.GetAuthority() != "" && k["decided"] != 1 && n.GetState() != localv1.State_STATE_WITHDRAWN {
+			if n.GetAuthority() != "" && !n.GetElsewhere() && k["decided"] != 1 && n.GetState() != localv1.State_STATE_WITHDRAWN {
 				found("unrecorded: %s is %s and was decided %d times", n.GetId(), n.GetState(), k["decided"])
 			}
 			if d.withdrawn[n.GetId()] && k["withdrawn"] == 0 {

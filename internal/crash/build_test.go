@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 // release is the program as it is released, built once.
 var release = sync.OnceValues(func() (string, error) { return build("") })
 
+// armed is the program with its fail-points.
+var armed = sync.OnceValues(func() (string, error) { return build("failpoint") })
+
 func build(tags string) (string, error) {
 	out := filepath.Join(scratch(), "postern"+tags)
 	text, err := exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", out, "postern/cmd/postern").CombinedOutput()

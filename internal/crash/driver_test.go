@@ -141,12 +141,17 @@ func (d *driver) withdraws() action {
 		return func(context.Context) {}
 	}
 	chosen := ids[d.random.IntN(len(ids))]
-	id, desk := chosen[1], d.parties[chosen[0]]
-	if !d.withdrawn[id] {
-		d.withdrawn[id] = false
+	if !d.withdrawn[chosen[1]] {
+		d.withdrawn[chosen[1]] = false
 	}
+	return d.withdrawing(chosen[0], chosen[1])
+}
+
+// withdrawing withdraws a notification that stands in the ledger as tried.
+func (d *driver) withdrawing(desk, id string) action {
+	at := d.parties[desk]
 	return func(ctx context.Context) {
-		_, err := localv1.NewDeskServiceClient(desk.conn).WithdrawNotification(ctx, &localv1.WithdrawNotificationRequest{
+		_, err := localv1.NewDeskServiceClient(at.conn).WithdrawNotification(ctx, &localv1.WithdrawNotificationRequest{
 			Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE})
 		if err != nil {
 			return

@@ -100,6 +100,9 @@ func (l *ledger) open(s seen) string {
 		for _, n := range notifications {
 			switch n.GetState() {
 			case localv1.State_STATE_QUEUED, localv1.State_STATE_ACCEPTED:
+				if n.GetElsewhere() {
+					break
+				}
 				return fmt.Sprintf("%s at %s is still %s", n.GetId(), desk, n.GetState())
 			case localv1.State_STATE_STOP_ASKED:
 				for _, i := range s.items(inboxOf(n.GetAuthority()), n.GetId()) {
@@ -135,6 +138,9 @@ func (l *ledger) judge(s seen) (findings []string) {
 	for _, desk := range slices.Sorted(maps.Keys(s.desks)) {
 		parts := map[[2]string]bool{}
 		for _, n := range s.desks[desk] {
+			if n.GetElsewhere() { // another prison's: here is only that somebody wanted to withdraw it
+				continue
+			}
 			sent[n.GetId()] = n
 			part := [2]string{n.GetFormId(), n.GetAuthority()}
 			if parts[part] {

@@ -17,7 +17,7 @@ const (
 	// Armed says what happens where: POINT=ACTION@N, with commas between several. ACTION is kill, error or delay; N is at
 	// which hit, from 1. Each happens once, a delay at that hit and every later one.
 	Armed = "POSTERN_FAILPOINT"
-	// Record names a file to which every point that is hit is added, once a process.
+	// Record names a file to which a line is added for every action that happens: the point, a space, the action.
 	Record = "POSTERN_FAILPOINT_RECORD"
 )
 
@@ -26,7 +26,7 @@ const delay = 150 * time.Millisecond
 
 // plan is what this process is to do at its points.
 type plan struct {
-	mu     sync.Mutex // owns hits, and writing to record
+	mu     sync.Mutex // owns hits, and writes to record
 	hits   map[Point]int
 	action map[Point]string
 	at     map[Point]int
@@ -67,8 +67,8 @@ func Hit(point Point) error {
 	p.mu.Lock()
 	p.hits[point]++
 	n, action, at := p.hits[point], p.action[point], p.at[point]
-	if n == 1 && p.record != nil {
-		fmt.Fprintln(p.record, point)
+	if action != "" && n == at && p.record != nil {
+		fmt.Fprintln(p.record, point, action)
 	}
 	p.mu.Unlock()
 	switch {

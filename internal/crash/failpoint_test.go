@@ -1,0 +1,305 @@
+//go:build crash
+
+package crash
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postern/internal/failpoint"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// The environment of package failpoint, as its build with the tag reads it.
+const (
+	armedEnv  = "POSTERN_FAILPOINT="
+	recordEnv = "POSTERN_FAILPOINT_RECORD="
+)
+
+var actions = []string{"kill", "error", "delay"}
+
+// A shot is one action at one point in one party.
+type shot struct {
+	point  failpoint.Point
+	action string
+	party  string
+	at     int
+}
+
+func (s shot) String() string { return fmt.Sprintf("%s=%s@%d in %s", s.point, s.action, s.at, s.party) }
+
+// born are the points that only a first start passes.
+var born = map[failpoint.Point]bool{failpoint.StoreCreate: true, failpoint.StoreLink: true, failpoint.VaultKey: true,
+	failpoint.VaultLinked: true, failpoint.LedgerFounded: true}
+
+// terminal reports whether an error there leaves it unknown what is on the disk: then the process must end by itself.
+func terminal(p failpoint.Point) bool {
+	return p == failpoint.StoreCommit || p == failpoint.StoreCommitted || strings.HasPrefix(string(p), "ledger/")
+}
+
+// TestFailpoints has every fail-point kill, fail and delay, each in the party whose code it is in, and judges after each.
+// It fails when a point was not hit.
+func TestFailpoints(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	var fired record
+	var shots []shot
+	for round := range testkit.N(1, 20) {
+		shots = append(shots, draw(round)...)
+	}
+	begun := time.Now()
+	const perWorld = 22
+	var lanes sync.WaitGroup
+	worlds := make(chan int, len(shots))
+	for n := 0; n*perWorld < len(shots); n++ {
+		worlds <- n
+	}
+	close(worlds)
+	for range 3 {
+		lanes.Go(func() {
+			for n := range worlds {
+				part := shots[n*perWorld : min(len(shots), (n+1)*perWorld)]
+				t.Run(fmt.Sprintf("world %d", n), func(t *testing.T) { shoot(t, n, seed+uint64(n), part, &fired) })
+			}
+		})
+	}
+	lanes.Wait()
+	births := 0
+	for point := range born {
+		for _, action := range actions {
+			for at := range testkit.N(2, 5) {
+				births++
+				birth(t, shot{point: point, action: action, at: at + 1}, &fired)
+			}
+		}
+	}
+	fullDeskWithdraws(t, &fired)
+	for _, point := range failpoint.All() {
+		for _, action := range actions {
+			if fired.count(point, action) == 0 {
+				t.Errorf("%s: never happened at %s", action, point)
+			}
+		}
+	}
+	t.Logf("%d fail-points, each killed, failed and delayed: %d times in all, %d of them at a first start; lost 0, shown twice 0, unrecorded 0; %.0f s",
+		len(failpoint.All()), len(shots)+births+len(actions), births, time.Since(begun).Seconds())
+}
+
+// draw is one shot of every action at every point of a running party; in later rounds not at the first time it passes.
+func draw(round int) (shots []shot) {
+	for _, point := range failpoint.All() {
+		family, _, _ := strings.Cut(string(point), "/")
+		parties := map[string][]string{"desk": {deskBLI}, "inbox": {bristol}, "hub": {hub}, "ledger": {hub}, "delivery": {hub},
+			"store": {hub, deskBLI, bristol}}[family]
+		if born[point] || point == failpoint.StoreRelease {
+			continue
+		}
+		for _, party := range parties {
+			for _, action := range actions {
+				shots = append(shots, shot{point, action, party, 1 + round})
+			}
+		}
+	}
+	return shots
+}
+
+// record counts what happened.
+type record struct {
+	mu    sync.Mutex
+	times map[string]int
+}
+
+// add reads the lines that processes wrote about themselves, and says whether this shot's is among them.
+func (r *record) add(t testing.TB, file string, s shot) bool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.times == nil {
+		r.times = map[string]int{}
+	}
+	line := fmt.Sprintf("%s %s", s.point, s.action)
+	happened := bytes.Contains(text, []byte(line+"\n"))
+	if happened {
+		r.times[line]++
+	}
+	return happened
+}
+
+func (r *record) count(point failpoint.Point, action string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.times[fmt.Sprintf("%s %s", point, action)]
+}
+
+// shoot makes a world and takes its shots one after the other, each during a day of work.
+func shoot(t *testing.T, n int, seed uint64, shots []shot, fired *record) {
+	w := newWorld(t, n, must(armed())(t))
+	w.start(all...)
+	d := newDriver(w, seed)
+	d.kinds = []string{"shared_in_full", "two_authorities"}
+	for i, s := range shots {
+		file := filepath.Join(w.dir, fmt.Sprintf("record-%d", i))
+		w.end(s.party)
+		p := w.launch(s.party, []string{armedEnv + fmt.Sprintf("%s=%s@%d", s.point, s.action, s.at), recordEnv + file})
+		if err := w.serves(s.party); err != nil {
+			w.revive()
+		}
+		d.day(s)
+		if ended := w.revive(); s.at == 1 && s.action == "error" && terminal(s.point) && !ended[s.party] && w.parties[s.party] == p {
+			t.Errorf("%s: the process goes on", s)
+		}
+		if w.parties[s.party] == p { // it lives, and may be armed still
+			w.end(s.party)
+			w.start(s.party)
+		}
+		if happened := fired.add(t, file, s); !happened && s.at == 1 {
+			t.Errorf("%s did not happen", s)
+		}
+		if findings := d.settle(); len(findings) > 0 {
+			t.Fatalf("seed %d, %s:\n%s", seed, s, lines(findings))
+		}
+	}
+	if findings := d.audit(); len(findings) > 0 {
+		t.Fatalf("seed %d, at its end:\n%s", seed, lines(findings))
+	}
+	w.end(deskPRI, deskBLI, lancashire, bristol, hub)
+	w.run("hub", "--config", w.config(hub), "check")
+}
+
+// revive starts every party again that is gone, as the service manager of its machine would, and says which were.
+func (w *world) revive() map[string]bool {
+	w.t.Helper()
+	ended := map[string]bool{}
+	for _, name := range all {
+		select {
+		case <-w.parties[name].gone:
+			ended[name] = true
+			w.bury(name)
+			w.start(name)
+		default:
+		}
+	}
+	return ended
+}
+
+// day is a day of work that passes every point of running parties: forms at both desks, deliveries, a withdrawal, its stop
+// request and the answer, a statement that is refused, a new directory, and outages where a point is about one.
+func (d *driver) day(s shot) {
+	d.t.Helper()
+	switch s.point {
+	case failpoint.DeskPostpone:
+		d.kill(hub)
+		d.submits(d.formFor(deskBLI))(context.Background())
+		d.until(s, func(seen) bool { return d.noted(s) })
+		d.start(hub)
+	case failpoint.DeliveryRetry:
+		d.kill(bristol)
+		d.submits(d.formFor(deskBLI))(context.Background())
+		d.until(s, func(seen) bool { return d.noted(s) })
+		d.start(bristol)
+	case failpoint.DeskDirectory, failpoint.HubDirectory:
+		_, _ = d.try("hub", "--config", d.config(hub), "directory", "load", filepath.Join(d.dir, "directory.yaml"))
+	case failpoint.HubRefused:
+		d.withdrawWrongly()
+	}
+	id := d.formFor(deskBLI)
+	d.do(context.Background(), []action{d.submits(id), d.submits(d.formFor(deskPRI))}, func() {})
+	var item string
+	d.until(s, func(now seen) bool {
+		for _, n := range now.desks[deskBLI] {
+			if n.GetFormId() == id && n.GetState() == localv1.State_STATE_DELIVERED {
+				item = n.GetId()
+			}
+		}
+		return item != ""
+	})
+	if item == "" { // the form was not kept, and nobody was told that it was
+		d.submits(id)(context.Background())
+		return
+	}
+	d.withdrawn[item] = false
+	d.withdrawing(deskBLI, item)(context.Background())
+	d.until(s, func(now seen) bool {
+		items := now.items(bristol, item)
+		return len(items) == 1 && items[0].GetStop() != nil
+	})
+	team := d.inbox(bristol)
+	_, _ = team.AnswerStop(context.Background(), &localv1.AnswerStopRequest{Id: item, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED})
+	d.until(s, func(seen) bool { return d.noted(s) })
+}
+
+// formFor notes a new form for a desk.
+func (d *driver) formFor(desk string) string {
+	id := d.anotherForm()
+	d.forms[id].desk = desk
+	return id
+}
+
+// withdrawWrongly withdraws, at the other prison, with a code that belongs to nothing: the hub refuses and records it.
+func (d *driver) withdrawWrongly() {
+	_, _ = d.desk(deskPRI).WithdrawNotification(context.Background(), &localv1.WithdrawNotificationRequest{
+		Id: d.uuid(), SlipCode: "22222-22223", Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PAPER})
+}
+
+// noted reports whether what was to happen has.
+func (d *driver) noted(s shot) bool {
+	files, _ := filepath.Glob(filepath.Join(d.dir, "record-*"))
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		if bytes.Contains(text, []byte(fmt.Sprintf("%s %s\n", s.point, s.action))) {
+			return true
+		}
+	}
+	return false
+}
+
+// until waits until something is seen, for two seconds: what a failure prevents does not come, and that is for the judge.
+// A party that ends meanwhile is started again.
+func (d *driver) until(s shot, holds func(seen) bool) {
+	d.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); <-tick.C {
+		if s.point != failpoint.DeskPostpone && s.point != failpoint.DeliveryRetry || d.noted(s) {
+			d.revive()
+		}
+		if now, err := d.lists(); err == nil && holds(now) || err != nil && holds(seen{}) {
+			return
+		}
+	}
+}
+
+// birth shoots at a first start of everybody, which the demo is; the second start must find nothing in its way.
+func birth(t *testing.T, s shot, fired *record) {
+	t.Helper()
+	dir := filepath.Join(scratch(), fmt.Sprintf("birth-%s-%s-%d", strings.ReplaceAll(string(s.point), "/", "-"), s.action, s.at))
+	file := dir + ".record"
+	demo := func(env ...string) ([]byte, error) {
+		cmd := exec.Command(must(armed())(t), "demo", "--once", "--dir", dir)
+		cmd.Env = append(os.Environ(), env...)
+		return cmd.CombinedOutput()
+	}
+	out, err := demo(armedEnv+fmt.Sprintf("%s=%s@%d", s.point, s.action, s.at), recordEnv+file)
+	if happened := fired.add(t, file, s); happened && (err == nil) != (s.action == "delay") || !happened && s.at == 1 {
+		t.Errorf("%s at a first start: %v, happened %v\n%s", s, err, happened, out)
+	}
+	if out, err := demo(); err != nil {
+		t.Errorf("after %s at the first start: %v\n%s", s, err, out)
+	}
+	_ = os.RemoveAll(dir)
+}
