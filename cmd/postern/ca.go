@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"postern/internal/fault"
 	"postern/internal/identity/ca"
 )
 
@@ -14,14 +17,70 @@ func (a *app) caCommand() *cobra.Command {
 	initCA := &cobra.Command{Use: "init DIR", Short: "Make the four trust anchors of a trust domain", Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error { return ca.Init(args[0], ca.Config{Domain: domain}) }}
 	initCA.Flags().StringVar(&domain, "domain", "trial.postern.example", "the trust domain")
-	var out string
-	var days int
-	issue := &cobra.Command{Use: "issue DIR URI", Short: "Make a key and certificate for a party, such as spiffe://DOMAIN/prison/BLI/desk", Args: exactly(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return ca.Issue(args[0], args[1], ca.IssueConfig{OutCert: filepath.Join(out, "cert.pem"), OutKey: filepath.Join(out, "key.pem"), Days: days})
-		}}
-	issue.Flags().StringVar(&out, "out", ".", "the folder for cert.pem and key.pem")
-	issue.Flags().IntVar(&days, "days", 30, "how many days the certificate holds")
-	c.AddCommand(initCA, issue)
+	c.AddCommand(initCA, caIssue(), a.caRevoke(), a.caList(),
+		&cobra.Command{Use: "renew DIR", Short: "Make the revocation lists anew, for another 30 days; then copy them to every party", Args: exactly(1),
+			RunE: func(_ *cobra.Command, args []string) error { return ca.Renew(args[0], time.Time{}) }})
 	return c
+}
+
+func caIssue() *cobra.Command {
+	var out, request string
+	var days int
+	c := &cobra.Command{Use: "issue DIR URI", Short: "Make a certificate for a party, such as spiffe://DOMAIN/prison/BLI/desk, and its key unless --request has one", Args: exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg := ca.IssueConfig{OutCert: filepath.Join(out, "cert.pem"), OutKey: filepath.Join(out, "key.pem"), Days: days}
+			if request != "" {
+				text, err := os.ReadFile(request)
+				if err != nil {
+					return fault.Newf(fault.Invalid, "CA_REQUEST", "The request %s cannot be read.", request).Because(err)
+				}
+				cfg.OutKey, cfg.Request = "", text
+			}
+			return ca.Issue(args[0], args[1], cfg)
+		}}
+	c.Flags().StringVar(&out, "out", ".", "the folder for cert.pem and key.pem")
+	c.Flags().StringVar(&request, "request", "", "a certificate signing request in PEM: the key stays where it was made")
+	c.Flags().IntVar(&days, "days", 30, "how many days the certificate holds")
+	return c
+}
+
+func (a *app) caRevoke() *cobra.Command {
+	return &cobra.Command{Use: "revoke DIR SERIAL", Short: "Put a certificate on its anchor's revocation list; then copy crl.pem to every party", Args: exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			one, err := ca.Revoke(args[0], args[1], time.Time{})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(certificateView(one))
+			}
+			a.line("Revoked: %s, from %s.", one.URI, one.Revoked.UTC().Format(time.RFC3339))
+			a.line("Copy %s to every party: each reads it within 15 seconds.", filepath.Join(args[0], one.Anchor, "crl.pem"))
+			return nil
+		}}
+}
+
+func (a *app) caList() *cobra.Command {
+	return &cobra.Command{Use: "list DIR", Short: "List every certificate that was issued, and which are revoked", Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			all, err := ca.List(args[0])
+			if err != nil {
+				return err
+			}
+			return list(a, all, certificateView, "No certificate was issued here.", []string{"SERIAL", "PARTY", "STATE"}, func(c ca.Issued) []string {
+				state := "holds until " + c.Ends.UTC().Format(time.DateOnly)
+				if !c.Revoked.IsZero() {
+					state = "revoked " + c.Revoked.UTC().Format(time.RFC3339)
+				}
+				return []string{c.Serial, c.URI, state}
+			})
+		}}
+}
+
+func certificateView(c ca.Issued) map[string]any {
+	v := map[string]any{"id": c.Serial, "uri": c.URI, "anchor": c.Anchor, "start_time": c.Starts.UTC().Format(time.RFC3339), "end_time": c.Ends.UTC().Format(time.RFC3339)}
+	if !c.Revoked.IsZero() {
+		v["revoke_time"] = c.Revoked.UTC().Format(time.RFC3339)
+	}
+	return v
 }

@@ -7,7 +7,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/plain"
@@ -21,8 +20,8 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// list prints messages: a table with a head, or a JSON array of objects.
-func list[M proto.Message](a *app, items []M, toMap func(M) map[string]any, empty string, head []string, row func(M) []string) error {
+// list prints things: a table with a head, or a JSON array of objects.
+func list[M any](a *app, items []M, toMap func(M) map[string]any, empty string, head []string, row func(M) []string) error {
 	if a.output == "json" {
 		out := make([]map[string]any, len(items))
 		for i, m := range items {

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -80,8 +79,8 @@ func openDesk(folder string) (*desk, error) {
 }
 
 // dial opens a connection for each client.
-func (d *desk) dial() ([]*grpc.ClientConn, error) {
-	var conns []*grpc.ClientConn
+func (d *desk) dial() ([]*rpc.Conn, error) {
+	var conns []*rpc.Conn
 	for range clients {
 		conn, err := rpc.Dial(rpc.ClientConfig{Address: d.address, Identity: d.identity, Anchors: d.anchors, Want: d.hub})
 		if err != nil {
@@ -184,7 +183,7 @@ func (d *desk) sealAll(ctx context.Context, n int, seed uint64) ([]message, erro
 
 // submit sends a notification and checks, as a desk does, that it was shared and that the receipt says so. Checking
 // takes as long as the hub takes for the whole, so all but one answer in 64 are only looked at.
-func (d *desk) submit(ctx context.Context, conn *grpc.ClientConn, i int, m message) error {
+func (d *desk) submit(ctx context.Context, conn *rpc.Conn, i int, m message) error {
 	answer, err := posternv1.NewSubmissionServiceClient(conn).Submit(ctx, &posternv1.SubmitRequest{Notification: m.sealed})
 	if err != nil {
 		return err

@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"postern/internal/engine"
 	"postern/internal/form"
+	"postern/internal/rpc"
 	"postern/internal/section"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -34,7 +34,7 @@ type stage struct {
 	folder string
 	desk   *desk
 	hub    *hub
-	conns  []*grpc.ClientConn
+	conns  []*rpc.Conn
 	echo   *echoPeer
 	opa    *opaPeer
 	logged *opaPeer

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc"
+	"postern/internal/rpc"
 )
 
 // side is one of two hubs that differ in the length of their log.
@@ -14,7 +14,7 @@ type side struct {
 	folder string
 	desk   *desk
 	hub    *hub
-	conns  []*grpc.ClientConn
+	conns  []*rpc.Conn
 	starts []float64 // seconds from the start of the process to its first answer
 	memory int       // MB at the first answer
 	anon   int

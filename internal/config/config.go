@@ -6,6 +6,7 @@
 package config
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,6 +40,7 @@ type Common struct {
 	Data        string   `yaml:"data"`         // the party's folder: database, vault keys, control.sock
 	Identity    Identity `yaml:"identity"`
 	Anchors     Anchors  `yaml:"anchors"`
+	Revocation  Anchors  `yaml:"revocation"` // revocation lists of the anchors, PEM files; an anchor without one revokes nobody
 	Disk        Disk     `yaml:"disk"`       // how much of it the database takes and leaves
 	Operations  string   `yaml:"operations"` // loopback address of /healthz, /readyz and /metrics, such as 127.0.0.1:9464; empty for none
 
@@ -105,20 +107,44 @@ func (c *Common) LoadIdentity() (*identity.Identity, error) {
 	return identity.Load(c.resolve(c.Identity.Certificate), c.resolve(c.Identity.Key))
 }
 
-// LoadAnchors reads the four anchors.
+// LoadAnchors reads the four anchors and their revocation lists.
 func (c *Common) LoadAnchors() (*identity.Anchors, error) {
+	cfg, err := c.anchorConfig()
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewAnchors(cfg)
+}
+
+func (c *Common) anchorConfig() (identity.AnchorConfig, error) {
 	cfg := identity.AnchorConfig{Domain: c.TrustDomain}
-	for _, a := range []struct {
+	for _, f := range []struct {
 		path string
 		pem  *[]byte
 	}{{c.Anchors.Prison, &cfg.Prison}, {c.Anchors.Authority, &cfg.Authority}, {c.Anchors.Hub, &cfg.Hub}, {c.Anchors.Auditor, &cfg.Auditor}} {
-		b, err := os.ReadFile(c.resolve(a.path))
+		b, err := os.ReadFile(c.resolve(f.path))
 		if err != nil {
-			return nil, fault.Newf(fault.Precondition, "NO_ANCHOR", "The trust anchor %s cannot be read. Check the path under anchors.", a.path).Because(err)
+			return cfg, fault.Newf(fault.Precondition, "NO_ANCHOR", "The trust anchor %s cannot be read. Check the path under anchors.", f.path).Because(err)
 		}
-		*a.pem = b
+		*f.pem = b
 	}
-	return identity.NewAnchors(cfg)
+	for _, f := range []struct {
+		path string
+		pem  *[]byte
+	}{{c.Revocation.Prison, &cfg.Revoked.Prison}, {c.Revocation.Authority, &cfg.Revoked.Authority}, {c.Revocation.Hub, &cfg.Revoked.Hub}, {c.Revocation.Auditor, &cfg.Revoked.Auditor}} {
+		if f.path == "" {
+			continue
+		}
+		b, err := os.ReadFile(c.resolve(f.path))
+		if err == nil && len(b) == 0 {
+			err = errors.New("it is empty")
+		}
+		if err != nil { // an empty file must not read as "nobody is revoked"
+			return cfg, fault.Newf(fault.Precondition, "NO_REVOCATION_LIST", "The revocation list %s cannot be read. Check the path under revocation.", f.path).Because(err)
+		}
+		*f.pem = b
+	}
+	return cfg, nil
 }
 
 // logKeys reads the verifier keys of a hub's logs.

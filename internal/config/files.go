@@ -3,6 +3,8 @@ package config
 import (
 	"context"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"postern/internal/identity"
 	"postern/internal/schema"
@@ -50,7 +52,14 @@ func Load(path string, data []byte) (Party, error) {
 }
 
 func (c *Common) files() []File {
-	return []File{
+	var lists []File
+	for field, path := range map[string]string{"prison": c.Revocation.Prison, "authority": c.Revocation.Authority, "hub": c.Revocation.Hub, "auditor": c.Revocation.Auditor} {
+		if path != "" {
+			lists = append(lists, File{Field: "revocation." + field, Path: c.resolve(path)})
+		}
+	}
+	slices.SortFunc(lists, func(a, b File) int { return strings.Compare(a.Field, b.Field) })
+	return append(lists, []File{
 		{Field: "data", Path: c.DataDir(), Secret: true, Folder: true},
 		{Field: "identity.certificate", Path: c.resolve(c.Identity.Certificate)},
 		{Field: "identity.key", Path: c.resolve(c.Identity.Key), Secret: true},
@@ -58,7 +67,7 @@ func (c *Common) files() []File {
 		{Field: "anchors.authority", Path: c.resolve(c.Anchors.Authority), Anchor: true},
 		{Field: "anchors.hub", Path: c.resolve(c.Anchors.Hub), Anchor: true},
 		{Field: "anchors.auditor", Path: c.resolve(c.Anchors.Auditor), Anchor: true},
-	}
+	}...)
 }
 
 func (c *Common) upstream(hub Peer) (Upstream, error) {

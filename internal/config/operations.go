@@ -19,6 +19,7 @@ import (
 // the party has finished its work.
 func (s *Service) operations(ctx context.Context) (end func() error, err error) {
 	s.metrics.Read(s.measure, gauges...)
+	s.metrics.Read(s.reload.measure, trustGauges...)
 	lis := s.rt.Operations
 	if lis == nil && s.address == "" {
 		return func() error { return nil }, nil
@@ -96,12 +97,41 @@ const certificateEvery = time.Hour
 
 // watchCertificate says in the log, 30, 14, 7 and 1 days ahead, that the certificate ends, and once more when it has.
 func (s *Service) watchCertificate(ctx context.Context) error {
-	end, last := s.server.Identity.Leaf().NotAfter, -1
+	last := -1
 	for {
-		now := s.rt.Clock()
+		now, end := s.rt.Clock(), s.server.Identity.Leaf().NotAfter
 		if band := ops.Band(end, now); band != last {
 			last = band
-			warnCertificate(ctx, s.rt.Log, s.Name, end, now)
+			if band >= 0 { // not that it was renewed
+				warnCertificate(ctx, s.rt.Log, s.Name, end, now)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(certificateEvery):
+		}
+	}
+}
+
+// listDays is when somebody is told that a revocation list ends. Lists hold for some weeks, so that a month is no news.
+const listDays = 7
+
+// watchLists says the same of the revocation lists, from 7 days ahead.
+func (s *Service) watchLists(ctx context.Context) error {
+	last := map[string]int{}
+	for {
+		now := s.rt.Clock()
+		for anchor, end := range s.server.Anchors.Lists() {
+			band := ops.Band(end, now)
+			if band == last[anchor] && band != 0 {
+				continue
+			}
+			last[anchor] = band
+			if band >= 0 && band <= listDays {
+				s.rt.Log.ErrorContext(ctx, "the revocation list must be renewed, or everybody it speaks of is refused",
+					"anchor", anchor, "ends", end.UTC().Format(time.RFC3339), "days", ops.Days(end, now))
+			}
 		}
 		select {
 		case <-ctx.Done():

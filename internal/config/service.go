@@ -55,6 +55,7 @@ type Service struct {
 	metrics *ops.Metrics
 	server  rpc.ServerConfig
 	scrub   *store.Scrub // nil for a party without a database
+	reload  *reload
 }
 
 // Serve runs the party until ctx ends or a part of it fails, and then closes it. A failed part stops the others: a
@@ -76,7 +77,7 @@ func (s *Service) Serve(ctx context.Context) (err error) {
 	s.rt.Log.InfoContext(ctx, "serving", "party", s.Name)
 	running, rest := context.WithCancel(context.WithoutCancel(ctx))
 	defer rest()
-	loops := []func(context.Context) error{s.watchCertificate}
+	loops := []func(context.Context) error{s.watchCertificate, s.watchLists, s.reload.Run}
 	if s.Run != nil {
 		loops = append(loops, s.Run)
 	}
@@ -175,7 +176,7 @@ func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database)
 }
 
 // dial connects to the hub; nothing is sent before the first call.
-func (c *Common) dial(hub Peer, b *base, rt Runtime) (*grpc.ClientConn, error) {
+func (c *Common) dial(hub Peer, b *base, rt Runtime) (*rpc.Conn, error) {
 	want, err := hub.party(c.TrustDomain)
 	if err != nil {
 		return nil, err
@@ -188,6 +189,7 @@ func (c *Common) service(name string, b *base, rt Runtime, listen string) *Servi
 		Name: name, rt: rt, listen: listen, socket: c.Socket(), address: c.Operations, data: c.DataDir(), metrics: b.metrics,
 		server: rpc.ServerConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Rand: rt.Rand},
 	}
+	s.reload = newReload(c, b, rt)
 	if b.store != nil {
 		s.scrub = store.NewScrub(store.ScrubConfig{Store: b.store, Clock: rt.Clock, Log: rt.Log})
 	}

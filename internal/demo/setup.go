@@ -98,7 +98,7 @@ func uris() map[string]string {
 }
 
 func (f *folder) makeCertificates() error {
-	if err := ca.Init(f.file("ca"), ca.Config{Domain: domain}); err != nil {
+	if err := ca.Init(f.file("ca"), ca.Config{Domain: domain, Days: 90}); err != nil {
 		return err
 	}
 	for party, path := range uris() {
@@ -284,6 +284,11 @@ anchors:
   authority: ca/authority/ca.pem
   hub: ca/hub/ca.pem
   auditor: ca/auditor/ca.pem
+revocation:
+  prison: ca/prison/crl.pem
+  authority: ca/authority/crl.pem
+  hub: ca/hub/crl.pem
+  auditor: ca/auditor/crl.pem
 `, domain, party, f.addresses[operationsOf(party)], party, party)
 }
 

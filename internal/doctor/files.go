@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"postern/internal/config"
 	"postern/internal/fault"
+	"postern/internal/identity"
 	"postern/internal/ops"
 	localv1 "postern/proto/postern/local/v1"
 )
@@ -94,7 +96,7 @@ func (e *examination) certificate() {
 		e.add(ops.Fault("anchors", err))
 		return
 	}
-	const fix = "Ask whoever runs this party's certificate authority for a new one (postern ca issue), put it in place, and start the party again."
+	const fix = "Ask whoever runs this party's certificate authority for a new one (postern ca issue) and put it in place; the party takes it by itself."
 	now := e.Clock()
 	if found := ops.Expiry("certificate", "The certificate of "+i.Party().URI(), i.Leaf().NotAfter, now, fix); found.GetLevel() == localv1.Level_LEVEL_PROBLEM || !now.Before(i.Leaf().NotAfter) {
 		e.add(found)
@@ -103,7 +105,27 @@ func (e *examination) certificate() {
 	} else {
 		e.add(found)
 	}
+	e.lists(anchors, now)
 	e.identity, e.anchors = i, anchors
+}
+
+// lists looks at the revocation lists. They hold for weeks, so only the last one is a warning.
+func (e *examination) lists(anchors *identity.Anchors, now time.Time) {
+	ends := anchors.Lists()
+	const fix = "Get the newest list from whoever runs the anchor (postern ca renew), and copy it to every party; each reads it by itself."
+	for _, name := range []string{"prison", "authority", "hub", "auditor"} {
+		check, end := "revocation "+name, ends[name]
+		switch found := ops.Expiry(check, "The revocation list of the "+name+" anchor", end, now, fix); {
+		case end.IsZero():
+			e.add(ops.Warning(check, "There is no revocation list for the "+name+" anchor, so nobody it vouches for can be revoked.", "Name one under revocation in the configuration."))
+		case now.After(end):
+			e.add(ops.Problem(check, found.GetWords()+" Everybody the anchor vouches for is refused.", fix))
+		case end.Sub(now) < 7*24*time.Hour:
+			e.add(ops.Warning(check, found.GetWords(), fix))
+		default:
+			e.add(ops.OK(check, found.GetWords()))
+		}
+	}
 }
 
 // How much space is little.

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,16 +52,18 @@ func SignStatement(i *identity.Identity, payloadType string, payload []byte) (*p
 // AddSignature adds the identity's signature to a statement, over the same bytes. A desk with a renewed certificate
 // signs the same manifest again this way, after dropping its old signature.
 func AddSignature(s *posternv1.Signed, i *identity.Identity) error {
+	cert := i.Certificate() // once: the chain must be that of the key, also while the certificate is renewed
+	key := cert.PrivateKey.(crypto.Signer)
 	message, opts := preAuthentication(s.GetPayloadType(), s.GetPayload()), crypto.SignerOpts(crypto.Hash(0))
-	if _, ok := i.Signer().Public().(*ecdsa.PublicKey); ok {
+	if _, ok := key.Public().(*ecdsa.PublicKey); ok {
 		digest := sha256.Sum256(message)
 		message, opts = digest[:], crypto.SHA256
 	}
-	sig, err := i.Signer().Sign(rand.Reader, message, opts)
+	sig, err := key.Sign(rand.Reader, message, opts)
 	if err != nil {
 		return fault.New(fault.Internal, "SIGN", "The statement could not be signed.").Because(err)
 	}
-	s.Signatures = append(s.Signatures, &posternv1.Signature{Signature: sig, Certificates: i.Chain()})
+	s.Signatures = append(s.Signatures, &posternv1.Signature{Signature: sig, Certificates: slices.Clone(cert.Certificate)})
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/fault"
@@ -23,29 +24,74 @@ type AnchorConfig struct {
 	Authority []byte
 	Hub       []byte // also for operators
 	Auditor   []byte
+	Revoked   Revoked
 }
 
-// Anchors decides whether a certificate is what it says. What it decides never changes; it is safe for concurrent use.
+// Anchors decides whether a certificate is what it says. It goes by what it was made from until Replace. It is safe for
+// concurrent use.
 type Anchors struct {
 	domain string
-	pools  [anchorCount]*x509.CertPool
-	known  known
+	trust  atomic.Pointer[trust]
 }
 
-// NewAnchors reads the four anchors. It refuses a certificate that may not sign others, and a key that stands in two
-// anchors, because then one certificate authority could speak for two kinds of party. Errors are fault.Invalid.
+// trust is what an Anchors goes by. It never changes.
+type trust struct {
+	pools [anchorCount]*x509.CertPool
+	keys  [anchorCount]map[string]bool // the public keys of the authorities
+	lists [anchorCount]*lists          // nil: this anchor has no revocation lists
+	known known
+}
+
+// NewAnchors reads the four anchors and their revocation lists. It refuses a certificate that may not sign others, a
+// key that stands in two anchors, because then one certificate authority could speak for two kinds of party, and a list
+// that no certificate of its anchor signed. Errors are fault.Invalid.
 func NewAnchors(cfg AnchorConfig) (*Anchors, error) {
 	if !ValidDomain(cfg.Domain) {
 		return nil, fault.New(fault.Invalid, "ANCHORS", "The trust domain must be a lower-case domain name.")
 	}
+	t, err := newTrust(cfg)
+	if err != nil {
+		return nil, err
+	}
 	a := &Anchors{domain: cfg.Domain}
+	a.trust.Store(t)
+	return a, nil
+}
+
+// Replace puts other anchors and lists in the place of these, all at once: every later call of Verify goes by them, on
+// connections that are open too. Errors are those of NewAnchors and leave everything as it was. So does another trust
+// domain, and a revocation list that is gone or older than the one in force: whom that revoked would come back.
+func (a *Anchors) Replace(cfg AnchorConfig) error {
+	if cfg.Domain != a.domain {
+		return fault.New(fault.Invalid, "ANCHORS", "The trust domain cannot change while a party runs.")
+	}
+	t, err := newTrust(cfg)
+	if err != nil {
+		return err
+	}
+	for {
+		old := a.trust.Load()
+		for i := range t.lists {
+			if !t.lists[i].follows(old.lists[i], t.keys[i]) {
+				return errAnchor(anchor(i), "has lost a revocation list, or has an older one than is in force: whom that revoked would come back.")
+			}
+		}
+		if a.trust.CompareAndSwap(old, t) {
+			return nil
+		}
+	}
+}
+
+func newTrust(cfg AnchorConfig) (*trust, error) {
+	a := &trust{}
 	seen := map[string]anchor{}
+	revoked := [anchorCount][]byte{cfg.Revoked.Prison, cfg.Revoked.Authority, cfg.Revoked.Hub, cfg.Revoked.Auditor}
 	for i, text := range [anchorCount][]byte{cfg.Prison, cfg.Authority, cfg.Hub, cfg.Auditor} {
 		certs, err := parsePEM(text)
 		if err != nil {
 			return nil, errAnchor(anchor(i), "cannot be read: give PEM certificates only.").Because(err)
 		}
-		a.pools[i] = x509.NewCertPool()
+		a.pools[i], a.keys[i] = x509.NewCertPool(), map[string]bool{}
 		for _, c := range certs {
 			if !c.IsCA || !c.BasicConstraintsValid {
 				return nil, errAnchor(anchor(i), "holds a certificate that is not a certificate authority.")
@@ -54,8 +100,11 @@ func NewAnchors(cfg AnchorConfig) (*Anchors, error) {
 			if other, ok := seen[key]; ok && other != anchor(i) {
 				return nil, errAnchor(anchor(i), "has the same key as the "+anchorNames[other]+" anchor: make separate ones.")
 			}
-			seen[key] = anchor(i)
+			seen[key], a.keys[i][key] = anchor(i), true
 			a.pools[i].AddCert(c)
+		}
+		if a.lists[i], err = parseLists(anchor(i), revoked[i], certs); err != nil {
+			return nil, err
 		}
 	}
 	if len(seen) == 0 {
@@ -76,8 +125,9 @@ const maxChain = 4
 
 // Verify returns the party that chain (leaf first, as in a handshake) names at the given time. Everything must hold:
 // exactly one URI, of our trust domain; a chain to the anchor that may vouch for that path and to no other; every
-// certificate valid at the time; a leaf that is no authority, for client and server use, with an Ed25519 or P-256 key.
-// Errors are fault.Unverified and say which of these does not hold.
+// certificate valid at the time and, where the anchor has revocation lists, none revoked by then; a leaf that is no
+// authority, for client and server use, with an Ed25519 or P-256 key. Errors are fault.Unverified and say which of these
+// does not hold.
 func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error) {
 	if len(chain) == 0 || len(chain) > maxChain {
 		return Party{}, errCertificate("CERTIFICATE_CHAIN", "There must be between one and four certificates.")
@@ -85,8 +135,9 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 	if at.IsZero() { // or crypto/x509 would take the wall clock
 		return Party{}, errCertificate("CERTIFICATE_TIME", "There is no time at which to judge the certificate.")
 	}
+	t := a.trust.Load()
 	key := keyOf(chain, func(c *x509.Certificate) []byte { return c.Raw })
-	if party, _, ok := a.known.find(key, at); ok {
+	if party, _, ok := t.known.find(key, at); ok {
 		return party, nil
 	}
 	leaf := chain[0]
@@ -112,7 +163,7 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 		middle.AddCert(c)
 	}
 	ways, err := leaf.Verify(x509.VerifyOptions{
-		Roots:         a.pools[k.anchor],
+		Roots:         t.pools[k.anchor],
 		Intermediates: middle,
 		CurrentTime:   at,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -120,7 +171,22 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 	if err != nil {
 		return Party{}, errCertificate("CERTIFICATE_ANCHOR", "The "+anchorNames[k.anchor]+" trust anchor does not vouch for "+party.URI()+".").Because(err)
 	}
-	a.known.learn(key, party, ways)
+	v := vouched{party: party, leaf: leaf}
+	var refused error
+	holds := false
+	for _, certs := range ways {
+		w := newWay(certs, t.lists[k.anchor])
+		if why := w.holds(at); why != nil {
+			refused = why
+		} else {
+			holds = true
+		}
+		v.ways = append(v.ways, w)
+	}
+	if !holds {
+		return Party{}, refused
+	}
+	t.known.learn(key, v)
 	return party, nil
 }
 

@@ -6,15 +6,16 @@ import (
 	"crypto/x509"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"postern/internal/fault"
 )
 
-// Identity is a party's own certificate with its private key. It is immutable and safe for concurrent use.
+// Identity is a party's own certificate with its private key. The party never changes; its certificate does, with
+// Replace. It is safe for concurrent use.
 type Identity struct {
-	party  Party
-	cert   tls.Certificate
-	signer crypto.Signer
+	party Party
+	cert  atomic.Pointer[tls.Certificate]
 }
 
 // Load reads an Identity from two PEM files: the certificates (leaf first) and the private key (PKCS #8, Ed25519 or
@@ -59,7 +60,22 @@ func newIdentity(pair tls.Certificate) (*Identity, error) {
 	if err != nil {
 		return nil, errIdentity("The certificate is not one of a party. " + fault.From(err).Message).Because(err)
 	}
-	return &Identity{party: party, cert: pair, signer: pair.PrivateKey.(crypto.Signer)}, nil
+	if _, ok := pair.PrivateKey.(crypto.Signer); !ok {
+		return nil, errIdentity("The key cannot sign.")
+	}
+	i := &Identity{party: party}
+	i.cert.Store(&pair)
+	return i, nil
+}
+
+// Replace puts the certificate and key of next, a renewal for the same party, in the place of these. Connections that
+// are open keep the one they were made with; new ones, and statements signed from now on, take the new one.
+func (i *Identity) Replace(next *Identity) error {
+	if next.party != i.party {
+		return errIdentity("The new certificate is that of " + next.party.URI() + ", not of " + i.party.URI() + ".")
+	}
+	i.cert.Store(next.cert.Load())
+	return nil
 }
 
 func errIdentity(message string) *fault.Error {
@@ -69,21 +85,22 @@ func errIdentity(message string) *fault.Error {
 // Party returns the party that the certificate names.
 func (i *Identity) Party() Party { return i.party }
 
-// Certificate returns the certificate with its key, for TLS.
-func (i *Identity) Certificate() tls.Certificate { return i.cert }
+// Certificate returns the chain (leaf first), the leaf and the key of this moment. The next call may return others, so
+// what must fit together, such as a signature and the chain beside it, comes from one call. It must not be changed.
+func (i *Identity) Certificate() *tls.Certificate { return i.cert.Load() }
 
-// Chain returns the certificates in DER, leaf first, to send beside a signature.
+// Chain returns a copy of the certificates of this moment in DER, leaf first.
 func (i *Identity) Chain() [][]byte {
-	chain := make([][]byte, len(i.cert.Certificate))
-	for n, der := range i.cert.Certificate {
-		chain[n] = slices.Clone(der)
+	var chain [][]byte
+	for _, der := range i.Certificate().Certificate {
+		chain = append(chain, slices.Clone(der))
 	}
 	return chain
 }
 
-// Leaf returns the party's own certificate; it must not be changed.
-func (i *Identity) Leaf() *x509.Certificate { return i.cert.Leaf }
+// Leaf returns the party's own certificate of this moment; it must not be changed.
+func (i *Identity) Leaf() *x509.Certificate { return i.Certificate().Leaf }
 
-// Signer returns the private key: Ed25519 (give Sign the message and crypto.Hash(0)) or ECDSA P-256 (give it the
-// SHA-256 digest and crypto.SHA256).
-func (i *Identity) Signer() crypto.Signer { return i.signer }
+// Signer returns the private key of this moment: Ed25519 (give Sign the message and crypto.Hash(0)) or ECDSA P-256 (give
+// it the SHA-256 digest and crypto.SHA256).
+func (i *Identity) Signer() crypto.Signer { return i.Certificate().PrivateKey.(crypto.Signer) }

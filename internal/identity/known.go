@@ -15,12 +15,10 @@ const maxKnown = 4096
 // known remembers which chains the anchors vouch for, so that a party's tenth call does not check the same signatures
 // of the same authorities again.
 //
-// Whether a chain holds depends on the anchors, which never change, on its bytes, which are the key, and on the time.
-// What is remembered is therefore not "it holds" but the party and the spans of time in which it does: for each way up
-// to an anchor, the time in which all of its certificates are valid. A moment in one of these spans would find the same
-// way up again. A moment outside of all says nothing, and is judged afresh: nothing is ever refused from memory.
-//
-// Revocation is no part of it: whoever asks whether a certificate was revoked asks every time.
+// Whether a chain holds depends on the anchors and their lists, which never change within a trust, on its bytes, which
+// are the key, and on the time. What is remembered is therefore not "it holds" but the party and the ways up to an
+// anchor, each with when it holds. A moment at which one of them holds would find the same way up again. Any other
+// moment says nothing, and is judged afresh: nothing is ever refused from memory.
 type known struct {
 	mu     sync.RWMutex // guards chains
 	chains map[chainKey]vouched
@@ -30,13 +28,34 @@ type known struct {
 type vouched struct {
 	party Party
 	leaf  *x509.Certificate
-	spans []span
+	ways  []way
 }
 
-// span is a time from one moment to another, both included (RFC 5280 section 4.1.2.5).
-type span struct{ from, to time.Time }
+// way is one way from a leaf up to an anchor: the time in which all of its certificates are valid, both moments included
+// (RFC 5280 section 4.1.2.5), and what the revocation lists say of them.
+type way struct {
+	from, to time.Time
+	revoked  time.Time // when the first of its certificates was revoked; zero for never
+	current  time.Time // until when that is known; zero where the anchor has no lists
+	unlisted bool      // an authority on the way has no list, though its anchor has some
+}
 
-func (s span) holds(at time.Time) bool { return !at.Before(s.from) && !at.After(s.to) }
+// newWay draws together the certificates of a way, leaf first; l is nil where the anchor has no lists.
+func newWay(certs []*x509.Certificate, l *lists) way {
+	w := way{from: certs[0].NotBefore, to: certs[0].NotAfter}
+	for i, issuer := range certs[1:] {
+		if issuer.NotBefore.After(w.from) {
+			w.from = issuer.NotBefore
+		}
+		if issuer.NotAfter.Before(w.to) {
+			w.to = issuer.NotAfter
+		}
+		if l != nil {
+			w.look(certs[i], issuer, l)
+		}
+	}
+	return w
+}
 
 // chainKey identifies a chain by every byte of every certificate, in order.
 type chainKey [sha256.Size]byte
@@ -53,15 +72,15 @@ func keyOf[C any](chain []C, der func(C) []byte) chainKey {
 // Known returns what Verify would for a chain that it has vouched for before, at a time in which that holds, and the
 // leaf; without reading the certificates again. False says nothing: the caller asks Verify.
 func (a *Anchors) Known(chain [][]byte, at time.Time) (Party, *x509.Certificate, bool) {
-	return a.known.find(keyOf(chain, func(der []byte) []byte { return der }), at)
+	return a.trust.Load().known.find(keyOf(chain, func(der []byte) []byte { return der }), at)
 }
 
 func (k *known) find(key chainKey, at time.Time) (Party, *x509.Certificate, bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if v, ok := k.chains[key]; ok {
-		for _, s := range v.spans {
-			if s.holds(at) {
+		for _, w := range v.ways {
+			if w.holds(at) == nil {
 				return v.party, v.leaf, true
 			}
 		}
@@ -69,21 +88,8 @@ func (k *known) find(key chainKey, at time.Time) (Party, *x509.Certificate, bool
 	return Party{}, nil, false
 }
 
-// learn remembers the ways up that crypto/x509 found for a chain.
-func (k *known) learn(key chainKey, party Party, ways [][]*x509.Certificate) {
-	v := vouched{party: party, leaf: ways[0][0]}
-	for _, way := range ways {
-		s := span{way[0].NotBefore, way[0].NotAfter}
-		for _, c := range way[1:] {
-			if c.NotBefore.After(s.from) {
-				s.from = c.NotBefore
-			}
-			if c.NotAfter.Before(s.to) {
-				s.to = c.NotAfter
-			}
-		}
-		v.spans = append(v.spans, s)
-	}
+// learn remembers a chain.
+func (k *known) learn(key chainKey, v vouched) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.chains == nil || len(k.chains) >= maxKnown {

@@ -45,8 +45,10 @@ const alpn = "h2"
 
 func baseTLS(i *Identity) *tls.Config {
 	return &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Certificates:           []tls.Certificate{i.Certificate()},
+		MinVersion: tls.VersionTLS13,
+		// Asked for at every handshake, so that a renewed certificate is shown without a restart.
+		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.Certificate(), nil },
+		GetClientCertificate:   func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return i.Certificate(), nil },
 		NextProtos:             []string{alpn},
 		SessionTicketsDisabled: true, // a resumed session would not show its certificates again
 	}

@@ -81,23 +81,28 @@ func TestTwoPartiesMeet(t *testing.T) {
 	}
 }
 
+// show makes a configuration show these certificates instead of its identity's.
+func show(c *tls.Config, certs ...tls.Certificate) {
+	c.GetCertificate, c.GetClientCertificate, c.Certificates = nil, nil, certs
+}
+
 func TestTheServerRefuses(t *testing.T) {
 	tr, other := newTrust(t), newTrust(t)
-	expired := tr.issue(t, deskID, ca.IssueConfig{Now: now.AddDate(0, 0, -10), Days: 1}).Certificate()
-	early := tr.issue(t, deskID, ca.IssueConfig{Now: now.AddDate(0, 0, 10)}).Certificate()
+	expired := *tr.issue(t, deskID, ca.IssueConfig{Now: now.AddDate(0, 0, -10), Days: 1}).Certificate()
+	early := *tr.issue(t, deskID, ca.IssueConfig{Now: now.AddDate(0, 0, 10)}).Certificate()
 	forged := tr.mint(t, "prison", edKey(t), func(c *x509.Certificate) { c.URIs = uris(t, hubID) })
 	double := tr.mint(t, "prison", edKey(t), func(c *x509.Certificate) { c.URIs = uris(t, deskID, hubID) })
 	for name, change := range map[string]func(*tls.Config){
 		"TLS 1.2":          func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
-		"no certificate":   func(c *tls.Config) { c.Certificates = nil },
+		"no certificate":   func(c *tls.Config) { show(c) },
 		"another protocol": func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} },
 		"a stranger": func(c *tls.Config) {
-			c.Certificates = []tls.Certificate{other.issue(t, deskID, ca.IssueConfig{}).Certificate()}
+			show(c, *other.issue(t, deskID, ca.IssueConfig{}).Certificate())
 		},
-		"expired":                  func(c *tls.Config) { c.Certificates = []tls.Certificate{expired} },
-		"not yet valid":            func(c *tls.Config) { c.Certificates = []tls.Certificate{early} },
-		"a hub signed by a prison": func(c *tls.Config) { c.Certificates = []tls.Certificate{forged} },
-		"two URIs":                 func(c *tls.Config) { c.Certificates = []tls.Certificate{double} },
+		"expired":                  func(c *tls.Config) { show(c, expired) },
+		"not yet valid":            func(c *tls.Config) { show(c, early) },
+		"a hub signed by a prison": func(c *tls.Config) { show(c, forged) },
+		"two URIs":                 func(c *tls.Config) { show(c, double) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, client := pair(t, tr)
@@ -112,15 +117,15 @@ func TestTheServerRefuses(t *testing.T) {
 func TestTheClientRefusesAnybodyElse(t *testing.T) {
 	tr, other := newTrust(t), newTrust(t)
 	for name, cert := range map[string]tls.Certificate{
-		"another hub":              tr.issue(t, hubID+"-b", ca.IssueConfig{}).Certificate(),
-		"a desk":                   tr.issue(t, deskID, ca.IssueConfig{}).Certificate(),
-		"a stranger's hub":         other.issue(t, hubID, ca.IssueConfig{}).Certificate(),
+		"another hub":              *tr.issue(t, hubID+"-b", ca.IssueConfig{}).Certificate(),
+		"a desk":                   *tr.issue(t, deskID, ca.IssueConfig{}).Certificate(),
+		"a stranger's hub":         *other.issue(t, hubID, ca.IssueConfig{}).Certificate(),
 		"a hub signed by a prison": tr.mint(t, "prison", edKey(t), func(c *x509.Certificate) { c.URIs = uris(t, hubID) }),
-		"an expired hub":           tr.issue(t, hubID, ca.IssueConfig{Now: now.AddDate(0, 0, -10), Days: 1}).Certificate(),
+		"an expired hub":           *tr.issue(t, hubID, ca.IssueConfig{Now: now.AddDate(0, 0, -10), Days: 1}).Certificate(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, client := pair(t, tr)
-			server.Certificates = []tls.Certificate{cert}
+			show(server, cert)
 			_, serverErr, clientErr := talk(t, server, client)
 			if serverErr == nil {
 				t.Fatal("the server was believed")

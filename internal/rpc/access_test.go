@@ -37,7 +37,7 @@ func services() []protoreflect.ServiceDescriptor {
 }
 
 // call makes a call with an empty message, unary or stream, and returns its first error.
-func call(ctx context.Context, conn *grpc.ClientConn, m protoreflect.MethodDescriptor) error {
+func call(ctx context.Context, conn grpc.ClientConnInterface, m protoreflect.MethodDescriptor) error {
 	name := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
 	in, out := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
 	if !m.IsStreamingServer() {

@@ -48,25 +48,34 @@ type ClientConfig struct {
 // return *fault.Error: what the server said; Unavailable, reason UNREACHABLE, when nobody answers; Unverified, reason
 // PEER_IDENTITY, when somebody else does; Deadline when the time is up. A call without a deadline gets 20 s. Nothing is
 // retried. Close the connection when done.
-func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
+func Dial(cfg ClientConfig) (*Conn, error) {
+	conn, peer, err := dial(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{cfg: cfg, now: &link{conn: conn, cert: cfg.Identity.Certificate(), peer: peer}}, nil
+}
+
+func dial(cfg ClientConfig) (*grpc.ClientConn, *watched, error) {
 	if cfg.Identity == nil || cfg.Anchors == nil || cfg.Want.URI() == "" {
-		return nil, fault.New(fault.Invalid, "CLIENT", "A client needs an identity, trust anchors and the party to talk to.")
+		return nil, nil, fault.New(fault.Invalid, "CLIENT", "A client needs an identity, trust anchors and the party to talk to.")
 	}
 	if !validAddress(cfg.Address) {
-		return nil, fault.New(fault.Invalid, "ADDRESS", "The address of "+cfg.Want.URI()+" must be written host:port.")
+		return nil, nil, fault.New(fault.Invalid, "ADDRESS", "The address of "+cfg.Want.URI()+" must be written host:port.")
 	}
 	clock := orClock(cfg.Clock)
-	creds := &refusals{TransportCredentials: credentials.NewTLS(identity.ClientTLS(cfg.Identity, cfg.Anchors, cfg.Want, clock))}
-	c := &client{peer: cfg.Want.URI(), log: orLog(cfg.Log), clock: clock, refusal: creds.in, deadline: defaultDeadline, maxRequest: maxRequest}
+	peer := &watched{TransportCredentials: credentials.NewTLS(identity.ClientTLS(cfg.Identity, cfg.Anchors, cfg.Want, clock)), anchors: cfg.Anchors, clock: clock}
+	creds := &refusals{TransportCredentials: peer}
+	c := &client{peer: cfg.Want.URI(), log: orLog(cfg.Log), clock: clock, refusal: creds.in, holds: peer.holds, deadline: defaultDeadline, maxRequest: maxRequest}
 	conn, err := grpc.NewClient("dns:///"+cfg.Address, append(c.options(),
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse), grpc.MaxCallSendMsgSize(maxRequest)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: aliveAfter, Timeout: aliveWithin}),
 	)...)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "ADDRESS", "The address of "+cfg.Want.URI()+" cannot be used.").Because(err)
+		return nil, nil, fault.New(fault.Invalid, "ADDRESS", "The address of "+cfg.Want.URI()+" cannot be used.").Because(err)
 	}
-	return conn, nil
+	return conn, peer, nil
 }
 
 // validAddress keeps an address from being another kind of target, such as a socket or a resolver of gRPC.
@@ -82,6 +91,7 @@ type client struct {
 	log        *slog.Logger
 	clock      func() time.Time
 	refusal    func(message string) *fault.Error // our own refusal of the other side that a status message quotes
+	holds      func() error                      // judges the other side again; nil on a control socket
 	deadline   time.Duration                     // for a unary call without one; 0 is none
 	maxRequest int
 }
@@ -131,12 +141,35 @@ type clientStream struct {
 	client *client
 }
 
-func (s *clientStream) SendMsg(m any) error { return s.client.fault(s.ClientStream.SendMsg(m)) }
-func (s *clientStream) RecvMsg(m any) error { return s.client.fault(s.ClientStream.RecvMsg(m)) }
-func (s *clientStream) CloseSend() error    { return s.client.fault(s.ClientStream.CloseSend()) }
+func (s *clientStream) SendMsg(m any) error {
+	if err := s.client.again(); err != nil {
+		return err
+	}
+	return s.client.fault(s.ClientStream.SendMsg(m))
+}
+
+func (s *clientStream) RecvMsg(m any) error {
+	if err := s.client.fault(s.ClientStream.RecvMsg(m)); err != nil {
+		return err
+	}
+	return s.client.again() // what somebody sent whose certificate ended meanwhile is not looked at
+}
+
+func (s *clientStream) CloseSend() error { return s.client.fault(s.ClientStream.CloseSend()) }
 func (s *clientStream) Header() (metadata.MD, error) {
 	md, err := s.ClientStream.Header()
 	return md, s.client.fault(err)
+}
+
+// again judges the other side at a message of a stream, which can outlive a certificate.
+func (c *client) again() error {
+	if c.holds == nil {
+		return nil
+	}
+	if err := c.holds(); err != nil {
+		return fault.New(fault.Unverified, "PEER_IDENTITY", "The certificate of "+c.peer+" does not hold any more. "+fault.From(err).Message).Because(err)
+	}
+	return nil
 }
 
 func (c *client) fault(err error) error {

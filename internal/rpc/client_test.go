@@ -57,7 +57,7 @@ func TestAClientWithoutCertificateOrWithOldTLSGetsNowhere(t *testing.T) {
 	w := newWorld(t)
 	server := w.serve(t, failing(nil))
 	for name, change := range map[string]func(*tls.Config){
-		"no certificate": func(c *tls.Config) { c.Certificates = nil },
+		"no certificate": func(c *tls.Config) { c.GetClientCertificate = nil },
 		"TLS 1.2":        func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
 	} {
 		t.Run(name, func(t *testing.T) {

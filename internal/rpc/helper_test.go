@@ -96,8 +96,13 @@ func (w *world) serve(t *testing.T, register func(grpc.ServiceRegistrar)) *runni
 
 func (w *world) serveAs(t *testing.T, uri string, lis net.Listener, register func(grpc.ServiceRegistrar)) *running {
 	t.Helper()
+	return w.serveWith(t, w.issue(t, uri), lis, register)
+}
+
+func (w *world) serveWith(t *testing.T, i *identity.Identity, lis net.Listener, register func(grpc.ServiceRegistrar)) *running {
+	t.Helper()
 	r := &running{addr: lis.Addr().String(), log: &logBuffer{}}
-	s, err := rpc.NewServer(rpc.ServerConfig{Identity: w.issue(t, uri), Anchors: w.anchors, Log: slog.New(slog.NewJSONHandler(r.log, nil)), Clock: w.clock})
+	s, err := rpc.NewServer(rpc.ServerConfig{Identity: i, Anchors: w.anchors, Log: slog.New(slog.NewJSONHandler(r.log, nil)), Clock: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,12 +126,12 @@ func listen(t *testing.T, addr string) net.Listener {
 }
 
 // dial connects a party to the hub at addr.
-func (w *world) dial(t *testing.T, uri, addr string) *grpc.ClientConn {
+func (w *world) dial(t *testing.T, uri, addr string) *rpc.Conn {
 	t.Helper()
 	return w.dialWant(t, uri, addr, hubURI)
 }
 
-func (w *world) dialWant(t *testing.T, uri, addr, want string) *grpc.ClientConn {
+func (w *world) dialWant(t *testing.T, uri, addr, want string) *rpc.Conn {
 	t.Helper()
 	conn, err := rpc.Dial(rpc.ClientConfig{Address: addr, Identity: w.issue(t, uri), Anchors: w.anchors, Want: party(t, want), Clock: w.clock})
 	if err != nil {
@@ -183,7 +188,7 @@ func failing(err error) func(grpc.ServiceRegistrar) {
 	return submitting(func(context.Context, *posternv1.SubmitRequest) (*posternv1.SubmitResponse, error) { return nil, err })
 }
 
-func submit(ctx context.Context, conn *grpc.ClientConn, opts ...grpc.CallOption) error {
+func submit(ctx context.Context, conn grpc.ClientConnInterface, opts ...grpc.CallOption) error {
 	_, err := posternv1.NewSubmissionServiceClient(conn).Submit(ctx, &posternv1.SubmitRequest{}, opts...)
 	return err
 }

@@ -35,7 +35,7 @@ func (c counter) SubmitForm(ctx context.Context, req *localv1.SubmitFormRequest)
 
 func (c counter) register(s grpc.ServiceRegistrar) { localv1.RegisterDeskServiceServer(s, c) }
 
-func submitForm(ctx context.Context, conn *grpc.ClientConn, form []byte) (*localv1.SubmitFormResponse, error) {
+func submitForm(ctx context.Context, conn grpc.ClientConnInterface, form []byte) (*localv1.SubmitFormResponse, error) {
 	return localv1.NewDeskServiceClient(conn).SubmitForm(ctx, &localv1.SubmitFormRequest{FormJson: form})
 }
 

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"postern/internal/fault"
 	"postern/internal/identity"
 	posternv1 "postern/proto/postern/v1"
@@ -48,7 +46,7 @@ type destination struct {
 
 // pooled is a connection with the number of sends that use it now.
 type pooled struct {
-	conn *grpc.ClientConn
+	conn *Conn
 	busy int
 	last uint64
 	gone bool // no longer in the pool; closed by the last send that uses it

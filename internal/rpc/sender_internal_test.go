@@ -67,11 +67,11 @@ func TestThePoolIsBounded(t *testing.T) {
 	// A broken connection leaves the pool at once and is closed by the last that uses it.
 	again := use(5)
 	s.put(at(5), p5, true)
-	if _, ok := s.conns[at(5)]; ok || again.conn.GetState().String() == "SHUTDOWN" {
+	if _, ok := s.conns[at(5)]; ok || again.conn.closed {
 		t.Fatal("a broken connection is still offered, or was closed under a send")
 	}
 	s.put(at(5), again, true)
-	if again.conn.GetState().String() != "SHUTDOWN" {
+	if !again.conn.closed {
 		t.Fatal("a broken connection was not closed")
 	}
 	s.put(at(4), p4, false)

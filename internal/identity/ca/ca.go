@@ -2,12 +2,15 @@
 // certificates of parties from them.
 //
 // It serves the demo, the tests and a pilot on a few machines. It guarantees that a certificate comes from the anchor
-// that may vouch for its path, that key files are readable by their owner only, and that nothing existing is
-// overwritten by Init. It keeps no database, so it cannot revoke; and its keys lie in files, so an operator of a real
-// exchange uses the prison service's, the authority's and the inspectorate's own authorities instead.
+// that may vouch for its path, that key files are readable by their owner only, that nothing existing is overwritten by
+// Init, and that a certificate is kept before it is handed out, so that it can be revoked. Its records are files: each
+// anchor's folder has the certificates it issued and its revocation list. Its keys lie in files too, so an operator of a
+// real exchange uses the prison service's, the authority's and the inspectorate's own authorities instead.
 package ca
 
 import (
+	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -46,10 +49,11 @@ const (
 type Config struct {
 	Domain string    // the trust domain
 	Now    time.Time // when the anchors begin to hold; zero is now
+	Days   int       // how many days a revocation list holds; zero is 30
 }
 
-// Init makes dir/{prison,authority,hub,auditor}/{ca.pem,ca-key.pem}: four self-signed Ed25519 authorities that hold
-// for five years and can sign parties only. An anchor that is there already is fault.Exists and stays as it is.
+// Init makes dir/{prison,authority,hub,auditor}/{ca.pem,ca-key.pem,crl.pem}: four self-signed Ed25519 authorities that
+// hold for five years and can sign parties only, each with a revocation list that revokes nobody. An anchor that is there already is fault.Exists and stays as it is.
 func Init(dir string, cfg Config) error {
 	if !identity.ValidDomain(cfg.Domain) {
 		return fault.New(fault.Invalid, "CA_DOMAIN", "The trust domain must be a lower-case domain name, such as postern.example.")
@@ -60,6 +64,10 @@ func Init(dir string, cfg Config) error {
 	}
 	for _, name := range anchors {
 		if err := initAnchor(filepath.Join(dir, name), name, cfg.Domain, now); err != nil {
+			return err
+		}
+		first := &x509.RevocationList{Number: new(big.Int), ThisUpdate: now, NextUpdate: now.AddDate(0, 0, cmp.Or(cfg.Days, defaultListDays))}
+		if err := writeList(filepath.Join(dir, name), first, nil, now); err != nil {
 			return err
 		}
 	}
@@ -99,39 +107,93 @@ func initAnchor(dir, name, domain string, now time.Time) error {
 // IssueConfig is what Issue needs.
 type IssueConfig struct {
 	OutCert string    // where the certificate goes, in PEM, mode 0644
-	OutKey  string    // where its new key goes, PKCS #8 in PEM, mode 0600
+	OutKey  string    // where its new key goes, PKCS #8 in PEM, mode 0600; empty with a Request
+	Request []byte    // a certificate signing request (RFC 2986) in PEM: the key stays with whoever made it
 	Now     time.Time // when it begins to hold; zero is now
 	Days    int       // how many days it holds; zero is 30
 	P256    bool      // an ECDSA P-256 key instead of Ed25519
 }
 
-// Issue makes a new key and a certificate for the party that uri names, signed by the anchor that may vouch for it.
-// Files that are there are replaced, each at once. Errors are *fault.Error.
+// Issue makes a certificate for the party that uri names, signed by the anchor that may vouch for it: for a new key, or
+// for that of a request. Files that are there are replaced, each at once. Errors are *fault.Error.
 func Issue(dir, uri string, cfg IssueConfig) error {
 	party, err := identity.ParseURI(uri)
 	if err != nil {
 		return err
 	}
-	if cfg.Days < 0 || cfg.OutCert == "" || cfg.OutKey == "" {
-		return fault.New(fault.Invalid, "CA_ISSUE", "Name a file for the certificate and one for the key, and a number of days above 0.")
+	if cfg.Days < 0 || cfg.OutCert == "" || (cfg.OutKey == "") != (cfg.Request != nil) {
+		return fault.New(fault.Invalid, "CA_ISSUE", "Name a file for the certificate, one for the key unless there is a request, and a number of days above 0.")
 	}
-	parent, err := tls.LoadX509KeyPair(filepath.Join(dir, party.Anchor(), certFile), filepath.Join(dir, party.Anchor(), keyFile))
+	folder := filepath.Join(dir, party.Anchor())
+	parent, err := authority(folder)
 	if err != nil {
-		return fault.Newf(fault.Precondition, "CA_MISSING", "The %s anchor cannot be read: run `postern ca init` on this folder first.", party.Anchor()).Because(err)
+		return err
 	}
 	if d := parent.Leaf.PermittedURIDomains; len(d) != 1 || d[0] != party.Domain {
 		return fault.Newf(fault.Invalid, "CA_DOMAIN", "This certificate authority is not of the trust domain %s.", party.Domain)
 	}
-	key, err := newKey(cfg.P256)
+	var key crypto.Signer
+	var public crypto.PublicKey
+	if cfg.Request != nil {
+		public, err = requested(cfg.Request, uri)
+	} else if key, err = newKey(cfg.P256); err == nil {
+		public = key.Public()
+	}
 	if err != nil {
 		return err
 	}
-	now := orNow(cfg.Now)
-	der, err := x509.CreateCertificate(rand.Reader, leaf(party, now, cfg.Days, parent.Leaf), parent.Leaf, key.Public(), parent.PrivateKey)
+	template := leaf(party, orNow(cfg.Now), cfg.Days, parent.Leaf)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent.Leaf, public, parent.PrivateKey)
 	if err != nil {
 		return err
+	}
+	if err := keep(folder, template.SerialNumber, der); err != nil {
+		return err
+	}
+	if key == nil {
+		return writeFile(cfg.OutCert, certPEM(der), 0o644)
 	}
 	return writePair(cfg.OutCert, cfg.OutKey, der, key)
+}
+
+// authority reads the certificate and key of an anchor.
+func authority(folder string) (tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(folder, certFile), filepath.Join(folder, keyFile))
+	if err != nil {
+		return pair, fault.Newf(fault.Precondition, "CA_MISSING", "The %s anchor cannot be read: run `postern ca init` on this folder first.", filepath.Base(folder)).Because(err)
+	}
+	return pair, nil
+}
+
+// requested reads the key of a certificate signing request. Who it is for says whoever issues, not the request; one that
+// names another party was mixed up.
+func requested(text []byte, uri string) (crypto.PublicKey, error) {
+	bad := fault.New(fault.Invalid, "CA_REQUEST", "The request cannot be used: give one PEM block of the type CERTIFICATE REQUEST, signed by its key, Ed25519 or ECDSA P-256.")
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE REQUEST" || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, bad
+	}
+	r, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = r.CheckSignature()
+	}
+	if err != nil {
+		return nil, bad.Because(err)
+	}
+	for _, u := range r.URIs {
+		if u.String() != uri {
+			return nil, fault.New(fault.Invalid, "CA_REQUEST", "The request names another party than the certificate is to be issued for.")
+		}
+	}
+	switch key := r.PublicKey.(type) {
+	case ed25519.PublicKey:
+		return key, nil
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P256() {
+			return key, nil
+		}
+	}
+	return nil, bad
 }
 
 func leaf(party identity.Party, now time.Time, days int, parent *x509.Certificate) *x509.Certificate {
@@ -187,7 +249,11 @@ func writePair(certPath, keyPath string, der []byte, key crypto.Signer) error {
 	if err := writeFile(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600); err != nil {
 		return err
 	}
-	return writeFile(certPath, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return writeFile(certPath, certPEM(der), 0o644)
+}
+
+func certPEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // writeFile puts data at path at once; the file is never seen half written or with another mode.

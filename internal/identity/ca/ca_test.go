@@ -114,7 +114,7 @@ func TestKeysAreTheirOwnersOnly(t *testing.T) {
 			if info.Mode().Perm() != 0o700 {
 				t.Errorf("%s has mode %o", d.Name(), info.Mode().Perm())
 			}
-		case d.Name() == "ca.pem" || d.Name() == "hub.pem":
+		case d.Name() == "ca.pem" || d.Name() == "crl.pem" || d.Name() == "hub.pem" || filepath.Base(filepath.Dir(path)) == "issued":
 			if info.Mode().Perm() != 0o644 {
 				t.Errorf("%s has mode %o", d.Name(), info.Mode().Perm())
 			}
