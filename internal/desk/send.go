@@ -54,8 +54,7 @@ func (d *Desk) stepSpool(ctx context.Context, dueBy time.Time) (bool, error) {
 // submitItem submits one notification and keeps the answer. A crash before the answer is kept submits the same
 // manifest again, and the hub answers the same.
 func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
-	message := &posternv1.SealedNotification{}
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, item.ID, message) })
+	message, err := d.message(ctx, item.ID)
 	if err != nil {
 		return err
 	}
@@ -82,6 +81,32 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 		return d.settle(ctx, item, d.refusedByHub(f), nil)
 	}
 	return d.postpone(ctx, item, err)
+}
+
+// message reads what is to be submitted, signed with the certificate of now: what waited while the certificate was
+// renewed would be refused under the old one, once that has ended or was revoked. The bytes that are signed stay the
+// same, and by them the hub knows it.
+func (d *Desk) message(ctx context.Context, id string) (*posternv1.SealedNotification, error) {
+	m := &posternv1.SealedNotification{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, id, m) })
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range []*posternv1.Signed{m.GetManifest(), m.GetStopRequest()} {
+		if statement == nil || signedWith(statement, d.cfg.Identity.Leaf().Raw) {
+			continue
+		}
+		statement.Signatures = nil
+		if err := envelope.AddSignature(statement, d.cfg.Identity); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// signedWith reports whether a statement has one signature, of this certificate.
+func signedWith(s *posternv1.Signed, leaf []byte) bool {
+	return len(s.GetSignatures()) == 1 && len(s.GetSignatures()[0].GetCertificates()) > 0 && bytes.Equal(s.GetSignatures()[0].GetCertificates()[0], leaf)
 }
 
 // postpone keeps the item and tries again later.

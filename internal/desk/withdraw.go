@@ -272,8 +272,7 @@ func (d *Desk) queued(ctx context.Context, id string) (items []queue.Item, err e
 // submitWithdrawal submits one withdrawal and keeps the answer. A crash before the answer is kept submits the same
 // manifest again, and the hub answers the same.
 func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
-	message := &posternv1.SealedNotification{}
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, item.ID, message) })
+	message, err := d.message(ctx, item.ID)
 	if err != nil {
 		return err
 	}
