@@ -13,6 +13,7 @@ import (
 	"postern/internal/desk"
 	"postern/internal/fault"
 	"postern/internal/plain"
+	"postern/internal/postcode"
 	"postern/internal/schema"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -27,6 +28,7 @@ type Desk struct {
 	ReplyTo     ReplyTo     `yaml:"reply_to"`      // whom a receiving team can ask
 	LawfulBasis LawfulBasis `yaml:"lawful_basis"`  // where a form names none
 	Reference   string      `yaml:"reference_key"` // file with the desk's own key for references, 64 hex digits, mode 0600
+	Postcodes   string      `yaml:"postcodes"`     // a postcode table, or a folder of them, of which the newest counts; staff choose the authority when empty
 	Staff       []Staff     `yaml:"staff"`         // who may use the control socket
 	PollSeconds float64     `yaml:"poll_seconds"`  // how often to ask for updates and the directory; 5 when empty
 	Retry       Retry       `yaml:"retry"`         // how submissions are tried again
@@ -116,9 +118,15 @@ func (c *Desk) deskConfig() (desk.Config, error) {
 		return desk.Config{}, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has a fault.", []fault.Field{
 			{Path: "reference_key", Reason: "The file does not hold 64 hex digits.", Fix: "Restore the desk's own key; a new one would not find people entered before."}})
 	}
+	var table *postcode.Table
+	if c.Postcodes != "" {
+		if table, err = postcode.Open(c.resolve(c.Postcodes)); err != nil {
+			return desk.Config{}, err
+		}
+	}
 	staff, basis, err := c.codes()
 	return desk.Config{
-		LogKeys: keys, RefKey: ref, Unit: c.Unit, Basis: basis, Staff: staff, Poll: seconds(c.PollSeconds, 5*time.Second), Backoff: c.Retry.backoff(),
+		Postcodes: table, LogKeys: keys, RefKey: ref, Unit: c.Unit, Basis: basis, Staff: staff, Poll: seconds(c.PollSeconds, 5*time.Second), Backoff: c.Retry.backoff(),
 		ReplyTo: &posternv1.ReplyTo{Role: c.ReplyTo.Role, Phone: c.ReplyTo.Phone, Mailbox: c.ReplyTo.Mailbox, Hours: c.ReplyTo.Hours},
 	}, err
 }

@@ -20,6 +20,7 @@ import (
 	"postern/internal/identity/ca"
 	"postern/internal/inbox"
 	"postern/internal/ledger"
+	"postern/internal/postcode"
 	"postern/internal/section"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -52,7 +53,7 @@ func prepare(path string) (*folder, error) {
 		return nil, fault.Newf(fault.Precondition, "DEMO_FOLDER", "%s cannot be the demo's folder. Name one that is empty or not there yet, where you may write.", path).Because(err)
 	}
 	// writeConfigs is last, and hub.yaml the last of its files: a folder with it is whole.
-	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeDirectory, f.copyForms, f.writeConfigs} {
+	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeDirectory, f.writePostcodes, f.copyForms, f.writeConfigs} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -307,6 +308,7 @@ lawful_basis:
   gateway: ca2004.s11
   confidentiality: CONSENT
 reference_key: %s/reference.key
+postcodes: postcodes
 staff:
   - uid: %d
     staff_id: DEMO01
@@ -317,6 +319,19 @@ poll_seconds: 0.1
 // writeDirectory writes directory.yaml; ports that change nothing afterwards are in it from the start.
 func (f *folder) writeDirectory() error {
 	return write(f.file("directory.yaml"), fmt.Sprintf(directoryYAML, f.addresses[inboxParty(bristol)], f.addresses[inboxParty(lancashire)]), 0o644)
+}
+
+// writePostcodes writes the sample of invented postcodes as the desks' table.
+func (f *folder) writePostcodes() error {
+	sample, err := postcode.Sample()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.file("postcodes"), 0o755); err != nil {
+		return err
+	}
+	_, err = sample.Save(f.file("postcodes"))
+	return err
 }
 
 const directoryYAML = `# Who takes part in the demo. Names of authorities and prisons are real; every number and mailbox is invented.

@@ -42,7 +42,7 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 		return f.GetFormId(), ids, err
 	}
 	dir := d.directory.Load()
-	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority})
+	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes})
 	if err != nil {
 		return "", nil, err
 	}
@@ -160,6 +160,7 @@ func (d *Desk) composePart(p form.Part, f *posternv1.Form, dir *directory.Direct
 	}
 	return composed{message: message, state: &localv1.Notification{
 		Id: id, Reference: envelope.Reference(id), Authority: p.Authority, AuthorityName: name, FormId: f.GetFormId(), SlipCode: code,
+		DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
 		// The exact time, so that a list of what was taken within a second keeps its order.
 		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: timestamppb.New(now),
 	}}, nil
@@ -177,7 +178,7 @@ func (d *Desk) statement(draft *envelope.Draft, p form.Part, dir *directory.Dire
 		basis = d.cfg.Basis
 	}
 	draft.Manifest.Statement = &posternv1.Manifest_Offer{Offer: &posternv1.Offer{
-		Route: p.Route, Authority: p.Authority, DestinationSource: posternv1.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE,
+		Route: p.Route, Authority: p.Authority, DestinationSource: p.Source,
 		Consent: p.Consent, LawfulBasis: basis,
 	}}
 	key, ok := dir.RecipientKey(p.Authority)

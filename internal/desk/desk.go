@@ -25,6 +25,7 @@ import (
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
+	"postern/internal/postcode"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -52,6 +53,7 @@ type Config struct {
 	Unit      string      // the unit of the prison
 	ReplyTo   *posternv1.ReplyTo
 	Basis     *posternv1.LawfulBasis // where a form names none
+	Postcodes *postcode.Table        // nil for none: then staff choose the authority of every child
 	Staff     map[uint32]Staff       // by uid on control.sock; an unmapped user is refused
 	Poll      time.Duration          // how often to ask for updates and the directory
 	Backoff   queue.Backoff

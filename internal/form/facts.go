@@ -52,6 +52,7 @@ func Facts(p Part, cfg FactsConfig) ([]*posternv1.ChildFacts, *posternv1.HubFact
 	if p.Enquiry != nil {
 		return nil, hub
 	}
+	hub.PostcodeVintage, hub.DestinationChecked = p.PostcodeVintage, p.DestinationChecked
 	hub.Known = knownOf(p.content, 0)
 	children := make([]*posternv1.ChildFacts, len(p.Children))
 	for i, child := range p.content.GetChildren() {

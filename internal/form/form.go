@@ -19,6 +19,7 @@ import (
 
 	"postern/internal/consent"
 	"postern/internal/fault"
+	"postern/internal/postcode"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -34,16 +35,20 @@ type Env struct {
 	Now time.Time
 	// Authority finds an authority in the directory. Without it, only the shape of a code is checked.
 	Authority func(code string) (*posternv1.Authority, bool)
+	// Postcodes says which authority a postcode is in; nil where there is no table, and then staff choose.
+	Postcodes *postcode.Table
 }
 
 // Checked is a form that was checked. Its zero value holds no form and is of no use; Check makes the others.
 type Checked struct {
-	form    *posternv1.Form
-	expired bool // the consent had ended when the form was checked
+	typed   *posternv1.Form // as it came
+	form    *posternv1.Form // with the authority of every child
+	places  []place         // by child
+	expired bool            // the consent had ended when the form was checked
 }
 
-// Form returns a copy of the form.
-func (c *Checked) Form() *posternv1.Form { return proto.CloneOf(c.form) }
+// Form returns a copy of the form as it was typed: an authority that only the postcode told is not in it.
+func (c *Checked) Form() *posternv1.Form { return proto.CloneOf(c.typed) }
 
 // Check checks the whole form and returns every fault at once, as one fault.Invalid with a path, reason and fix a field.
 // It keeps a copy, so a later change of f changes nothing that was checked.
@@ -69,7 +74,7 @@ func Check(f *posternv1.Form, env Env) (*Checked, error) {
 		}
 		return nil, fault.InvalidFields("FORM_INVALID", message, c.fields)
 	}
-	return &Checked{form: c.form, expired: !consent.Expiry(c.form.GetConsent()).After(env.Now)}, nil
+	return &Checked{typed: proto.CloneOf(f), form: c.form, places: c.places, expired: !consent.Expiry(c.form.GetConsent()).After(env.Now)}, nil
 }
 
 // checker gathers the faults of one form.
@@ -78,6 +83,7 @@ type checker struct {
 	env    Env
 	today  time.Time // midnight UTC of the civil day in London
 	fields []fault.Field
+	places []place // of the children looked at so far
 }
 
 // add notes a fault. Reason and fix are sentences for a page; neither may hold a value of the form.

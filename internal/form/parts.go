@@ -24,6 +24,12 @@ type Part struct {
 	LawfulBasis *posternv1.LawfulBasis
 	// Enquiry is the outcome of asking; nil for an offer.
 	Enquiry *posternv1.Enquiry
+	// Source is what the authority rests on, the weakest of its children's.
+	Source posternv1.DestinationSource
+	// PostcodeVintage is the vintage of the postcode table that answered for any child; empty where none did.
+	PostcodeVintage string
+	// DestinationChecked says that the authority is not the postcode's and a member of staff has checked it.
+	DestinationChecked bool
 	// Consent is the projection for the authority, under its own id; nil for an enquiry.
 	Consent *posternv1.Consent
 	// Children are the authority's children, in the order of the form.
@@ -104,6 +110,7 @@ func (c *Checked) part(authority string, numbers []int, consentID string) Part {
 		part.Children = append(part.Children, PartChild{Number: i + 1, FormNumber: n})
 		content.Children = append(content.Children, withHome(c.form, n))
 	}
+	part.settle(c.places, numbers)
 	content.Parent = proto.CloneOf(c.form.GetParent())
 	content.Calls = callsAbout(c.form.GetCalls(), renumbered)
 	part.Consent = consent.Project(c.form.GetConsent(), authority, renumbered, consentID)

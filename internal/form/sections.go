@@ -16,7 +16,6 @@ import (
 var (
 	authorityShape = regexp.MustCompile(`^(E06|E08|E09|E10|W06)[0-9]{6}$`)
 	districtShape  = regexp.MustCompile(`^E07[0-9]{6}$`)
-	postcodeShape  = regexp.MustCompile(`^[A-Z]{1,2}[0-9][A-Z0-9]?( ?[0-9][A-Z]{2})?$`) // whole, or the outward code alone
 	phoneShape     = regexp.MustCompile(`^(\+|0)[0-9]{9,14}$`)
 	phoneMarks     = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "")
 )
@@ -103,6 +102,7 @@ func (c *checker) children() {
 func (c *checker) child(n int, child *posternv1.Child) {
 	at := fmt.Sprintf("children[%d].", n-1)
 	path := func(name string) string { return fmt.Sprintf("child/%d/%s", n, name) }
+	c.place(n, child)
 	if child.GetAuthority() == "" {
 		c.add(at+"authority", "It is not said which authority the child lives in.", "Give the code of the authority, such as E06000023 for Bristol.")
 	} else {
@@ -221,9 +221,6 @@ func (c *checker) home(at string, n int, child *posternv1.Child) {
 		if blank(line) {
 			c.add(fmt.Sprintf("%s.address_lines[%d]", at, i), "This line is empty.", "Remove it.")
 		}
-	}
-	if h.GetPostcode() != "" && !postcodeShape.MatchString(strings.ToUpper(strings.TrimSpace(h.GetPostcode()))) {
-		c.add(at+".postcode", "This is not a postcode.", "Write it as in ZZ99 1AA, or its first half alone if that is all that is known.")
 	}
 	if h.GetSameAsChild() == 0 {
 		return

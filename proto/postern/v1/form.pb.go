@@ -1534,6 +1534,8 @@ type Child struct {
 	InCare bool `protobuf:"varint,2,opt,name=in_care,json=inCare,proto3" json:"in_care,omitempty"`
 	// Whether the child's address is confidential; then no home is recorded.
 	AddressConfidential bool `protobuf:"varint,3,opt,name=address_confidential,json=addressConfidential,proto3" json:"address_confidential,omitempty"`
+	// Whether a member of staff has checked an authority that is not the one of the postcode, as near a boundary.
+	AuthorityChecked bool `protobuf:"varint,9,opt,name=authority_checked,json=authorityChecked,proto3" json:"authority_checked,omitempty"`
 	// Who the child is.
 	Identity *ChildIdentity `protobuf:"bytes,10,opt,name=identity,proto3" json:"identity,omitempty"`
 	// What the person in prison is to the child.
@@ -1605,6 +1607,13 @@ func (x *Child) GetInCare() bool {
 func (x *Child) GetAddressConfidential() bool {
 	if x != nil {
 		return x.AddressConfidential
+	}
+	return false
+}
+
+func (x *Child) GetAuthorityChecked() bool {
+	if x != nil {
+		return x.AuthorityChecked
 	}
 	return false
 }
@@ -3202,11 +3211,12 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\blanguage\x18\x04 \x01(\v2\x1a.postern.v1.ParentLanguageB\x1a\x92\xb5\x18\x16\n" +
 	"\x0fparent/language\x10\x02\x18\x80\x02R\blanguage\x12J\n" +
 	"\x06wishes\x18\x05 \x01(\v2\x18.postern.v1.ParentWishesB\x18\x92\xb5\x18\x14\n" +
-	"\rparent/wishes\x10\x02\x18\x80\x02R\x06wishes\"\x95\a\n" +
+	"\rparent/wishes\x10\x02\x18\x80\x02R\x06wishes\"\xc2\a\n" +
 	"\x05Child\x12\x1c\n" +
 	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x17\n" +
 	"\ain_care\x18\x02 \x01(\bR\x06inCare\x121\n" +
-	"\x14address_confidential\x18\x03 \x01(\bR\x13addressConfidential\x12T\n" +
+	"\x14address_confidential\x18\x03 \x01(\bR\x13addressConfidential\x12+\n" +
+	"\x11authority_checked\x18\t \x01(\bR\x10authorityChecked\x12T\n" +
 	"\bidentity\x18\n" +
 	" \x01(\v2\x19.postern.v1.ChildIdentityB\x1d\x92\xb5\x18\x19\n" +
 	"\x12child/{n}/identity\x10\x01\x18\x80\fR\bidentity\x12d\n" +

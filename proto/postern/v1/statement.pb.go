@@ -1546,9 +1546,13 @@ type HubFacts struct {
 	// SHA-256 of the code on the slip; any prison may withdraw with the code itself.
 	SlipCodeSha256 []byte `protobuf:"bytes,10,opt,name=slip_code_sha256,json=slipCodeSha256,proto3" json:"slip_code_sha256,omitempty"`
 	// Whether each of the parent's sections is known.
-	Known         []*SectionKnown `protobuf:"bytes,11,rep,name=known,proto3" json:"known,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Known []*SectionKnown `protobuf:"bytes,11,rep,name=known,proto3" json:"known,omitempty"`
+	// The vintage of the postcode table that the authority was looked up in, such as 2026-08; empty where none answered.
+	PostcodeVintage string `protobuf:"bytes,12,opt,name=postcode_vintage,json=postcodeVintage,proto3" json:"postcode_vintage,omitempty"`
+	// Whether the authority is not the one of the postcode, and a member of staff has checked it.
+	DestinationChecked bool `protobuf:"varint,13,opt,name=destination_checked,json=destinationChecked,proto3" json:"destination_checked,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HubFacts) Reset() {
@@ -1656,6 +1660,20 @@ func (x *HubFacts) GetKnown() []*SectionKnown {
 		return x.Known
 	}
 	return nil
+}
+
+func (x *HubFacts) GetPostcodeVintage() string {
+	if x != nil {
+		return x.PostcodeVintage
+	}
+	return ""
+}
+
+func (x *HubFacts) GetDestinationChecked() bool {
+	if x != nil {
+		return x.DestinationChecked
+	}
+	return false
 }
 
 // Consideration is a person's decision on the duty to share, as codes; the words stay on the desk, bound by hash.
@@ -1901,7 +1919,7 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\x03age\"K\n" +
 	"\fSectionKnown\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12'\n" +
-	"\x05known\x18\x02 \x01(\x0e2\x11.postern.v1.KnownR\x05known\"\x9e\x04\n" +
+	"\x05known\x18\x02 \x01(\x0e2\x11.postern.v1.KnownR\x05known\"\xfa\x04\n" +
 	"\bHubFacts\x12\x1f\n" +
 	"\vsubject_ref\x18\x01 \x01(\fR\n" +
 	"subjectRef\x12\x1f\n" +
@@ -1917,7 +1935,9 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\rconsideration\x18\t \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\x12(\n" +
 	"\x10slip_code_sha256\x18\n" +
 	" \x01(\fR\x0eslipCodeSha256\x12.\n" +
-	"\x05known\x18\v \x03(\v2\x18.postern.v1.SectionKnownR\x05known\"\xc1\x03\n" +
+	"\x05known\x18\v \x03(\v2\x18.postern.v1.SectionKnownR\x05known\x12)\n" +
+	"\x10postcode_vintage\x18\f \x01(\tR\x0fpostcodeVintage\x12/\n" +
+	"\x13destination_checked\x18\r \x01(\bR\x12destinationChecked\"\xc1\x03\n" +
 	"\rConsideration\x12.\n" +
 	"\x03law\x18\x01 \x01(\x0e2\x1c.postern.v1.ConsiderationLawR\x03law\x12.\n" +
 	"\brelevant\x18\x02 \x01(\x0e2\x12.postern.v1.AnswerR\brelevant\x12%\n" +

@@ -239,9 +239,13 @@ type Notification struct {
 	// The withdrawals taken at this desk, oldest first.
 	Withdrawals []*TakenWithdrawal `protobuf:"bytes,12,rep,name=withdrawals,proto3" json:"withdrawals,omitempty"`
 	// Whether another prison sent it and this desk only took its withdrawal.
-	Elsewhere     bool `protobuf:"varint,13,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Elsewhere bool `protobuf:"varint,13,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	// Where the authority came from.
+	DestinationSource v1.DestinationSource `protobuf:"varint,40,opt,name=destination_source,json=destinationSource,proto3,enum=postern.v1.DestinationSource" json:"destination_source,omitempty"`
+	// The vintage of the postcode table that answered, such as 2026-08; empty where none did.
+	PostcodeVintage string `protobuf:"bytes,41,opt,name=postcode_vintage,json=postcodeVintage,proto3" json:"postcode_vintage,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Notification) Reset() {
@@ -363,6 +367,20 @@ func (x *Notification) GetElsewhere() bool {
 		return x.Elsewhere
 	}
 	return false
+}
+
+func (x *Notification) GetDestinationSource() v1.DestinationSource {
+	if x != nil {
+		return x.DestinationSource
+	}
+	return v1.DestinationSource(0)
+}
+
+func (x *Notification) GetPostcodeVintage() string {
+	if x != nil {
+		return x.PostcodeVintage
+	}
+	return ""
 }
 
 // TakenWithdrawal is a withdrawal taken at this desk.
@@ -2398,7 +2416,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x9e\x04\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x97\x05\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2415,7 +2433,9 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	" \x01(\v2\x11.postern.v1.ReplyR\x05reply\x12\x1b\n" +
 	"\tslip_code\x18\v \x01(\tR\bslipCode\x12C\n" +
 	"\vwithdrawals\x18\f \x03(\v2!.postern.local.v1.TakenWithdrawalR\vwithdrawals\x12\x1c\n" +
-	"\telsewhere\x18\r \x01(\bR\telsewhere\"\xd4\x01\n" +
+	"\telsewhere\x18\r \x01(\bR\telsewhere\x12L\n" +
+	"\x12destination_source\x18( \x01(\x0e2\x1d.postern.v1.DestinationSourceR\x11destinationSource\x12)\n" +
+	"\x10postcode_vintage\x18) \x01(\tR\x0fpostcodeVintage\"\xd4\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -2632,14 +2652,15 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*v1.Decision)(nil),                  // 39: postern.v1.Decision
 	(*timestamppb.Timestamp)(nil),        // 40: google.protobuf.Timestamp
 	(*v1.Reply)(nil),                     // 41: postern.v1.Reply
-	(v1.WithdrawalMethod)(0),             // 42: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 43: postern.v1.Receipt
-	(v1.StopAnswerCode)(0),               // 44: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 45: postern.v1.Sender
-	(*v1.Signed)(nil),                    // 46: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 47: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 48: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 49: postern.v1.GetEventResponse
+	(v1.DestinationSource)(0),            // 42: postern.v1.DestinationSource
+	(v1.WithdrawalMethod)(0),             // 43: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 44: postern.v1.Receipt
+	(v1.StopAnswerCode)(0),               // 45: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 46: postern.v1.Sender
+	(*v1.Signed)(nil),                    // 47: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 48: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 49: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 50: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -2649,74 +2670,75 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	40, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
 	41, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	4,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
-	42, // 7: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	40, // 8: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	39, // 9: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	42, // 10: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 11: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 12: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	43, // 13: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 14: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 15: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 16: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	40, // 17: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 18: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	40, // 19: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	44, // 20: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	44, // 21: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 22: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 23: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 24: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	39, // 25: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	45, // 26: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	40, // 27: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	43, // 28: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	46, // 29: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	43, // 30: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 31: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	29, // 32: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 33: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	40, // 34: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	47, // 35: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	48, // 36: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	49, // 37: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	43, // 38: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 39: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 40: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 41: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 42: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 43: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 44: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 45: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 46: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 47: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 48: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 49: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 50: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 51: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 52: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 53: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 54: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 55: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 56: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 57: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 58: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 59: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 60: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 61: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 62: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 63: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 64: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 65: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 66: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 67: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 68: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 69: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	55, // [55:70] is the sub-list for method output_type
-	40, // [40:55] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	42, // 7: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
+	43, // 8: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	40, // 9: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	39, // 10: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	43, // 11: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 12: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 13: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	44, // 14: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 15: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 16: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 17: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	40, // 18: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 19: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	40, // 20: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	45, // 21: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	45, // 22: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 23: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 24: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 25: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	39, // 26: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	46, // 27: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	40, // 28: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	44, // 29: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	47, // 30: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	44, // 31: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 32: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	29, // 33: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	40, // 34: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	40, // 35: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	48, // 36: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	49, // 37: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	50, // 38: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	44, // 39: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 40: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 41: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 42: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 43: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 44: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 45: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 46: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 47: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 48: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 49: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 50: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 51: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 52: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 53: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 54: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 55: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 56: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 57: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 58: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 59: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 60: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 61: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 62: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 63: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 64: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 65: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 66: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 67: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 68: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 69: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 70: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	56, // [56:71] is the sub-list for method output_type
+	41, // [41:56] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
