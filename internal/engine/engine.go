@@ -215,7 +215,8 @@ func undecided(in *Input, text string) *posternv1.Decision {
 	}
 	for _, c := range in.Children {
 		d.Children = append(d.Children, &posternv1.ChildDecision{
-			Number: uint32(c.Number), Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON, Reasons: []*posternv1.Reason{policyError(text)}})
+			Number: uint32(c.Number), Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON, Reasons: []*posternv1.Reason{policyError(text)},
+			DueTime: tomorrow(in)})
 	}
 	d.DueTime = tomorrow(in)
 	return d

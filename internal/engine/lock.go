@@ -75,7 +75,7 @@ func authorised(in *Input) map[string]bool {
 	}
 	add := func(child int, s Sections) {
 		for _, path := range pathsOf(child, common(s.Offered, may(child, s))) {
-			free[path] = true
+			free[path] = in.Route == "URGENT" || !forEmergencies(path)
 		}
 	}
 	add(0, in.Parent)
@@ -130,6 +130,12 @@ func (in *Input) byConsideration(child int, s Sections) []string {
 	return slices.DeleteFunc(slices.Clone(s.Offered), func(name string) bool {
 		return !slices.Contains(in.Consideration.Paths, sectionPath(child, name))
 	})
+}
+
+// forEmergencies reports whether a section belongs to the urgent route and to no other.
+func forEmergencies(path string) bool {
+	s, _ := section.Lookup(path)
+	return s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT
 }
 
 // child is the facts of a child by its number.

@@ -26,11 +26,14 @@ func inputs() *rapid.Generator[*Input] {
 			return moment(at)
 		}
 		in.Statement = mostly("statement", "OFFER", "ENQUIRY", "")
-		in.Route = mostly("route", "STANDARD", "URGENT", "DUTY", "", "NEW")
+		in.Route = mostly("route", rapid.SampledFrom([]string{"STANDARD", "STANDARD", "URGENT", "DUTY"}).Draw(t, "way"), "", "NEW")
 		in.Gate = mostly("gate", "NO_HOLD", "HOLD", "NOT_DONE", "")
-		in.AlreadyNotified = rarely("already notified")
-		in.Enquiry.Outcome = rapid.SampledFrom([]string{"", "DECLINED", "NO_CHILDREN"}).Draw(t, "enquiry")
+		in.AlreadyNotified, in.Redirected = rapid.IntRange(0, 9).Draw(t, "sent before") == 9, rarely("redirected")
+		in.FirstSubmitTime = mostly("first submitted", hours("submitted"), "", "soon")
+		in.Today = mostly("today", "2026-11-23", "2026-09-29")
+		in.Enquiry.Outcome = rapid.SampledFrom([]string{"", "DECLINED", "NO_CHILDREN", "NOT_ASKED"}).Draw(t, "enquiry")
 		in.Caller.Known = !rarely("unknown prison")
+		in.Caller.Jurisdiction = mostly("sender's jurisdiction", "GB-ENG", "GB-WLS")
 		in.Consent.State = mostly("state", "GIVEN", "DECLINED", "NOT_ASKED", "WITHDRAWN", "")
 		in.Consent.Understood = mostly("understood", "YES", "NO", "")
 		in.Consent.CapacityConcern, in.Consent.GrantorUnder18 = rarely("capacity"), rarely("under 18")
@@ -49,6 +52,7 @@ func inputs() *rapid.Generator[*Input] {
 		in.Agreement.EndTime = mostly("agreement ends", hours("ends"), "")
 		in.Agreement.Parent, in.Agreement.Child = names(t, "agreed", false), names(t, "agreed", true)
 		in.Parent = sectionsOf(t, false)
+		in.Calls, in.Urgency, in.Consideration = calls(t), urgency(mostly), aConsideration(t, mostly)
 		in.Children = nil
 		for n := 1; n <= rapid.IntRange(0, 4).Draw(t, "children"); n++ {
 			in.Children = append(in.Children, aChild(t, n, mostly, rarely))
@@ -57,16 +61,52 @@ func inputs() *rapid.Generator[*Input] {
 	})
 }
 
+// calls are none, or a few about any child, most of them answered.
+func calls(t *rapid.T) (out []Call) {
+	for range rapid.IntRange(0, 3).Draw(t, "calls") {
+		out = append(out, Call{Time: "2026-11-23T09:50:00Z", Child: rapid.IntRange(0, 3).Draw(t, "about"),
+			Result: rapid.SampledFrom([]string{"ANSWERED", "NO_ANSWER", "EMERGENCY_999", ""}).Draw(t, "result")})
+	}
+	return out
+}
+
+func urgency(mostly func(string, string, ...string) string) Urgency {
+	return Urgency{mostly("reason", "CHILD_MAY_BE_ALONE", ""), mostly("role", "DUTY_GOVERNOR", "RECEPTION_OFFICER", "")}
+}
+
+func aConsideration(t *rapid.T, mostly func(string, string, ...string) string) *Consideration {
+	if seldom(t, "nobody considered") {
+		return nil
+	}
+	c := &Consideration{
+		Law: mostly("law", "DUTY_S16LA", "PUBLIC_TASK", ""), Relevant: mostly("relevant", "YES", "NO", ""),
+		HelpsFunction: mostly("helps", "ca1989.s17", ""), ParentTold: mostly("told", "NO", "YES", "NOT_KNOWN"),
+		Role: mostly("who", "SAFEGUARDING_LEAD", "DUTY_GOVERNOR"), Time: "2026-11-23T09:40:00Z",
+	}
+	for n := 0; n <= 4; n++ {
+		if n > 0 && !seldom(t, "more detrimental") {
+			c.NotMoreDetrimental = append(c.NotMoreDetrimental, n)
+		}
+		for _, s := range section.All() {
+			if s.PerChild == (n > 0) && rapid.Bool().Draw(t, "named") {
+				c.Paths = append(c.Paths, s.Path(n))
+			}
+		}
+	}
+	return c
+}
+
 func aChild(t *rapid.T, n int, mostly func(string, string, ...string) string, rarely func(string) bool) Child {
 	c := Child{
 		Number: n, AsOfDate: "2026-11-23", CarerKnown: "YES",
-		CarerIsAdult:        mostly("adult", "YES", "NO", "NOT_KNOWN", ""),
-		PrimaryCarerBefore:  rapid.SampledFrom([]string{"YES", "NO", "SHARED", "NOT_KNOWN"}).Draw(t, "carer before"),
-		LivedWithBefore:     rapid.SampledFrom([]string{"YES", "NO", "SHARED", "NOT_KNOWN"}).Draw(t, "lived with"),
-		InCare:              rarely("in care"),
-		AddressConfidential: rarely("confidential"),
-		Unborn:              rarely("unborn"),
-		Sections:            sectionsOf(t, true),
+		CarerIsAdult:           rapid.SampledFrom([]string{"YES", "YES", "YES", "YES", "NO", "NOT_KNOWN", ""}).Draw(t, "adult"),
+		PrimaryCarerBefore:     rapid.SampledFrom([]string{"YES", "NO", "SHARED", "NOT_KNOWN"}).Draw(t, "carer before"),
+		LivedWithBefore:        rapid.SampledFrom([]string{"YES", "NO", "SHARED", "NOT_KNOWN"}).Draw(t, "lived with"),
+		ParentalResponsibility: rapid.SampledFrom([]string{"YES", "NO", "NOT_KNOWN"}).Draw(t, "responsible"),
+		InCare:                 rarely("in care"),
+		AddressConfidential:    rarely("confidential"),
+		Unborn:                 rarely("unborn"),
+		Sections:               sectionsOf(t, true),
 	}
 	if !c.Unborn && !rarely("age unknown") {
 		age := rapid.IntRange(0, 17).Draw(t, "age")

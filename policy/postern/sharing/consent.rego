@@ -57,7 +57,7 @@ recipient_covered if input.consent.follows_child == true
 # title: What permission and agreement let go
 # description: >-
 #   The sections that are offered, that the parent agreed to tell, and that the data-sharing agreement includes, by name;
-#   the children's in the order of the input. A home goes neither for a child in care nor with a confidential address.
+#   the children's in the order of the input. No home goes for a child in care, and the urgent section goes on the urgent route only.
 parent_may_go := parent_permitted & input.agreement.parent if permission
 
 child_may_go := [both |
@@ -67,7 +67,7 @@ child_may_go := [both |
 	permission
 }
 
-parent_permitted := input.parent.offered & input.parent.permitted
+parent_permitted := (input.parent.offered & input.parent.permitted) - {"urgency"}
 
 child_permitted := [both | some child in input.children; both := child.offered & child.permitted]
 

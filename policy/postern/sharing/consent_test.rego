@@ -59,6 +59,16 @@ test_only_what_was_offered_and_permitted if {
 	}
 }
 
+test_the_urgent_section_goes_on_its_own_route_only if {
+	given := with_values({
+		"/parent/offered": {"name", "urgency"},
+		"/parent/permitted": {"name", "urgency"},
+		"/agreement/parent": {"name", "urgency"},
+	})
+	d := sharing.decision with input as given
+	d.sections == {"name"}
+}
+
 test_an_extra_section_of_the_parent_needs_permission if {
 	given := with_value("/parent/offered", {"name", "birth"})
 	d := sharing.decision with input as given
