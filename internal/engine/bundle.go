@@ -26,6 +26,9 @@ type file struct {
 func (f file) rego() bool { return strings.HasSuffix(f.path, ".rego") }
 func (f file) test() bool { return strings.HasSuffix(f.path, "_test.rego") }
 
+// decides reports whether the file is data or a rule, and no test or case.
+func (f file) decides() bool { return f.path == "data.json" || f.rego() && !f.test() }
+
 // A bundle is what decides, sorted by path, and its tests. Settings and rules decide; tests and cases do not, so they
 // are no part of the revision and a new test changes no decision's.
 type bundle struct {
@@ -52,7 +55,7 @@ func readBundle(source fs.FS) (*bundle, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "POLICY_UNREADABLE", "The policy folder cannot be read. Check that it exists and may be read.").Because(err)
+		return nil, unreadable(err)
 	}
 	slices.SortFunc(b.files, func(x, y file) int { return strings.Compare(x.path, y.path) })
 	return b, nil
@@ -117,9 +120,13 @@ func Tar(source fs.FS) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return tarOf(b.files)
+}
+
+func tarOf(files []file) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	for _, f := range b.files {
+	for _, f := range files {
 		header := &tar.Header{Name: f.path, Size: int64(len(f.data)), Mode: 0o644, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, faulty("A file name is too long for an archive.").Because(err)

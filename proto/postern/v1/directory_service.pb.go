@@ -200,10 +200,12 @@ type GetPolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision.
 	Revision string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The bundle as a deterministic tar.
+	// The files that decide as a deterministic tar; tests and cases are not in it.
 	Bundle []byte `protobuf:"bytes,2,opt,name=bundle,proto3" json:"bundle,omitempty"`
-	// The signatures over the bundle.
-	Signatures    []*Signature `protobuf:"bytes,3,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	// The signatures over the statement; none for a bundle that is built into the program.
+	Signatures []*Signature `protobuf:"bytes,3,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	// The signed bytes: a serialized PolicyStatement, which lists the bundle's files.
+	Statement     []byte `protobuf:"bytes,4,opt,name=statement,proto3" json:"statement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -259,6 +261,13 @@ func (x *GetPolicyResponse) GetSignatures() []*Signature {
 	return nil
 }
 
+func (x *GetPolicyResponse) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
 var File_postern_v1_directory_service_proto protoreflect.FileDescriptor
 
 const file_postern_v1_directory_service_proto_rawDesc = "" +
@@ -275,13 +284,14 @@ const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\aentries\x18\x02 \x03(\fR\aentries\x12&\n" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\".\n" +
 	"\x10GetPolicyRequest\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision\"~\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\x9c\x01\n" +
 	"\x11GetPolicyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x16\n" +
 	"\x06bundle\x18\x02 \x01(\fR\x06bundle\x125\n" +
 	"\n" +
 	"signatures\x18\x03 \x03(\v2\x15.postern.v1.SignatureR\n" +
-	"signatures2\xce\x01\n" +
+	"signatures\x12\x1c\n" +
+	"\tstatement\x18\x04 \x01(\fR\tstatement2\xce\x01\n" +
 	"\x10DirectoryService\x12e\n" +
 	"\x0fListAuthorities\x12\".postern.v1.ListAuthoritiesRequest\x1a#.postern.v1.ListAuthoritiesResponse\"\t\x8a\xb5\x18\x02\x01\x03\x90\x02\x01\x12S\n" +
 	"\tGetPolicy\x12\x1c.postern.v1.GetPolicyRequest\x1a\x1d.postern.v1.GetPolicyResponse\"\t\x8a\xb5\x18\x02\x01\x04\x90\x02\x01B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
