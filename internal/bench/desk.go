@@ -97,7 +97,7 @@ func (d *desk) family(r *mathrand.Rand, now time.Time) *posternv1.Form {
 	f := proto.CloneOf(d.form)
 	f.FormId = ""
 	f.Children = f.Children[:1]
-	f.PrisonNumber = fmt.Sprintf("A%04dZZ", r.IntN(10000))
+	f.PrisonNumber = fmt.Sprintf("%c%04d%cZ", 'A'+r.IntN(26), r.IntN(10000), 'A'+r.IntN(26))
 	given := now.Add(-time.Duration(r.IntN(72*3600)+60) * time.Second).Truncate(time.Second)
 	f.Consent.GiveTime, f.Consent.ExpireTime, f.Consent.Children = timestamppb.New(given), nil, []uint32{1}
 	f.Consent.FollowsChild = r.IntN(2) == 0

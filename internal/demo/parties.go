@@ -37,6 +37,7 @@ type stage struct {
 	auditor *config.Auditor
 	configs map[string]builder
 	parties map[string]*running
+	numbers []string // the prison numbers of the forms that were sent
 }
 
 // open reads the configurations of a folder and starts every party.

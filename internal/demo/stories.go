@@ -143,6 +143,7 @@ func nobodysName(t *teller) {
 		if err != nil {
 			return "", err
 		}
+		words = append(words, t.numbers...)
 		files, size := 0, 0
 		err = filepath.WalkDir(t.file("hub"), func(path string, e fs.DirEntry, err error) error {
 			if err != nil || !e.Type().IsRegular() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/big"
 	"strings"
 	"time"
 
@@ -85,7 +86,8 @@ func failed(format string, args ...any) error {
 	return fault.Newf(fault.Unverified, "NOT_SO", format, args...)
 }
 
-// freshForm reads an example form and gives it a new id, so that the demo can be played again in the same folder.
+// freshForm reads an example form and makes it another person's, with a new id, so that the demo can be played again in
+// the same folder: the same content about the same person would not be sent twice.
 func (t *teller) freshForm(name string) error {
 	b, err := forms.Files.ReadFile(name)
 	if err != nil {
@@ -98,6 +100,13 @@ func (t *teller) freshForm(name string) error {
 	if form["form_id"], err = envelope.NewID(rand.Reader); err != nil {
 		return err
 	}
+	number, err := rand.Int(rand.Reader, big.NewInt(26*10000*26))
+	if err != nil {
+		return err
+	}
+	n := number.Int64()
+	form["prison_number"] = fmt.Sprintf("%c%04d%cZ", 'A'+n%26, n/26%10000, 'A'+n/260000)
+	t.numbers = append(t.numbers, form["prison_number"].(string))
 	t.form, err = json.Marshal(form)
 	return err
 }

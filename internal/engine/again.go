@@ -7,6 +7,11 @@ import (
 	"postern/internal/section"
 )
 
+// SentBefore says by which notification the same content was shared before; "" for none.
+func (in *Input) SentBefore(notificationID string) {
+	in.AlreadyNotified, in.FirstNotification = notificationID != "", notificationID
+}
+
 // OfferOnly leaves these paths as all that is offered: a decision made again can then only be narrower.
 func (in *Input) OfferOnly(paths []string) {
 	in.eachSection(func(child int, s *Sections) {

@@ -26,7 +26,6 @@ type Facts struct {
 	PrisonJurisdiction string
 	Recipient          Recipient
 	Agreement          *posternv1.DataSharingAgreement // in force today between the two; nil for none
-	FirstNotification  string                          // the id of the notification by which this desk sent the same before; "" for none
 	Redirected         bool                            // whether another team passes it on
 	Now                time.Time
 }
@@ -43,8 +42,6 @@ func NewInput(f Facts) *Input {
 		DestinationSource: plain.Enum(offer.GetDestinationSource()),
 		ChangeReason:      plain.Enum(offer.GetChangeReason()),
 		Supersedes:        m.GetSupersedes() != "",
-		AlreadyNotified:   f.FirstNotification != "",
-		FirstNotification: f.FirstNotification,
 		Redirected:        f.Redirected,
 		FirstSubmitTime:   stamp(f.Hub.GetFirstSubmitTime()),
 		Gate:              plain.Enum(f.Hub.GetGate()),

@@ -91,6 +91,7 @@ type decision struct {
 	input             []byte
 	directoryRevision uint64
 	tombstone         []byte // what was withdrawn of it when it was decided
+	content           []byte // the notification by which the same content was shared, as it was read
 }
 
 // decide asks the engine, which never errs: what it cannot decide is referred to a person. What was withdrawn before it
@@ -98,8 +99,13 @@ type decision struct {
 func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error) {
 	d, now := h.directory.Load(), h.cfg.Clock()
 	var tomb *tombstone
+	var content []byte
+	var first string
 	err := h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		tomb, err = readTombstone(s, v.Sender().URI(), v.Manifest().GetNotificationId())
+		if tomb, err = readTombstone(s, v.Sender().URI(), v.Manifest().GetNotificationId()); err != nil {
+			return err
+		}
+		content, first, err = sentBefore(s, v)
 		return err
 	})
 	if err != nil {
@@ -108,12 +114,13 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 	in := h.input(v, d, now)
 	if tomb != nil && v.Manifest().GetOffer().GetRoute() == posternv1.Route_ROUTE_STANDARD {
 		if tomb.whole() {
-			return decision{h.withheld(v, now), nil, d.Number(), tomb.raw()}, nil
+			return decision{h.withheld(v, now), nil, d.Number(), tomb.raw(), content}, nil
 		}
 		in.Withdraw(tomb.Paths)
 	}
+	in.SentBefore(first)
 	out, verbatim := h.cfg.Engine.Decide(ctx, in)
-	return decision{out, verbatim, d.Number(), tomb.raw()}, nil
+	return decision{out, verbatim, d.Number(), tomb.raw(), content}, nil
 }
 
 // input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
@@ -171,7 +178,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			copy(made.earlier[:], earlier)
 			return err
 		}
-		if err := h.mayDecide(tx, id, sender, d); err != nil {
+		if err := h.mayDecide(tx, v, d); err != nil {
 			return err
 		}
 		entry, err := tx.Record(ledger.Sent, ledger.Event{
@@ -190,7 +197,10 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			return err
 		}
 		made.entry = entry
-		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID(), same); err != nil || released == nil {
+		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID(), same); err != nil {
+			return err
+		}
+		if err := indexContent(tx, v, d.GetOutcome()); err != nil || released == nil {
 			return err
 		}
 		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
@@ -207,9 +217,11 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	return made, nil
 }
 
-// mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, what was withdrawn, and
-// that this notification is this sender's and nothing of it was shared under another manifest.
-func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, d decision) error {
+// mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, what was withdrawn,
+// whether the same was shared before, and that this notification is this sender's and nothing of it was shared under
+// another manifest.
+func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
+	id, sender := v.Manifest().GetNotificationId(), v.Sender().URI()
 	number, err := directory.StoredNumber(tx, schema.HubDirectory)
 	if err != nil {
 		return err
@@ -218,7 +230,11 @@ func (h *Hub) mayDecide(tx *ledger.Tx, id, sender string, d decision) error {
 	if err != nil {
 		return err
 	}
-	if number != d.directoryRevision || !bytes.Equal(tomb, d.tombstone) {
+	content, _, err := sentBefore(tx, v)
+	if err != nil {
+		return err
+	}
+	if number != d.directoryRevision || !bytes.Equal(tomb, d.tombstone) || !bytes.Equal(content, d.content) {
 		return errStale
 	}
 	known, ok, err := readNotification(tx, id)

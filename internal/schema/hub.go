@@ -22,16 +22,17 @@ const (
 	HubPolicy         store.Keyspace = "hub_policy"          // digest of a bundle → its tar
 	HubRelease        store.Keyspace = "hub_release"         // notification id → where its newest delivery stands, and whether one ever began
 	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
+	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared
 )
 
-// Hub is the database of a hub. Format 3 keeps records in the order of the logs and one row a notification; the names
+// Hub is the database of a hub. Format 4 adds hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
 // hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 3,
+	Version: 4,
 	Oldest:  3,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
 		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
-		HubDirectory, HubPolicy, HubRelease, HubWithdrawal},
+		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent},
 	Appended: []store.Keyspace{HubLeaf, HubRecord},
 }

@@ -6,6 +6,7 @@
 package formtest
 
 import (
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -35,13 +36,14 @@ func Env() form.Env {
 }
 
 // New makes a form of a mother with one child in each of the authorities, in that order, every section filled in and
-// every section consented, for whichever authority the child lives in.
+// every section consented, for whichever authority the child lives in. Each call gives another person's prison number:
+// what two forms tell of one person may be taken for the same.
 func New(authorities ...string) *posternv1.Form {
 	f := &posternv1.Form{
 		Reception: &posternv1.Reception{
 			Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-21",
 		},
-		PrisonNumber:  "A0000ZZ",
+		PrisonNumber:  prisonNumber(),
 		Tonight:       &posternv1.Tonight{Answer: posternv1.TonightAnswer_TONIGHT_ANSWER_NO, AskTime: timestamppb.New(Now.Add(-time.Hour))},
 		Gate:          posternv1.Gate_GATE_NO_HOLD,
 		NoticeVersion: "2026-09",
@@ -58,6 +60,15 @@ func New(authorities ...string) *posternv1.Form {
 		f.Children = append(f.Children, child(i+1, code))
 	}
 	return f
+}
+
+// prisonNumber draws a number of the sort that nobody has.
+func prisonNumber() string {
+	b := make([]byte, 4)
+	if _, err := rand.Read(b); err != nil {
+		panic(err) // never, says package rand
+	}
+	return fmt.Sprintf("%c%04d%cZ", 'A'+b[0]%26, (int(b[1])<<8|int(b[2]))%10000, 'A'+b[3]%26)
 }
 
 // Declined makes a form of a person who would rather not say.
