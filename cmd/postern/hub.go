@@ -22,6 +22,7 @@ func (a *app) hubCommand() *cobra.Command {
 	dir.AddCommand(loadDir)
 	c.AddCommand(serveCommand(a, "Serve the hub", config.LoadHub), dir, a.hubBackupCommand(), a.hubRestoreCommand(), a.hubCheckCommand())
 	c.AddCommand(a.hubOperations()...)
+	c.AddCommand(a.deadLetterCommands()...)
 	return c
 }
 

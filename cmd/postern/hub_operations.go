@@ -60,7 +60,11 @@ func (a *app) hubStatus(ctx context.Context) error {
 			a.line("Deliveries are PAUSED since %s. Resume with: postern hub pause --resume", when(s.GetPauseTime()))
 		}
 		for _, q := range s.GetQueues() {
-			a.line("%s: %d wait, the oldest since %s", q.GetAuthority(), q.GetWaiting(), when(q.GetOldestTime()))
+			alone := ""
+			if q.GetBreaker() != "CLOSED" {
+				alone = "; its inbox does not answer and is tried now and then"
+			}
+			a.line("%s: %d wait, the oldest since %s%s", q.GetAuthority(), q.GetWaiting(), when(q.GetOldestTime()), alone)
 		}
 		return nil
 	})

@@ -89,6 +89,7 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterHubServiceServer(r, h)
 		localv1.RegisterCourierServiceServer(r, h)
+		localv1.RegisterDeadLetterServiceServer(r, h)
 		localv1.RegisterOperationsServiceServer(r, h)
 	}
 	s.Checks = h.Checks()

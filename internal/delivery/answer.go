@@ -17,7 +17,6 @@ import (
 	"postern/internal/identity"
 	"postern/internal/ledger"
 	"postern/internal/queue"
-	"postern/internal/schema"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -27,6 +26,7 @@ type outcome struct {
 	kind   logv1.Kind
 	caller string            // the inbox that caused it; empty when the hub itself gave up
 	why    string            // the reason of a refusal or of giving up
+	signed []byte            // the acknowledgement, serialized
 	update *posternv1.Update // what the desk is told, without id and time
 }
 
@@ -35,7 +35,7 @@ var errBadAnswer = fault.New(fault.Unverified, "ANSWER_NOT_VERIFIED", "The inbox
 
 // verify turns an inbox's answer into an outcome, or returns errBadAnswer. It must be signed by exactly the inbox the
 // delivery went to and be about exactly this subject: the manifest, or the payload of a stop request. now is when the certificate is judged: an answer is new.
-func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delivery, subject []byte, anchors *identity.Anchors, now time.Time) (outcome, error) {
+func verify(r *posternv1.DeliverResponse, to identity.Party, deliveryID string, subject []byte, anchors *identity.Anchors, now time.Time) (outcome, error) {
 	switch a := r.GetAnswer().(type) {
 	case *posternv1.DeliverResponse_Acknowledgement:
 		if err := signedBy(a.Acknowledgement, envelope.TypeAcknowledgement, to, anchors, now); err != nil {
@@ -50,7 +50,11 @@ func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delive
 		if !bytes.Equal(a.Acknowledgement.GetPayload(), want) || hasUnknown(a.Acknowledgement) {
 			return outcome{}, errBadAnswer
 		}
-		return outcome{kind: logv1.Kind_KIND_DELIVERED, caller: to.URI(),
+		signed, err := proto.Marshal(a.Acknowledgement)
+		if err != nil {
+			return outcome{}, fault.From(err)
+		}
+		return outcome{kind: logv1.Kind_KIND_DELIVERED, caller: to.URI(), signed: signed,
 			update: &posternv1.Update{Update: &posternv1.Update_Acknowledgement{Acknowledgement: a.Acknowledgement}}}, nil
 	case *posternv1.DeliverResponse_Report:
 		if err := signedBy(a.Report, envelope.TypeReport, to, anchors, now); err != nil {
@@ -63,7 +67,7 @@ func verify(r *posternv1.DeliverResponse, to identity.Party, d *posternv1.Delive
 		reason := report.GetRefusal().GetReason()
 		_, known := posternv1.RefusalReason_name[int32(reason)]
 		if reason == posternv1.RefusalReason_REFUSAL_REASON_UNSPECIFIED || !known ||
-			report.GetDeliveryId() != d.GetDeliveryId() || !bytes.Equal(report.GetManifestSha256(), subject) {
+			report.GetDeliveryId() != deliveryID || !bytes.Equal(report.GetManifestSha256(), subject) {
 			return outcome{}, errBadAnswer
 		}
 		return outcome{kind: logv1.Kind_KIND_DELIVERY_REFUSED, caller: to.URI(), why: strings.TrimPrefix(reason.String(), "REFUSAL_REASON_"), update: replyUndelivered()}, nil
@@ -100,44 +104,69 @@ func replyUndelivered() *posternv1.Update {
 	return &posternv1.Update{Update: &posternv1.Update_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_UNDELIVERED}}}
 }
 
-// settle takes a delivery out of the outbox, with its content, in the transaction that records what became of it and
-// tells the desk.
-func (d *Delivery) settle(ctx context.Context, p pending, o outcome) error {
+// settle takes a delivery out of the outbox in the transaction that records what became of it and tells the desk: what
+// was acknowledged is kept for a while, and anything else is parked. An acknowledgement may also come for one that was
+// given up. It returns the event; of what is not there any more, none and no error: that was recorded, and this is a
+// late echo.
+func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]byte, err error) {
 	now := d.cfg.Clock()
-	err := d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
-		if err := d.queue.Remove(tx, p.item); err != nil {
+	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		from := d.outbox
+		it, err := from.Get(tx, p.item)
+		if errors.Is(err, queue.ErrGone) && o.kind == logv1.Kind_KIND_DELIVERED {
+			from = d.parked
+			it, err = from.Get(tx, p.item)
+		}
+		if err != nil {
 			return err
 		}
-		if err := tx.Delete(schema.HubOutboxBody, p.item.Key()); err != nil {
+		w, err := readWaiting(it)
+		if err != nil {
 			return err
 		}
 		// In the received log even when the hub gave up: when that happens depends on the inbox.
-		_, err := tx.Record(ledger.Received, ledger.Event{
+		entry, err := tx.Record(ledger.Received, ledger.Event{
 			Kind: o.kind,
 			Time: now,
-			Core: &logv1.Core{ManifestSha256: p.about.ManifestSHA256, EventTime: timestamppb.New(now), FollowsEvent: p.about.EventID[:], SubjectSha256: p.about.Stop},
+			Core: &logv1.Core{ManifestSha256: w.ManifestSHA256, EventTime: timestamppb.New(now), FollowsEvent: w.EventID[:], SubjectSha256: w.Stop},
 			Details: &logv1.Details{
-				Caller: o.caller, NotificationId: p.about.NotificationID, Authority: p.item.Destination,
-				DeliveryId: p.item.ID, Refusal: o.why,
+				Caller: o.caller, NotificationId: w.NotificationID, Authority: it.Destination, DeliveryId: it.ID, Refusal: o.why,
 			},
 		})
-		if err != nil || p.about.Stop != nil {
-			return err // of a stop request the desk was told when it was asked, and hears no more
+		if err != nil {
+			return err
 		}
-		u := proto.CloneOf(o.update)
-		u.NotificationId = p.about.NotificationID
-		return PutUpdate(tx, p.about.Sender, u, now)
+		event = entry.EventID()
+		// Of a stop request the desk was told when it was asked, and of what the inbox had before when it had it: it
+		// hears no more, or it would hear what happens at the inbox.
+		if w.Stop == nil && !w.again() {
+			u := proto.CloneOf(o.update)
+			u.NotificationId = w.NotificationID
+			if err := PutUpdate(tx, w.Sender, u, now); err != nil {
+				return err
+			}
+		}
+		if err := from.Remove(tx, it); err != nil {
+			return err
+		}
+		w.Settled, w.EraseTime = event, now.Add(d.contentLife(w.Sender, it.Destination, now))
+		if o.kind == logv1.Kind_KIND_DELIVERED {
+			w.Acknowledged, w.Why = o.signed, ""
+			return d.keep(tx, it, w)
+		}
+		w.Why, w.ParkTime = o.why, now
+		return d.park(tx, it, w)
 	})
 	if errors.Is(err, queue.ErrGone) {
-		return nil // settled or withdrawn meanwhile: that was recorded, and this is a late echo
+		return [16]byte{}, nil
 	}
 	if err != nil {
-		return err
+		return [16]byte{}, err
 	}
 	level := slog.LevelInfo
 	if o.kind != logv1.Kind_KIND_DELIVERED {
 		level = slog.LevelError
 	}
 	d.cfg.Log.Log(ctx, level, "delivery settled", append(p.attrs(), slog.String("kind", o.kind.String()), slog.String("reason", o.why))...)
-	return failpoint.Hit(failpoint.DeliverySettled)
+	return event, failpoint.Hit(failpoint.DeliverySettled)
 }

@@ -2,8 +2,6 @@ package delivery
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -17,12 +15,18 @@ import (
 	"postern/internal/store"
 )
 
-// pending is the head of a line.
+// pending is a delivery that is due.
 type pending struct {
 	item   queue.Item
 	about  waiting
-	sealed []byte    // the vault-sealed Delivery
-	paused time.Time // since when no attempt may begin; zero when one may
+	sealed []byte // the vault-sealed Delivery
+}
+
+// look is what a line holds at one moment.
+type look struct {
+	due     []pending // the first stop request and the first notification that are due, in the order in which they go
+	soonest time.Time // when nothing is due: when something will be; zero when nothing waits
+	paused  bool
 }
 
 // Run sends what is due until ctx ends, and returns nil then; or an error when the store can no longer be read. Each
@@ -48,22 +52,28 @@ func (d *Delivery) Run(ctx context.Context) error {
 	}
 }
 
-// dispatch starts a goroutine for every line whose head is due and which has none, and returns how long to sleep.
+// dispatch starts a goroutine for every line that has something due and no goroutine, and returns how long to sleep.
 func (d *Delivery) dispatch(ctx context.Context, lines *sync.WaitGroup) (time.Duration, error) {
-	wait := d.cfg.IdlePoll
-	due := map[string]time.Time{}
+	now, wait := d.cfg.Clock(), d.cfg.IdlePoll
+	due := map[string]bool{}
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		destinations, err := d.queue.Destinations(s)
+		destinations, err := d.outbox.Destinations(s)
 		if err != nil {
 			return err
 		}
 		for _, dest := range destinations {
-			it, ok, err := d.queue.Head(s, dest)
+			l, err := d.look(s, dest, now, false)
 			if err != nil {
 				return err
 			}
-			if ok {
-				due[dest] = it.DueTime
+			at := l.soonest
+			if len(l.due) > 0 && !d.anyOver(l, now) {
+				at = d.blocked(dest, now)
+			}
+			if at.After(now) {
+				wait = min(wait, at.Sub(now))
+			} else {
+				due[dest] = true
 			}
 		}
 		return nil
@@ -71,18 +81,15 @@ func (d *Delivery) dispatch(ctx context.Context, lines *sync.WaitGroup) (time.Du
 	if err != nil {
 		return 0, err
 	}
-	now := d.cfg.Clock()
-	for dest, at := range due {
-		if at.After(now) {
-			wait = min(wait, at.Sub(now))
-		} else if d.claim(dest) {
+	for dest := range due {
+		if d.claim(dest) {
 			lines.Go(func() { d.line(ctx, dest) })
 		}
 	}
 	return wait, nil
 }
 
-// line works through a claimed line until its head is not due or something of ours fails.
+// line works through a claimed line until nothing of it can go now or something of ours fails.
 func (d *Delivery) line(ctx context.Context, dest string) {
 	defer d.free(dest)
 	for {
@@ -94,7 +101,6 @@ func (d *Delivery) line(ctx context.Context, dest string) {
 			return // without Wake: Run comes back after its sleep, not at once
 		}
 		if !worked {
-			d.Wake() // for what came while this line was still claimed
 			return
 		}
 	}
@@ -104,7 +110,7 @@ func (d *Delivery) line(ctx context.Context, dest string) {
 func (d *Delivery) Step(ctx context.Context) (worked bool, err error) {
 	var destinations []string
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		destinations, err = d.queue.Destinations(s)
+		destinations, err = d.outbox.Destinations(s)
 		return err
 	})
 	if err != nil {
@@ -125,114 +131,194 @@ func (d *Delivery) Step(ctx context.Context) (worked bool, err error) {
 	return worked, errors.Join(errs...)
 }
 
-// attempt deals with the head of a line if it is due. What goes wrong on the other side is kept for a later attempt
-// and is no error; an error is ours: the store, the ledger, or ctx ending.
+// attempt deals with what is due in a claimed line. What goes wrong on the other side is kept for a later attempt and
+// is no error; an error is ours: the store, the ledger, or ctx ending.
 func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err error) {
-	p, ok, err := d.head(ctx, dest)
-	now := d.cfg.Clock()
-	if err != nil || !ok || now.Before(p.item.DueTime) {
-		return false, err
+	l, worked, err := d.expire(ctx, dest)
+	if err != nil || worked || len(l.due) == 0 {
+		return worked, err
 	}
-	if why, over := d.over(p, now); over {
-		return true, d.settle(ctx, p, undelivered(why))
-	}
-	if !p.paused.IsZero() {
+	if l.paused {
 		return false, errPaused
 	}
-	o, err := d.send(ctx, p)
-	if err == nil {
-		err = failpoint.Hit(failpoint.DeliveryAnswered)
+	p, now := l.due[0], d.cfg.Clock()
+	to, address, err := d.route(dest)
+	switch {
+	case err != nil:
+		return true, d.failed(ctx, p, err, false)
+	case address == "" || d.blocked(dest, now).After(now):
+		return false, nil // it collects, or has to be left alone for a while
 	}
-	if err == nil {
-		// A crash just here loses the answer, not the delivery: it is sent again, and the inbox, which knows it by its
-		// id, gives the same answer without showing it twice.
-		return true, d.settle(ctx, p, o)
+	out, err := d.begin(ctx, p, time.Time{})
+	if err != nil {
+		return true, d.notBegun(ctx, p, err)
 	}
-	if errors.Is(err, queue.ErrGone) {
-		return true, nil // withdrawn or replaced since we looked: nothing was sent
-	}
-	if ctx.Err() != nil {
+	d.spend(dest, now)
+	o, held, err := d.send(ctx, to, address, p, out)
+	if ctx.Err() != nil && err != nil {
 		return false, err // we are stopping; that is not the inbox's failure
 	}
-	return true, d.failed(ctx, p, err)
+	if err != nil {
+		return true, errors.Join(d.broke(dest, d.cfg.Clock()), d.failed(ctx, p, err, byItself(err)))
+	}
+	d.answered(dest)
+	// A crash just here loses the answer, not the delivery: it is sent again, and the inbox, which knows it by its id,
+	// gives the same answer without showing it twice.
+	if _, err := d.settle(ctx, p, o); err != nil {
+		return true, err
+	}
+	return true, d.Claim(ctx, dest, held)
 }
 
-func (d *Delivery) head(ctx context.Context, dest string) (p pending, ok bool, err error) {
+// expire looks at a line, and settles one delivery of it whose time is over; then it has worked. It does so also when no
+// send may begin: the desk must hear in time.
+func (d *Delivery) expire(ctx context.Context, dest string) (l look, worked bool, err error) {
+	now := d.cfg.Clock()
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		p.item, ok, err = d.queue.Head(s, dest)
-		if err != nil || !ok {
-			return err
-		}
-		if p.paused, err = pausedSince(s); err != nil {
-			return err
-		}
-		p.sealed, err = s.Get(schema.HubOutboxBody, p.item.Key())
+		l, err = d.look(s, dest, now, true)
 		return err
 	})
-	if err != nil || !ok {
-		return pending{}, false, err
+	if err != nil {
+		return l, false, err
 	}
-	if err := json.Unmarshal(p.item.Body, &p.about); err != nil {
-		return pending{}, false, fault.New(fault.Internal, "OUTBOX_ITEM", "A delivery in the outbox cannot be read.").Because(err)
+	for _, p := range l.due {
+		if why, over := d.over(p, now); over {
+			_, err := d.settle(ctx, p, undelivered(why))
+			return l, true, err
+		}
 	}
-	return p, true, nil
+	return l, false, nil
+}
+
+// look reads what is due in a line; with content, what would be sent too.
+func (d *Delivery) look(s store.Snapshot, dest string, now time.Time, content bool) (l look, err error) {
+	for _, class := range [][2]uint64{{0, afterStops}, {afterStops, afterStops << 1}} {
+		it, ok, soonest, err := d.outbox.Due(s, dest, class[0], class[1], now)
+		if err != nil {
+			return l, err
+		}
+		if !ok {
+			if !soonest.IsZero() && (l.soonest.IsZero() || soonest.Before(l.soonest)) {
+				l.soonest = soonest
+			}
+			continue
+		}
+		p := pending{item: it}
+		if p.about, err = readWaiting(it); err != nil {
+			return l, err
+		}
+		if content {
+			if p.sealed, err = s.Get(schema.HubOutboxBody, p.about.contentKey(it)); err != nil {
+				return l, err
+			}
+		}
+		l.due = append(l.due, p)
+	}
+	since, err := pausedSince(s)
+	l.paused = !since.IsZero()
+	return l, err
+}
+
+func (d *Delivery) anyOver(l look, now time.Time) bool {
+	for _, p := range l.due {
+		if _, over := d.over(p, now); over {
+			return true
+		}
+	}
+	return false
 }
 
 // over says whether it is too late to send, and why.
 func (d *Delivery) over(p pending, now time.Time) (why string, over bool) {
-	if !now.Before(p.about.ValidUntil) {
-		if p.about.Stop != nil {
-			return "STOP_NOT_DELIVERED", true
-		}
+	switch {
+	case p.about.Stop != nil:
+		return "STOP_NOT_DELIVERED", !now.Before(p.about.ValidUntil)
+	case d.cfg.Decider == nil && !now.Before(p.about.ValidUntil):
 		return "DECISION_EXPIRED", true
 	}
-	if !now.Before(d.deadline(p)) {
-		return "NOT_DELIVERED_IN_TIME", true
-	}
-	return "", false
+	return "NOT_DELIVERED_IN_TIME", !now.Before(d.deadline(p))
 }
 
-// deadline is when the delivery is given up: when its decision expires or the authority's patience, whichever is first.
-// A stop request waits as long as it may.
+// longestPatience is that of an authority which the directory does not know any more: the longest that one can have.
+const longestPatience = 240 * time.Hour
+
+// deadline is when the delivery is given up: when the authority's patience ends. A stop request waits as long as it may.
 func (d *Delivery) deadline(p pending) time.Time {
-	end := p.about.ValidUntil
 	if p.about.Stop != nil {
-		return end
+		return p.about.ValidUntil
 	}
+	patience := longestPatience
 	if dir := d.cfg.Directory(); dir != nil {
 		if a, ok := dir.Authority(p.item.Destination); ok {
-			patience := p.item.EnqueueTime.Add(time.Duration(a.GetUndeliveredAfterHours()) * time.Hour)
-			if patience.Before(end) {
-				end = patience
-			}
+			patience = time.Duration(a.GetUndeliveredAfterHours()) * time.Hour
 		}
+	}
+	end := p.item.EnqueueTime.Add(patience)
+	if d.cfg.Decider == nil && p.about.ValidUntil.Before(end) {
+		end = p.about.ValidUntil
 	}
 	return end
 }
 
-// failed keeps a delivery for a later attempt, or gives it up when the inbox has answered too often in a way that
-// proves nothing: it may hold the delivery or not, so the ledger says undelivered and never delivery_refused, which is
-// a statement of the inbox's own.
-func (d *Delivery) failed(ctx context.Context, p pending, cause error) error {
-	if errors.Is(cause, errBadAnswer) {
-		if p.about.BadAnswers++; p.about.BadAnswers >= d.cfg.BadAnswers {
-			return d.settle(ctx, p, undelivered("ANSWER_NOT_VERIFIED"))
+// notBegun deals with a send that could not begin.
+func (d *Delivery) notBegun(ctx context.Context, p pending, cause error) error {
+	switch {
+	case errors.Is(cause, queue.ErrGone):
+		return nil // withdrawn or replaced since we looked: nothing was sent
+	case errors.Is(cause, errStale):
+		err := d.cfg.Decider.DecideAgain(ctx, p.about.NotificationID)
+		if err == nil || fault.KindOf(err) != fault.Internal {
+			return err
+		}
+		cause = err
+	case ctx.Err() != nil:
+		return cause
+	}
+	return d.failed(ctx, p, cause, byItself(cause))
+}
+
+// failed keeps a delivery for a later attempt. One that has failed too often by itself is parked: it may be with the
+// team or not, so the ledger says undelivered and never delivery_refused, which is a statement of the inbox's own.
+func (d *Delivery) failed(ctx context.Context, p pending, cause error, itself bool) error {
+	if itself {
+		if p.about.Failures++; p.about.Failures >= d.cfg.Tries {
+			_, err := d.settle(ctx, p, undelivered(giveUpReason(cause)))
+			return err
 		}
 	}
 	r, err := d.random()
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(p.about)
-	if err != nil {
-		return fault.From(err)
+	if err := failpoint.Hit(failpoint.DeliveryRetry); err != nil {
+		return err
 	}
-	it := p.item
-	it.Body = body
-	it.Attempts++
-	it.DueTime = d.cfg.Clock().Add(d.cfg.Backoff.After(it.Attempts, r))
-	if end := d.deadline(p); end.Before(it.DueTime) {
-		it.DueTime = end // so that the desk hears in time that it was not delivered
+	var it queue.Item
+	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		var err error
+		if it, err = d.outbox.Get(tx, p.item); err != nil {
+			return err
+		}
+		about, err := readWaiting(it)
+		if err != nil {
+			return err
+		}
+		about.Failures = p.about.Failures
+		if it.Body, err = about.bytes(); err != nil {
+			return err
+		}
+		it.Attempts++
+		it.DueTime = d.cfg.Clock().Add(d.cfg.Backoff.After(it.Attempts, r))
+		if end := d.deadline(p); end.Before(it.DueTime) {
+			it.DueTime = end // so that the desk hears in time that it was not delivered
+		}
+		return d.outbox.Retry(tx, it)
+	})
+	if errors.Is(err, queue.ErrGone) {
+		return nil // settled or withdrawn meanwhile
+	}
+	if err != nil {
+		return err
 	}
 	level := slog.LevelError // somebody has to look at it
 	switch fault.KindOf(cause) {
@@ -241,47 +327,21 @@ func (d *Delivery) failed(ctx context.Context, p pending, cause error) error {
 	}
 	d.cfg.Log.Log(ctx, level, "delivery failed and will be tried again", append(p.attrs(), reason(cause),
 		slog.Uint64("attempts", uint64(it.Attempts)), slog.Time("due", it.DueTime))...)
-	if err := failpoint.Hit(failpoint.DeliveryRetry); err != nil {
-		return err
-	}
-	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error { return d.queue.Retry(tx, it) })
-	if errors.Is(err, queue.ErrGone) {
-		return nil // settled or withdrawn meanwhile
-	}
-	return err
+	return nil
 }
 
-// random draws the jitter: evenly from 0 up to but not 1.
-func (d *Delivery) random() (float64, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var b [8]byte
-	if _, err := d.cfg.Rand.Read(b[:]); err != nil {
-		return 0, fault.From(err)
+// giveUpReason names why a delivery was parked, for auditors and operators; never in the other side's words.
+func giveUpReason(cause error) string {
+	switch f := fault.From(cause); {
+	case errors.Is(f, errBadAnswer), errors.Is(f, errPanicked), errors.Is(f, errNoBody), errors.Is(f, errNotCovered):
+		return f.Reason
 	}
-	return float64(binary.BigEndian.Uint64(b[:])>>11) / (1 << 53), nil
-}
-
-// claim takes a line for one goroutine; free gives it back.
-func (d *Delivery) claim(dest string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, taken := d.busy[dest]
-	if !taken {
-		d.busy[dest] = struct{}{}
-	}
-	return !taken
-}
-
-func (d *Delivery) free(dest string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.busy, dest)
+	return "FAILS_EACH_TIME"
 }
 
 // attrs names a delivery in a log line: by organisation, ids and numbers, never by content.
 func (p pending) attrs() []any {
-	return []any{slog.String("authority", p.item.Destination), slog.String("delivery", p.item.ID), slog.Uint64("sequence", p.item.Sequence)}
+	return []any{slog.String("authority", p.item.Destination), slog.String("delivery", p.item.ID), slog.Uint64("sequence", p.about.Number)}
 }
 
 // reason is what a log line may say of an error: its public reason.

@@ -2,10 +2,16 @@
 // courier, which sends it and records the answer.
 //
 // It guarantees: nothing enters the outbox without the ledger's entry of the same transaction, and nothing is sent
-// without that event's receipt, whose core must show SHARE for exactly the sections in hand; a line has one send under
-// way at most and keeps its order; a slow or dead inbox delays no line but its own; and a delivery leaves the outbox
-// only in the transaction that records what became of it and tells the desk. On the wire a delivery may come more than
-// once: an inbox answers the same one the same.
+// without that event's receipt, whose core must show SHARE for exactly the sections in hand; no send begins on a
+// decision that rests on what is not in force any more; a line has one send under way at most; a slow or dead inbox
+// delays no line but its own, and a delivery that always fails none but itself; and a delivery leaves the outbox only
+// in the transaction that records what became of it and tells the desk. On the wire a delivery may come more than once:
+// an inbox answers the same one the same.
+//
+// A delivery is in one of three queues. The outbox holds what is to be sent. What was acknowledged is kept for the days
+// of its agreement, for an inbox that was restored from an older copy. What was given up is parked until somebody sends
+// it again, for as long. Inboxes that are sent to and inboxes that collect differ in who opens the connection, and in
+// nothing else: both go through begin and settle.
 //
 // It does not decide, cannot read what it sends, and does not learn addresses from anybody but the directory of the
 // moment. What an inbox says reaches a desk only as the signed acknowledgement or as UNDELIVERED, in whole hours.
@@ -13,6 +19,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -21,6 +28,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/directory"
@@ -41,32 +49,56 @@ type Sender interface {
 	Send(ctx context.Context, to identity.Party, address string, d *posternv1.Delivery) (*posternv1.DeliverResponse, error)
 }
 
+// Decider decides again on what waits too long. The hub is it.
+type Decider interface {
+	// Basis reads what every decision rests on at this moment. It is called inside the transaction that begins a send.
+	Basis(r store.Reader) (Basis, error)
+	// DecideAgain decides once more on a notification in the outbox, records that, and in the same transaction puts what
+	// may still go in the place of what waited (Replace) or takes it out (Cancel, or GiveUp where a send had begun).
+	DecideAgain(ctx context.Context, notificationID string) error
+}
+
+// Basis is what a decision rests on and what can change under it.
+type Basis struct {
+	Policy    string `json:"policy"`    // the revision of the bundle
+	Directory uint64 `json:"directory"` // the number of the revision
+}
+
 // Config says what a Delivery works with. Fields without a default are required.
 type Config struct {
 	Store     store.Store // the hub's database, for reading; writes go through Ledger
 	Ledger    *ledger.Ledger
 	Vault     *vault.Vault
 	Sender    Sender
+	Decider   Decider                     // nil: what has gone stale is given up
 	Anchors   *identity.Anchors           // to verify the inboxes' answers
 	Directory func() *directory.Directory // the one in use now; nil while there is none
 	Clock     func() time.Time
 	Rand      io.Reader // for jitter
 	Log       *slog.Logger
 
-	Backoff     queue.Backoff // default 1 s to 5 min
-	SendTimeout time.Duration // for one send; default 20 s
+	Backoff     queue.Backoff // between attempts at one delivery, and at an inbox whose breaker is open; default 1 s to 5 min
+	SendTimeout time.Duration // for one send, and for the answer to a collected delivery; default 20 s
 	IdlePoll    time.Duration // how long Run sleeps at most; default 1 s
-	BadAnswers  uint32        // after so many answers that do not verify, a delivery is given up; default 8
+	Tries       uint32        // a delivery that failed so often by itself is parked; default 8: some four minutes with the default backoff
+	BreakAfter  uint32        // failures of an inbox in a row that open its breaker; default 3: one lost connection is no outage
+	Rate        rate.Limit    // sends a second to one inbox; default 50: an inbox is one small machine, and 50 clear a whole country's worst day in 20 s
+	Burst       int           // sends at once after a pause; default 100: a morning's post of one authority without waiting
+	MaxInFlight int           // sends under way at once; default 256: more than there are authorities, so that no line waits for another's end, and at 256 KiB each no more than 64 MiB
 }
 
 // Delivery is a hub's outbox and courier. Its methods may be called from any goroutine.
 type Delivery struct {
-	cfg   Config
-	queue *queue.Queue
-	wake  chan struct{}
+	cfg    Config
+	outbox *queue.Queue // to be sent
+	parked *queue.Queue // given up
+	kept   *queue.Queue // acknowledged, by delivery number
+	wake   chan struct{}
 
-	mu   sync.Mutex          // owns busy, and reads of cfg.Rand
-	busy map[string]struct{} // destinations with an attempt under way
+	mu      sync.Mutex       // owns the fields below, and reads of cfg.Rand
+	lanes   map[string]*lane // by destination; there are never more than authorities
+	busy    int              // lanes with an attempt under way
+	changed chan struct{}    // closed and made anew when there may be work
 }
 
 // New makes a Delivery. It starts nothing.
@@ -74,20 +106,21 @@ func New(c Config) *Delivery {
 	if c.Backoff == (queue.Backoff{}) {
 		c.Backoff = queue.Backoff{Base: time.Second, Max: 5 * time.Minute}
 	}
-	if c.SendTimeout == 0 {
-		c.SendTimeout = 20 * time.Second
-	}
-	if c.IdlePoll == 0 {
-		c.IdlePoll = time.Second
-	}
-	if c.BadAnswers == 0 {
-		c.BadAnswers = 8
-	}
+	c.SendTimeout = cmp.Or(c.SendTimeout, 20*time.Second)
+	c.IdlePoll = cmp.Or(c.IdlePoll, time.Second)
+	c.Tries = cmp.Or(c.Tries, 8)
+	c.BreakAfter = cmp.Or(c.BreakAfter, 3)
+	c.Rate = cmp.Or(c.Rate, 50)
+	c.Burst = cmp.Or(c.Burst, 100)
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, 256)
 	return &Delivery{
-		cfg:   c,
-		queue: queue.New(queue.Config{Keyspace: schema.HubOutbox}),
-		wake:  make(chan struct{}, 1),
-		busy:  map[string]struct{}{},
+		cfg:     c,
+		outbox:  queue.New(queue.Config{Keyspace: schema.HubOutbox}),
+		parked:  queue.New(queue.Config{Keyspace: schema.HubParked}),
+		kept:    queue.New(queue.Config{Keyspace: schema.HubKept}),
+		wake:    make(chan struct{}, 1),
+		lanes:   map[string]*lane{},
+		changed: make(chan struct{}),
 	}
 }
 
@@ -99,6 +132,8 @@ type Outgoing struct {
 	Sender         identity.Party                // the desk that is told what becomes of it
 	Decision       *posternv1.Decision           // cut to released children, their reasons and obligations
 	Notification   *posternv1.SealedNotification // as disclosed: released facts and sections only
+	Basis          Basis                         // what it was decided on
+	Until          time.Time                     // an earlier end than the decision's own, such as that of the permission; zero for none
 }
 
 // The faults of Enqueue and EnqueueStop; each is a mistake in the program, so nothing of the transaction may be kept.
@@ -115,9 +150,17 @@ type waiting struct {
 	NotificationID string    `json:"notification_id"`
 	ManifestSHA256 []byte    `json:"manifest_sha256"`
 	Sender         string    `json:"sender"`
-	ValidUntil     time.Time `json:"valid_until"`
-	BadAnswers     uint32    `json:"bad_answers,omitempty"`
-	Stop           []byte    `json:"stop,omitempty"` // of a stop request: the SHA-256 of its payload
+	ValidUntil     time.Time `json:"valid_until"`           // no send begins on this decision from then on; of a stop request, the end of all attempts
+	Failures       uint32    `json:"bad_answers,omitempty"` // attempts that failed by the delivery itself, not by the way to it
+	Stop           []byte    `json:"stop,omitempty"`        // of a stop request: the SHA-256 of its payload
+	Basis          Basis     `json:"basis"`
+	Number         uint64    `json:"number,omitempty"`       // under which the last attempt was made
+	Acknowledged   []byte    `json:"acknowledged,omitempty"` // once the inbox has had it: its signed acknowledgement
+	Settled        [16]byte  `json:"settled,omitzero"`       // the event of what became of it
+	Content        uint64    `json:"content"`                // the place under which its content lies, wherever the item goes
+	Why            string    `json:"why,omitempty"`          // it was given up
+	ParkTime       time.Time `json:"park_time,omitzero"`
+	EraseTime      time.Time `json:"erase_time,omitzero"` // when its content goes
 }
 
 // subject is what an answer must be about: the stop request, or the manifest.
@@ -128,10 +171,67 @@ func (w waiting) subject() []byte {
 	return w.ManifestSHA256
 }
 
+// contentKey is where the content of an item lies.
+func (w waiting) contentKey(it queue.Item) []byte {
+	return queue.Item{Destination: it.Destination, Sequence: w.Content}.Key()
+}
+
+// again reports whether the inbox has had it before and has lost it since.
+func (w waiting) again() bool { return w.Acknowledged != nil }
+
+func (w waiting) bytes() ([]byte, error) {
+	b, err := json.Marshal(w)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return b, nil
+}
+
+func readWaiting(it queue.Item) (w waiting, err error) {
+	if err := json.Unmarshal(it.Body, &w); err != nil {
+		return w, fault.New(fault.Internal, "OUTBOX_ITEM", "A delivery in the outbox cannot be read.").Because(err)
+	}
+	if w.Content == 0 { // of a hub before format 5, in its first place still
+		w.Content = it.Sequence
+	}
+	return w, nil
+}
+
 // Enqueue puts a notification into the outbox in the transaction tx, released by the entry e that tx itself recorded:
 // the zero Entry, one of another transaction, one that has released something already, and one that does not share
 // exactly these sections are refused. The caller calls Wake after the commit.
 func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
+	if err := admit(tx, e, out); err != nil {
+		return err
+	}
+	place, err := next(tx, schema.HubSequence, out.Authority)
+	if err != nil {
+		return err
+	}
+	return d.enqueue(tx, e, out, queue.Item{Destination: out.Authority, Sequence: afterStops | place, EnqueueTime: d.cfg.Clock()})
+}
+
+// Replace is Enqueue in the place, and with the age, of a release that waits: the same notification decided again. It
+// returns queue.ErrGone when that does not wait any more.
+func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgoing) error {
+	old, err := d.outbox.Get(tx, rel.item())
+	if err != nil {
+		return err
+	}
+	if out.Authority != old.Destination {
+		return errNotShare
+	}
+	if err := admit(tx, e, out); err != nil {
+		return err
+	}
+	if _, err := d.Cancel(tx, rel); err != nil {
+		return err
+	}
+	return d.enqueue(tx, e, out, old)
+}
+
+// admit checks that an entry releases this and nothing else.
+func admit(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 	if !e.In(tx) {
 		return errNoEntry
 	}
@@ -140,13 +240,24 @@ func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 		!covers(core, out.Notification) {
 		return errNotShare
 	}
-	return d.put(tx, e, out.Authority,
-		&posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
-		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: core.GetValidUntilTime().AsTime()})
+	return nil
 }
 
-// put writes body and queue item of a delivery under the next number of the authority's line.
-func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, authority string, content *posternv1.Delivery, w waiting) error {
+// enqueue puts what was admitted in the place that it has by `at`.
+func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing, at queue.Item) error {
+	until := e.Core().GetValidUntilTime().AsTime()
+	if !out.Until.IsZero() && out.Until.Before(until) {
+		until = out.Until
+	}
+	return d.put(tx, e, at, &posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
+		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis})
+}
+
+// afterStops is in the place of every notification: a stop request goes before whatever else waits for its inbox.
+const afterStops = 1 << 62
+
+// put writes body and queue item of a delivery, in the place and with the age of `at`.
+func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, content *posternv1.Delivery, w waiting) error {
 	event := e.EventID()
 	// A delivery's id is its event's 16 random bytes as a UUID: the transaction may run again without drawing another.
 	id, err := envelope.NewID(bytes.NewReader(event[:]))
@@ -156,42 +267,49 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, authority string, content 
 	if !e.Release(tx) {
 		return errReleased
 	}
-	sequence, err := next(tx, schema.HubSequence, authority)
-	if err != nil {
-		return err
-	}
-	content.DeliveryId, content.Sequence, w.EventID = id, sequence, event
+	content.DeliveryId, w.EventID = id, event
 	body, err := proto.Marshal(content)
 	if err != nil {
 		return fault.From(err)
 	}
-	now := d.cfg.Clock()
-	item := queue.Item{Destination: authority, Sequence: sequence, ID: id, EnqueueTime: now, DueTime: now}
+	w.Content = at.Sequence
 	// Seal draws random values, so another run of the transaction writes other bytes; both open to the same.
-	sealed, err := d.cfg.Vault.Seal(string(schema.HubOutboxBody), item.Key(), body)
+	sealed, err := d.cfg.Vault.Seal(string(schema.HubOutboxBody), w.contentKey(at), body)
 	if err != nil {
 		return err
 	}
-	if err := tx.Put(schema.HubOutboxBody, item.Key(), sealed); err != nil {
+	if err := tx.Put(schema.HubOutboxBody, w.contentKey(at), sealed); err != nil {
 		return err
 	}
 	if w.Stop == nil {
-		if err := putRelease(tx, w.NotificationID, Release{authority, sequence, id, event, w.ManifestSHA256, false}); err != nil {
+		if err := putRelease(tx, w.NotificationID, Release{Authority: at.Destination, Sequence: at.Sequence, DeliveryID: id, EventID: event, Manifest: w.ManifestSHA256}); err != nil {
 			return err
 		}
 	}
-	if item.Body, err = json.Marshal(w); err != nil {
-		return fault.From(err)
+	about, err := w.bytes()
+	if err != nil {
+		return err
 	}
-	return d.queue.Put(tx, item)
+	return d.outbox.Put(tx, queue.Item{Destination: at.Destination, Sequence: at.Sequence, ID: id, Body: about, EnqueueTime: at.EnqueueTime, DueTime: d.cfg.Clock()})
 }
 
-// Wake tells Run that there may be work. It never blocks.
+// Wake tells Run, and whoever collects, that there may be work. It never blocks.
 func (d *Delivery) Wake() {
 	select {
 	case d.wake <- struct{}{}:
 	default: // already told
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// Changed returns a channel that is closed at the next Wake.
+func (d *Delivery) Changed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
 }
 
 // Destination is the state of one line of the outbox.
@@ -199,16 +317,17 @@ type Destination struct {
 	Authority string    // the GSS code
 	Waiting   uint32    // how many deliveries wait
 	Oldest    time.Time // since when the oldest waits
+	Breaker   Breaker   // whether sends to it are kept back because it does not answer
 }
 
 // Status lists the lines that are not empty, by GSS code.
 func (d *Delivery) Status(ctx context.Context) ([]Destination, error) {
 	var all []Destination
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		items, err := d.queue.List(s)
+		items, err := d.outbox.List(s)
 		for _, it := range items {
 			if n := len(all); n == 0 || all[n-1].Authority != it.Destination {
-				all = append(all, Destination{Authority: it.Destination, Oldest: it.EnqueueTime})
+				all = append(all, Destination{Authority: it.Destination, Oldest: it.EnqueueTime, Breaker: d.breaker(it.Destination)})
 			}
 			last := &all[len(all)-1]
 			last.Waiting++

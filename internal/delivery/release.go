@@ -2,9 +2,9 @@ package delivery
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"postern/internal/envelope"
@@ -23,9 +23,10 @@ type Release struct {
 	Authority  string   `json:"authority"`
 	Sequence   uint64   `json:"sequence"`
 	DeliveryID string   `json:"delivery_id"`
-	EventID    [16]byte `json:"event_id"` // the decision that released it
-	Manifest   []byte   `json:"manifest"` // its SHA-256
-	Begun      bool     `json:"begun"`    // whether a send of this notification ever began
+	EventID    [16]byte `json:"event_id"`         // the decision that released it
+	Manifest   []byte   `json:"manifest"`         // its SHA-256
+	Begun      bool     `json:"begun"`            // whether a send of this notification ever began
+	Number     uint64   `json:"number,omitempty"` // of the delivery that the inbox acknowledged, once it has
 }
 
 func (r Release) item() queue.Item {
@@ -64,60 +65,93 @@ func putRelease(tx store.Tx, notificationID string, rel Release) error {
 
 // Waits reports whether a release is still in the outbox.
 func (d *Delivery) Waits(r store.Reader, rel Release) (bool, error) {
-	return d.queue.Holds(r, rel.item())
+	return d.outbox.Holds(r, rel.item())
 }
 
-// Cancel takes a release out of the outbox, with its content. It reports whether it was there. A send of it that has
-// begun is not called back: its answer finds the delivery gone.
+// Cancel takes a release out of the outbox, or from among what was given up, with its content. It reports whether it was
+// there. A send of it that has begun is not called back: its answer finds the delivery gone.
 func (d *Delivery) Cancel(tx *ledger.Tx, rel Release) (bool, error) {
-	switch err := d.queue.Remove(tx, rel.item()); err {
-	case nil:
-		return true, tx.Delete(schema.HubOutboxBody, rel.item().Key())
-	case queue.ErrGone:
+	for _, q := range []*queue.Queue{d.outbox, d.parked} {
+		if was, err := d.drop(tx, q, rel.item()); was || err != nil {
+			return was, err
+		}
+	}
+	return false, nil
+}
+
+// Forget deletes what is kept of a release that was acknowledged: it does not come again to an inbox that has lost it.
+func (d *Delivery) Forget(tx *ledger.Tx, rel Release) error {
+	_, err := d.drop(tx, d.kept, queue.Item{Destination: rel.Authority, Sequence: rel.Number, ID: rel.DeliveryID})
+	return err
+}
+
+// drop takes an item out of a queue with its content, and reports whether it was there.
+func (d *Delivery) drop(tx *ledger.Tx, q *queue.Queue, it queue.Item) (bool, error) {
+	it, err := q.Get(tx, it)
+	if errors.Is(err, queue.ErrGone) {
 		return false, nil
-	default:
+	}
+	if err != nil {
 		return false, err
 	}
+	w, err := readWaiting(it)
+	if err != nil {
+		return false, err
+	}
+	if err := q.Remove(tx, it); err != nil {
+		return false, err
+	}
+	return true, tx.Delete(schema.HubOutboxBody, w.contentKey(it))
+}
+
+// GiveUp ends a release that waits, after a send of it had begun and a decision made again lets nothing of it go any
+// more: the team may have it or not, so the desk hears UNDELIVERED and a person telephones. Its content is deleted.
+func (d *Delivery) GiveUp(tx *ledger.Tx, rel Release) error {
+	it, err := d.outbox.Get(tx, rel.item())
+	if err != nil {
+		return err
+	}
+	w, err := readWaiting(it)
+	if err != nil {
+		return err
+	}
+	now := d.cfg.Clock()
+	_, err = tx.Record(ledger.Received, ledger.Event{
+		Kind:    logv1.Kind_KIND_UNDELIVERED,
+		Time:    now,
+		Core:    &logv1.Core{ManifestSha256: w.ManifestSHA256, FollowsEvent: w.EventID[:]},
+		Details: &logv1.Details{NotificationId: w.NotificationID, Authority: it.Destination, DeliveryId: it.ID, Refusal: "NOT_TO_BE_SENT_ANY_MORE"},
+	})
+	if err != nil {
+		return err
+	}
+	u := replyUndelivered()
+	u.NotificationId = w.NotificationID
+	if err := PutUpdate(tx, w.Sender, u, now); err != nil {
+		return err
+	}
+	_, err = d.Cancel(tx, rel)
+	return err
 }
 
 // Content opens what a release in the outbox would send; nil when it is not there any more.
 func (d *Delivery) Content(r store.Reader, rel Release) (*posternv1.Delivery, error) {
-	sealed, err := r.Get(schema.HubOutboxBody, rel.item().Key())
+	it, err := d.outbox.Get(r, rel.item())
+	if errors.Is(err, queue.ErrGone) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	w, err := readWaiting(it)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := r.Get(schema.HubOutboxBody, w.contentKey(it))
 	if err != nil || sealed == nil {
 		return nil, err
 	}
-	return d.unseal(rel.item(), sealed)
-}
-
-// begin is the transaction without which no send starts: the delivery is still in the outbox, was not withdrawn or
-// replaced (that takes it out), is not stale, and from here on counts as begun. It returns queue.ErrGone when there is
-// nothing to send any more.
-//
-// Whatever commits before it, the ledger's order is the truth: a withdrawal before begin leaves nothing to send, and one
-// after it finds the send begun and asks the team to stop.
-func (d *Delivery) begin(ctx context.Context, p pending) error {
-	return d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
-		held, err := d.queue.Holds(tx, p.item)
-		if err != nil {
-			return err
-		}
-		if !held {
-			return queue.ErrGone
-		}
-		if !d.cfg.Clock().Before(p.about.ValidUntil) {
-			return errNotCovered
-		}
-		if p.about.Stop != nil {
-			return nil
-		}
-		rel, ok, err := d.Release(tx, p.about.NotificationID)
-		if err != nil || (ok && rel.Begun) {
-			return err
-		}
-		return putRelease(tx, p.about.NotificationID, Release{p.item.Destination, p.item.Sequence, p.item.ID, p.about.EventID, p.about.ManifestSHA256, true})
-		// A crash just here counts as begun what was never sent: the team may be asked to stop what it never got. The
-		// other way round it would never be asked.
-	})
+	return d.unseal(it, w, sealed)
 }
 
 // StopLife is how long a stop request is tried. It is not the authority's patience that ends it, nor a decision: a
@@ -143,7 +177,11 @@ func (d *Delivery) EnqueueStop(tx *ledger.Tx, e ledger.Entry, s Stop) error {
 		!bytes.Equal(s.ManifestSHA256, e.Core().GetManifestSha256()) || !bytes.Equal(subject[:], e.Core().GetSubjectSha256()) {
 		return errNotStop
 	}
-	return d.put(tx, e, s.Authority, &posternv1.Delivery{Content: &posternv1.Delivery_StopRequest{StopRequest: s.Request}}, waiting{
+	place, err := next(tx, schema.HubSequence, s.Authority)
+	if err != nil {
+		return err
+	}
+	return d.put(tx, e, queue.Item{Destination: s.Authority, Sequence: place, EnqueueTime: d.cfg.Clock()}, &posternv1.Delivery{Content: &posternv1.Delivery_StopRequest{StopRequest: s.Request}}, waiting{
 		NotificationID: s.NotificationID, ManifestSHA256: s.ManifestSHA256, Stop: subject[:], ValidUntil: d.cfg.Clock().Add(StopLife)})
 }
 

@@ -122,7 +122,7 @@ func TestWhatBeganStaysBegunForTheNextDelivery(t *testing.T) {
 	if _, err := h.enqueue(out, ev); err != nil {
 		t.Fatal(err)
 	}
-	if rel := h.release(out.NotificationID); !rel.Begun || rel.Sequence != 2 {
+	if rel := h.release(out.NotificationID); !rel.Begun || rel.Number != 0 {
 		t.Errorf("%+v", rel)
 	}
 }
@@ -169,7 +169,7 @@ func TestAStopRequestIsDeliveredLikeANotification(t *testing.T) {
 	if len(all) != 1 || all[0].Leaf.Kind != logv1.Kind_KIND_DELIVERED || string(all[0].Core.GetFollowsEvent()) != string(asked[:]) || all[0].Core.GetSubjectSha256() == nil {
 		t.Errorf("recorded %v", all)
 	}
-	if len(h.updates()) != 0 || h.records(schema.HubOutboxBody) != 0 {
+	if len(h.updates()) != 0 || h.records(schema.HubKept) != 1 {
 		t.Errorf("the desk is told %v", h.updates())
 	}
 }

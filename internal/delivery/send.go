@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,8 +17,10 @@ import (
 	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/ledger"
 	"postern/internal/queue"
 	"postern/internal/schema"
+	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -21,45 +28,150 @@ import (
 // Why a delivery cannot be sent now. It is kept: what is missing may come back.
 var (
 	errNoDirectory = fault.New(fault.Unavailable, "NO_DIRECTORY", "There is no directory yet.")
-	errNoEndpoint  = fault.New(fault.Unavailable, "NO_ENDPOINT", "The directory does not say where to send to this authority.")
+	errNoEndpoint  = fault.New(fault.Unavailable, "NO_ENDPOINT", "The directory does not say how to reach this authority.")
 	errNoBody      = fault.New(fault.Internal, "OUTBOX_BODY", "A delivery in the outbox has lost its content.")
 	errNotCovered  = fault.New(fault.Unverified, "NOT_COVERED", "The receipt does not cover what would be sent.")
+	errStale       = fault.New(fault.Precondition, "STALE", "What this was decided on is not in force any more.")
+	errPanicked    = fault.New(fault.Internal, "SEND_PANICKED", "The program failed over this delivery.")
 )
 
-// send makes one attempt and returns the verified outcome.
-func (d *Delivery) send(ctx context.Context, p pending) (outcome, error) {
-	to, address, err := d.route(p.item.Destination)
+// begin is the transaction without which no send starts: the delivery is still in the outbox, was not withdrawn or
+// replaced (that takes it out), rests on what is in force, has its number, and from here on counts as begun. It returns
+// what to send; queue.ErrGone when there is nothing to send any more, and errStale when it must be decided again.
+//
+// Whatever commits before it, the ledger's order is the truth: a withdrawal before begin leaves nothing to send, and one
+// after it finds the send begun and asks the team to stop.
+//
+// Until `due`, if it is not zero, no other attempt begins: the answer comes by another way.
+func (d *Delivery) begin(ctx context.Context, p pending, due time.Time) (*posternv1.Delivery, error) {
+	out, err := d.release(ctx, p)
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
-	delivery, err := d.release(ctx, p)
+	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		it, err := d.outbox.Get(tx, p.item)
+		if err != nil {
+			return err
+		}
+		about, err := readWaiting(it)
+		if err != nil {
+			return err
+		}
+		if stale, err := d.stale(tx, about); err != nil || stale {
+			return cmpErr(err, errStale)
+		}
+		n, err := readNumbers(tx, it.Destination)
+		if err != nil {
+			return err
+		}
+		out.FollowsSequence = n.acknowledged
+		// The last number given is kept for the next attempt at the same delivery. Any other takes a new one: so what an
+		// inbox acknowledges comes in the order of its numbers, and a number never means two deliveries.
+		if about.Number == 0 || about.Number != n.given {
+			n.given++
+			about.Number = n.given
+			if err := n.write(tx, it.Destination); err != nil {
+				return err
+			}
+		}
+		out.Sequence = about.Number
+		if about.Number != p.about.Number || !due.IsZero() {
+			if it.Body, err = about.bytes(); err != nil {
+				return err
+			}
+			if !due.IsZero() {
+				it.DueTime, it.Attempts = due, it.Attempts+1
+			}
+			if err := d.outbox.Retry(tx, it); err != nil {
+				return err
+			}
+		}
+		if about.Stop != nil {
+			return nil
+		}
+		rel, ok, err := d.Release(tx, about.NotificationID)
+		if err != nil || (ok && rel.Begun) {
+			return err
+		}
+		return putRelease(tx, about.NotificationID, Release{Authority: it.Destination, Sequence: it.Sequence, DeliveryID: it.ID,
+			EventID: about.EventID, Manifest: about.ManifestSHA256, Begun: true})
+		// A crash just here counts as begun what was never sent: the team may be asked to stop what it never got. The
+		// other way round it would never be asked.
+	})
 	if err != nil {
-		return outcome{}, err
+		return nil, err // out belongs to the sequencer still, when the time ran out
 	}
-	if err := d.begin(ctx, p); err != nil {
-		return outcome{}, err
+	return out, nil
+}
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
 	}
+	return otherwise
+}
+
+// stale reports whether a delivery must be decided again before it may go. What the inbox has had before is no new
+// sharing, and a stop request rests on no decision.
+func (d *Delivery) stale(tx *ledger.Tx, w waiting) (bool, error) {
+	if w.Stop != nil || w.again() || d.cfg.Decider == nil {
+		return false, nil
+	}
+	if !d.cfg.Clock().Before(w.ValidUntil) {
+		return true, nil
+	}
+	now, err := d.cfg.Decider.Basis(tx)
+	return now != w.Basis, err
+}
+
+// numbers are those of an authority's deliveries.
+type numbers struct{ given, acknowledged uint64 }
+
+func readNumbers(r store.Reader, authority string) (n numbers, err error) {
+	row, err := r.Get(schema.HubNumber, []byte(authority))
+	if err == nil && len(row) == 16 {
+		n = numbers{binary.BigEndian.Uint64(row), binary.BigEndian.Uint64(row[8:])}
+	}
+	return n, err
+}
+
+func (n numbers) write(tx store.Tx, authority string) error {
+	return tx.Put(schema.HubNumber, []byte(authority), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, n.given), n.acknowledged))
+}
+
+// send makes one attempt and returns the verified outcome, and how far the inbox says that it holds all.
+func (d *Delivery) send(ctx context.Context, to identity.Party, address string, p pending, out *posternv1.Delivery) (o outcome, held *posternv1.Held, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			// The value stays out of the log: it may be a message. Where it happened does not.
+			d.cfg.Log.ErrorContext(ctx, "a delivery made the sender panic", append(p.attrs(), slog.String("panic", fmt.Sprintf("%T", panicked)), slog.String("stack", string(debug.Stack())))...)
+			err = errPanicked
+		}
+	}()
 	if err := failpoint.Hit(failpoint.DeliveryBegun); err != nil {
-		return outcome{}, err
+		return outcome{}, nil, err
 	}
-	sendCtx, cancel := context.WithTimeout(ctx, d.cfg.SendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.SendTimeout)
 	defer cancel()
-	answer, err := d.cfg.Sender.Send(sendCtx, to, address, delivery)
+	answer, err := d.cfg.Sender.Send(ctx, to, address, out)
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, nil, err
 	}
-	return verify(answer, to, delivery, p.about.subject(), d.cfg.Anchors, d.cfg.Clock())
+	if o, err = verify(answer, to, p.item.ID, p.about.subject(), d.cfg.Anchors, d.cfg.Clock()); err == nil {
+		err = failpoint.Hit(failpoint.DeliveryAnswered)
+	}
+	return o, answer.GetHeld(), err
 }
 
 // route takes party and address from the directory of this moment and from nowhere else: an item in the outbox cannot
-// say where it goes.
+// say where it goes. The address is empty when the inbox collects.
 func (d *Delivery) route(authority string) (to identity.Party, address string, err error) {
 	dir := d.cfg.Directory()
 	if dir == nil {
 		return to, "", errNoDirectory
 	}
 	a, ok := dir.Authority(authority)
-	if !ok || a.GetEndpoint().GetMode() != posternv1.DeliveryMode_DELIVERY_MODE_PUSH {
+	if !ok || a.GetEndpoint() == nil {
 		return to, "", errNoEndpoint
 	}
 	return identity.Party{Domain: dir.Domain(), Role: posternv1.Role_ROLE_INBOX, ID: authority}, a.GetEndpoint().GetAddress(), nil
@@ -75,7 +187,7 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	if p.sealed == nil {
 		return nil, errNoBody
 	}
-	delivery, err := d.unseal(p.item, p.sealed)
+	out, err := d.unseal(p.item, p.about, p.sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -83,20 +195,26 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	if err := proto.Unmarshal(receipt.GetCore(), core); err != nil {
 		return nil, errNotCovered.Because(err)
 	}
-	covered := covers(core, delivery.GetNotification()) && d.cfg.Clock().Before(core.GetValidUntilTime().AsTime())
+	covered := covers(core, out.GetNotification())
 	if p.about.Stop != nil {
-		subject := sha256.Sum256(delivery.GetStopRequest().GetPayload())
+		subject := sha256.Sum256(out.GetStopRequest().GetPayload())
 		covered = bytes.Equal(subject[:], p.about.Stop) && bytes.Equal(subject[:], core.GetSubjectSha256())
 	}
 	if !covered || !bytes.Equal(core.GetManifestSha256(), p.about.ManifestSHA256) {
 		return nil, errNotCovered
 	}
-	delivery.Receipt = receipt
-	return delivery, nil
+	out.Receipt = receipt
+	if p.about.again() {
+		out.Acknowledgement = &posternv1.Signed{}
+		if err := proto.Unmarshal(p.about.Acknowledged, out.Acknowledgement); err != nil {
+			return nil, errNoBody.Because(err)
+		}
+	}
+	return out, nil
 }
 
-func (d *Delivery) unseal(it queue.Item, sealed []byte) (*posternv1.Delivery, error) {
-	body, err := d.cfg.Vault.Open(string(schema.HubOutboxBody), it.Key(), sealed)
+func (d *Delivery) unseal(it queue.Item, w waiting, sealed []byte) (*posternv1.Delivery, error) {
+	body, err := d.cfg.Vault.Open(string(schema.HubOutboxBody), w.contentKey(it), sealed)
 	if err != nil {
 		return nil, err
 	}

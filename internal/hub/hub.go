@@ -64,6 +64,7 @@ type Hub struct {
 	posternv1.UnimplementedAuditServiceServer
 	localv1.UnimplementedHubServiceServer
 	localv1.UnimplementedCourierServiceServer
+	localv1.UnimplementedDeadLetterServiceServer
 	localv1.UnimplementedOperationsServiceServer
 
 	cfg       Config
@@ -103,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 		h.directory.Store(directory.Empty())
 	}
 	h.delivery = delivery.New(delivery.Config{
-		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Measures.sending(cfg.Sender), Directory: h.current,
+		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Measures.sending(cfg.Sender), Decider: h, Directory: h.current,
 		Anchors: cfg.Anchors, Clock: cfg.Clock, Rand: cfg.Rand, Log: cfg.Log, Backoff: cfg.Backoff,
 	})
 	cfg.Measures.metrics.Read(h.measure, gauges...)
@@ -115,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run}
+	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run, h.retain}
 	ended := make(chan error, len(loops))
 	for _, loop := range loops {
 		go func() { ended <- loop(ctx) }()
@@ -132,6 +133,31 @@ func (h *Hub) Run(ctx context.Context) error {
 
 // StepDelivery makes at most one attempt for each inbox that something waits for, and reports whether it made any.
 func (h *Hub) StepDelivery(ctx context.Context) (bool, error) { return h.delivery.Step(ctx) }
+
+// StepRetention deletes some of the content whose time is over, and reports whether there was any.
+func (h *Hub) StepRetention(ctx context.Context) (bool, error) { return h.delivery.StepRetention(ctx) }
+
+// retentionPoll is how often content is looked for whose time is over: its life is counted in days.
+const retentionPoll = 10 * time.Minute
+
+// retain steps retention until ctx ends. What cannot be deleted now is deleted the next time: the ledger's own loop
+// ends the hub where it must.
+func (h *Hub) retain(ctx context.Context) error {
+	for {
+		worked, err := h.StepRetention(ctx)
+		if err != nil && ctx.Err() == nil {
+			h.cfg.Log.ErrorContext(ctx, "content whose time is over could not be deleted", "reason", fault.From(err).Reason)
+		}
+		if worked && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retentionPoll):
+		}
+	}
+}
 
 // current is the directory in force, or nil while there is none.
 func (h *Hub) current() *directory.Directory {

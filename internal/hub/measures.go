@@ -94,6 +94,8 @@ func (s sender) Send(ctx context.Context, to identity.Party, address string, d *
 var gauges = []ops.Gauge{
 	{Name: "postern_queue_length", Help: "Deliveries that wait, by authority.", Labels: []string{"authority"}},
 	{Name: "postern_queue_oldest_seconds", Help: "How long the oldest delivery of an authority has waited.", Labels: []string{"authority"}},
+	{Name: "postern_breaker_open", Help: "By authority for which deliveries wait: 1 while its inbox is left alone because it does not answer, 0.5 while it is tried again.", Labels: []string{"authority"}},
+	{Name: "postern_dead_letters", Help: "Deliveries that were given up and can be sent again, by authority.", Labels: []string{"authority"}},
 	{Name: "postern_delivery_paused", Help: "1 while deliveries are paused."},
 	{Name: "postern_log_size", Help: "Leaves of a log.", Labels: []string{"log"}},
 	{Name: "postern_checkpoint_age_seconds", Help: "How long ago a log last grew; to the hour before its first growth after a start.", Labels: []string{"log"}},
@@ -136,6 +138,18 @@ func (h *Hub) measure(ctx context.Context, report ops.Report) error {
 	for _, q := range queues {
 		report("postern_queue_length", float64(q.Waiting), q.Authority)
 		report("postern_queue_oldest_seconds", ops.Since(q.Oldest, now), q.Authority)
+		report("postern_breaker_open", float64(q.Breaker)/2, q.Authority)
+	}
+	if err != nil {
+		return err
+	}
+	letters, err := h.delivery.DeadLetters(ctx)
+	parked := map[string]int{}
+	for _, l := range letters {
+		parked[l.Authority]++
+	}
+	for authority, n := range parked {
+		report("postern_dead_letters", float64(n), authority)
 	}
 	return err
 }

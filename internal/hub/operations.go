@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/delivery"
 	"postern/internal/directory"
 	"postern/internal/fault"
 	"postern/internal/form"
@@ -162,10 +163,22 @@ func (h *Hub) examineOutbox(ctx context.Context, now time.Time) ([]*localv1.Find
 	for _, q := range queues {
 		check, words := "queue "+q.Authority, fmt.Sprintf("%d wait, the oldest since %s", q.Waiting, plain.Time(q.Oldest))
 		if now.Sub(q.Oldest) > waitsLong {
-			out = append(out, ops.Warning(check, words, "Telephone the authority: its inbox has not taken anything for so long."))
+			fix := "Telephone the authority: its inbox has not taken anything for so long."
+			if q.Breaker != delivery.Closed {
+				fix = "Telephone the authority: its inbox does not answer, and is tried only now and then."
+			}
+			out = append(out, ops.Warning(check, words, fix))
 		} else {
 			out = append(out, ops.OK(check, words))
 		}
+	}
+	letters, err := h.delivery.DeadLetters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(letters) > 0 {
+		out = append(out, ops.Warning("dead letters", fmt.Sprintf("%d deliveries were given up, the first on %s.", len(letters), plain.Time(letters[0].ParkTime)),
+			"See postern hub dead-letters; when the reason is gone, postern hub requeue ID sends one again."))
 	}
 	return out, nil
 }

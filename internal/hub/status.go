@@ -32,7 +32,7 @@ func (h *Hub) GetStatus(ctx context.Context, _ *localv1.GetStatusRequest) (*loca
 		return nil, err
 	}
 	for _, q := range queues {
-		out.Queues = append(out.Queues, &localv1.QueueStatus{Authority: q.Authority, Waiting: uint32(q.Waiting), OldestTime: timestamppb.New(q.Oldest)})
+		out.Queues = append(out.Queues, &localv1.QueueStatus{Authority: q.Authority, Waiting: uint32(q.Waiting), OldestTime: timestamppb.New(q.Oldest), Breaker: q.Breaker.String()})
 	}
 	return out, nil
 }

@@ -53,7 +53,7 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		released, digests := h.disclose(v, decided)
 		recorded, err := h.record(ctx, v, decided, released, digests)
 		if errors.Is(err, errStale) {
-			continue // the directory or a tombstone changed between decide and record: decide again
+			continue // policy, directory or a tombstone changed between decide and record: decide again
 		}
 		if err != nil {
 			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
@@ -65,7 +65,7 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		}
 		return h.answer(ctx, recorded, decided, req.GetKnownLogs())
 	}
-	return nil, fault.New(fault.Unavailable, "BUSY", "The directory is changing. Try again in a moment.")
+	return nil, fault.New(fault.Unavailable, "BUSY", "The policy or the directory is changing. Try again in a moment.")
 }
 
 // verify checks the statement and that its sender is the caller: a desk speaks for itself only.
@@ -88,10 +88,10 @@ func (h *Hub) verify(caller identity.Party, n *posternv1.SealedNotification) (*e
 // decision is what decide found, with all that record needs to make replay exact.
 type decision struct {
 	*posternv1.Decision
-	input             []byte
-	directoryRevision uint64
-	tombstone         []byte // what was withdrawn of it when it was decided
-	content           []byte // the notification by which the same content was shared, as it was read
+	input     []byte
+	basis     delivery.Basis
+	tombstone []byte // what was withdrawn of it when it was decided
+	content   []byte // the notification by which the same content was shared, as it was read
 }
 
 // decide asks the engine, which never errs: what it cannot decide is referred to a person. What was withdrawn before it
@@ -114,13 +114,14 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 	in := h.input(v, d, now)
 	if tomb != nil && v.Manifest().GetOffer().GetRoute() == posternv1.Route_ROUTE_STANDARD {
 		if tomb.whole() {
-			return decision{h.withheld(v, now), nil, d.Number(), tomb.raw(), content}, nil
+			out := h.withheld(v, now)
+			return decision{out, nil, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content}, nil
 		}
 		in.Withdraw(tomb.Paths)
 	}
 	in.SentBefore(first)
 	out, verbatim := h.cfg.Engine.Decide(ctx, in)
-	return decision{out, verbatim, d.Number(), tomb.raw(), content}, nil
+	return decision{out, verbatim, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content}, nil
 }
 
 // input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
@@ -190,7 +191,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			},
 			Details: &logv1.Details{
 				Caller: sender, NotificationId: id, Sender: m.GetSender(), Authority: m.GetOffer().GetAuthority(), Input: d.input,
-				Decision: d.Decision, OfferedPaths: v.Paths(), DirectoryRevision: d.directoryRevision,
+				Decision: d.Decision, OfferedPaths: v.Paths(), DirectoryRevision: d.basis.Directory,
 			},
 		})
 		if err != nil {
@@ -205,7 +206,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		}
 		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: m.GetOffer().GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Sender: v.Sender(),
-			Decision: cutDecision(d.Decision), Notification: released,
+			Decision: cutDecision(d.Decision), Notification: released, Basis: d.basis, Until: permissionEnds(m.GetOffer()),
 		})
 	})
 	if err != nil {
@@ -217,12 +218,12 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	return made, nil
 }
 
-// mayDecide re-reads, inside the transaction, what the decision rests on: the directory in force, what was withdrawn,
-// whether the same was shared before, and that this notification is this sender's and nothing of it was shared under
-// another manifest.
+// mayDecide re-reads, inside the transaction, what the decision rests on: policy and directory in force, what was
+// withdrawn, whether the same was shared before, and that this notification is this sender's and nothing of it was
+// shared under another manifest.
 func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
 	id, sender := v.Manifest().GetNotificationId(), v.Sender().URI()
-	number, err := directory.StoredNumber(tx, schema.HubDirectory)
+	basis, err := h.Basis(tx)
 	if err != nil {
 		return err
 	}
@@ -234,7 +235,7 @@ func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
 	if err != nil {
 		return err
 	}
-	if number != d.directoryRevision || !bytes.Equal(tomb, d.tombstone) || !bytes.Equal(content, d.content) {
+	if basis != d.basis || !bytes.Equal(tomb, d.tombstone) || !bytes.Equal(content, d.content) {
 		return errStale
 	}
 	known, ok, err := readNotification(tx, id)

@@ -13,12 +13,9 @@ import (
 
 	"postern/internal/consent"
 	"postern/internal/delivery"
-	"postern/internal/directory"
-	"postern/internal/engine"
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
-	"postern/internal/identity"
 	"postern/internal/ledger"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -42,14 +39,7 @@ type withdrawal struct {
 	released bool             // whether there is one
 	waits    bool             // whether it is still in the outbox
 	touched  bool             // whether anything that was released is withdrawn now
-	narrow   *narrowed        // what may still go of what waits, when a part is withdrawn
-}
-
-// narrowed is a decision made again for what is left.
-type narrowed struct {
-	decision
-	released *posternv1.SealedNotification
-	digests  [][]byte
+	narrow   *again           // what may still go of what waits, when a part is withdrawn
 }
 
 // withdraw takes a withdrawal: verify, record, answer. It is never decided on: a right is not blocked by policy.
@@ -167,34 +157,8 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	if w.whole() || !w.touched || !w.waits {
 		return nil
 	}
-	var content *posternv1.Delivery
-	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		content, err = h.delivery.Content(s, w.rel)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if content == nil {
-		return errStale // it was settled since we looked
-	}
-	v, err := envelope.Verify(content.GetNotification(), envelope.VerifyConfig{
-		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: at.Core.GetEventTime().AsTime()})
-	if err != nil {
-		return err
-	}
-	in, err := engine.ParseInput(at.Details.GetInput())
-	if err != nil {
-		return err
-	}
-	d := h.directory.Load()
-	in.Renew(h.input(v, d, now))
-	in.OfferOnly(before)
-	in.Withdraw(w.tomb.with(w.paths, now).Paths)
-	decided, verbatim := h.cfg.Engine.Decide(ctx, in)
-	w.narrow = &narrowed{decision: decision{Decision: decided, input: verbatim, directoryRevision: d.Number()}}
-	w.narrow.released, w.narrow.digests = h.disclose(v, w.narrow.decision)
-	return nil
+	w.narrow, err = h.decideAgain(ctx, w.rel, w.tomb.with(w.paths, now).Paths, now)
+	return err
 }
 
 // recordWithdrawal does all of a withdrawal in one transaction: the leaf, the tombstone, what waits deleted or made
@@ -228,15 +192,8 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			return err
 		}
 		tomb := w.tomb.with(w.paths, now)
-		if w.waits && w.touched {
-			if _, err := h.delivery.Cancel(tx, w.rel); err != nil {
-				return err
-			}
-		}
-		if w.narrow != nil {
-			if err := h.recordNarrowed(tx, w, event); err != nil {
-				return err
-			}
+		if err := h.takeOut(tx, w, event); err != nil {
+			return err
 		}
 		if stop {
 			asked, err := h.recordStop(tx, w, event, now)
@@ -272,11 +229,11 @@ func (h *Hub) unchanged(tx *ledger.Tx, w *withdrawal) error {
 	same := ok == w.known && (!ok || last.event == w.last.event) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && fresh.released == w.released &&
 		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun
 	if same && w.narrow != nil {
-		number, err := directory.StoredNumber(tx, schema.HubDirectory)
+		basis, err := h.Basis(tx)
 		if err != nil {
 			return err
 		}
-		same = number == w.narrow.directoryRevision
+		same = basis == w.narrow.basis
 	}
 	if !same {
 		return errStale
@@ -292,50 +249,18 @@ func (w *withdrawal) follows() []byte {
 	return w.last.event[:]
 }
 
-// recordNarrowed records the decision made again, as one that follows the withdrawal, and puts what is left to send in
-// the place of what was taken out.
-func (h *Hub) recordNarrowed(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
-	n := w.narrow
-	entry, err := tx.Record(ledger.Sent, ledger.Event{
-		Kind: logv1.Kind_KIND_DECIDED,
-		Time: n.GetDecideTime().AsTime(),
-		Core: &logv1.Core{
-			ManifestSha256: w.rel.Manifest, Outcome: n.GetOutcome(), SectionsSha256: n.digests, PolicyRevision: n.GetPolicyRevision(),
-			ValidUntilTime: n.GetValidUntilTime(), FollowsEvent: withdrawn[:],
-		},
-		Details: &logv1.Details{
-			Caller: w.owner, NotificationId: w.id, Authority: w.rel.Authority, Input: n.input, Decision: n.Decision,
-			DirectoryRevision: n.directoryRevision,
-		},
-	})
-	if err != nil {
+// takeOut deletes what was withdrawn of what waits, was given up or is kept, and leaves what may still go.
+func (h *Hub) takeOut(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
+	if !w.touched {
+		return nil
+	}
+	if w.narrow != nil {
+		return h.recordAgain(tx, standing{w.id, w.last, w.rel}, w.narrow, withdrawn)
+	}
+	if _, err := h.delivery.Cancel(tx, w.rel); err != nil || !w.whole() {
 		return err
 	}
-	event := entry.EventID()
-	row := w.last
-	row.event, row.outcome = event, n.GetOutcome()
-	if w.rel.Begun {
-		// Something of this manifest may be with the team, so the id stays taken and the team's reports stay good.
-		row.outcome = posternv1.Outcome_OUTCOME_SHARE
-	}
-	if err := row.put(tx, w.id); err != nil {
-		return err
-	}
-	u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: n.Decision}}
-	if err := delivery.PutUpdate(tx, w.owner, u, n.GetDecideTime().AsTime()); err != nil || n.released == nil {
-		return err
-	}
-	if err := tx.Put(schema.HubManifest, w.rel.Manifest, event[:]); err != nil {
-		return err
-	}
-	sender, err := identity.ParseURI(w.owner)
-	if err != nil {
-		return err
-	}
-	return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
-		Authority: w.rel.Authority, NotificationID: w.id, ManifestSHA256: w.rel.Manifest, Sender: sender,
-		Decision: cutDecision(n.Decision), Notification: n.released,
-	})
+	return h.delivery.Forget(tx, w.rel)
 }
 
 // recordStop records that the team is asked to stop, puts the desk's stop request into the outbox and tells the sender.

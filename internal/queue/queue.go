@@ -106,22 +106,28 @@ func (q *Queue) Holds(r store.Reader, it Item) (bool, error) {
 	}
 }
 
-func (q *Queue) present(r store.Reader, it Item) error {
+// Get returns this very item as it is now, or ErrGone; only destination, sequence and id are looked at.
+func (q *Queue) Get(r store.Reader, it Item) (Item, error) {
 	b, err := r.Get(q.ks, key(it.Destination, it.Sequence))
 	if err != nil {
-		return err
+		return Item{}, err
 	}
 	if b == nil {
-		return ErrGone
+		return Item{}, ErrGone
 	}
-	old, err := decode(key(it.Destination, it.Sequence), b)
+	now, err := decode(key(it.Destination, it.Sequence), b)
 	if err != nil {
-		return err
+		return Item{}, err
 	}
-	if old.ID != it.ID {
-		return ErrGone
+	if now.ID != it.ID {
+		return Item{}, ErrGone
 	}
-	return nil
+	return now, nil
+}
+
+func (q *Queue) present(r store.Reader, it Item) error {
+	_, err := q.Get(r, it)
+	return err
 }
 
 func (q *Queue) write(tx store.Tx, it Item) error {
@@ -158,6 +164,52 @@ func (q *Queue) Head(s store.Snapshot, dest string) (it Item, ok bool, err error
 		return false, err
 	})
 	return it, ok, err
+}
+
+// Due returns the first item of a line, from one sequence number up to but not another, that may be tried at now. When
+// there is none, soonest says when the next one may be; zero when nothing waits there. It passes over what waits for a
+// later moment, so one that fails holds up no other.
+func (q *Queue) Due(s store.Snapshot, dest string, from, to uint64, now time.Time) (it Item, ok bool, soonest time.Time, err error) {
+	err = s.Scan(q.ks, key(dest, from), key(dest, to), func(k, v []byte) (bool, error) {
+		next, err := decode(k, v)
+		if err != nil {
+			return false, err
+		}
+		if !next.DueTime.After(now) {
+			it, ok = next, true
+			return false, nil
+		}
+		if soonest.IsZero() || next.DueTime.Before(soonest) {
+			soonest = next.DueTime
+		}
+		return true, nil
+	})
+	return it, ok, soonest, err
+}
+
+// Find returns the item of a line that has an id, and whether there is one.
+func (q *Queue) Find(s store.Snapshot, dest, id string) (it Item, ok bool, err error) {
+	err = s.Scan(q.ks, line(dest), store.PrefixEnd(line(dest)), func(k, v []byte) (bool, error) {
+		next, err := decode(k, v)
+		if err == nil && next.ID == id {
+			it, ok = next, true
+		}
+		return !ok, err
+	})
+	return it, ok, err
+}
+
+// Line returns at most limit items of a line from a sequence number on, in order.
+func (q *Queue) Line(s store.Snapshot, dest string, from uint64, limit int) (items []Item, err error) {
+	err = s.Scan(q.ks, key(dest, from), store.PrefixEnd(line(dest)), func(k, v []byte) (bool, error) {
+		if len(items) >= limit {
+			return false, nil
+		}
+		it, err := decode(k, v)
+		items = append(items, it)
+		return true, err
+	})
+	return items, err
 }
 
 // List returns every item, by destination and then in the order of its line.

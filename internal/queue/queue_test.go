@@ -256,3 +256,56 @@ func TestADamagedItemIsAnErrorWithoutItsContent(t *testing.T) {
 		t.Errorf("error %v, want one that does not quote the item", err)
 	}
 }
+
+// Due passes over what waits for a later moment and stays within its bounds; Find and Line stay within their line.
+func TestDueFindAndLine(t *testing.T) {
+	s, q := open(t), queue.New(queue.Config{Keyspace: lines})
+	at := func(minutes int) time.Time { return morning.Add(time.Duration(minutes) * time.Minute) }
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(
+			q.Put(tx, queue.Item{Destination: "E06", Sequence: 1, ID: "later", DueTime: at(5)}),
+			q.Put(tx, queue.Item{Destination: "E06", Sequence: 2, ID: "now", DueTime: at(0)}),
+			q.Put(tx, queue.Item{Destination: "E06", Sequence: 9, ID: "soon", DueTime: at(3)}),
+			q.Put(tx, queue.Item{Destination: "E0600", Sequence: 3, ID: "other", DueTime: at(0)}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := func(fn func(store.Snapshot) error) {
+		t.Helper()
+		if err := s.View(t.Context(), fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		from, to uint64
+		now      time.Time
+		want     string
+		soonest  time.Time
+	}{
+		{"what is due is found behind what is not", 0, 100, at(0), "now", time.Time{}},
+		{"the first of what is due", 0, 100, at(5), "later", time.Time{}},
+		{"only below the bound", 0, 2, at(1), "", at(5)},
+		{"only from the bound", 3, 100, at(1), "", at(3)},
+		{"nothing is there", 10, 100, at(9), "", time.Time{}},
+	} {
+		view(func(s store.Snapshot) error {
+			it, ok, soonest, err := q.Due(s, "E06", c.from, c.to, c.now)
+			if it.ID != c.want || ok != (c.want != "") || !ok && !soonest.Equal(c.soonest) {
+				t.Errorf("%s: %q, %v, soonest %v", c.name, it.ID, ok, soonest)
+			}
+			return err
+		})
+	}
+	view(func(s store.Snapshot) error {
+		_, other, err := q.Find(s, "E06", "other")
+		found, ok, err2 := q.Find(s, "E06", "soon")
+		line, err3 := q.Line(s, "E06", 2, 10)
+		one, err4 := q.Line(s, "E06", 0, 1)
+		if other || !ok || found.Sequence != 9 || len(line) != 2 || line[0].ID != "now" || len(one) != 1 || one[0].ID != "later" {
+			t.Errorf("found %v %v %v, lines %v %v", other, ok, found, line, one)
+		}
+		return errors.Join(err, err2, err3, err4)
+	})
+}

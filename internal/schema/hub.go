@@ -21,18 +21,22 @@ const (
 	HubDirectory      store.Keyspace = "hub_directory"       // "revision" → Signed; "entry" ‖ n BE → bytes
 	HubPolicy         store.Keyspace = "hub_policy"          // digest of a bundle → its tar
 	HubRelease        store.Keyspace = "hub_release"         // notification id → where its newest delivery stands, and whether one ever began
+	HubParked         store.Keyspace = "hub_parked"          // destination ‖ 0 ‖ sequence BE → queue item that was given up; its content stays in hub_outbox_content
+	HubKept           store.Keyspace = "hub_kept"            // destination ‖ 0 ‖ delivery number BE → queue item that was acknowledged; its content stays in hub_outbox_content
+	HubNumber         store.Keyspace = "hub_number"          // authority → the last delivery number given ‖ the last acknowledged, each BE
 	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
 	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared
 )
 
-// Hub is the database of a hub. Format 4 adds hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
+// Hub is the database of a hub. Format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
 // hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 4,
+	Version: 5,
 	Oldest:  3,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
 		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
-		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent},
+		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber},
 	Appended: []store.Keyspace{HubLeaf, HubRecord},
 }

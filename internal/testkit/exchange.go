@@ -96,6 +96,9 @@ func (x *Exchange) openHub() {
 	x.serves = s
 }
 
+// ChangeHub changes what the hub is made of from its next start on; nil for the ordinary one.
+func (x *Exchange) ChangeHub(change func(*hub.Config)) { x.cfg.Hub = change }
+
 // RestartHub closes the hub's database and opens all of the hub again, as after a crash.
 func (x *Exchange) RestartHub() {
 	x.t.Helper()

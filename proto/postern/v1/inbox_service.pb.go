@@ -78,7 +78,9 @@ type DeliverResponse struct {
 	//	*DeliverResponse_Report
 	Answer isDeliverResponse_Answer `protobuf_oneof:"answer"`
 	// How much of each log the inbox knows.
-	KnownLogs     []*KnownLog `protobuf:"bytes,3,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	KnownLogs []*KnownLog `protobuf:"bytes,3,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	// How far the inbox holds all that it has acknowledged; absent from one that does not count.
+	Held          *Held `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,6 +147,13 @@ func (x *DeliverResponse) GetKnownLogs() []*KnownLog {
 	return nil
 }
 
+func (x *DeliverResponse) GetHeld() *Held {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
 type isDeliverResponse_Answer interface {
 	isDeliverResponse_Answer()
 }
@@ -170,12 +179,13 @@ const file_postern_v1_inbox_service_proto_rawDesc = "" +
 	"\x1epostern/v1/inbox_service.proto\x12\n" +
 	"postern.v1\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"B\n" +
 	"\x0eDeliverRequest\x120\n" +
-	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\xbe\x01\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\xe4\x01\n" +
 	"\x0fDeliverResponse\x12>\n" +
 	"\x0facknowledgement\x18\x01 \x01(\v2\x12.postern.v1.SignedH\x00R\x0facknowledgement\x12,\n" +
 	"\x06report\x18\x02 \x01(\v2\x12.postern.v1.SignedH\x00R\x06report\x123\n" +
 	"\n" +
-	"known_logs\x18\x03 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogsB\b\n" +
+	"known_logs\x18\x03 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\x12$\n" +
+	"\x04held\x18\x04 \x01(\v2\x10.postern.v1.HeldR\x04heldB\b\n" +
 	"\x06answer2Y\n" +
 	"\fInboxService\x12I\n" +
 	"\aDeliver\x12\x1a.postern.v1.DeliverRequest\x1a\x1b.postern.v1.DeliverResponse\"\x05\x8a\xb5\x18\x01\x02B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
@@ -199,19 +209,21 @@ var file_postern_v1_inbox_service_proto_goTypes = []any{
 	(*Delivery)(nil),        // 2: postern.v1.Delivery
 	(*Signed)(nil),          // 3: postern.v1.Signed
 	(*KnownLog)(nil),        // 4: postern.v1.KnownLog
+	(*Held)(nil),            // 5: postern.v1.Held
 }
 var file_postern_v1_inbox_service_proto_depIdxs = []int32{
 	2, // 0: postern.v1.DeliverRequest.delivery:type_name -> postern.v1.Delivery
 	3, // 1: postern.v1.DeliverResponse.acknowledgement:type_name -> postern.v1.Signed
 	3, // 2: postern.v1.DeliverResponse.report:type_name -> postern.v1.Signed
 	4, // 3: postern.v1.DeliverResponse.known_logs:type_name -> postern.v1.KnownLog
-	0, // 4: postern.v1.InboxService.Deliver:input_type -> postern.v1.DeliverRequest
-	1, // 5: postern.v1.InboxService.Deliver:output_type -> postern.v1.DeliverResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 4: postern.v1.DeliverResponse.held:type_name -> postern.v1.Held
+	0, // 5: postern.v1.InboxService.Deliver:input_type -> postern.v1.DeliverRequest
+	1, // 6: postern.v1.InboxService.Deliver:output_type -> postern.v1.DeliverResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_inbox_service_proto_init() }

@@ -26,10 +26,12 @@ type CollectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How much of each log the caller knows.
 	KnownLogs []*KnownLog `protobuf:"bytes,1,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
-	// The highest sequence number the inbox holds.
-	HighestSequence uint64 `protobuf:"varint,2,opt,name=highest_sequence,json=highestSequence,proto3" json:"highest_sequence,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How far the caller holds all that it has acknowledged.
+	Held *Held `protobuf:"bytes,3,opt,name=held,proto3" json:"held,omitempty"`
+	// Whether the stream ends, rather than waits, when there is nothing to send before something is answered.
+	UntilIdle     bool `protobuf:"varint,4,opt,name=until_idle,json=untilIdle,proto3" json:"until_idle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CollectRequest) Reset() {
@@ -69,11 +71,18 @@ func (x *CollectRequest) GetKnownLogs() []*KnownLog {
 	return nil
 }
 
-func (x *CollectRequest) GetHighestSequence() uint64 {
+func (x *CollectRequest) GetHeld() *Held {
 	if x != nil {
-		return x.HighestSequence
+		return x.Held
 	}
-	return 0
+	return nil
+}
+
+func (x *CollectRequest) GetUntilIdle() bool {
+	if x != nil {
+		return x.UntilIdle
+	}
+	return false
 }
 
 // CollectResponse is one delivery.
@@ -128,7 +137,11 @@ type ReportRequest struct {
 	// The signed statement; its payload is a Report, or an Acknowledgement from an inbox that collects.
 	Signed *Signed `protobuf:"bytes,1,opt,name=signed,proto3" json:"signed,omitempty"`
 	// With a redirect, the notification with the redirection added.
-	Redirected    *SealedNotification `protobuf:"bytes,2,opt,name=redirected,proto3" json:"redirected,omitempty"`
+	Redirected *SealedNotification `protobuf:"bytes,2,opt,name=redirected,proto3" json:"redirected,omitempty"`
+	// With the answer to a delivery that was collected, an Acknowledgement or a Report{refusal}, the id of that delivery.
+	DeliveryId string `protobuf:"bytes,3,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	// How far the caller holds all that it has acknowledged; absent from one that does not count.
+	Held          *Held `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +186,20 @@ func (x *ReportRequest) GetSigned() *Signed {
 func (x *ReportRequest) GetRedirected() *SealedNotification {
 	if x != nil {
 		return x.Redirected
+	}
+	return nil
+}
+
+func (x *ReportRequest) GetDeliveryId() string {
+	if x != nil {
+		return x.DeliveryId
+	}
+	return ""
+}
+
+func (x *ReportRequest) GetHeld() *Held {
+	if x != nil {
+		return x.Held
 	}
 	return nil
 }
@@ -223,6 +250,89 @@ func (x *ReportResponse) GetReceipt() *Receipt {
 	return nil
 }
 
+// ResumeRequest says how far an inbox holds all.
+type ResumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far the caller holds all that it has acknowledged.
+	Held          *Held `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ResumeRequest) GetHeld() *Held {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+// ResumeResponse says that it was heard.
+type ResumeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeResponse) Reset() {
+	*x = ResumeResponse{}
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeResponse) ProtoMessage() {}
+
+func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
+func (*ResumeResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{5}
+}
+
 // PublishKeyRequest publishes a recipient key.
 type PublishKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -234,7 +344,7 @@ type PublishKeyRequest struct {
 
 func (x *PublishKeyRequest) Reset() {
 	*x = PublishKeyRequest{}
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +356,7 @@ func (x *PublishKeyRequest) String() string {
 func (*PublishKeyRequest) ProtoMessage() {}
 
 func (x *PublishKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +369,7 @@ func (x *PublishKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyRequest.ProtoReflect.Descriptor instead.
 func (*PublishKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{4}
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PublishKeyRequest) GetRecipientKey() *Signed {
@@ -280,7 +390,7 @@ type PublishKeyResponse struct {
 
 func (x *PublishKeyResponse) Reset() {
 	*x = PublishKeyResponse{}
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +402,7 @@ func (x *PublishKeyResponse) String() string {
 func (*PublishKeyResponse) ProtoMessage() {}
 
 func (x *PublishKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +415,7 @@ func (x *PublishKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyResponse.ProtoReflect.Descriptor instead.
 func (*PublishKeyResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{5}
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PublishKeyResponse) GetKeyId() string {
@@ -320,27 +430,36 @@ var File_postern_v1_mailbox_service_proto protoreflect.FileDescriptor
 const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"\n" +
 	" postern/v1/mailbox_service.proto\x12\n" +
-	"postern.v1\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"p\n" +
+	"postern.v1\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"\xa2\x01\n" +
 	"\x0eCollectRequest\x123\n" +
 	"\n" +
-	"known_logs\x18\x01 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\x12)\n" +
-	"\x10highest_sequence\x18\x02 \x01(\x04R\x0fhighestSequence\"C\n" +
+	"known_logs\x18\x01 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\x12$\n" +
+	"\x04held\x18\x03 \x01(\v2\x10.postern.v1.HeldR\x04held\x12\x1d\n" +
+	"\n" +
+	"until_idle\x18\x04 \x01(\bR\tuntilIdleJ\x04\b\x02\x10\x03R\x10highest_sequence\"C\n" +
 	"\x0fCollectResponse\x120\n" +
-	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"{\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\xc2\x01\n" +
 	"\rReportRequest\x12*\n" +
 	"\x06signed\x18\x01 \x01(\v2\x12.postern.v1.SignedR\x06signed\x12>\n" +
 	"\n" +
 	"redirected\x18\x02 \x01(\v2\x1e.postern.v1.SealedNotificationR\n" +
-	"redirected\"?\n" +
+	"redirected\x12\x1f\n" +
+	"\vdelivery_id\x18\x03 \x01(\tR\n" +
+	"deliveryId\x12$\n" +
+	"\x04held\x18\x04 \x01(\v2\x10.postern.v1.HeldR\x04held\"?\n" +
 	"\x0eReportResponse\x12-\n" +
-	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"L\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"5\n" +
+	"\rResumeRequest\x12$\n" +
+	"\x04held\x18\x01 \x01(\v2\x10.postern.v1.HeldR\x04held\"\x10\n" +
+	"\x0eResumeResponse\"L\n" +
 	"\x11PublishKeyRequest\x127\n" +
 	"\rrecipient_key\x18\x01 \x01(\v2\x12.postern.v1.SignedR\frecipientKey\"+\n" +
 	"\x12PublishKeyResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId2\xf9\x01\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId2\xc1\x02\n" +
 	"\x0eMailboxService\x12K\n" +
 	"\aCollect\x12\x1a.postern.v1.CollectRequest\x1a\x1b.postern.v1.CollectResponse\"\x05\x8a\xb5\x18\x01\x030\x01\x12F\n" +
-	"\x06Report\x12\x19.postern.v1.ReportRequest\x1a\x1a.postern.v1.ReportResponse\"\x05\x8a\xb5\x18\x01\x03\x12R\n" +
+	"\x06Report\x12\x19.postern.v1.ReportRequest\x1a\x1a.postern.v1.ReportResponse\"\x05\x8a\xb5\x18\x01\x03\x12F\n" +
+	"\x06Resume\x12\x19.postern.v1.ResumeRequest\x1a\x1a.postern.v1.ResumeResponse\"\x05\x8a\xb5\x18\x01\x03\x12R\n" +
 	"\n" +
 	"PublishKey\x12\x1d.postern.v1.PublishKeyRequest\x1a\x1e.postern.v1.PublishKeyResponse\"\x05\x8a\xb5\x18\x01\x03B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
 
@@ -356,38 +475,46 @@ func file_postern_v1_mailbox_service_proto_rawDescGZIP() []byte {
 	return file_postern_v1_mailbox_service_proto_rawDescData
 }
 
-var file_postern_v1_mailbox_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_postern_v1_mailbox_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_postern_v1_mailbox_service_proto_goTypes = []any{
 	(*CollectRequest)(nil),     // 0: postern.v1.CollectRequest
 	(*CollectResponse)(nil),    // 1: postern.v1.CollectResponse
 	(*ReportRequest)(nil),      // 2: postern.v1.ReportRequest
 	(*ReportResponse)(nil),     // 3: postern.v1.ReportResponse
-	(*PublishKeyRequest)(nil),  // 4: postern.v1.PublishKeyRequest
-	(*PublishKeyResponse)(nil), // 5: postern.v1.PublishKeyResponse
-	(*KnownLog)(nil),           // 6: postern.v1.KnownLog
-	(*Delivery)(nil),           // 7: postern.v1.Delivery
-	(*Signed)(nil),             // 8: postern.v1.Signed
-	(*SealedNotification)(nil), // 9: postern.v1.SealedNotification
-	(*Receipt)(nil),            // 10: postern.v1.Receipt
+	(*ResumeRequest)(nil),      // 4: postern.v1.ResumeRequest
+	(*ResumeResponse)(nil),     // 5: postern.v1.ResumeResponse
+	(*PublishKeyRequest)(nil),  // 6: postern.v1.PublishKeyRequest
+	(*PublishKeyResponse)(nil), // 7: postern.v1.PublishKeyResponse
+	(*KnownLog)(nil),           // 8: postern.v1.KnownLog
+	(*Held)(nil),               // 9: postern.v1.Held
+	(*Delivery)(nil),           // 10: postern.v1.Delivery
+	(*Signed)(nil),             // 11: postern.v1.Signed
+	(*SealedNotification)(nil), // 12: postern.v1.SealedNotification
+	(*Receipt)(nil),            // 13: postern.v1.Receipt
 }
 var file_postern_v1_mailbox_service_proto_depIdxs = []int32{
-	6,  // 0: postern.v1.CollectRequest.known_logs:type_name -> postern.v1.KnownLog
-	7,  // 1: postern.v1.CollectResponse.delivery:type_name -> postern.v1.Delivery
-	8,  // 2: postern.v1.ReportRequest.signed:type_name -> postern.v1.Signed
-	9,  // 3: postern.v1.ReportRequest.redirected:type_name -> postern.v1.SealedNotification
-	10, // 4: postern.v1.ReportResponse.receipt:type_name -> postern.v1.Receipt
-	8,  // 5: postern.v1.PublishKeyRequest.recipient_key:type_name -> postern.v1.Signed
-	0,  // 6: postern.v1.MailboxService.Collect:input_type -> postern.v1.CollectRequest
-	2,  // 7: postern.v1.MailboxService.Report:input_type -> postern.v1.ReportRequest
-	4,  // 8: postern.v1.MailboxService.PublishKey:input_type -> postern.v1.PublishKeyRequest
-	1,  // 9: postern.v1.MailboxService.Collect:output_type -> postern.v1.CollectResponse
-	3,  // 10: postern.v1.MailboxService.Report:output_type -> postern.v1.ReportResponse
-	5,  // 11: postern.v1.MailboxService.PublishKey:output_type -> postern.v1.PublishKeyResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	8,  // 0: postern.v1.CollectRequest.known_logs:type_name -> postern.v1.KnownLog
+	9,  // 1: postern.v1.CollectRequest.held:type_name -> postern.v1.Held
+	10, // 2: postern.v1.CollectResponse.delivery:type_name -> postern.v1.Delivery
+	11, // 3: postern.v1.ReportRequest.signed:type_name -> postern.v1.Signed
+	12, // 4: postern.v1.ReportRequest.redirected:type_name -> postern.v1.SealedNotification
+	9,  // 5: postern.v1.ReportRequest.held:type_name -> postern.v1.Held
+	13, // 6: postern.v1.ReportResponse.receipt:type_name -> postern.v1.Receipt
+	9,  // 7: postern.v1.ResumeRequest.held:type_name -> postern.v1.Held
+	11, // 8: postern.v1.PublishKeyRequest.recipient_key:type_name -> postern.v1.Signed
+	0,  // 9: postern.v1.MailboxService.Collect:input_type -> postern.v1.CollectRequest
+	2,  // 10: postern.v1.MailboxService.Report:input_type -> postern.v1.ReportRequest
+	4,  // 11: postern.v1.MailboxService.Resume:input_type -> postern.v1.ResumeRequest
+	6,  // 12: postern.v1.MailboxService.PublishKey:input_type -> postern.v1.PublishKeyRequest
+	1,  // 13: postern.v1.MailboxService.Collect:output_type -> postern.v1.CollectResponse
+	3,  // 14: postern.v1.MailboxService.Report:output_type -> postern.v1.ReportResponse
+	5,  // 15: postern.v1.MailboxService.Resume:output_type -> postern.v1.ResumeResponse
+	7,  // 16: postern.v1.MailboxService.PublishKey:output_type -> postern.v1.PublishKeyResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_mailbox_service_proto_init() }
@@ -405,7 +532,7 @@ func file_postern_v1_mailbox_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_mailbox_service_proto_rawDesc), len(file_postern_v1_mailbox_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

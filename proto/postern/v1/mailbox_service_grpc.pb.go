@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	MailboxService_Collect_FullMethodName    = "/postern.v1.MailboxService/Collect"
 	MailboxService_Report_FullMethodName     = "/postern.v1.MailboxService/Report"
+	MailboxService_Resume_FullMethodName     = "/postern.v1.MailboxService/Resume"
 	MailboxService_PublishKey_FullMethodName = "/postern.v1.MailboxService/PublishKey"
 )
 
@@ -34,6 +35,8 @@ type MailboxServiceClient interface {
 	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CollectResponse], error)
 	// Report takes an inbox's signed report, from inboxes that are sent to and that collect alike.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
+	// Resume says how far the caller holds all that it has acknowledged, at each start of an inbox that is sent to; what a restored one has lost comes again.
+	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
 	// PublishKey takes a new signed recipient key.
 	PublishKey(ctx context.Context, in *PublishKeyRequest, opts ...grpc.CallOption) (*PublishKeyResponse, error)
 }
@@ -75,6 +78,16 @@ func (c *mailboxServiceClient) Report(ctx context.Context, in *ReportRequest, op
 	return out, nil
 }
 
+func (c *mailboxServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeResponse)
+	err := c.cc.Invoke(ctx, MailboxService_Resume_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *mailboxServiceClient) PublishKey(ctx context.Context, in *PublishKeyRequest, opts ...grpc.CallOption) (*PublishKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PublishKeyResponse)
@@ -95,6 +108,8 @@ type MailboxServiceServer interface {
 	Collect(*CollectRequest, grpc.ServerStreamingServer[CollectResponse]) error
 	// Report takes an inbox's signed report, from inboxes that are sent to and that collect alike.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
+	// Resume says how far the caller holds all that it has acknowledged, at each start of an inbox that is sent to; what a restored one has lost comes again.
+	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	// PublishKey takes a new signed recipient key.
 	PublishKey(context.Context, *PublishKeyRequest) (*PublishKeyResponse, error)
 	mustEmbedUnimplementedMailboxServiceServer()
@@ -112,6 +127,9 @@ func (UnimplementedMailboxServiceServer) Collect(*CollectRequest, grpc.ServerStr
 }
 func (UnimplementedMailboxServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedMailboxServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
 }
 func (UnimplementedMailboxServiceServer) PublishKey(context.Context, *PublishKeyRequest) (*PublishKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PublishKey not implemented")
@@ -166,6 +184,24 @@ func _MailboxService_Report_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MailboxService_Resume_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MailboxServiceServer).Resume(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MailboxService_Resume_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MailboxServiceServer).Resume(ctx, req.(*ResumeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MailboxService_PublishKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PublishKeyRequest)
 	if err := dec(in); err != nil {
@@ -194,6 +230,10 @@ var MailboxService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Report",
 			Handler:    _MailboxService_Report_Handler,
+		},
+		{
+			MethodName: "Resume",
+			Handler:    _MailboxService_Resume_Handler,
 		},
 		{
 			MethodName: "PublishKey",

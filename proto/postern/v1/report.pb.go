@@ -361,7 +361,7 @@ type Delivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The UUID of the delivery; the same one again is the same delivery.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
-	// The number of the delivery for this inbox, from 1; a restored inbox says the highest it has.
+	// The number under which it is sent to this inbox; later ones are larger, and a repeated attempt may have a new one.
 	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The decision, cut to released children, their reasons and obligations.
 	Decision *Decision `protobuf:"bytes,3,opt,name=decision,proto3" json:"decision,omitempty"`
@@ -375,9 +375,13 @@ type Delivery struct {
 	//	*Delivery_StopRequest
 	Content isDelivery_Content `protobuf_oneof:"content"`
 	// The consistency proofs from what the inbox knew.
-	Consistency   []*ConsistencyProof `protobuf:"bytes,7,rep,name=consistency,proto3" json:"consistency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Consistency []*ConsistencyProof `protobuf:"bytes,7,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	// The largest number below this one that this inbox has acknowledged; 0 for none. An inbox that holds nothing by that number has lost something.
+	FollowsSequence uint64 `protobuf:"varint,8,opt,name=follows_sequence,json=followsSequence,proto3" json:"follows_sequence,omitempty"`
+	// With a delivery that this inbox has acknowledged before, that acknowledgement: it was lost since and comes again.
+	Acknowledgement *Signed `protobuf:"bytes,9,opt,name=acknowledgement,proto3" json:"acknowledgement,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
@@ -470,6 +474,20 @@ func (x *Delivery) GetConsistency() []*ConsistencyProof {
 	return nil
 }
 
+func (x *Delivery) GetFollowsSequence() uint64 {
+	if x != nil {
+		return x.FollowsSequence
+	}
+	return 0
+}
+
+func (x *Delivery) GetAcknowledgement() *Signed {
+	if x != nil {
+		return x.Acknowledgement
+	}
+	return nil
+}
+
 type isDelivery_Content interface {
 	isDelivery_Content()
 }
@@ -488,6 +506,61 @@ func (*Delivery_Notification) isDelivery_Content() {}
 
 func (*Delivery_StopRequest) isDelivery_Content() {}
 
+// Held says how far an inbox holds all that it has acknowledged.
+type Held struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The origin of the sent log whose deliveries are counted; empty from an inbox that has never had one.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The largest number up to which nothing is missing.
+	HighestSequence uint64 `protobuf:"varint,2,opt,name=highest_sequence,json=highestSequence,proto3" json:"highest_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_postern_v1_report_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_report_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Held) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *Held) GetHighestSequence() uint64 {
+	if x != nil {
+		return x.HighestSequence
+	}
+	return 0
+}
+
 // StopRequest asks a team to stop, after a withdrawal. Its receipt says which manifest's content is to be stopped.
 type StopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -503,7 +576,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_postern_v1_report_proto_msgTypes[2]
+	mi := &file_postern_v1_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -515,7 +588,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[2]
+	mi := &file_postern_v1_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -528,7 +601,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{2}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StopRequest) GetManifestSha256() []byte {
@@ -578,7 +651,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_postern_v1_report_proto_msgTypes[3]
+	mi := &file_postern_v1_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +663,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[3]
+	mi := &file_postern_v1_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +676,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{3}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Report) GetDeliveryId() string {
@@ -745,7 +818,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_postern_v1_report_proto_msgTypes[4]
+	mi := &file_postern_v1_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +830,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[4]
+	mi := &file_postern_v1_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +843,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{4}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Refusal) GetReason() RefusalReason {
@@ -793,7 +866,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_postern_v1_report_proto_msgTypes[5]
+	mi := &file_postern_v1_report_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +878,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[5]
+	mi := &file_postern_v1_report_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +891,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{5}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Reply) GetCode() ReplyCode {
@@ -846,7 +919,7 @@ type StopAnswer struct {
 
 func (x *StopAnswer) Reset() {
 	*x = StopAnswer{}
-	mi := &file_postern_v1_report_proto_msgTypes[6]
+	mi := &file_postern_v1_report_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +931,7 @@ func (x *StopAnswer) String() string {
 func (*StopAnswer) ProtoMessage() {}
 
 func (x *StopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[6]
+	mi := &file_postern_v1_report_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +944,7 @@ func (x *StopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAnswer.ProtoReflect.Descriptor instead.
 func (*StopAnswer) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{6}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StopAnswer) GetCode() StopAnswerCode {
@@ -892,7 +965,7 @@ type FamilyOutcome struct {
 
 func (x *FamilyOutcome) Reset() {
 	*x = FamilyOutcome{}
-	mi := &file_postern_v1_report_proto_msgTypes[7]
+	mi := &file_postern_v1_report_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +977,7 @@ func (x *FamilyOutcome) String() string {
 func (*FamilyOutcome) ProtoMessage() {}
 
 func (x *FamilyOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[7]
+	mi := &file_postern_v1_report_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +990,7 @@ func (x *FamilyOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FamilyOutcome.ProtoReflect.Descriptor instead.
 func (*FamilyOutcome) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{7}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FamilyOutcome) GetCode() FamilyOutcomeCode {
@@ -938,7 +1011,7 @@ type FactsMismatch struct {
 
 func (x *FactsMismatch) Reset() {
 	*x = FactsMismatch{}
-	mi := &file_postern_v1_report_proto_msgTypes[8]
+	mi := &file_postern_v1_report_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1023,7 @@ func (x *FactsMismatch) String() string {
 func (*FactsMismatch) ProtoMessage() {}
 
 func (x *FactsMismatch) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_report_proto_msgTypes[8]
+	mi := &file_postern_v1_report_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1036,7 @@ func (x *FactsMismatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsMismatch.ProtoReflect.Descriptor instead.
 func (*FactsMismatch) Descriptor() ([]byte, []int) {
-	return file_postern_v1_report_proto_rawDescGZIP(), []int{8}
+	return file_postern_v1_report_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FactsMismatch) GetPaths() []string {
@@ -980,7 +1053,7 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\x17postern/v1/report.proto\x12\n" +
 	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/statement.proto\":\n" +
 	"\x0fAcknowledgement\x12'\n" +
-	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\"\xf2\x02\n" +
+	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\"\xdb\x03\n" +
 	"\bDelivery\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12\x1a\n" +
@@ -989,8 +1062,13 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\areceipt\x18\x04 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12D\n" +
 	"\fnotification\x18\x05 \x01(\v2\x1e.postern.v1.SealedNotificationH\x00R\fnotification\x127\n" +
 	"\fstop_request\x18\x06 \x01(\v2\x12.postern.v1.SignedH\x00R\vstopRequest\x12>\n" +
-	"\vconsistency\x18\a \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistencyB\t\n" +
-	"\acontent\"u\n" +
+	"\vconsistency\x18\a \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x12)\n" +
+	"\x10follows_sequence\x18\b \x01(\x04R\x0ffollowsSequence\x12<\n" +
+	"\x0facknowledgement\x18\t \x01(\v2\x12.postern.v1.SignedR\x0facknowledgementB\t\n" +
+	"\acontent\"I\n" +
+	"\x04Held\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12)\n" +
+	"\x10highest_sequence\x18\x02 \x01(\x04R\x0fhighestSequence\"u\n" +
 	"\vStopRequest\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12'\n" +
 	"\x0fnotification_id\x18\x02 \x01(\tR\x0enotificationId\x12\x14\n" +
@@ -1070,7 +1148,7 @@ func file_postern_v1_report_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_v1_report_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_postern_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_postern_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_postern_v1_report_proto_goTypes = []any{
 	(RefusalReason)(0),            // 0: postern.v1.RefusalReason
 	(ReplyCode)(0),                // 1: postern.v1.ReplyCode
@@ -1078,43 +1156,45 @@ var file_postern_v1_report_proto_goTypes = []any{
 	(FamilyOutcomeCode)(0),        // 3: postern.v1.FamilyOutcomeCode
 	(*Acknowledgement)(nil),       // 4: postern.v1.Acknowledgement
 	(*Delivery)(nil),              // 5: postern.v1.Delivery
-	(*StopRequest)(nil),           // 6: postern.v1.StopRequest
-	(*Report)(nil),                // 7: postern.v1.Report
-	(*Refusal)(nil),               // 8: postern.v1.Refusal
-	(*Reply)(nil),                 // 9: postern.v1.Reply
-	(*StopAnswer)(nil),            // 10: postern.v1.StopAnswer
-	(*FamilyOutcome)(nil),         // 11: postern.v1.FamilyOutcome
-	(*FactsMismatch)(nil),         // 12: postern.v1.FactsMismatch
-	(*Decision)(nil),              // 13: postern.v1.Decision
-	(*Receipt)(nil),               // 14: postern.v1.Receipt
-	(*SealedNotification)(nil),    // 15: postern.v1.SealedNotification
-	(*Signed)(nil),                // 16: postern.v1.Signed
-	(*ConsistencyProof)(nil),      // 17: postern.v1.ConsistencyProof
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*Redirect)(nil),              // 19: postern.v1.Redirect
+	(*Held)(nil),                  // 6: postern.v1.Held
+	(*StopRequest)(nil),           // 7: postern.v1.StopRequest
+	(*Report)(nil),                // 8: postern.v1.Report
+	(*Refusal)(nil),               // 9: postern.v1.Refusal
+	(*Reply)(nil),                 // 10: postern.v1.Reply
+	(*StopAnswer)(nil),            // 11: postern.v1.StopAnswer
+	(*FamilyOutcome)(nil),         // 12: postern.v1.FamilyOutcome
+	(*FactsMismatch)(nil),         // 13: postern.v1.FactsMismatch
+	(*Decision)(nil),              // 14: postern.v1.Decision
+	(*Receipt)(nil),               // 15: postern.v1.Receipt
+	(*SealedNotification)(nil),    // 16: postern.v1.SealedNotification
+	(*Signed)(nil),                // 17: postern.v1.Signed
+	(*ConsistencyProof)(nil),      // 18: postern.v1.ConsistencyProof
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Redirect)(nil),              // 20: postern.v1.Redirect
 }
 var file_postern_v1_report_proto_depIdxs = []int32{
-	13, // 0: postern.v1.Delivery.decision:type_name -> postern.v1.Decision
-	14, // 1: postern.v1.Delivery.receipt:type_name -> postern.v1.Receipt
-	15, // 2: postern.v1.Delivery.notification:type_name -> postern.v1.SealedNotification
-	16, // 3: postern.v1.Delivery.stop_request:type_name -> postern.v1.Signed
-	17, // 4: postern.v1.Delivery.consistency:type_name -> postern.v1.ConsistencyProof
-	18, // 5: postern.v1.Report.report_time:type_name -> google.protobuf.Timestamp
-	8,  // 6: postern.v1.Report.refusal:type_name -> postern.v1.Refusal
-	9,  // 7: postern.v1.Report.reply:type_name -> postern.v1.Reply
-	10, // 8: postern.v1.Report.stop_answer:type_name -> postern.v1.StopAnswer
-	19, // 9: postern.v1.Report.redirect:type_name -> postern.v1.Redirect
-	11, // 10: postern.v1.Report.family_outcome:type_name -> postern.v1.FamilyOutcome
-	12, // 11: postern.v1.Report.facts_mismatch:type_name -> postern.v1.FactsMismatch
-	0,  // 12: postern.v1.Refusal.reason:type_name -> postern.v1.RefusalReason
-	1,  // 13: postern.v1.Reply.code:type_name -> postern.v1.ReplyCode
-	2,  // 14: postern.v1.StopAnswer.code:type_name -> postern.v1.StopAnswerCode
-	3,  // 15: postern.v1.FamilyOutcome.code:type_name -> postern.v1.FamilyOutcomeCode
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 0: postern.v1.Delivery.decision:type_name -> postern.v1.Decision
+	15, // 1: postern.v1.Delivery.receipt:type_name -> postern.v1.Receipt
+	16, // 2: postern.v1.Delivery.notification:type_name -> postern.v1.SealedNotification
+	17, // 3: postern.v1.Delivery.stop_request:type_name -> postern.v1.Signed
+	18, // 4: postern.v1.Delivery.consistency:type_name -> postern.v1.ConsistencyProof
+	17, // 5: postern.v1.Delivery.acknowledgement:type_name -> postern.v1.Signed
+	19, // 6: postern.v1.Report.report_time:type_name -> google.protobuf.Timestamp
+	9,  // 7: postern.v1.Report.refusal:type_name -> postern.v1.Refusal
+	10, // 8: postern.v1.Report.reply:type_name -> postern.v1.Reply
+	11, // 9: postern.v1.Report.stop_answer:type_name -> postern.v1.StopAnswer
+	20, // 10: postern.v1.Report.redirect:type_name -> postern.v1.Redirect
+	12, // 11: postern.v1.Report.family_outcome:type_name -> postern.v1.FamilyOutcome
+	13, // 12: postern.v1.Report.facts_mismatch:type_name -> postern.v1.FactsMismatch
+	0,  // 13: postern.v1.Refusal.reason:type_name -> postern.v1.RefusalReason
+	1,  // 14: postern.v1.Reply.code:type_name -> postern.v1.ReplyCode
+	2,  // 15: postern.v1.StopAnswer.code:type_name -> postern.v1.StopAnswerCode
+	3,  // 16: postern.v1.FamilyOutcome.code:type_name -> postern.v1.FamilyOutcomeCode
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_report_proto_init() }
@@ -1128,7 +1208,7 @@ func file_postern_v1_report_proto_init() {
 		(*Delivery_Notification)(nil),
 		(*Delivery_StopRequest)(nil),
 	}
-	file_postern_v1_report_proto_msgTypes[3].OneofWrappers = []any{
+	file_postern_v1_report_proto_msgTypes[4].OneofWrappers = []any{
 		(*Report_Refusal)(nil),
 		(*Report_Reply)(nil),
 		(*Report_StopAnswer)(nil),
@@ -1142,7 +1222,7 @@ func file_postern_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_report_proto_rawDesc), len(file_postern_v1_report_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

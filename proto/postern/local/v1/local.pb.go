@@ -1865,7 +1865,9 @@ type QueueStatus struct {
 	// How many deliveries wait.
 	Waiting uint32 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// Since when the oldest waits.
-	OldestTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
+	OldestTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
+	// Whether sends to it are kept back because it does not answer: CLOSED, HALF_OPEN or OPEN.
+	Breaker       string `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1919,6 +1921,13 @@ func (x *QueueStatus) GetOldestTime() *timestamppb.Timestamp {
 		return x.OldestTime
 	}
 	return nil
+}
+
+func (x *QueueStatus) GetBreaker() string {
+	if x != nil {
+		return x.Breaker
+	}
+	return ""
 }
 
 // ListEventsRequest asks for events.
@@ -2526,12 +2535,13 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x04root\x18\x03 \x01(\tR\x04root\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\tR\n" +
-	"checkpoint\"\x82\x01\n" +
+	"checkpoint\"\x9c\x01\n" +
 	"\vQueueStatus\x12\x1c\n" +
 	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\rR\awaiting\x12;\n" +
 	"\voldest_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"oldestTime\"L\n" +
+	"oldestTime\x12\x18\n" +
+	"\abreaker\x18\x04 \x01(\tR\abreaker\"L\n" +
 	"\x11ListEventsRequest\x127\n" +
 	"\arequest\x18\x01 \x01(\v2\x1d.postern.v1.ListEventsRequestR\arequest\"P\n" +
 	"\x12ListEventsResponse\x12:\n" +
