@@ -2,7 +2,6 @@ package delivery_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -182,7 +181,7 @@ func TestPoisonIsParkedAndSentAgain(t *testing.T) {
 			return nil, fault.New(fault.Invalid, "MESSAGE_TOO_LARGE", "Too large.")
 		}, "FAILS_EACH_TIME"},
 		"a bad answer": {func() (*posternv1.DeliverResponse, error) { return &posternv1.DeliverResponse{}, nil }, "ANSWER_NOT_VERIFIED"},
-		"a panic":      {func() (*posternv1.DeliverResponse, error) { panic(fmt.Sprint("canary")) }, "SEND_PANICKED"},
+		"a panic":      {func() (*posternv1.DeliverResponse, error) { panic("canary") }, "SEND_PANICKED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)
