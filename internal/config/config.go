@@ -177,7 +177,7 @@ func KindOf(data []byte) string {
 	}{
 		{"hub", []string{"log_key", "checkpoint_file", "policy", "operator"}},
 		{"desk", []string{"reference_key", "unit", "reply_to", "lawful_basis", "staff", "poll_seconds"}},
-		{"inbox", []string{"recipient_keys", "listen"}}, // a hub listens too, and was recognised above
+		{"inbox", []string{"recipient_keys", "listen", "collect"}}, // a hub listens too, and was recognised above
 	} {
 		for _, key := range k.keys {
 			if strings.Contains("\n"+string(data), "\n"+key+":") {

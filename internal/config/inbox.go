@@ -2,10 +2,12 @@ package config
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"postern/internal/fault"
 	"postern/internal/inbox"
 	"postern/internal/schema"
 	localv1 "postern/proto/postern/local/v1"
@@ -16,8 +18,9 @@ import (
 type Inbox struct {
 	Common `yaml:",inline"`
 
-	Listen        string `yaml:"listen"`         // host:port for the hub
-	Hub           Peer   `yaml:"hub"`            // where reports go
+	Listen        string `yaml:"listen"`         // host:port for the hub, where the directory says push; nothing with collect
+	Collect       bool   `yaml:"collect"`        // true where the directory says collect: no port is open, and all comes over a connection of our own
+	Hub           Peer   `yaml:"hub"`            // where reports go, and where deliveries are collected
 	RecipientKeys string `yaml:"recipient_keys"` // folder with the private recipient keys
 	Retry         Retry  `yaml:"retry"`          // how reports are tried again
 }
@@ -25,9 +28,19 @@ type Inbox struct {
 // LoadInbox reads an inbox's configuration.
 func LoadInbox(path string) (*Inbox, error) {
 	c := &Inbox{}
-	return c, load(path, c, &c.Common, func() map[string]string {
-		return c.Hub.required(map[string]string{"listen": c.Listen, "recipient_keys": c.RecipientKeys})
+	err := load(path, c, &c.Common, func() map[string]string {
+		required := map[string]string{"recipient_keys": c.RecipientKeys}
+		if !c.Collect {
+			required["listen"] = c.Listen
+		}
+		return c.Hub.required(required)
 	})
+	if c.Collect && c.Listen != "" {
+		both := fault.Field{Path: "collect", Reason: "An inbox is sent to or collects, and this one has both listen and collect.",
+			Fix: "Leave one of them out, as the directory says of this authority."}
+		err = fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", append(fault.From(err).Fields, both))
+	}
+	return c, err
 }
 
 // KeyDir is the folder with the private recipient keys.
@@ -53,7 +66,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	}
 	in, err := inbox.Open(inbox.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn),
-		Keys: keys, LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
+		Keys: keys, LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
 	if err != nil {
 		return nil, closing(err, b)
@@ -64,7 +77,9 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterOperationsServiceServer(r, in)
 	}
 	s.Checks = in.Checks()
-	s.Remote = func(r grpc.ServiceRegistrar) { posternv1.RegisterInboxServiceServer(r, in) }
+	if !c.Collect {
+		s.Remote = func(r grpc.ServiceRegistrar) { posternv1.RegisterInboxServiceServer(r, in) }
+	}
 	s.Run, s.Close = in.Run, closeAll(conn, b.store)
 	return s, nil
 }

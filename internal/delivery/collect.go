@@ -79,6 +79,13 @@ func (d *Delivery) Lost(authority, deliveryID string) {
 	}
 }
 
+// Gone says that an inbox that collects has gone away: whatever it was handed and did not answer is not awaited.
+func (d *Delivery) Gone(authority string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lane(authority).out = flight{}
+}
+
 // Awaits reports whether the answer to a collected delivery is awaited still.
 func (d *Delivery) Awaits(authority string) bool {
 	now := d.cfg.Clock()

@@ -133,6 +133,7 @@ type Outgoing struct {
 	Decision       *posternv1.Decision           // cut to released children, their reasons and obligations
 	Notification   *posternv1.SealedNotification // as disclosed: released facts and sections only
 	Basis          Basis                         // what it was decided on
+	Begun          bool                          // whether a send of it may have begun that this hub knows nothing of
 	Until          time.Time                     // an earlier end than the decision's own, such as that of the permission; zero for none
 }
 
@@ -156,6 +157,7 @@ type waiting struct {
 	Basis          Basis     `json:"basis"`
 	Number         uint64    `json:"number,omitempty"`       // under which the last attempt was made
 	Acknowledged   []byte    `json:"acknowledged,omitempty"` // once the inbox has had it: its signed acknowledgement
+	Returned       uint32    `json:"returned,omitempty"`     // how often it was brought back to an inbox that had lost it
 	Settled        [16]byte  `json:"settled,omitzero"`       // the event of what became of it
 	Content        uint64    `json:"content"`                // the place under which its content lies, wherever the item goes
 	Why            string    `json:"why,omitempty"`          // it was given up
@@ -249,7 +251,7 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing, at queue
 	if !out.Until.IsZero() && out.Until.Before(until) {
 		until = out.Until
 	}
-	return d.put(tx, e, at, &posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
+	return d.put(tx, e, at, out.Begun, &posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
 		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis})
 }
 
@@ -257,7 +259,7 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing, at queue
 const afterStops = 1 << 62
 
 // put writes body and queue item of a delivery, in the place and with the age of `at`.
-func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, content *posternv1.Delivery, w waiting) error {
+func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, begun bool, content *posternv1.Delivery, w waiting) error {
 	event := e.EventID()
 	// A delivery's id is its event's 16 random bytes as a UUID: the transaction may run again without drawing another.
 	id, err := envelope.NewID(bytes.NewReader(event[:]))
@@ -282,7 +284,7 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, content *po
 		return err
 	}
 	if w.Stop == nil {
-		if err := putRelease(tx, w.NotificationID, Release{Authority: at.Destination, Sequence: at.Sequence, DeliveryID: id, EventID: event, Manifest: w.ManifestSHA256}); err != nil {
+		if err := putRelease(tx, w.NotificationID, Release{Authority: at.Destination, Sequence: at.Sequence, DeliveryID: id, EventID: event, Manifest: w.ManifestSHA256, Begun: begun}); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,10 @@ import (
 // contentDays is how long content stays where no agreement says so any more.
 const contentDays = 14
 
+// maxReturns is how often a delivery is brought back: an inbox that never counts it, although it has it, must not have
+// it sent for ever.
+const maxReturns = 8
+
 // chunk is how many deliveries one transaction moves: enough to be quick, and far below any store's limit.
 const chunk = 32
 
@@ -90,11 +94,20 @@ func (d *Delivery) Claim(ctx context.Context, authority string, held *posternv1.
 	}
 	var lost []queue.Item
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		lost, err = d.kept.Line(s, authority, highest+1, 1<<20)
-		return err
+		if lost, err = d.kept.Line(s, authority, highest+1, 1<<20); err != nil {
+			return err
+		}
+		lost = slices.DeleteFunc(lost, func(it queue.Item) bool {
+			w, err := readWaiting(it)
+			return err != nil || w.Returned >= maxReturns
+		})
+		return nil
 	})
-	if err != nil || len(lost) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(lost) == 0 {
+		return d.forgo(ctx, authority, highest)
 	}
 	d.cfg.Log.WarnContext(ctx, "an inbox has lost what it had acknowledged, so that is sent again", "authority", authority, "deliveries", len(lost))
 	// The newest first, and only with the oldest does the count go back: after a crash in between the inbox still says
@@ -110,6 +123,21 @@ func (d *Delivery) Claim(ctx context.Context, authority string, held *posternv1.
 	return nil
 }
 
+// forgo lets an inbox count on from where it is, when what it lost is not kept any more: withdrawn, or erased on schedule.
+func (d *Delivery) forgo(ctx context.Context, authority string, highest uint64) error {
+	behind := false
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		n, err := readNumbers(s, authority)
+		behind = n.acknowledged > highest
+		return err
+	})
+	if err != nil || !behind {
+		return err
+	}
+	d.cfg.Log.ErrorContext(ctx, "an inbox has lost what it had acknowledged, and its content is not kept any more", "authority", authority)
+	return d.bringBack(ctx, authority, nil, true, highest)
+}
+
 func (d *Delivery) bringBack(ctx context.Context, authority string, lost []queue.Item, last bool, highest uint64) error {
 	return d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
 		for _, it := range lost {
@@ -121,6 +149,14 @@ func (d *Delivery) bringBack(ctx context.Context, authority string, lost []queue
 				return err
 			}
 			if err := d.kept.Remove(tx, it); err != nil {
+				return err
+			}
+			w, err := readWaiting(it)
+			if err != nil {
+				return err
+			}
+			w.Returned++
+			if it.Body, err = w.bytes(); err != nil {
 				return err
 			}
 			if err := d.enter(tx, it); err != nil {

@@ -45,6 +45,13 @@ var (
 // Until `due`, if it is not zero, no other attempt begins: the answer comes by another way.
 func (d *Delivery) begin(ctx context.Context, p pending, due time.Time) (*posternv1.Delivery, error) {
 	out, err := d.release(ctx, p)
+	if fault.KindOf(err) == fault.NotFound && err != nil {
+		// We may have seen it between the commit of its batch and the moment in which that may be shown. What is appended
+		// now returns after that moment.
+		if err = d.cfg.Ledger.Append(ctx, func(*ledger.Tx) error { return nil }); err == nil {
+			out, err = d.release(ctx, p)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -61,12 +61,15 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 	if err := failpoint.Hit(failpoint.DeskSubmit); err != nil {
 		return err
 	}
-	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
+	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message, Resubmitted: resubmitted(item)})
 	if err == nil {
 		err = d.checkReceipt(message, answer)
 	}
 	if err == nil {
 		err = failpoint.Hit(failpoint.DeskAnswered)
+	}
+	if err == nil && resubmitted(item) {
+		return d.settleAgain(ctx, item, answer.GetDecision(), answer.GetReceipt())
 	}
 	if err == nil {
 		if err = d.settle(ctx, item, answer.GetDecision(), answer.GetReceipt()); err == nil {
@@ -77,6 +80,9 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 	f := fault.From(err)
 	switch f.Kind {
 	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+		if resubmitted(item) {
+			return d.settleAgain(ctx, item, nil, nil) // such as when it has expired; what was, stands
+		}
 		// The hub has refused for good and recorded it. Nobody else will act on this family now: a person must.
 		return d.settle(ctx, item, d.refusedByHub(f), nil)
 	}

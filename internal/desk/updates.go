@@ -41,6 +41,9 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	if _, err := verify.Checkpoint(page.GetCheckpoint(), d.cfg.LogKeys); err != nil {
 		return false, err
 	}
+	if lost, err := d.heard(ctx, page.GetCheckpoint()); err != nil || lost {
+		return lost, err
+	}
 	if len(page.GetUpdates()) == 0 {
 		return false, nil
 	}

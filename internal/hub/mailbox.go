@@ -27,6 +27,9 @@ import (
 // what may flow back. The same report again changes nothing.
 func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*posternv1.ReportResponse, error) {
 	caller, _ := rpc.Party(ctx)
+	if answer := answerOf(req, nil); answer != nil {
+		return h.collected(ctx, caller, req, answer)
+	}
 	now := h.now()
 	signer, err := envelope.VerifyStatement(req.GetSigned(), envelope.TypeReport, h.cfg.Anchors, now)
 	if err != nil {
@@ -38,6 +41,9 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	r := &posternv1.Report{}
 	if err := proto.Unmarshal(req.GetSigned().GetPayload(), r); err != nil {
 		return nil, fault.New(fault.Invalid, "MALFORMED", "The report cannot be read.").Because(err)
+	}
+	if answer := answerOf(req, r); answer != nil && req.GetDeliveryId() != "" {
+		return h.collected(ctx, caller, req, answer)
 	}
 	back, err := flowsBack(r)
 	if err != nil {

@@ -51,7 +51,7 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 			return nil, err
 		}
 		released, digests := h.disclose(v, decided)
-		recorded, err := h.record(ctx, v, decided, released, digests)
+		recorded, err := h.record(ctx, v, decided, released, digests, req.GetResubmitted())
 		if errors.Is(err, errStale) {
 			continue // policy, directory or a tombstone changed between decide and record: decide again
 		}
@@ -169,7 +169,7 @@ type recorded struct {
 
 // record writes the decision and, when something goes, its outbox rows, in one transaction with the leaf. What it
 // returns names an earlier event, when this very manifest was decided before.
-func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, released *posternv1.SealedNotification, digests [][]byte) (recorded, error) {
+func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, released *posternv1.SealedNotification, digests [][]byte, resubmitted bool) (recorded, error) {
 	var made recorded
 	m, sender, id := v.Manifest(), v.Sender().URI(), v.Manifest().GetNotificationId()
 	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
@@ -207,6 +207,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: m.GetOffer().GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Sender: v.Sender(),
 			Decision: cutDecision(d.Decision), Notification: released, Basis: d.basis, Until: permissionEnds(m.GetOffer()),
+			Begun: resubmitted, // a hub before this one may have sent it
 		})
 	})
 	if err != nil {

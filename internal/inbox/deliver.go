@@ -28,14 +28,25 @@ import (
 // Deliver takes one delivery: check, open, keep, acknowledge. A refusal is a signed report, not an error: an error
 // means that the inbox could not say, and the hub tries again.
 func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*posternv1.DeliverResponse, error) {
-	d := req.GetDelivery()
+	answer, err := in.take(ctx, req.GetDelivery())
+	if err != nil {
+		return nil, err
+	}
+	answer.Held, err = in.held(ctx)
+	return answer, err
+}
+
+func (in *Inbox) take(ctx context.Context, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
 	if earlier, err := in.answered(ctx, d.GetDeliveryId()); err != nil || earlier != nil {
+		if err == nil {
+			err = in.noteAgain(ctx, d)
+		}
 		return earlier, err
 	}
 	if d.GetStopRequest() != nil {
 		return in.stop(ctx, d)
 	}
-	v, reason := in.check(d)
+	v, origin, reason := in.check(d)
 	if reason != 0 {
 		return in.refuse(ctx, d, reason)
 	}
@@ -43,7 +54,7 @@ func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*p
 	if reason != 0 {
 		return in.refuse(ctx, d, reason)
 	}
-	answer, err := in.accept(ctx, d, v, opened)
+	answer, err := in.accept(ctx, d, v, opened, origin)
 	if errors.Is(err, errWithdrawn) {
 		return in.refuse(ctx, d, posternv1.RefusalReason_REFUSAL_REASON_WITHDRAWN)
 	}
@@ -71,29 +82,30 @@ func (in *Inbox) answered(ctx context.Context, deliveryID string) (*posternv1.De
 }
 
 // check holds the delivery against the ledger and the desk: the receipt proves a recorded SHARE that is still valid,
-// for this manifest and exactly these sections; the desk signed the manifest; it is for us.
-func (in *Inbox) check(d *posternv1.Delivery) (*envelope.Verified, posternv1.RefusalReason) {
+// for this manifest and exactly these sections; the desk signed the manifest; it is for us. It returns the origin of the
+// log that vouches for it too.
+func (in *Inbox) check(d *posternv1.Delivery) (v *envelope.Verified, origin string, reason posternv1.RefusalReason) {
 	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
 	if err != nil || event.Kind != logv1.Kind_KIND_DECIDED || event.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
-		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
+		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
 	}
-	if !in.cfg.Clock().Before(event.Core.GetValidUntilTime().AsTime()) {
-		return nil, posternv1.RefusalReason_REFUSAL_REASON_STALE_DECISION
+	if !in.cfg.Clock().Before(event.Core.GetValidUntilTime().AsTime()) && !in.had(d, event) {
+		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_STALE_DECISION
 	}
 	// The desk's certificate is judged at the time of the decision: what was rightly sent stays rightly sent.
-	v, err := envelope.Verify(d.GetNotification(), envelope.VerifyConfig{
+	v, err = envelope.Verify(d.GetNotification(), envelope.VerifyConfig{
 		Audience: in.cfg.Identity.Party().Domain, Anchors: in.cfg.Anchors, At: event.Core.GetEventTime().AsTime()})
 	if err != nil {
-		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_SIGNATURE
+		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_BAD_SIGNATURE
 	}
 	if !bytes.Equal(event.Core.GetManifestSha256(), v.ManifestSHA256()) ||
 		!slices.EqualFunc(event.Core.GetSectionsSha256(), v.Digests(), bytes.Equal) || len(v.Digests()) == 0 {
-		return nil, posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
+		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
 	}
 	if v.Manifest().GetOffer().GetAuthority() != in.cfg.Identity.Party().ID {
-		return nil, posternv1.RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY
+		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY
 	}
-	return v, 0
+	return v, event.Origin, 0
 }
 
 func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.RefusalReason) {
@@ -110,7 +122,7 @@ func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.Refusal
 
 // accept keeps the item and the answer in one transaction and answers after it. A crash before the commit: the hub
 // sends again. A crash after it: the hub sends again and gets the answer that was kept.
-func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, opened []envelope.Plain) (*posternv1.DeliverResponse, error) {
+func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, opened []envelope.Plain, origin string) (*posternv1.DeliverResponse, error) {
 	answer, err := in.acknowledge(v.ManifestSHA256())
 	if err != nil {
 		return nil, err
@@ -127,7 +139,7 @@ func (in *Inbox) accept(ctx context.Context, d *posternv1.Delivery, v *envelope.
 	if err != nil {
 		return nil, err
 	}
-	if err := in.keep(ctx, d, v, item, answer, report); err != nil {
+	if err := in.keep(ctx, d, v, item, answer, report, origin); err != nil {
 		return nil, err
 	}
 	if err := failpoint.Hit(failpoint.InboxKept); err != nil {
@@ -197,7 +209,7 @@ func notShared(v *envelope.Verified, opened []envelope.Plain) []string {
 
 // keep writes all of it, or nothing. An item with the same manifest that is there already stays as it is: shown once.
 // Whether it was withdrawn is read in the same transaction, so that a stop request is never overtaken.
-func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, item *localv1.GetItemResponse, answer *posternv1.DeliverResponse, report []byte) error {
+func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Verified, item *localv1.GetItemResponse, answer *posternv1.DeliverResponse, report []byte, origin string) error {
 	key := v.ManifestSHA256()
 	sealed, err := in.seal(schema.InboxItem, key, item)
 	if err != nil {
@@ -219,6 +231,9 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		}
 		if t.Whole {
 			return errWithdrawn
+		}
+		if err := in.note(tx, d, origin); err != nil {
+			return err
 		}
 		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil || earlier != nil {
 			return err

@@ -16,6 +16,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	mathrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/envelope"
@@ -42,6 +45,7 @@ type Config struct {
 	LogKeys  verify.Keys                           // the hub's sent log
 	Backoff  queue.Backoff
 	Poll     time.Duration // how often to retry reports
+	Collect  bool          // whether it collects from the hub, and is not sent to
 	Clock    func() time.Time
 	Log      *slog.Logger
 	Metrics  *ops.Metrics // what it counts goes here; nil counts for nobody
@@ -57,6 +61,7 @@ type Inbox struct {
 	reports    *queue.Queue
 	deliveries ops.Counter   // result
 	wake       chan struct{} // capacity 1: a report was spooled
+	resumed    atomic.Bool   // whether the hub was told how far we hold all
 }
 
 // Open makes an inbox.
@@ -69,25 +74,51 @@ func Open(cfg Config) (*Inbox, error) {
 	return in, nil
 }
 
-// Run sends reports until ctx ends, or until a write's outcome is unknown: then the process must exit, and starting again
-// reads what was written.
+// Run sends reports, and collects or says once how far it holds all, until ctx ends, or until a write's outcome is
+// unknown: then the process must exit, and starting again reads what was written.
 func (in *Inbox) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { cancel(in.loop(ctx, "reports", in.StepReports, in.wake)) })
+	if in.cfg.Collect {
+		// A stream lasts until the hub ends it or the line breaks; then a moment, and the next.
+		wg.Go(func() {
+			cancel(in.loop(ctx, "collect", func(ctx context.Context) (bool, error) { return in.collect(ctx, false) }, nil))
+		})
+	} else {
+		wg.Go(func() { cancel(in.loop(ctx, "resume", in.StepResume, nil)) })
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// loop steps until ctx ends. After a failure it waits for a growing backoff, at most Poll.
+func (in *Inbox) loop(ctx context.Context, name string, step func(context.Context) (bool, error), wake <-chan struct{}) error {
+	failures := uint32(0)
 	for ctx.Err() == nil {
-		worked, err := in.StepReports(ctx)
+		worked, err := step(ctx)
 		if errors.Is(err, store.ErrOutcomeUnknown) {
 			return err
 		}
-		if err != nil && ctx.Err() == nil {
-			in.cfg.Log.WarnContext(ctx, "report not sent, trying again", "reason", fault.From(err).Reason, "cause", fault.From(err).Unwrap())
+		failures++
+		if err == nil {
+			failures = 0
+		} else if ctx.Err() == nil {
+			in.cfg.Log.WarnContext(ctx, "inbox step failed, trying again", "step", name, "reason", fault.From(err).Reason, "cause", fault.From(err).Unwrap())
 		}
 		if worked && err == nil {
 			continue
 		}
+		wait := in.cfg.Poll
+		if name == "collect" {
+			wait = min(wait, in.cfg.Backoff.After(failures+1, mathrand.Float64()))
+		}
 		select {
 		case <-ctx.Done():
-		case <-in.wake:
-		case <-time.After(in.cfg.Poll):
+		case <-wake:
+		case <-time.After(wait):
 		}
 	}
-	return ctx.Err()
+	return nil
 }

@@ -58,7 +58,7 @@ func readTombstone(r store.Reader, manifest []byte) (t tombstone, err error) {
 // stop takes a stop request as it takes a notification: check, keep, acknowledge. What was withdrawn is gone from view
 // and from the database's record in the transaction that keeps the answer; nobody at the inbox has to agree first.
 func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
-	manifest, request, ok := in.checkStop(d)
+	manifest, request, origin, ok := in.checkStop(d)
 	if !ok {
 		return in.refuse(ctx, d, posternv1.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST)
 	}
@@ -77,6 +77,9 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 	// A crash before the commit: the hub sends again. A crash after it: the hub sends again and gets the answer kept.
 	err = store.Reserved(in.cfg.Store).Update(ctx, func(tx store.Tx) error { // also on a full disk
 		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil {
+			return err
+		}
+		if err := in.note(tx, d, origin); err != nil {
 			return err
 		}
 		t, err := readTombstone(tx, manifest)
@@ -114,17 +117,17 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 // checkStop holds a stop request against the ledger and the desk: the receipt proves that the hub recorded this very
 // request about one manifest, and a desk signed it. That another desk than the sender may ask, with the code on the
 // slip, is the hub's to check: the code never comes here.
-func (in *Inbox) checkStop(d *posternv1.Delivery) (manifest []byte, request *posternv1.StopRequest, ok bool) {
+func (in *Inbox) checkStop(d *posternv1.Delivery) (manifest []byte, request *posternv1.StopRequest, origin string, ok bool) {
 	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
 	if err != nil || event.Kind != logv1.Kind_KIND_STOP_ASKED || !bytes.Equal(event.Core.GetSubjectSha256(), subject(d)) {
-		return nil, nil, false
+		return nil, nil, "", false
 	}
 	request, _, err = envelope.OpenStopRequest(d.GetStopRequest(), in.cfg.Anchors, event.Core.GetEventTime().AsTime())
 	manifest = event.Core.GetManifestSha256()
 	if err != nil || len(manifest) != sha256.Size || len(request.GetManifestSha256()) > 0 && !bytes.Equal(request.GetManifestSha256(), manifest) {
-		return nil, nil, false
+		return nil, nil, "", false
 	}
-	return manifest, request, true
+	return manifest, request, event.Origin, true
 }
 
 // takeFromView removes from an item what was withdrawn. Of an item withdrawn whole there remains what the team needs to

@@ -46,8 +46,10 @@ func enrolled() time.Time { return Now.AddDate(0, -1, 0) }
 type cast struct {
 	anchors    *identity.Anchors
 	identities map[string]*identity.Identity         // by path
+	renewed    *identity.Identity                    // HMP Bristol's desk with a renewed certificate
 	recipients map[string]*envelope.RecipientPrivate // by authority
 	logKeys    ledger.Keys
+	nextKeys   ledger.Keys // of the generation of the logs after that
 	sent, both verify.Keys // the verifier keys of the sent log, and of both
 	engine     *engine.Engine
 	log        *Log // what the engine says
@@ -59,18 +61,20 @@ var theCast = sync.OnceValues(func() (_ *cast, err error) {
 		return nil, err
 	}
 	var sent, received string
+	var sent2, received2 string
 	for _, k := range []struct {
 		name           string
 		secret, public *string
-	}{{"sent", &c.logKeys.Sent, &sent}, {"received", &c.logKeys.Received, &received}} {
+	}{{"sent", &c.logKeys.Sent, &sent}, {"received", &c.logKeys.Received, &received},
+		{"sent/2", &c.nextKeys.Sent, &sent2}, {"received/2", &c.nextKeys.Received, &received2}} {
 		if *k.secret, *k.public, err = ledger.GenerateKey(rand.Reader, Domain+"/"+k.name); err != nil {
 			return nil, err
 		}
 	}
-	if c.sent, err = verify.NewKeys(sent); err != nil {
+	if c.sent, err = verify.NewKeys(sent, sent2); err != nil {
 		return nil, err
 	}
-	if c.both, err = verify.NewKeys(sent, received); err != nil {
+	if c.both, err = verify.NewKeys(sent, received, sent2, received2); err != nil {
 		return nil, err
 	}
 	for _, code := range []string{Bristol, Lancashire} {
@@ -113,7 +117,14 @@ func (c *cast) certify() (err error) {
 			return err
 		}
 	}
-	return nil
+	// The same desk as its certificate is after the next renewal.
+	file := filepath.Join(dir, "renewed")
+	issue := ca.IssueConfig{OutCert: file + ".pem", OutKey: file + "-key.pem", Now: Now, Days: 800}
+	if err := ca.Issue(dir, "spiffe://"+Domain+deskPath(HMPBristol), issue); err != nil {
+		return err
+	}
+	c.renewed, err = identity.Load(issue.OutCert, issue.OutKey)
+	return err
 }
 
 const (

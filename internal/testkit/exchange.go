@@ -3,7 +3,9 @@ package testkit
 import (
 	"context"
 	"crypto/rand"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,10 +41,11 @@ type Exchange struct {
 	Store  store.Store
 	Ledger *ledger.Ledger
 
-	t    testing.TB
-	cast *cast
-	cfg  Config
-	dir  string
+	t       testing.TB
+	cast    *cast
+	cfg     Config
+	dir     string
+	logKeys ledger.Keys
 
 	mu      sync.Mutex // owns the maps; parties are opened from the test's goroutine and the hub's
 	serves  server
@@ -59,6 +62,7 @@ func NewExchange(t testing.TB, edits ...func(*Config)) *Exchange {
 	for _, edit := range edits {
 		edit(&x.cfg)
 	}
+	x.logKeys = x.cast.logKeys
 	x.openHub()
 	t.Cleanup(x.close)
 	if !x.cfg.NoDirectory {
@@ -77,7 +81,7 @@ func (x *Exchange) openHub() {
 	x.t.Helper()
 	x.Store = x.open("hub", schema.Hub)
 	v := x.vault("hub")
-	x.Ledger = value(ledger.Open(x.t.Context(), ledger.Config{Store: x.Store, Vault: v, Keys: x.cast.logKeys, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger()}))(x.t)
+	x.Ledger = value(ledger.Open(x.t.Context(), ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger()}))(x.t)
 	cfg := hub.Config{
 		Identity: x.Identity(hubPath), Anchors: x.cast.anchors, Store: x.Store, Vault: v, Ledger: x.Ledger, Engine: x.cast.engine,
 		Sender: sender{x}, Backoff: backoff, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
@@ -86,7 +90,7 @@ func (x *Exchange) openHub() {
 		x.cfg.Hub(&cfg)
 	}
 	x.Hub = value(hub.Open(x.t.Context(), cfg))(x.t)
-	s := server{}
+	s := newServer()
 	posternv1.RegisterSubmissionServiceServer(s, x.Hub)
 	posternv1.RegisterMailboxServiceServer(s, x.Hub)
 	posternv1.RegisterDirectoryServiceServer(s, x.Hub)
@@ -105,6 +109,20 @@ func (x *Exchange) RestartHub() {
 	must(x.t, x.Store.Close())
 	x.openHub()
 }
+
+// LoseHub replaces the hub's disk by an empty one. The operator opens the next generation of the logs, whose keys every
+// party has, and loads the directory.
+func (x *Exchange) LoseHub() {
+	x.t.Helper()
+	must(x.t, x.Store.Close())
+	must(x.t, os.RemoveAll(x.Path("hub")))
+	x.logKeys = x.cast.nextKeys
+	x.openHub()
+	x.LoadDirectory(1, x.cfg.Register)
+}
+
+// Renewed is the identity of HMP Bristol's desk after its certificate was renewed.
+func (x *Exchange) Renewed() *identity.Identity { return x.cast.renewed }
 
 func (x *Exchange) open(party string, d schema.Database) store.Store {
 	x.t.Helper()
@@ -215,8 +233,13 @@ func (x *Exchange) steps() []func(context.Context) (bool, error) {
 	for _, d := range x.desks {
 		steps = append(steps, d.StepSpool, d.StepUpdates)
 	}
-	for _, in := range x.inboxes {
+	for code, in := range x.inboxes {
 		steps = append(steps, in.StepReports)
+		if slices.Contains(x.cfg.Register.Collect, code) {
+			steps = append(steps, in.StepCollect)
+		} else {
+			steps = append(steps, in.StepResume)
+		}
 	}
 	return steps
 }

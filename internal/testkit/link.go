@@ -14,12 +14,22 @@ import (
 )
 
 // server is a server without a socket: the handlers of what was registered, by full method name.
-type server map[string]func(ctx context.Context, decode func(any) error) (any, error)
+type server struct {
+	unary   map[string]func(ctx context.Context, decode func(any) error) (any, error)
+	streams map[string]func(grpc.ServerStream) error
+}
 
-// RegisterService takes the unary methods of a service.
+func newServer() server {
+	return server{map[string]func(context.Context, func(any) error) (any, error){}, map[string]func(grpc.ServerStream) error{}}
+}
+
+// RegisterService takes the methods of a service.
 func (s server) RegisterService(d *grpc.ServiceDesc, impl any) {
+	for _, m := range d.Streams {
+		s.streams["/"+d.ServiceName+"/"+m.StreamName] = func(stream grpc.ServerStream) error { return m.Handler(impl, stream) }
+	}
 	for _, m := range d.Methods {
-		s["/"+d.ServiceName+"/"+m.MethodName] = func(ctx context.Context, decode func(any) error) (any, error) {
+		s.unary["/"+d.ServiceName+"/"+m.MethodName] = func(ctx context.Context, decode func(any) error) (any, error) {
 			return m.Handler(impl, ctx, decode, nil)
 		}
 	}
@@ -39,10 +49,20 @@ type Link struct {
 	arrived  chan struct{}
 	requests func(method string, b []byte) []byte
 	answers  func(method string, b []byte) []byte
+	open     []context.CancelCauseFunc // the streams that were opened
 }
 
-// Down cuts the link, or mends it: every call fails with Unavailable and the other side hears nothing.
-func (l *Link) Down(down bool) { l.set(func() { l.down = down }) }
+// Down cuts the link, or mends it: every call fails with Unavailable and the other side hears nothing; streams break.
+func (l *Link) Down(down bool) {
+	l.set(func() {
+		if l.down = down; down {
+			for _, cut := range l.open {
+				cut(errLost)
+			}
+			l.open = nil
+		}
+	})
+}
 
 // LoseAnswers lets the next n calls be handled and loses their answers.
 func (l *Link) LoseAnswers(n int) { l.set(func() { l.lose = n }) }
@@ -129,7 +149,7 @@ func (l *Link) Invoke(ctx context.Context, method string, args, reply any, _ ...
 
 // handle is the other side's part of a call.
 func (l *Link) handle(ctx context.Context, method string, request []byte) ([]byte, error) {
-	handler, ok := l.server()[method]
+	handler, ok := l.server().unary[method]
 	if !ok {
 		return nil, fault.New(fault.Unimplemented, "UNKNOWN_METHOD", "There is no such method here.")
 	}
@@ -154,9 +174,4 @@ func public(err error) error {
 	out := fault.New(f.Kind, f.Reason, f.Message)
 	out.Fields, out.RetryAfter = slices.Clone(f.Fields), f.RetryAfter
 	return out
-}
-
-// NewStream refuses: no party streams yet.
-func (l *Link) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, fault.New(fault.Unimplemented, "STREAM", "A link carries no streams.")
 }

@@ -1,8 +1,10 @@
 package testkit
 
 import (
+	"context"
 	"crypto/rand"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -166,7 +168,7 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 		edit(&cfg)
 	}
 	in.Inbox = value(inbox.Open(cfg))(x.t)
-	in.serves = server{}
+	in.serves = newServer()
 	posternv1.RegisterInboxServiceServer(in.serves, in.Inbox)
 }
 
@@ -197,4 +199,24 @@ func (in *Inbox) Items() []*localv1.Item {
 // Auditor is an auditor of the hub.
 func (x *Exchange) Auditor() *auditor.Auditor {
 	return auditor.Open(auditor.Config{Hub: x.Audit(AuditorPath), LogKeys: x.cast.both})
+}
+
+// Backup copies the inbox's database as it is now, and returns where the copy is.
+func (in *Inbox) Backup() string {
+	in.x.t.Helper()
+	path := filepath.Join(in.x.t.TempDir(), "copy.db")
+	_, err := in.Store.(interface {
+		Backup(context.Context, string) (store.Report, error)
+	}).Backup(in.x.t.Context(), path)
+	must(in.x.t, err)
+	return path
+}
+
+// Restore puts a copy in the place of the inbox's database and opens the inbox again.
+func (in *Inbox) Restore(copied string) {
+	in.x.t.Helper()
+	in.close()
+	b := value(os.ReadFile(copied))(in.x.t)
+	must(in.x.t, os.WriteFile(in.x.Path("inbox-"+in.authority, schema.Inbox.Name+".db"), b, 0o600))
+	in.open()
 }

@@ -3,6 +3,7 @@ package testkit
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -18,6 +19,7 @@ import (
 type Register struct {
 	KeyEnds  map[string]time.Time // when the recipient key of an authority ends; in a year where absent
 	Sections map[string][]string  // what the agreement of an authority includes, as patterns; all where absent
+	Collect  []string             // the authorities whose inbox collects
 }
 
 // Revision makes a signed directory revision.
@@ -25,7 +27,11 @@ func (x *Exchange) Revision(number uint64, r Register) *localv1.LoadDirectoryReq
 	x.t.Helper()
 	dir := x.t.TempDir()
 	write := func(name string, b []byte) { must(x.t, os.WriteFile(filepath.Join(dir, name), b, 0o600)) }
-	write("directory.yaml", []byte(directoryYAML))
+	yaml := directoryYAML
+	for _, code := range r.Collect {
+		yaml = strings.Replace(yaml, pushes[code], "endpoint: {mode: collect}", 1)
+	}
+	write("directory.yaml", []byte(yaml))
 	for _, code := range []string{Bristol, Lancashire} {
 		end, ok := r.KeyEnds[code]
 		if !ok {
@@ -68,6 +74,12 @@ func (x *Exchange) agreement(name string, sections []string, authority string, p
 		must(x.t, directory.SignAgreement(signed, x.Identity(deskPath(p))))
 	}
 	return value(proto.Marshal(signed))(x.t)
+}
+
+// pushes are the endpoints of the ordinary directory.
+var pushes = map[string]string{
+	Bristol:    `endpoint: {mode: push, address: "bristol.example:8443"}`,
+	Lancashire: `endpoint: {mode: push, address: "lancashire.example:8443"}`,
 }
 
 // directoryYAML is the ordinary directory. The front doors' numbers differ, so that a test can tell them apart.

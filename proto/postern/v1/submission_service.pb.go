@@ -28,7 +28,9 @@ type SubmitRequest struct {
 	// The notification; its manifest says which kind of statement it is.
 	Notification *SealedNotification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
 	// How much of each log the caller knows.
-	KnownLogs     []*KnownLog `protobuf:"bytes,2,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	KnownLogs []*KnownLog `protobuf:"bytes,2,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	// Whether the hub had answered this before and has lost it: then a send of it may have begun, whatever this hub knows.
+	Resubmitted   bool `protobuf:"varint,4,opt,name=resubmitted,proto3" json:"resubmitted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -75,6 +77,13 @@ func (x *SubmitRequest) GetKnownLogs() []*KnownLog {
 		return x.KnownLogs
 	}
 	return nil
+}
+
+func (x *SubmitRequest) GetResubmitted() bool {
+	if x != nil {
+		return x.Resubmitted
+	}
+	return false
 }
 
 // SubmitResponse is the recorded decision.
@@ -423,11 +432,12 @@ var File_postern_v1_submission_service_proto protoreflect.FileDescriptor
 const file_postern_v1_submission_service_proto_rawDesc = "" +
 	"\n" +
 	"#postern/v1/submission_service.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"\x9d\x01\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"\xbf\x01\n" +
 	"\rSubmitRequest\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.v1.SealedNotificationR\fnotification\x123\n" +
 	"\n" +
-	"known_logs\x18\x02 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogsJ\x04\b\x03\x10\x04R\rvalidate_only\"\xb1\x01\n" +
+	"known_logs\x18\x02 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\x12 \n" +
+	"\vresubmitted\x18\x04 \x01(\bR\vresubmittedJ\x04\b\x03\x10\x04R\rvalidate_only\"\xb1\x01\n" +
 	"\x0eSubmitResponse\x120\n" +
 	"\bdecision\x18\x01 \x01(\v2\x14.postern.v1.DecisionR\bdecision\x12-\n" +
 	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
