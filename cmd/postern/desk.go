@@ -25,6 +25,7 @@ func (a *app) deskCommand() *cobra.Command {
 		a.deskListCommand(),
 		a.deskWithdrawCommand(),
 		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})
+	c.AddCommand(a.deskKeyCommands()...)
 	return c
 }
 

@@ -20,6 +20,7 @@ func (a *app) inboxCommand() *cobra.Command {
 		&cobra.Command{Use: "list", Short: "List what the team has received, newest first", Args: exactly(0), RunE: a.inboxList},
 		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow},
 		a.inboxAnswerStopCommand())
+	c.AddCommand(a.inboxKeyCommands()...)
 	return c
 }
 

@@ -96,6 +96,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	s := c.service("desk "+b.identity.Party().ID, b, rt, "")
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterDeskServiceServer(r, d)
+		localv1.RegisterPinServiceServer(r, d)
 		localv1.RegisterOperationsServiceServer(r, d)
 	}
 	s.Checks = d.Checks()

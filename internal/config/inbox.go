@@ -66,7 +66,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	}
 	in, err := inbox.Open(inbox.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn),
-		Keys: keys, LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
+		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
 	if err != nil {
 		return nil, closing(err, b)
@@ -74,6 +74,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	s := c.service("inbox "+b.identity.Party().ID, b, rt, c.Listen)
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterTeamServiceServer(r, in)
+		localv1.RegisterRingServiceServer(r, in)
 		localv1.RegisterOperationsServiceServer(r, in)
 	}
 	s.Checks = in.Checks()

@@ -141,7 +141,11 @@ func (f *folder) makeKeys() error {
 		if err != nil {
 			return err
 		}
-		if err := os.Rename(statement, f.file("recipient-"+code+".signed")); err != nil {
+		b, err := os.ReadFile(statement) // the inbox keeps it: its next key follows this one
+		if err != nil {
+			return fault.From(err)
+		}
+		if err := os.WriteFile(f.file("recipient-"+code+".signed"), b, 0o644); err != nil {
 			return fault.From(err)
 		}
 	}

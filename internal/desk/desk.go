@@ -67,11 +67,13 @@ type Config struct {
 type Desk struct {
 	localv1.UnimplementedDeskServiceServer
 	localv1.UnimplementedOperationsServiceServer
+	localv1.UnimplementedPinServiceServer
 
 	cfg       Config
 	failures  ops.Counter // step, reason
 	spool     *queue.Queue
 	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
+	pinning   sync.Mutex                          // owns the replacing of directory: keys and revisions come by two loops
 	submit    sync.Mutex                          // owns the making of notifications: the same form twice at once is one form
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
 	wake      chan struct{}                       // capacity 1: something was spooled
@@ -88,8 +90,12 @@ func Open(ctx context.Context, cfg Config) (*Desk, error) {
 			return err
 		}
 		loaded, err := directory.Open(signed, entries, cfg.Anchors, cfg.Clock())
+		if err != nil {
+			return err
+		}
+		pins, err := readPins(s)
 		if err == nil {
-			d.directory.Store(loaded)
+			d.directory.Store(loaded.WithKeys(pins))
 		}
 		return err
 	})
@@ -104,7 +110,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
-		"directory": d.StepDirectory, "spool": d.StepSpool, "updates": d.StepUpdates,
+		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates,
 	} {
 		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}

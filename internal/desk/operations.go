@@ -96,6 +96,9 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 	if _, known := dir.Prison(d.cfg.Identity.Party().ID); dir.Number() > 0 && !known {
 		add(ops.Problem("prison", "The directory does not name this prison, so the hub refers everything to a person.", "Ask the hub's operator to load a directory with "+d.cfg.Identity.Party().ID+" in it."))
 	}
+	if err := d.examinePins(ctx, add); err != nil {
+		return nil, err
+	}
 	waiting, err := d.waiting(ctx)
 	if err != nil {
 		return nil, err
@@ -113,4 +116,26 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 		}
 	}
 	return out, nil
+}
+
+// examinePins names every authority whose key waits for a person, and every one that nothing can be sealed to any more.
+func (d *Desk) examinePins(ctx context.Context, add func(*localv1.Finding)) error {
+	dir, now := d.directory.Load(), d.cfg.Clock()
+	return d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		for _, a := range dir.Authorities() {
+			waiting, err := readKey(s, waitingRow(a.GetCode()))
+			if err != nil {
+				return err
+			}
+			if waiting != nil {
+				add(ops.Problem("recipient key "+a.GetCode(), "A new recipient key of "+a.GetName()+" is not signed by the one before it, and is not used.",
+					"Telephone "+a.GetName()+", compare the key's id, and confirm it with `postern desk confirm-key "+a.GetCode()+" KEY_ID`."))
+			}
+			if key, ok := dir.RecipientKey(a.GetCode()); ok && !now.Before(key.GetExpireTime().AsTime()) {
+				add(ops.Problem("recipient key "+a.GetCode(), "The recipient key of "+a.GetName()+" has ended, so everything to it needs a person.",
+					"Telephone "+a.GetName()+": its inbox must publish its next key."))
+			}
+		}
+		return nil
+	})
 }

@@ -161,7 +161,12 @@ func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 	if newer.Number() <= current.Number() {
 		return false, fault.New(fault.Unverified, "DIRECTORY_ROLLED_BACK", "The hub serves an older directory than it did. Telephone its operator.")
 	}
-	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error { return directory.Save(tx, schema.DeskDirectory, revision, entries) })
+	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if err := d.judgeDirectory(ctx, tx, newer); err != nil {
+			return err
+		}
+		return directory.Save(tx, schema.DeskDirectory, revision, entries)
+	})
 	if err != nil {
 		return false, err
 	}
@@ -169,6 +174,5 @@ func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 	if err := failpoint.Hit(failpoint.DeskDirectory); err != nil {
 		return false, err
 	}
-	d.directory.Store(newer)
-	return true, nil
+	return true, d.usePins(ctx, newer)
 }

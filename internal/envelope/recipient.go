@@ -96,6 +96,16 @@ func parseSecret(kind string, data []byte) (secret, rest []byte, ok bool) {
 
 // Publish signs the statement of the public key with the inbox's certificate.
 func (k *RecipientPrivate) Publish(i *identity.Identity, version uint32, now, expire time.Time) (*posternv1.Signed, error) {
+	return k.publish(i, nil, version, now, expire)
+}
+
+// Succeed publishes the key as the one that follows predecessor: signed by the certificate and by the predecessor's
+// continuity key, so that who holds the authority's certificate alone cannot put another key in its place.
+func (k *RecipientPrivate) Succeed(i *identity.Identity, predecessor *RecipientPrivate, version uint32, now, expire time.Time) (*posternv1.Signed, error) {
+	return k.publish(i, predecessor, version, now, expire)
+}
+
+func (k *RecipientPrivate) publish(i *identity.Identity, predecessor *RecipientPrivate, version uint32, now, expire time.Time) (*posternv1.Signed, error) {
 	payload, err := proto.Marshal(&posternv1.RecipientKey{
 		KeyId:         k.keyID,
 		Authority:     i.Party().ID,
@@ -109,13 +119,30 @@ func (k *RecipientPrivate) Publish(i *identity.Identity, version uint32, now, ex
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	return SignStatement(i, TypeRecipientKey, payload)
+	signed, err := SignStatement(i, TypeRecipientKey, payload)
+	if err == nil && predecessor != nil {
+		signed.Signatures = append(signed.Signatures, &posternv1.Signature{
+			Signature: ed25519.Sign(predecessor.continuity, preAuthentication(TypeRecipientKey, payload))})
+	}
+	return signed, err
+}
+
+// Follows says whether a verified statement is signed by a predecessor's continuity key too.
+func Follows(s *posternv1.Signed, predecessor *posternv1.RecipientKey) bool {
+	if len(s.GetSignatures()) != 2 || len(predecessor.GetContinuityKey()) != ed25519.PublicKeySize {
+		return false
+	}
+	return ed25519.Verify(predecessor.GetContinuityKey(), preAuthentication(TypeRecipientKey, s.GetPayload()), s.GetSignatures()[1].GetSignature())
 }
 
 // VerifyRecipientKey verifies the statement of a recipient key: signed by the inbox of the authority it names, with an
 // id that is the digest of the key and a suite this version can seal to. It does not check expire_time: a sender does,
-// with its own clock, and a receiver opens what was sealed before.
+// with its own clock, and a receiver opens what was sealed before. A second signature, without certificates, is the
+// predecessor's continuity key's, which only who knows the predecessor can verify: see Follows.
 func VerifyRecipientKey(s *posternv1.Signed, a *identity.Anchors, at time.Time) (*posternv1.RecipientKey, error) {
+	if n := len(s.GetSignatures()); n == 2 && len(s.GetSignatures()[1].GetCertificates()) == 0 {
+		s = &posternv1.Signed{Payload: s.GetPayload(), PayloadType: s.GetPayloadType(), Signatures: s.GetSignatures()[:1]}
+	}
 	party, err := VerifyStatement(s, TypeRecipientKey, a, at)
 	if err != nil {
 		return nil, err

@@ -120,9 +120,9 @@ func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryReque
 // use replaces the revision in force, unless a load that was recorded after this one came first: an older one here than
 // in the store would make every decision stale.
 func (h *Hub) use(d *directory.Directory) {
-	for old := h.directory.Load(); d.Number() > old.Number(); old = h.directory.Load() {
-		if h.directory.CompareAndSwap(old, d) {
-			return
-		}
+	h.keysMu.Lock()
+	defer h.keysMu.Unlock()
+	if d.Number() > h.directory.Load().Number() {
+		h.directory.Store(h.published.over(d))
 	}
 }

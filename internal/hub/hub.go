@@ -71,6 +71,9 @@ type Hub struct {
 	delivery  *delivery.Delivery
 	directory atomic.Pointer[directory.Directory] // the revision in force; replaced after its leaf is committed
 
+	keysMu    sync.Mutex // owns published, and every replacing of directory
+	published published
+
 	mu       sync.Mutex               // guards refusals
 	refusals map[string]*rate.Limiter // per party URI
 }
@@ -86,6 +89,10 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	}
 	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}}
 	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
+		var err error
+		if h.published, err = readPublished(s); err != nil {
+			return err
+		}
 		signed, entries, ok, err := directory.Load(s, schema.HubDirectory)
 		if err != nil || !ok {
 			return err
@@ -94,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 		if err != nil {
 			return err
 		}
-		h.directory.Store(d)
+		h.directory.Store(h.published.over(d))
 		return nil
 	})
 	if err != nil {

@@ -109,7 +109,7 @@ func (in *Inbox) check(d *posternv1.Delivery) (v *envelope.Verified, origin stri
 }
 
 func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.RefusalReason) {
-	key, ok := in.cfg.Keys[v.Manifest().GetOffer().GetRecipientKeyId()]
+	key, ok := in.ring.key(v.Manifest().GetOffer().GetRecipientKeyId())
 	if !ok {
 		return nil, posternv1.RefusalReason_REFUSAL_REASON_KEY_UNKNOWN
 	}

@@ -42,6 +42,7 @@ type Config struct {
 	Vault    *vault.Vault
 	Hub      posternv1.MailboxServiceClient        // where reports go
 	Keys     map[string]*envelope.RecipientPrivate // by key id: the current one, and old ones until the last delivery
+	KeyDir   string                                // the folder they are from, where successors go; empty for none to be made
 	LogKeys  verify.Keys                           // the hub's sent log
 	Backoff  queue.Backoff
 	Poll     time.Duration // how often to retry reports
@@ -55,9 +56,12 @@ type Config struct {
 type Inbox struct {
 	posternv1.UnimplementedInboxServiceServer
 	localv1.UnimplementedTeamServiceServer
+	localv1.UnimplementedRingServiceServer
 	localv1.UnimplementedOperationsServiceServer
 
 	cfg        Config
+	ring       *ring
+	rotating   sync.Mutex // owns the making of a successor: two at once would both follow one key
 	reports    *queue.Queue
 	deliveries ops.Counter   // result
 	wake       chan struct{} // capacity 1: a report was spooled
@@ -69,18 +73,23 @@ func Open(cfg Config) (*Inbox, error) {
 	if len(cfg.Keys) == 0 {
 		return nil, fault.New(fault.Precondition, "NO_RECIPIENT_KEY", "The inbox has no private key, so it could open nothing. Restore its key folder.")
 	}
-	in := &Inbox{cfg: cfg, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1)}
+	keys, err := openRing(cfg.Keys, cfg.KeyDir)
+	if err != nil {
+		return nil, err
+	}
+	in := &Inbox{cfg: cfg, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1)}
 	in.count(cfg.Metrics)
 	return in, nil
 }
 
-// Run sends reports, and collects or says once how far it holds all, until ctx ends, or until a write's outcome is
+// Run sends reports, keeps the recipient keys fresh, and collects or says once how far it holds all, until ctx ends, or until a write's outcome is
 // unknown: then the process must exit, and starting again reads what was written.
 func (in *Inbox) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { cancel(in.loop(ctx, "reports", in.StepReports, in.wake)) })
+	wg.Go(func() { cancel(in.loop(ctx, "keys", in.StepKeys, nil)) })
 	if in.cfg.Collect {
 		// A stream lasts until the hub ends it or the line breaks; then a moment, and the next.
 		wg.Go(func() {

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,10 +11,11 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	posternv1 "postern/proto/postern/v1"
 )
 
-// keyLife is how long senders may seal to a recipient key.
-const keyLife = 365 * 24 * time.Hour
+// keyLife is how long senders may seal to a recipient key: whoever steals one later opens a quarter's families at most.
+const keyLife = 90 * 24 * time.Hour
 
 // LoadKeys reads the private recipient keys of a folder, by key id. Files of other kinds are passed over.
 func LoadKeys(dir string) (map[string]*envelope.RecipientPrivate, error) {
@@ -39,18 +41,23 @@ func LoadKeys(dir string) (map[string]*envelope.RecipientPrivate, error) {
 // NewKey makes a recipient key in the folder: <id>.key, the private part, mode 0600, and <id>.signed, the statement of
 // the public part for the directory. It returns the path of the statement.
 func NewKey(dir string, i *identity.Identity, version uint32, now time.Time) (string, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fault.From(err)
-	}
 	k, err := envelope.GenerateRecipient()
 	if err != nil {
 		return "", err
 	}
-	private, err := k.MarshalPEM()
+	signed, err := k.Publish(i, version, now, now.Add(keyLife))
 	if err != nil {
 		return "", err
 	}
-	signed, err := k.Publish(i, version, now, now.Add(keyLife))
+	return writeKey(dir, k, signed)
+}
+
+// writeKey writes both parts of a key and returns the path of the statement.
+func writeKey(dir string, k *envelope.RecipientPrivate, signed *posternv1.Signed) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fault.From(err)
+	}
+	private, err := k.MarshalPEM()
 	if err != nil {
 		return "", err
 	}
@@ -60,11 +67,31 @@ func NewKey(dir string, i *identity.Identity, version uint32, now time.Time) (st
 	}
 	base := filepath.Join(dir, k.KeyID())
 	// The private part first: a statement without it would let senders seal to a key that nobody has.
-	if err := os.WriteFile(base+".key", private, 0o600); err != nil {
-		return "", fault.From(err)
+	if err := writeWhole(base+".key", private, 0o600); err != nil {
+		return "", err
 	}
-	if err := os.WriteFile(base+".signed", statement, 0o644); err != nil {
-		return "", fault.From(err)
+	if err := writeWhole(base+".signed", statement, 0o644); err != nil {
+		return "", err
 	}
 	return base + ".signed", nil
+}
+
+// writeWhole writes a file and syncs it under another name first, so that no start finds half a key.
+func writeWhole(path string, b []byte, mode os.FileMode) error {
+	cannot := fault.New(fault.Precondition, "KEY_FILE", "The key folder cannot be written to. Check its owner and the disk's free space.")
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return cannot.Because(err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return cannot.Because(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return cannot.Because(err)
+	}
+	return nil
 }

@@ -13,8 +13,8 @@ const (
 	DeskMessage      store.Keyspace = "desk_message"      // notification id → sealed SealedNotification, as signed
 	DeskReceipt      store.Keyspace = "desk_receipt"      // notification id → Receipt
 	DeskDirectory    store.Keyspace = "desk_directory"    // "revision" → Signed; "entry" ‖ n BE → bytes
-	DeskCursor       store.Keyspace = "desk_cursor"       // "updates" → page token
-	DeskPin          store.Keyspace = "desk_pin"          // authority → id of the recipient key pinned for it
+	DeskCursor       store.Keyspace = "desk_cursor"       // "updates" → page token; "keys" → number of the last published key, BE
+	DeskPin          store.Keyspace = "desk_pin"          // authority → Signed recipient key, pinned; authority ‖ 0 → one that a person must confirm
 )
 
 // Desk is the database of a desk.

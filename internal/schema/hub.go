@@ -26,17 +26,18 @@ const (
 	HubNumber         store.Keyspace = "hub_number"          // authority → the last delivery number given ‖ the last acknowledged, each BE
 	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
 	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared
+	HubKey            store.Keyspace = "hub_key"             // number BE → Signed recipient key, as published
 )
 
-// Hub is the database of a hub. Format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// Hub is the database of a hub. Format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
 // hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
 // hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 5,
+	Version: 6,
 	Oldest:  3,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
 		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
-		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber},
+		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey},
 	Appended: []store.Keyspace{HubLeaf, HubRecord},
 }

@@ -231,10 +231,10 @@ func (x *Exchange) steps() []func(context.Context) (bool, error) {
 	defer x.mu.Unlock()
 	steps := []func(context.Context) (bool, error){x.Hub.StepDelivery}
 	for _, d := range x.desks {
-		steps = append(steps, d.StepSpool, d.StepUpdates)
+		steps = append(steps, d.StepSpool, d.StepUpdates, d.StepKeys)
 	}
 	for code, in := range x.inboxes {
-		steps = append(steps, in.StepReports)
+		steps = append(steps, in.StepReports, in.StepKeys)
 		if slices.Contains(x.cfg.Register.Collect, code) {
 			steps = append(steps, in.StepCollect)
 		} else {

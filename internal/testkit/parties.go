@@ -10,10 +10,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"postern/internal/auditor"
 	"postern/internal/desk"
-	"postern/internal/envelope"
 	"postern/internal/inbox"
 	"postern/internal/rpc"
 	"postern/internal/schema"
@@ -34,6 +34,7 @@ type Desk struct {
 	Store store.Store
 	Link  *Link
 	Local localv1.DeskServiceClient
+	Pins  localv1.PinServiceClient
 
 	x      *Exchange
 	prison string
@@ -80,9 +81,10 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 	d.Desk = value(desk.Open(x.t.Context(), cfg))(x.t)
 	conn, stop, err := rpc.InProcess(rpc.LocalConfig{Log: x.Log.Logger()}, func(r grpc.ServiceRegistrar) {
 		localv1.RegisterDeskServiceServer(r, d.Desk)
+		localv1.RegisterPinServiceServer(r, d.Desk)
 	})
 	must(x.t, err)
-	d.Local, d.stop = localv1.NewDeskServiceClient(conn), stop
+	d.Local, d.Pins, d.stop = localv1.NewDeskServiceClient(conn), localv1.NewPinServiceClient(conn), stop
 }
 
 func (d *Desk) close() {
@@ -158,10 +160,10 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	x.t.Helper()
 	name := "inbox-" + in.authority
 	in.Store = x.open(name, schema.Inbox)
-	key := x.cast.recipients[in.authority]
+	keys := x.recipientKeys(in.authority)
 	cfg := inbox.Config{
 		Identity: x.Identity(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
-		Hub: posternv1.NewMailboxServiceClient(in.ToHub), Keys: map[string]*envelope.RecipientPrivate{key.KeyID(): key},
+		Hub: posternv1.NewMailboxServiceClient(in.ToHub), Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
 		LogKeys: x.cast.sent, Backoff: backoff, Poll: time.Minute, Clock: x.Clock.Now, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
@@ -170,6 +172,29 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	in.Inbox = value(inbox.Open(cfg))(x.t)
 	in.serves = newServer()
 	posternv1.RegisterInboxServiceServer(in.serves, in.Inbox)
+}
+
+// recipientKeys is the folder with the recipient keys of an authority; at first it holds the one of the cast.
+func (x *Exchange) recipientKeys(authority string) string {
+	x.t.Helper()
+	dir := x.Path("inbox-"+authority, "recipient")
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	key := x.cast.recipients[authority]
+	must(x.t, os.MkdirAll(dir, 0o700))
+	must(x.t, os.WriteFile(filepath.Join(dir, key.KeyID()+".key"), value(key.MarshalPEM())(x.t), 0o600))
+	signed := value(key.Publish(x.Identity(inboxPath(authority)), 1, enrolled(), x.keyEnd(authority)))(x.t)
+	must(x.t, os.WriteFile(filepath.Join(dir, key.KeyID()+".signed"), value(proto.Marshal(signed))(x.t), 0o600))
+	return dir
+}
+
+// keyEnd is when the recipient key of an authority ends.
+func (x *Exchange) keyEnd(authority string) time.Time {
+	if end, ok := x.cfg.Register.KeyEnds[authority]; ok {
+		return end
+	}
+	return enrolled().AddDate(1, 0, 0)
 }
 
 func (in *Inbox) close() {

@@ -17,9 +17,10 @@ import (
 // Register says how a directory differs from the ordinary one, in which Bristol has an agreement on every section with
 // both prisons, and Lancashire with HMP Parc only.
 type Register struct {
-	KeyEnds  map[string]time.Time // when the recipient key of an authority ends; in a year where absent
-	Sections map[string][]string  // what the agreement of an authority includes, as patterns; all where absent
-	Collect  []string             // the authorities whose inbox collects
+	Keys     map[string]*posternv1.Signed // the recipient key of an authority; that of the cast where absent
+	KeyEnds  map[string]time.Time         // when the recipient key of an authority ends; in a year where absent
+	Sections map[string][]string          // what the agreement of an authority includes, as patterns; all where absent
+	Collect  []string                     // the authorities whose inbox collects
 }
 
 // Revision makes a signed directory revision.
@@ -37,7 +38,10 @@ func (x *Exchange) Revision(number uint64, r Register) *localv1.LoadDirectoryReq
 		if !ok {
 			end = enrolled().AddDate(1, 0, 0)
 		}
-		signed := value(x.cast.recipients[code].Publish(x.Identity(inboxPath(code)), 1, enrolled(), end))(x.t)
+		signed := r.Keys[code]
+		if signed == nil {
+			signed = value(x.cast.recipients[code].Publish(x.Identity(inboxPath(code)), 1, enrolled(), end))(x.t)
+		}
 		write("key-"+code, value(proto.Marshal(signed))(x.t))
 	}
 	write("agreement-bristol", x.agreement("bristol", r.Sections[Bristol], Bristol, HMPBristol, HMPParc))

@@ -85,6 +85,107 @@ func (x *ListAuthoritiesRequest) GetKnownRevision() uint64 {
 	return 0
 }
 
+// ListKeysRequest asks for the recipient keys that inboxes have published.
+type ListKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the newest publication that the caller holds; 0 for none.
+	KnownNumber   uint64 `protobuf:"varint,1,opt,name=known_number,json=knownNumber,proto3" json:"known_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeysRequest) Reset() {
+	*x = ListKeysRequest{}
+	mi := &file_postern_v1_directory_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeysRequest) ProtoMessage() {}
+
+func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_directory_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListKeysRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListKeysRequest) GetKnownNumber() uint64 {
+	if x != nil {
+		return x.KnownNumber
+	}
+	return 0
+}
+
+// ListKeysResponse is some of the published keys, oldest first. Which authority a caller asks for it cannot say.
+type ListKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The signed statements; each payload is a RecipientKey.
+	RecipientKeys []*Signed `protobuf:"bytes,1,rep,name=recipient_keys,json=recipientKeys,proto3" json:"recipient_keys,omitempty"`
+	// The number of the last of them, to go on from; the caller asks again until it gets none.
+	Number        uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeysResponse) Reset() {
+	*x = ListKeysResponse{}
+	mi := &file_postern_v1_directory_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeysResponse) ProtoMessage() {}
+
+func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_directory_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListKeysResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListKeysResponse) GetRecipientKeys() []*Signed {
+	if x != nil {
+		return x.RecipientKeys
+	}
+	return nil
+}
+
+func (x *ListKeysResponse) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // ListAuthoritiesResponse is one page of one revision.
 type ListAuthoritiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -100,7 +201,7 @@ type ListAuthoritiesResponse struct {
 
 func (x *ListAuthoritiesResponse) Reset() {
 	*x = ListAuthoritiesResponse{}
-	mi := &file_postern_v1_directory_service_proto_msgTypes[1]
+	mi := &file_postern_v1_directory_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -112,7 +213,7 @@ func (x *ListAuthoritiesResponse) String() string {
 func (*ListAuthoritiesResponse) ProtoMessage() {}
 
 func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_directory_service_proto_msgTypes[1]
+	mi := &file_postern_v1_directory_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -125,7 +226,7 @@ func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{1}
+	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListAuthoritiesResponse) GetRevision() *Signed {
@@ -160,7 +261,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_postern_v1_directory_service_proto_msgTypes[2]
+	mi := &file_postern_v1_directory_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +273,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_directory_service_proto_msgTypes[2]
+	mi := &file_postern_v1_directory_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +286,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{2}
+	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetPolicyRequest) GetRevision() string {
@@ -212,7 +313,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_postern_v1_directory_service_proto_msgTypes[3]
+	mi := &file_postern_v1_directory_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +325,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_directory_service_proto_msgTypes[3]
+	mi := &file_postern_v1_directory_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +338,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{3}
+	return file_postern_v1_directory_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetPolicyResponse) GetRevision() string {
@@ -278,7 +379,12 @@ const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12%\n" +
-	"\x0eknown_revision\x18\x03 \x01(\x04R\rknownRevision\"\x8b\x01\n" +
+	"\x0eknown_revision\x18\x03 \x01(\x04R\rknownRevision\"4\n" +
+	"\x0fListKeysRequest\x12!\n" +
+	"\fknown_number\x18\x01 \x01(\x04R\vknownNumber\"e\n" +
+	"\x10ListKeysResponse\x129\n" +
+	"\x0erecipient_keys\x18\x01 \x03(\v2\x12.postern.v1.SignedR\rrecipientKeys\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\x8b\x01\n" +
 	"\x17ListAuthoritiesResponse\x12.\n" +
 	"\brevision\x18\x01 \x01(\v2\x12.postern.v1.SignedR\brevision\x12\x18\n" +
 	"\aentries\x18\x02 \x03(\fR\aentries\x12&\n" +
@@ -291,9 +397,10 @@ const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\n" +
 	"signatures\x18\x03 \x03(\v2\x15.postern.v1.SignatureR\n" +
 	"signatures\x12\x1c\n" +
-	"\tstatement\x18\x04 \x01(\fR\tstatement2\xce\x01\n" +
+	"\tstatement\x18\x04 \x01(\fR\tstatement2\xa0\x02\n" +
 	"\x10DirectoryService\x12e\n" +
-	"\x0fListAuthorities\x12\".postern.v1.ListAuthoritiesRequest\x1a#.postern.v1.ListAuthoritiesResponse\"\t\x8a\xb5\x18\x02\x01\x03\x90\x02\x01\x12S\n" +
+	"\x0fListAuthorities\x12\".postern.v1.ListAuthoritiesRequest\x1a#.postern.v1.ListAuthoritiesResponse\"\t\x8a\xb5\x18\x02\x01\x03\x90\x02\x01\x12P\n" +
+	"\bListKeys\x12\x1b.postern.v1.ListKeysRequest\x1a\x1c.postern.v1.ListKeysResponse\"\t\x8a\xb5\x18\x02\x01\x03\x90\x02\x01\x12S\n" +
 	"\tGetPolicy\x12\x1c.postern.v1.GetPolicyRequest\x1a\x1d.postern.v1.GetPolicyResponse\"\t\x8a\xb5\x18\x02\x01\x04\x90\x02\x01B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
 
 var (
@@ -308,27 +415,32 @@ func file_postern_v1_directory_service_proto_rawDescGZIP() []byte {
 	return file_postern_v1_directory_service_proto_rawDescData
 }
 
-var file_postern_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_postern_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_postern_v1_directory_service_proto_goTypes = []any{
 	(*ListAuthoritiesRequest)(nil),  // 0: postern.v1.ListAuthoritiesRequest
-	(*ListAuthoritiesResponse)(nil), // 1: postern.v1.ListAuthoritiesResponse
-	(*GetPolicyRequest)(nil),        // 2: postern.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),       // 3: postern.v1.GetPolicyResponse
-	(*Signed)(nil),                  // 4: postern.v1.Signed
-	(*Signature)(nil),               // 5: postern.v1.Signature
+	(*ListKeysRequest)(nil),         // 1: postern.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),        // 2: postern.v1.ListKeysResponse
+	(*ListAuthoritiesResponse)(nil), // 3: postern.v1.ListAuthoritiesResponse
+	(*GetPolicyRequest)(nil),        // 4: postern.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),       // 5: postern.v1.GetPolicyResponse
+	(*Signed)(nil),                  // 6: postern.v1.Signed
+	(*Signature)(nil),               // 7: postern.v1.Signature
 }
 var file_postern_v1_directory_service_proto_depIdxs = []int32{
-	4, // 0: postern.v1.ListAuthoritiesResponse.revision:type_name -> postern.v1.Signed
-	5, // 1: postern.v1.GetPolicyResponse.signatures:type_name -> postern.v1.Signature
-	0, // 2: postern.v1.DirectoryService.ListAuthorities:input_type -> postern.v1.ListAuthoritiesRequest
-	2, // 3: postern.v1.DirectoryService.GetPolicy:input_type -> postern.v1.GetPolicyRequest
-	1, // 4: postern.v1.DirectoryService.ListAuthorities:output_type -> postern.v1.ListAuthoritiesResponse
-	3, // 5: postern.v1.DirectoryService.GetPolicy:output_type -> postern.v1.GetPolicyResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	6, // 0: postern.v1.ListKeysResponse.recipient_keys:type_name -> postern.v1.Signed
+	6, // 1: postern.v1.ListAuthoritiesResponse.revision:type_name -> postern.v1.Signed
+	7, // 2: postern.v1.GetPolicyResponse.signatures:type_name -> postern.v1.Signature
+	0, // 3: postern.v1.DirectoryService.ListAuthorities:input_type -> postern.v1.ListAuthoritiesRequest
+	1, // 4: postern.v1.DirectoryService.ListKeys:input_type -> postern.v1.ListKeysRequest
+	4, // 5: postern.v1.DirectoryService.GetPolicy:input_type -> postern.v1.GetPolicyRequest
+	3, // 6: postern.v1.DirectoryService.ListAuthorities:output_type -> postern.v1.ListAuthoritiesResponse
+	2, // 7: postern.v1.DirectoryService.ListKeys:output_type -> postern.v1.ListKeysResponse
+	5, // 8: postern.v1.DirectoryService.GetPolicy:output_type -> postern.v1.GetPolicyResponse
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_directory_service_proto_init() }
@@ -344,7 +456,7 @@ func file_postern_v1_directory_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_directory_service_proto_rawDesc), len(file_postern_v1_directory_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,7 +37,7 @@ type MailboxServiceClient interface {
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 	// Resume says how far the caller holds all that it has acknowledged, at each start of an inbox that is sent to; what a restored one has lost comes again.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
-	// PublishKey takes a new signed recipient key.
+	// PublishKey takes a new signed recipient key; one that the hub has already gets the same answer again.
 	PublishKey(ctx context.Context, in *PublishKeyRequest, opts ...grpc.CallOption) (*PublishKeyResponse, error)
 }
 
@@ -110,7 +110,7 @@ type MailboxServiceServer interface {
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	// Resume says how far the caller holds all that it has acknowledged, at each start of an inbox that is sent to; what a restored one has lost comes again.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
-	// PublishKey takes a new signed recipient key.
+	// PublishKey takes a new signed recipient key; one that the hub has already gets the same answer again.
 	PublishKey(context.Context, *PublishKeyRequest) (*PublishKeyResponse, error)
 	mustEmbedUnimplementedMailboxServiceServer()
 }

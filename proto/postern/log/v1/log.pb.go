@@ -67,6 +67,8 @@ const (
 	Kind_KIND_GENERATION_OPENED Kind = 17
 	// A hub started.
 	Kind_KIND_HUB_STARTED Kind = 18
+	// An inbox published a new recipient key.
+	Kind_KIND_KEY_PUBLISHED Kind = 19
 )
 
 // Enum value maps for Kind.
@@ -91,6 +93,7 @@ var (
 		16: "KIND_DISCLOSED_TO_AUDITOR",
 		17: "KIND_GENERATION_OPENED",
 		18: "KIND_HUB_STARTED",
+		19: "KIND_KEY_PUBLISHED",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":          0,
@@ -112,6 +115,7 @@ var (
 		"KIND_DISCLOSED_TO_AUDITOR": 16,
 		"KIND_GENERATION_OPENED":    17,
 		"KIND_HUB_STARTED":          18,
+		"KIND_KEY_PUBLISHED":        19,
 	}
 )
 
@@ -493,7 +497,7 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\x04leaf\x18\x01 \x01(\fR\x04leaf\x12\x12\n" +
 	"\x04core\x18\x02 \x01(\fR\x04core\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\fR\adetails\x12\x18\n" +
-	"\aopening\x18\x04 \x01(\fR\aopening*\xb4\x03\n" +
+	"\aopening\x18\x04 \x01(\fR\aopening*\xcc\x03\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_DECIDED\x10\x01\x12\x10\n" +
@@ -514,7 +518,8 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\x15KIND_KEY_EPOCH_CLOSED\x10\x0f\x12\x1d\n" +
 	"\x19KIND_DISCLOSED_TO_AUDITOR\x10\x10\x12\x1a\n" +
 	"\x16KIND_GENERATION_OPENED\x10\x11\x12\x14\n" +
-	"\x10KIND_HUB_STARTED\x10\x12B$Z\"postern/proto/postern/log/v1;logv1b\x06proto3"
+	"\x10KIND_HUB_STARTED\x10\x12\x12\x16\n" +
+	"\x12KIND_KEY_PUBLISHED\x10\x13B$Z\"postern/proto/postern/log/v1;logv1b\x06proto3"
 
 var (
 	file_postern_log_v1_log_proto_rawDescOnce sync.Once

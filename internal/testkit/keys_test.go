@@ -1,0 +1,286 @@
+package testkit_test
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/directory"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+const bristolInbox = "/authority/" + testkit.Bristol + "/inbox"
+
+// pin is the key that a desk has pinned for Bristol.
+func pin(t *testing.T, d *testkit.Desk) *localv1.Pin {
+	t.Helper()
+	out, err := d.Pins.ListPins(t.Context(), &localv1.ListPinsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range out.GetPins() {
+		if p.GetAuthority() == testkit.Bristol {
+			return p
+		}
+	}
+	t.Fatal("nothing is pinned for Bristol")
+	return nil
+}
+
+// rotated is the id of a new key of Bristol, published.
+func rotated(t *testing.T, in *testkit.Inbox) string {
+	t.Helper()
+	out, err := in.Rotate(t.Context(), &localv1.RotateRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.GetKey().GetKeyId()
+}
+
+func TestARotatedKeyReachesTheDeskAndBothKeysOpen(t *testing.T) {
+	x := testkit.NewExchange(t)
+	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+	first := pin(t, d)
+	in.Link.Down(true) // the first notification is still on its way when the key changes
+	before := d.Take(formtest.New(testkit.Bristol))
+	x.Settle()
+	second := rotated(t, in)
+	x.Settle()
+	if p := pin(t, d); p.GetKeyId() != second || p.GetVersion() != 2 || p.GetWaitingKeyId() != "" || first.GetKeyId() == second {
+		t.Fatalf("the desk pins %v", p)
+	}
+	after := d.Take(formtest.New(testkit.Bristol))
+	in.Link.Down(false)
+	x.Clock.Advance(testkit.MaxWait)
+	x.Settle()
+	for _, id := range append(before, after...) {
+		if s := d.State(id); s != localv1.State_STATE_DELIVERED {
+			t.Errorf("%s is %s", id, s)
+		}
+	}
+	again, err := in.StepKeys(t.Context())
+	if err != nil || again {
+		t.Errorf("nothing is left to do, and the inbox did something: %v", err)
+	}
+}
+
+func TestARotationSurvivesRestartsAndAHubThatIsDown(t *testing.T) {
+	x := testkit.NewExchange(t)
+	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+	in.ToHub.Down(true)
+	out, err := in.Rotate(t.Context(), &localv1.RotateRequest{})
+	if err != nil || out.GetKey().GetPublished() {
+		t.Fatalf("%v, %v", out, err)
+	}
+	in.Restart()
+	in.ToHub.Down(false)
+	in.ToHub.LoseAnswers(1)
+	x.Settle()
+	x.Settle()
+	x.RestartHub()
+	d.Restart()
+	x.Settle()
+	if p := pin(t, d); p.GetKeyId() != out.GetKey().GetKeyId() {
+		t.Errorf("the desk pins %v", p)
+	}
+	third := rotated(t, in) // a desk that was away sees each key follow the one before
+	fourth := rotated(t, in)
+	x.Settle()
+	if p := pin(t, d); p.GetKeyId() != fourth || p.GetVersion() != 4 || third == fourth {
+		t.Errorf("the desk pins %v", p)
+	}
+	late := x.Desk(testkit.HMPParc)
+	x.Settle()
+	if p := pin(t, late); p.GetKeyId() != fourth {
+		t.Errorf("a desk that opens later pins %v", p)
+	}
+}
+
+func TestAKeyNearItsEndIsRenewedAndAnOldOneForgotten(t *testing.T) {
+	x := testkit.NewExchange(t, func(c *testkit.Config) {
+		c.Register.KeyEnds = map[string]time.Time{testkit.Bristol: testkit.Now.AddDate(0, 0, 29)}
+	})
+	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+	x.Settle()
+	if p := pin(t, d); p.GetVersion() != 2 {
+		t.Fatalf("the desk pins %v", p)
+	}
+	keys := func() int {
+		ring, err := in.ListRing(t.Context(), &localv1.ListRingRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(ring.GetKeys())
+	}
+	if n := keys(); n != 2 {
+		t.Errorf("%d keys: the old one must open what is on its way", n)
+	}
+	for range 3 {
+		x.Clock.Advance(62 * 24 * time.Hour)
+		for range 5 {
+			if _, err := in.StepKeys(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ring, err := in.ListRing(t.Context(), &localv1.ListRingRequest{})
+	if err != nil || ring.GetKeys()[len(ring.GetKeys())-1].GetVersion() == 1 {
+		t.Errorf("the first key is still there long after its last delivery: %v, %v", ring, err)
+	}
+}
+
+// statement is a key of Bristol's certificate, as somebody makes it who has that certificate and not the key before.
+func statement(t *testing.T, x *testkit.Exchange, version uint32, expire time.Time) *posternv1.Signed {
+	t.Helper()
+	k, err := envelope.GenerateRecipient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := k.Publish(x.Identity(bristolInbox), version, x.Clock.Now(), expire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAHubTakesNoKeyThatDoesNotFollow(t *testing.T) {
+	x := testkit.NewExchange(t)
+	in, d := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPBristol)
+	hub := posternv1.NewMailboxServiceClient(in.ToHub)
+	old := pin(t, d)
+	year := x.Clock.Now().AddDate(1, 0, 0)
+	second := rotated(t, in)
+	for name, c := range map[string]struct {
+		signed *posternv1.Signed
+		reason string
+	}{
+		"swapped":       {statement(t, x, 2, year), directory.KeySwapped},
+		"not continued": {statement(t, x, 3, year), directory.KeyNotContinued},
+		"replayed":      {statement(t, x, 1, year), directory.KeyReplayed},
+		"expired":       {statement(t, x, 3, x.Clock.Now()), "KEY_EXPIRED"},
+	} {
+		if _, err := hub.PublishKey(t.Context(), &posternv1.PublishKeyRequest{RecipientKey: c.signed}); fault.From(err).Reason != c.reason {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other := posternv1.NewMailboxServiceClient(x.ToHub("/authority/" + testkit.Lancashire + "/inbox"))
+	if _, err := other.PublishKey(t.Context(), &posternv1.PublishKeyRequest{RecipientKey: statement(t, x, 3, year)}); fault.KindOf(err) != fault.Denied {
+		t.Errorf("another inbox publishes it: %v", err)
+	}
+	unenrolled := posternv1.NewMailboxServiceClient(x.ToHub("/authority/" + testkit.Wrexham + "/inbox"))
+	k, err := envelope.GenerateRecipient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := k.Publish(x.Identity("/authority/"+testkit.Wrexham+"/inbox"), 1, x.Clock.Now(), year)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unenrolled.PublishKey(t.Context(), &posternv1.PublishKeyRequest{RecipientKey: first}); fault.From(err).Reason != "NOT_ENROLLED" {
+		t.Errorf("a first key without an operator: %v", err)
+	}
+	x.Settle()
+	if p := pin(t, d); p.GetKeyId() != second || p.GetKeyId() == old.GetKeyId() {
+		t.Errorf("the desk pins %v", p)
+	}
+}
+
+// lying makes the hub's list of keys hold these statements whatever it has.
+func lying(t *testing.T, d *testkit.Desk, number uint64, keys ...*posternv1.Signed) {
+	t.Helper()
+	b, err := proto.Marshal(&posternv1.ListKeysResponse{RecipientKeys: keys, Number: number})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Link.Answers(func(method string, answer []byte) []byte {
+		if method == posternv1.DirectoryService_ListKeys_FullMethodName {
+			return b
+		}
+		return answer
+	})
+}
+
+func TestADeskTrustsNoHubAboutAKey(t *testing.T) {
+	x := testkit.NewExchange(t)
+	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+	second := rotated(t, in)
+	x.Settle()
+	year := x.Clock.Now().AddDate(1, 0, 0)
+	for i, forged := range []*posternv1.Signed{statement(t, x, 1, year), statement(t, x, 2, year), statement(t, x, 9, year)} {
+		lying(t, d, uint64(100+i), forged)
+		if _, err := d.StepKeys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if p := pin(t, d); p.GetKeyId() != second {
+			t.Fatalf("forgery %d is pinned: %v", i, p)
+		}
+	}
+	waits := pin(t, d).GetWaitingKeyId()
+	ids := d.Take(formtest.New(testkit.Bristol))
+	x.Settle()
+	if s := d.State(ids[0]); s != localv1.State_STATE_DELIVERED {
+		t.Errorf("it is sealed to the pinned key, and is %s", s)
+	}
+	confirm := func(id string) error {
+		_, err := d.Pins.ConfirmKey(t.Context(), &localv1.ConfirmKeyRequest{Authority: testkit.Bristol, KeyId: id})
+		return err
+	}
+	if err := confirm("0000000000000000"); fault.From(err).Reason != "KEY_ID_DIFFERS" {
+		t.Errorf("another id: %v", err)
+	}
+	if err := confirm(waits); err != nil {
+		t.Fatal(err)
+	}
+	if p := pin(t, d); p.GetKeyId() != waits || p.GetWaitingKeyId() != "" || p.GetVersion() != 9 {
+		t.Errorf("after a person confirmed it: %v", p)
+	}
+	if err := confirm(waits); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("confirmed twice: %v", err)
+	}
+}
+
+func TestAnOperatorCannotSwapAKeyUnderADesk(t *testing.T) {
+	x := testkit.NewExchange(t)
+	d := x.Desk(testkit.HMPBristol)
+	before := pin(t, d)
+	swapped := x.Revision(2, testkit.Register{Keys: map[string]*posternv1.Signed{testkit.Bristol: statement(t, x, 2, x.Clock.Now().AddDate(1, 0, 0))}})
+	if _, err := x.Hub.LoadDirectory(t.Context(), swapped); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.StepDirectory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p := pin(t, d); p.GetKeyId() != before.GetKeyId() || p.GetWaitingVersion() != 2 {
+		t.Errorf("the desk pins %v", p)
+	}
+}
+
+func TestNothingIsSealedToAnExpiredKeyAndTheNextOneMendsIt(t *testing.T) {
+	x := testkit.NewExchange(t)
+	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+	in.ToHub.Down(true)
+	x.Clock.Advance(360 * 24 * time.Hour)
+	f := formtest.New(testkit.Bristol)
+	f.Consent.GiveTime, f.Consent.ExpireTime = timestamppb.New(x.Clock.Now().Add(-time.Hour)), timestamppb.New(x.Clock.Now().AddDate(0, 2, 0))
+	ids := d.Take(f)
+	x.Settle()
+	if s := d.State(ids[0]); s == localv1.State_STATE_DELIVERED {
+		t.Errorf("it went, sealed to a key that had ended")
+	}
+	in.ToHub.Down(false)
+	x.Settle()
+	again := proto.CloneOf(f)
+	again.PrisonNumber = "A4321ZZ"
+	ids = d.Take(again)
+	x.Settle()
+	if s := d.State(ids[0]); s != localv1.State_STATE_DELIVERED {
+		t.Errorf("after the inbox made its next key it is %s", s)
+	}
+}
