@@ -27,7 +27,7 @@ func rules() []rule {
 		packageDocs(), exportedDocs(),
 		fileLength(), textShape(), unfinished(), machinePaths(),
 		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(),
-		measures(),
+		measures(), clausesAreHeld(),
 	}
 }
 
