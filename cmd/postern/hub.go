@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,6 +12,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/directory"
 	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 func (a *app) hubCommand() *cobra.Command {
@@ -56,6 +59,9 @@ func (a *app) hubDirectoryLoad(ctx context.Context, file string, number uint64) 
 		if err != nil {
 			return err
 		}
+		if err := a.warnUnserved(cfg, signed, entries); err != nil {
+			return err
+		}
 		out, err := hub.LoadDirectory(ctx, &localv1.LoadDirectoryRequest{Revision: signed, Entries: entries})
 		if err != nil {
 			return err
@@ -66,4 +72,26 @@ func (a *app) hubDirectoryLoad(ctx context.Context, file string, number uint64) 
 		a.line("Directory %d is in force: %d entries, recorded in the log.", out.GetNumber(), len(entries))
 		return nil
 	})
+}
+
+// warnUnserved names on stderr the authorities that a child may live in, by the postcode table, and that this directory
+// cannot send to. It is no fault: it is where the manual route begins.
+func (a *app) warnUnserved(cfg *config.Hub, signed *posternv1.Signed, entries [][]byte) error {
+	table, err := cfg.LoadPostcodes()
+	if err != nil || table == nil {
+		return err
+	}
+	anchors, err := cfg.LoadAnchors()
+	if err != nil {
+		return err
+	}
+	d, err := directory.Open(signed, entries, anchors, time.Now())
+	if err != nil {
+		return err
+	}
+	codes := table.Authorities()
+	if unserved := d.Unserved(codes, time.Now()); len(unserved) > 0 {
+		fmt.Fprintf(a.err, "postern: nothing can be sent to %d of the %d authorities in the postcode table: %s\n", len(unserved), len(codes), strings.Join(unserved, " "))
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"postern/internal/hub"
 	"postern/internal/identity"
 	"postern/internal/ledger"
+	"postern/internal/postcode"
 	"postern/internal/queue"
 	"postern/internal/rpc"
 	"postern/internal/schema"
@@ -32,6 +33,7 @@ type Hub struct {
 	CheckpointFile string   `yaml:"checkpoint_file"` // where the newest checkpoints are kept outside the database, best on another disk
 	Policy         string   `yaml:"policy"`          // a folder with a policy bundle; empty for the built-in one
 	Operator       Identity `yaml:"operator"`        // signs the directory in `hub directory load`; not needed to serve
+	Postcodes      string   `yaml:"postcodes"`       // a postcode table as the desks have it, or a folder of them: `hub directory load` then names what nobody serves
 	Retry          Retry    `yaml:"retry"`           // how deliveries are tried again
 }
 
@@ -189,4 +191,12 @@ func (c *Common) readKey(path string) (string, error) {
 		return "", fault.Newf(fault.Precondition, "NO_KEY", "The key file %s cannot be read.", path).Because(err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// LoadPostcodes reads the postcode table; nil where none is configured.
+func (c *Hub) LoadPostcodes() (*postcode.Table, error) {
+	if c.Postcodes == "" {
+		return nil, nil
+	}
+	return postcode.Open(c.resolve(c.Postcodes))
 }

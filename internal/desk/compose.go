@@ -41,7 +41,7 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 	if ids, err := d.taken(ctx, f); err != nil || ids != nil {
 		return f.GetFormId(), ids, err
 	}
-	dir := d.directory.Load()
+	dir := d.directory.Load().At(d.cfg.Clock())
 	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes})
 	if err != nil {
 		return "", nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"postern/internal/directory"
 	"postern/internal/fault"
 	"postern/internal/ops"
 	"postern/internal/plain"
@@ -85,7 +86,8 @@ const (
 
 // Examine looks at database, directory, staff, spool and this prison's agreements.
 func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.ExamineResponse, error) {
-	now, dir := d.cfg.Clock(), d.directory.Load()
+	now := d.cfg.Clock()
+	dir := d.directory.Load().At(now)
 	out := &localv1.ExamineResponse{Findings: ops.Examine(ctx, d.Checks())}
 	add := func(f *localv1.Finding) { out.Findings = append(out.Findings, f) }
 	if len(d.cfg.Staff) == 0 {
@@ -99,6 +101,7 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 	if err := d.examinePins(ctx, add); err != nil {
 		return nil, err
 	}
+	d.examineCatchment(dir, add)
 	waiting, err := d.waiting(ctx)
 	if err != nil {
 		return nil, err
@@ -138,4 +141,19 @@ func (d *Desk) examinePins(ctx context.Context, add func(*localv1.Finding)) erro
 		}
 		return nil
 	})
+}
+
+// examineCatchment says to how many authorities of the postcode table nothing can be sent: a child who lives there is a
+// matter for the manual route. It is the ordinary state of most of the country at first, so it is no problem by itself.
+func (d *Desk) examineCatchment(dir *directory.Directory, add func(*localv1.Finding)) {
+	if d.cfg.Postcodes == nil || dir.Number() == 0 {
+		return
+	}
+	codes, info := d.cfg.Postcodes.Authorities(), d.cfg.Postcodes.Info()
+	unserved := dir.Unserved(codes, d.cfg.Clock())
+	words := fmt.Sprintf("vintage %s, %d authorities, of which %d take part", info.Vintage, len(codes), len(codes)-len(unserved))
+	if len(unserved) > 0 {
+		words += "; a child elsewhere goes by the manual route, such as in " + unserved[0]
+	}
+	add(ops.OK("postcodes", words))
 }

@@ -27,7 +27,11 @@ func (c content) check() []fault.Field {
 	k := &checker{}
 	codes := map[string]bool{}
 	for i, a := range c.authorities {
-		k.in(fmt.Sprintf("authorities[%d]", i), func() { k.authority(a, codes) })
+		k.in(fmt.Sprintf("authorities[%d]", i), func() {
+			k.authority(a)
+			k.apart(a, c.authorities[:i])
+		})
+		codes[a.GetCode()] = true
 	}
 	ids := map[string]bool{}
 	for i, p := range c.prisons {
@@ -67,7 +71,17 @@ var (
 	clockTime     = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$`)
 )
 
-func (k *checker) authority(a *posternv1.Authority, seen map[string]bool) {
+// apart says which earlier entry of the same authority holds on a day that this one holds on too: on that day nobody
+// could say which of the two numbers to ring.
+func (k *checker) apart(a *posternv1.Authority, earlier []*posternv1.Authority) {
+	for i, b := range earlier {
+		overlap := (b.GetEndDate() == "" || a.GetStartDate() <= b.GetEndDate()) && (a.GetEndDate() == "" || b.GetStartDate() <= a.GetEndDate())
+		k.want(a.GetCode() != b.GetCode() || !overlap, "start_date", fmt.Sprintf("overlaps authorities[%d], which is of the same authority.", i),
+			"End the older entry on the day before this one starts, or keep one of them.")
+	}
+}
+
+func (k *checker) authority(a *posternv1.Authority) {
 	code := a.GetCode()
 	switch {
 	case strings.HasPrefix(code, "E07"):
@@ -75,11 +89,9 @@ func (k *checker) authority(a *posternv1.Authority, seen map[string]bool) {
 			"Give the county council's code, which starts with E10.")
 	case k.want(authorityCode.MatchString(code), "code", "is not the GSS code of an upper-tier authority.",
 		"Give nine characters that start with E06, E08, E09, E10 or W06, such as E06000023."):
-		k.want(!seen[code], "code", "is listed twice.", "Keep one entry for each authority.")
 		k.want(a.GetJurisdiction() == jurisdictionOf(code), "jurisdiction", "does not fit the code.",
 			"Give GB-ENG for a code that starts with E and GB-WLS for one that starts with W.")
 	}
-	seen[code] = true
 	k.text(a.GetName(), "name", "Give the authority's name.")
 
 	roles := map[posternv1.FrontDoorRole]int{}
@@ -104,6 +116,7 @@ func (k *checker) authority(a *posternv1.Authority, seen map[string]bool) {
 	for i, s := range a.GetSignposts() {
 		k.in(fmt.Sprintf("signposts[%d]", i), func() {
 			k.text(s.GetName(), "name", "Give the name of the service.")
+			k.text(s.GetOffers(), "offers", "Say what it offers, such as someone to talk to for children of people in prison.")
 			k.want(s.GetPhone() != "" || s.GetWeb() != "", "phone", "and the web address are both missing.", "Give one of them.")
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -33,7 +34,8 @@ type Directory struct {
 	digest      [sha256.Size]byte
 	operator    identity.Party
 	authorities []*posternv1.Authority
-	byCode      map[string]*posternv1.Authority
+	entries     map[string][]*posternv1.Authority // by code, in the order of their dates
+	day         string                            // on which it is looked at; empty for the newest entries
 	keys        map[string]*posternv1.RecipientKey
 	prisons     []*posternv1.Prison
 	byID        map[string]*posternv1.Prison
@@ -74,11 +76,14 @@ func Open(signed *posternv1.Signed, entries [][]byte, anchors *identity.Anchors,
 	}
 	d := &Directory{
 		revision: r, digest: sha256.Sum256(signed.GetPayload()), operator: operator,
-		byCode: map[string]*posternv1.Authority{}, keys: map[string]*posternv1.RecipientKey{}, byID: map[string]*posternv1.Prison{},
+		entries: map[string][]*posternv1.Authority{}, keys: map[string]*posternv1.RecipientKey{}, byID: map[string]*posternv1.Prison{},
 	}
 	statements, err := d.read(entries)
 	if err != nil {
 		return nil, err
+	}
+	for _, of := range d.entries {
+		slices.SortFunc(of, func(a, b *posternv1.Authority) int { return strings.Compare(a.GetStartDate(), b.GetStartDate()) })
 	}
 	c := content{authorities: d.authorities, prisons: d.prisons}
 	for _, a := range d.agreements {
@@ -110,7 +115,8 @@ func (d *Directory) read(entries [][]byte) (agreements []*posternv1.Signed, err 
 		switch e := e.GetEntry().(type) {
 		case *posternv1.DirectoryEntry_Authority:
 			d.authorities = append(d.authorities, e.Authority)
-			d.byCode[e.Authority.GetCode()] = e.Authority
+			code := e.Authority.GetCode()
+			d.entries[code] = append(d.entries[code], e.Authority)
 		case *posternv1.DirectoryEntry_Prison:
 			d.prisons = append(d.prisons, e.Prison)
 			d.byID[e.Prison.GetId()] = e.Prison
@@ -143,7 +149,7 @@ func (d *Directory) verifyKeys(anchors *identity.Anchors, at time.Time) (faults 
 		case key.GetAuthority() != a.GetCode():
 			faults = append(faults, fault.Field{Path: path, Reason: "is the key of another authority.",
 				Fix: "Put each key beside its own authority."})
-		default:
+		case d.keys[a.GetCode()] == nil || d.keys[a.GetCode()].GetVersion() < key.GetVersion():
 			d.keys[a.GetCode()] = key
 		}
 	}
@@ -202,13 +208,28 @@ func (d *Directory) SignedBy() identity.Party { return d.operator }
 // Domain is the trust domain that the directory is for.
 func (d *Directory) Domain() string { return d.revision.GetAudience() }
 
-// Authorities lists the authorities in the order of the directory, whatever their dates.
+// Authorities lists the entries of authorities in the order of the directory, whatever their dates.
 func (d *Directory) Authorities() []*posternv1.Authority { return slices.Clone(d.authorities) }
 
-// Authority returns the authority with a GSS code, whatever its dates; see Enrolled.
-func (d *Directory) Authority(code string) (*posternv1.Authority, bool) {
-	a, ok := d.byCode[code]
-	return a, ok
+// At is the directory as it is looked at on a day: of an authority with several entries the one in force then counts.
+func (d *Directory) At(t time.Time) *Directory {
+	at := *d
+	at.day = day(t, 0)
+	return &at
+}
+
+// Authority returns the entry of the authority with a GSS code: of several the one in force on the day the directory is
+// looked at, or else the last that began before it, so that a name is still found; see Enrolled.
+func (d *Directory) Authority(code string) (*posternv1.Authority, bool) { return d.entry(code, d.day) }
+
+func (d *Directory) entry(code, day string) (*posternv1.Authority, bool) {
+	of := d.entries[code]
+	for i, a := range slices.Backward(of) {
+		if day == "" || a.GetStartDate() <= day || i == 0 {
+			return a, true
+		}
+	}
+	return nil, false
 }
 
 // Prison returns the prison with an id of the prison register.
@@ -230,9 +251,10 @@ func (d *Directory) RecipientKey(code string) (*posternv1.RecipientKey, bool) {
 // Enrolled says whether notifications can be sealed and sent to an authority at a time: its entry holds on that day in
 // London and it has a recipient key that has not expired.
 func (d *Directory) Enrolled(code string, at time.Time) bool {
-	a, ok := d.byCode[code]
+	on := day(at, 0)
+	a, ok := d.entry(code, on)
 	key := d.keys[code]
-	return ok && key != nil && holds(a.GetStartDate(), a.GetEndDate(), at.In(london()).Format(time.DateOnly)) &&
+	return ok && key != nil && a.GetRecipientKey() != nil && holds(a.GetStartDate(), a.GetEndDate(), on) &&
 		at.Before(key.GetExpireTime().AsTime())
 }
 

@@ -278,7 +278,7 @@ func TestOpenChecksWhatASignerDidNot(t *testing.T) {
 		{"open end", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.EndDate = "" })), "agreements[0].end_date"},
 		{"ends before it starts", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.EndDate = "2026-08-31" })), "agreements[0].end_date"},
 		{"a district", func(all []*posternv1.DirectoryEntry) { all[1].GetAuthority().Code = "E07000117" }, "authorities[1].code"},
-		{"an authority twice", func(all []*posternv1.DirectoryEntry) { all[1].GetAuthority().Code = bristol }, "authorities[1].code"},
+		{"an authority twice", func(all []*posternv1.DirectoryEntry) { all[1].GetAuthority().Code = bristol }, "authorities[1].start_date"},
 		{"an hour that is none", func(all []*posternv1.DirectoryEntry) {
 			all[1].GetAuthority().FrontDoors[0].Hours[0].Opens = "9"
 		}, "authorities[1].front_doors[0].hours[0].opens"},

@@ -19,7 +19,8 @@ var london = sync.OnceValue(func() *time.Location {
 
 // FrontDoor returns the front door of an authority with a role.
 func (d *Directory) FrontDoor(code string, role posternv1.FrontDoorRole) (*posternv1.FrontDoor, bool) {
-	for _, f := range d.byCode[code].GetFrontDoors() {
+	a, _ := d.Authority(code)
+	for _, f := range a.GetFrontDoors() {
 		if f.GetRole() == role {
 			return f, true
 		}
@@ -31,7 +32,7 @@ func (d *Directory) FrontDoor(code string, role posternv1.FrontDoorRole) (*poste
 // London, the out-of-hours team otherwise. Both are empty only for an authority or role that is not there. Bank
 // holidays are not known: on one, a front door's own number is given in its usual hours.
 func (d *Directory) PhoneNow(code string, role posternv1.FrontDoorRole, at time.Time) (name, phone string, inHours bool) {
-	f, ok := d.FrontDoor(code, role)
+	f, ok := d.At(at).FrontDoor(code, role)
 	if !ok {
 		return "", "", false
 	}

@@ -70,6 +70,7 @@ type (
 	serviceYAML struct {
 		Name   string `yaml:"name"`
 		Offers string `yaml:"offers"`
+		Where  string `yaml:"where"` // where it is, or which places it serves
 		Phone  string `yaml:"phone"`
 		Web    string `yaml:"web"`
 	}
@@ -192,7 +193,7 @@ func (a authorityYAML) message() *posternv1.Authority {
 		m.FrontDoors = append(m.FrontDoors, d.message())
 	}
 	for _, s := range a.Signposts {
-		m.Signposts = append(m.Signposts, &posternv1.Service{Name: s.Name, Offers: s.Offers, Phone: s.Phone, Web: s.Web})
+		m.Signposts = append(m.Signposts, &posternv1.Service{Name: s.Name, Offers: s.Offers, Where: s.Where, Phone: s.Phone, Web: s.Web})
 	}
 	return m
 }

@@ -1,8 +1,11 @@
 package directory
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
+	"postern/internal/fault"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -48,4 +51,28 @@ func (d *Directory) pairWithout(a agreement, date string) (prison, authority str
 // day is a civil date in London, so many days later.
 func day(t time.Time, later int) string {
 	return t.In(london()).AddDate(0, 0, later).Format(time.DateOnly)
+}
+
+// Backdated lists entries of next that would change the past: of authorities that current does not have from that day, and
+// that start before the day on which next was made. Decisions of the past were made without them, and a directory that
+// says otherwise would make liars of them. Nothing is backdated in a first directory.
+func Backdated(current, next *Directory) (faults []fault.Field) {
+	if current == nil || current.Number() == 0 {
+		return nil
+	}
+	today := day(next.revision.GetCreateTime().AsTime(), 0)
+	for i, a := range next.authorities {
+		known := slices.ContainsFunc(current.entries[a.GetCode()], func(b *posternv1.Authority) bool { return b.GetStartDate() == a.GetStartDate() })
+		if !known && a.GetStartDate() < today {
+			faults = append(faults, fault.Field{Path: fmt.Sprintf("authorities[%d].start_date", i), Reason: "is before today, and the directory in force has no such entry.",
+				Fix: "Give the day from which it holds, today or later."})
+		}
+	}
+	return faults
+}
+
+// Unserved lists those of the codes to which nothing can be sent at a time: the directory does not name them, or they
+// are not enrolled then.
+func (d *Directory) Unserved(codes []string, at time.Time) []string {
+	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return d.Enrolled(code, at) })
 }

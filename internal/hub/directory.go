@@ -79,6 +79,10 @@ func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryReque
 	if err != nil {
 		return nil, err
 	}
+	err = fault.InvalidFields("DIRECTORY_INVALID", "The directory would change the past; the one before it stays in use.", directory.Backdated(h.directory.Load(), d))
+	if err != nil {
+		return nil, err
+	}
 	digest := sha256.Sum256(req.GetRevision().GetPayload())
 	var event [16]byte
 	err = h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {

@@ -169,7 +169,7 @@ func (h *Hub) retain(ctx context.Context) error {
 // current is the directory in force, or nil while there is none.
 func (h *Hub) current() *directory.Directory {
 	if d := h.directory.Load(); d.Number() > 0 {
-		return d
+		return d.At(h.cfg.Clock())
 	}
 	return nil
 }

@@ -69,7 +69,8 @@ const (
 
 // Examine looks at database, ledger, clock, directory, policy and outbox.
 func (h *Hub) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.ExamineResponse, error) {
-	now, d := h.cfg.Clock(), h.directory.Load()
+	now := h.cfg.Clock()
+	d := h.directory.Load().At(now)
 	out := &localv1.ExamineResponse{Findings: ops.Examine(ctx, h.Checks())}
 	add := func(found ...*localv1.Finding) { out.Findings = append(out.Findings, found...) }
 	for _, log := range []ledger.Log{ledger.Sent, ledger.Received} {

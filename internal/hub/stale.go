@@ -80,7 +80,7 @@ func (h *Hub) decideAgain(ctx context.Context, rel delivery.Release, withdrawn [
 	if err != nil {
 		return nil, err
 	}
-	before, d := at.Details.GetDecision(), h.directory.Load()
+	before, d := at.Details.GetDecision(), h.directory.Load().At(now)
 	in.Renew(h.input(v, d, now))
 	in.OfferOnly(before.GetPaths())
 	if len(withdrawn) > 0 {

@@ -97,7 +97,8 @@ type decision struct {
 // decide asks the engine, which never errs: what it cannot decide is referred to a person. What was withdrawn before it
 // came, on the route of permission, is not permitted any more.
 func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error) {
-	d, now := h.directory.Load(), h.cfg.Clock()
+	now := h.cfg.Clock()
+	d := h.directory.Load().At(now)
 	var tomb *tombstone
 	var content []byte
 	var first string

@@ -743,7 +743,9 @@ type Service struct {
 	// The telephone number.
 	Phone string `protobuf:"bytes,3,opt,name=phone,proto3" json:"phone,omitempty"`
 	// The web address.
-	Web           string `protobuf:"bytes,4,opt,name=web,proto3" json:"web,omitempty"`
+	Web string `protobuf:"bytes,4,opt,name=web,proto3" json:"web,omitempty"`
+	// Where it is, or which places it serves.
+	Where         string `protobuf:"bytes,5,opt,name=where,proto3" json:"where,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -802,6 +804,13 @@ func (x *Service) GetPhone() string {
 func (x *Service) GetWeb() string {
 	if x != nil {
 		return x.Web
+	}
+	return ""
+}
+
+func (x *Service) GetWhere() string {
+	if x != nil {
+		return x.Where
 	}
 	return ""
 }
@@ -1184,12 +1193,13 @@ const file_postern_v1_directory_proto_rawDesc = "" +
 	"\amailbox\x18\x03 \x01(\tR\amailbox\"R\n" +
 	"\bEndpoint\x12,\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x18.postern.v1.DeliveryModeR\x04mode\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"]\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"s\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06offers\x18\x02 \x01(\tR\x06offers\x12\x14\n" +
 	"\x05phone\x18\x03 \x01(\tR\x05phone\x12\x10\n" +
-	"\x03web\x18\x04 \x01(\tR\x03web\"\xbb\x01\n" +
+	"\x03web\x18\x04 \x01(\tR\x03web\x12\x14\n" +
+	"\x05where\x18\x05 \x01(\tR\x05where\"\xbb\x01\n" +
 	"\x06Prison\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
