@@ -10,8 +10,8 @@ help: ## list the targets
 check: ## everything that must hold: format, vet, staticcheck, protos, policy, tests, the demo
 	@scripts/check.sh
 
-soak: ## the long counts: ten thousand kills; takes hours
-	POSTERN_SOAK=1 POSTERN_CRASH_TIMEOUT=24h scripts/check.sh kills
+soak: ## the long counts: ten thousand kills and more; takes hours
+	POSTERN_SOAK=1 POSTERN_CRASH_TIMEOUT=24h scripts/check.sh install kills failpoints disk
 
 demo: ## all parties on this machine, with invented families
 	go run ./cmd/postern demo

@@ -10,11 +10,12 @@ exec </dev/null
 
 tool() { go tool -modfile=tools/go.mod "$@"; }
 
-# What go cannot fetch by itself: git for the list of files, a C compiler for the race detector.
+# What go cannot fetch by itself: git for the list of files, a C compiler for the race detector, strace to make a disk fail.
 stage_install() {
   local missing=()
   command -v git >/dev/null || missing+=(git)
   command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+  command -v strace >/dev/null || missing+=(strace)
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Missing: ${missing[*]}. Install them, for instance as root: apt-get install ${missing[*]}" >&2
@@ -32,15 +33,15 @@ stage_gofmt() {
   return 1
 }
 
-# Some code is built under a tag only: the harness of the processes.
+# Some code is built under a tag only: the harness of the processes, and fail-points that do something.
 stage_vet() {
   go vet ./...
-  go vet -tags crash ./internal/crash
+  go vet -tags crash,failpoint ./internal/crash ./internal/failpoint
 }
 
 stage_staticcheck() {
   tool staticcheck ./...
-  tool staticcheck -tags crash ./internal/crash
+  tool staticcheck -tags crash,failpoint ./internal/crash ./internal/failpoint
 }
 
 # Whether the generated code is fresh is a house rule; see internal/house.
@@ -67,6 +68,12 @@ crash() { go test -tags crash -count=1 -timeout "${POSTERN_CRASH_TIMEOUT:-20m}" 
 # Three hundred kills of hub, desk and inbox in the middle of work, judged by a ledger outside; and what must be found out.
 stage_kills() { crash '^(TestKills|TestTheJudgeFindsEachFault|TestAPartyThatForgetsIsFoundOut)$'; }
 
+# Every fail-point kills, fails and delays.
+stage_failpoints() { crash '^TestFailpoints$'; }
+
+# Every system call that writes fails now and then; a volume is filled to the last byte.
+stage_disk() { crash '^(TestDiskErrors|TestFullDisk)$'; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -78,7 +85,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper flips kills demo)
+stages=(install gofmt vet staticcheck buf policy test tamper flips kills failpoints disk demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

@@ -21,12 +21,6 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// The environment of package failpoint, as its build with the tag reads it.
-const (
-	armedEnv  = "POSTERN_FAILPOINT="
-	recordEnv = "POSTERN_FAILPOINT_RECORD="
-)
-
 var actions = []string{"kill", "error", "delay"}
 
 // A shot is one action at one point in one party.
@@ -35,7 +29,16 @@ type shot struct {
 	action string
 	party  string
 	at     int
+	record string // the file in which its process says that it happened
 }
+
+// env arms a process with it.
+func (s shot) env() []string {
+	return []string{fmt.Sprintf("POSTERN_FAILPOINT=%s=%s@%d", s.point, s.action, s.at), "POSTERN_FAILPOINT_RECORD=" + s.record}
+}
+
+// line is what the process then writes.
+func (s shot) line() string { return fmt.Sprintf("%s %s\n", s.point, s.action) }
 
 func (s shot) String() string { return fmt.Sprintf("%s=%s@%d in %s", s.point, s.action, s.at, s.party) }
 
@@ -84,7 +87,9 @@ func TestFailpoints(t *testing.T) {
 			}
 		}
 	}
-	fullDeskWithdraws(t, &fired)
+	for n, action := range actions {
+		t.Run("full desk "+action, func(t *testing.T) { fullDeskWithdraws(t, n, action, &fired) })
+	}
 	for _, point := range failpoint.All() {
 		for _, action := range actions {
 			if fired.count(point, action) == 0 {
@@ -107,7 +112,7 @@ func draw(round int) (shots []shot) {
 		}
 		for _, party := range parties {
 			for _, action := range actions {
-				shots = append(shots, shot{point, action, party, 1 + round})
+				shots = append(shots, shot{point: point, action: action, party: party, at: 1 + round})
 			}
 		}
 	}
@@ -121,9 +126,9 @@ type record struct {
 }
 
 // add reads the lines that processes wrote about themselves, and says whether this shot's is among them.
-func (r *record) add(t testing.TB, file string, s shot) bool {
+func (r *record) add(t testing.TB, s shot) bool {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(s.record)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -132,10 +137,9 @@ func (r *record) add(t testing.TB, file string, s shot) bool {
 	if r.times == nil {
 		r.times = map[string]int{}
 	}
-	line := fmt.Sprintf("%s %s", s.point, s.action)
-	happened := bytes.Contains(text, []byte(line+"\n"))
+	happened := bytes.Contains(text, []byte(s.line()))
 	if happened {
-		r.times[line]++
+		r.times[s.line()]++
 	}
 	return happened
 }
@@ -143,7 +147,7 @@ func (r *record) add(t testing.TB, file string, s shot) bool {
 func (r *record) count(point failpoint.Point, action string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.times[fmt.Sprintf("%s %s", point, action)]
+	return r.times[shot{point: point, action: action}.line()]
 }
 
 // shoot makes a world and takes its shots one after the other, each during a day of work.
@@ -153,21 +157,23 @@ func shoot(t *testing.T, n int, seed uint64, shots []shot, fired *record) {
 	d := newDriver(w, seed)
 	d.kinds = []string{"shared_in_full", "two_authorities"}
 	for i, s := range shots {
-		file := filepath.Join(w.dir, fmt.Sprintf("record-%d", i))
+		s.record = filepath.Join(w.dir, fmt.Sprintf("record-%d", i))
 		w.end(s.party)
-		p := w.launch(s.party, []string{armedEnv + fmt.Sprintf("%s=%s@%d", s.point, s.action, s.at), recordEnv + file})
+		p := w.launch(s.party, s.env())
 		if err := w.serves(s.party); err != nil {
 			w.revive()
 		}
 		d.day(s)
-		if ended := w.revive(); s.at == 1 && s.action == "error" && terminal(s.point) && !ended[s.party] && w.parties[s.party] == p {
-			t.Errorf("%s: the process goes on", s)
+		happened := fired.add(t, s)
+		if happened && s.action == "error" && terminal(s.point) {
+			w.gone(p, s.String()) // nobody has to notice: it ends by itself
 		}
+		w.revive()
 		if w.parties[s.party] == p { // it lives, and may be armed still
-			w.end(s.party)
+			w.stop(s.party)
 			w.start(s.party)
 		}
-		if happened := fired.add(t, file, s); !happened && s.at == 1 {
+		if !happened && s.at == 1 {
 			t.Errorf("%s did not happen", s)
 		}
 		if findings := d.settle(); len(findings) > 0 {
@@ -181,20 +187,33 @@ func shoot(t *testing.T, n int, seed uint64, shots []shot, fired *record) {
 	w.run("hub", "--config", w.config(hub), "check")
 }
 
-// revive starts every party again that is gone, as the service manager of its machine would, and says which were.
-func (w *world) revive() map[string]bool {
+// gone waits until a process has ended by itself.
+func (w *world) gone(p *party, after string) {
 	w.t.Helper()
-	ended := map[string]bool{}
+	select {
+	case <-p.gone:
+		if p.err == nil {
+			w.t.Errorf("%s: it ended as if all was well", after)
+		}
+	case <-time.After(patience):
+		w.t.Errorf("%s: the process goes on", after)
+	}
+}
+
+// revive starts every party again that is gone, as the service manager of its machine would.
+func (w *world) revive() {
+	w.t.Helper()
 	for _, name := range all {
+		if w.parties[name] == nil {
+			continue // killed by the test, which starts it itself
+		}
 		select {
 		case <-w.parties[name].gone:
-			ended[name] = true
 			w.bury(name)
 			w.start(name)
 		default:
 		}
 	}
-	return ended
 }
 
 // day is a day of work that passes every point of running parties: forms at both desks, deliveries, a withdrawal, its stop
@@ -205,12 +224,12 @@ func (d *driver) day(s shot) {
 	case failpoint.DeskPostpone:
 		d.kill(hub)
 		d.submits(d.formFor(deskBLI))(context.Background())
-		d.until(s, func(seen) bool { return d.noted(s) })
+		d.happens(s)
 		d.start(hub)
 	case failpoint.DeliveryRetry:
 		d.kill(bristol)
 		d.submits(d.formFor(deskBLI))(context.Background())
-		d.until(s, func(seen) bool { return d.noted(s) })
+		d.happens(s)
 		d.start(bristol)
 	case failpoint.DeskDirectory, failpoint.HubDirectory:
 		_, _ = d.try("hub", "--config", d.config(hub), "directory", "load", filepath.Join(d.dir, "directory.yaml"))
@@ -220,7 +239,7 @@ func (d *driver) day(s shot) {
 	id := d.formFor(deskBLI)
 	d.do(context.Background(), []action{d.submits(id), d.submits(d.formFor(deskPRI))}, func() {})
 	var item string
-	d.until(s, func(now seen) bool {
+	d.until(func(now seen) bool {
 		for _, n := range now.desks[deskBLI] {
 			if n.GetFormId() == id && n.GetState() == localv1.State_STATE_DELIVERED {
 				item = n.GetId()
@@ -234,13 +253,13 @@ func (d *driver) day(s shot) {
 	}
 	d.withdrawn[item] = false
 	d.withdrawing(deskBLI, item)(context.Background())
-	d.until(s, func(now seen) bool {
+	d.until(func(now seen) bool {
 		items := now.items(bristol, item)
 		return len(items) == 1 && items[0].GetStop() != nil
 	})
 	team := d.inbox(bristol)
 	_, _ = team.AnswerStop(context.Background(), &localv1.AnswerStopRequest{Id: item, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED})
-	d.until(s, func(seen) bool { return d.noted(s) })
+	d.happens(s)
 }
 
 // formFor notes a new form for a desk.
@@ -256,31 +275,33 @@ func (d *driver) withdrawWrongly() {
 		Id: d.uuid(), SlipCode: "22222-22223", Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PAPER})
 }
 
-// noted reports whether what was to happen has.
+// noted reports whether the shot has happened.
 func (d *driver) noted(s shot) bool {
-	files, _ := filepath.Glob(filepath.Join(d.dir, "record-*"))
-	for _, f := range files {
-		text, _ := os.ReadFile(f)
-		if bytes.Contains(text, []byte(fmt.Sprintf("%s %s\n", s.point, s.action))) {
-			return true
-		}
-	}
-	return false
+	text, _ := os.ReadFile(s.record)
+	return bytes.Contains(text, []byte(s.line()))
 }
 
-// until waits until something is seen, for two seconds: what a failure prevents does not come, and that is for the judge.
-// A party that ends meanwhile is started again.
-func (d *driver) until(s shot, holds func(seen) bool) {
+// brief is how long a day waits for what a failure may have prevented: then it does not come, and that is for the judge.
+const brief = 2 * time.Second
+
+// until waits until something is seen. A party that ends meanwhile is started again.
+func (d *driver) until(holds func(seen) bool) {
 	d.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); <-tick.C {
-		if s.point != failpoint.DeskPostpone && s.point != failpoint.DeliveryRetry || d.noted(s) {
-			d.revive()
-		}
-		if now, err := d.lists(); err == nil && holds(now) || err != nil && holds(seen{}) {
+	for end := time.Now().Add(brief); time.Now().Before(end); <-tick.C {
+		d.revive()
+		if now, err := d.lists(); err == nil && holds(now) {
 			return
 		}
+	}
+}
+
+// happens waits until the shot has happened.
+func (d *driver) happens(s shot) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(brief); time.Now().Before(end) && !d.noted(s); <-tick.C {
 	}
 }
 
@@ -288,14 +309,15 @@ func (d *driver) until(s shot, holds func(seen) bool) {
 func birth(t *testing.T, s shot, fired *record) {
 	t.Helper()
 	dir := filepath.Join(scratch(), fmt.Sprintf("birth-%s-%s-%d", strings.ReplaceAll(string(s.point), "/", "-"), s.action, s.at))
-	file := dir + ".record"
+	s.record = dir + ".record"
 	demo := func(env ...string) ([]byte, error) {
 		cmd := exec.Command(must(armed())(t), "demo", "--once", "--dir", dir)
 		cmd.Env = append(os.Environ(), env...)
 		return cmd.CombinedOutput()
 	}
-	out, err := demo(armedEnv+fmt.Sprintf("%s=%s@%d", s.point, s.action, s.at), recordEnv+file)
-	if happened := fired.add(t, file, s); happened && (err == nil) != (s.action == "delay") || !happened && s.at == 1 {
+	out, err := demo(s.env()...)
+	// An error is no reason not to start, when all is there nevertheless.
+	if happened := fired.add(t, s); happened && (err == nil) == (s.action == "kill") && s.action != "error" || !happened && s.at == 1 {
 		t.Errorf("%s at a first start: %v, happened %v\n%s", s, err, happened, out)
 	}
 	if out, err := demo(); err != nil {

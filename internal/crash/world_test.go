@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,13 +214,19 @@ func (w *world) kill(names ...string) {
 func (w *world) end(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
-		p := w.parties[name]
-		_ = p.cmd.Process.Signal(os.Interrupt)
-		w.bury(name)
-		if p.err != nil {
+		if p := w.parties[name]; w.stop(name) != nil {
 			w.t.Errorf("%s ended with %v\n%s", name, p.err, w.tail(name))
 		}
 	}
+}
+
+// stop ends a party with SIGTERM and returns how it ended.
+func (w *world) stop(name string) error {
+	w.t.Helper()
+	p := w.parties[name]
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	w.bury(name)
+	return p.err
 }
 
 // bury waits until a party is gone.

@@ -125,8 +125,10 @@ func (d *Desk) loop(ctx context.Context, name string, step func(context.Context)
 	}
 	for ctx.Err() == nil {
 		worked, err := step(ctx)
-		if errors.Is(err, store.ErrOutcomeUnknown) {
-			return err
+		if err != nil {
+			if lost := d.lost(ctx); lost != nil {
+				return lost
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			f, level := fault.From(err), slog.LevelError // somebody has to look at it
@@ -144,6 +146,16 @@ func (d *Desk) loop(ctx context.Context, name string, step func(context.Context)
 		case <-wake:
 		case <-time.After(d.cfg.Poll):
 		}
+	}
+	return nil
+}
+
+// lost returns store.ErrOutcomeUnknown when our own database has ended with it. It asks the database, because the error
+// of a step may be the hub's of the same name, which is no reason for us to end.
+func (d *Desk) lost(ctx context.Context) error {
+	err := d.cfg.Store.View(ctx, func(store.Snapshot) error { return nil })
+	if errors.Is(err, store.ErrOutcomeUnknown) {
+		return err
 	}
 	return nil
 }

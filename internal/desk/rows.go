@@ -56,7 +56,7 @@ var notHere = fault.New(fault.NotFound, "NOT_FOUND", "This desk has no notificat
 // change rewrites the state of a notification. fn must be free of effects: it may run again, and then the record is
 // sealed again under another random key, which changes nothing that is read.
 func (d *Desk) change(ctx context.Context, id string, fn func(store.Tx, *localv1.Notification) error) error {
-	return d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	return d.promised().Update(ctx, func(tx store.Tx) error {
 		n := &localv1.Notification{}
 		if err := d.load(tx, schema.DeskNotification, id, n); err != nil {
 			return err
@@ -71,6 +71,11 @@ func (d *Desk) change(ctx context.Context, id string, fn func(store.Tx, *localv1
 		return tx.Put(schema.DeskNotification, []byte(id), sealed)
 	})
 }
+
+// promised is the store for what follows from work that was taken before: a desk whose disk is full takes no form, and
+// must still bring to its end what it has. A withdrawal is of no use to the person while an answer before it in the line
+// finds no room.
+func (d *Desk) promised() store.Store { return store.Reserved(d.cfg.Store) }
 
 // find resolves an id or a reference to the id of one notification of this desk.
 func (d *Desk) find(s store.Snapshot, name string) (string, error) {

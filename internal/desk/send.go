@@ -126,7 +126,7 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 	if err := failpoint.Hit(failpoint.DeskPostpone); err != nil {
 		return errors.Join(err, cause)
 	}
-	err := d.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
+	err := d.promised().Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
 	if errors.Is(err, queue.ErrGone) {
 		return nil // withdrawn meanwhile
 	}

@@ -59,7 +59,7 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	// A crash before this line fetches the same page again, and applying it again changes nothing.
-	return true, d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	return true, d.promised().Update(ctx, func(tx store.Tx) error {
 		return tx.Put(schema.DeskCursor, updatesKey, []byte(page.GetNextPageToken()))
 	})
 }

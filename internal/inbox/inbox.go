@@ -107,8 +107,10 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 	failures := uint32(0)
 	for ctx.Err() == nil {
 		worked, err := step(ctx)
-		if errors.Is(err, store.ErrOutcomeUnknown) {
-			return err
+		if err != nil {
+			if lost := in.lost(ctx); lost != nil {
+				return lost
+			}
 		}
 		failures++
 		if err == nil {
@@ -128,6 +130,16 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 		case <-wake:
 		case <-time.After(wait):
 		}
+	}
+	return nil
+}
+
+// lost returns store.ErrOutcomeUnknown when our own database has ended with it. It asks the database, because the error
+// of a step may be the hub's of the same name, which is no reason for us to end.
+func (in *Inbox) lost(ctx context.Context) error {
+	err := in.cfg.Store.View(ctx, func(store.Snapshot) error { return nil })
+	if errors.Is(err, store.ErrOutcomeUnknown) {
+		return err
 	}
 	return nil
 }

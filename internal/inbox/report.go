@@ -127,7 +127,7 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 		in.cfg.Log.ErrorContext(ctx, "the hub refused a report", "delivery", item.ID, "reason", fault.From(sendErr).Reason)
 		sendErr = nil // it would refuse it for ever; the mismatch stays on the item the team sees
 	}
-	err = in.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+	err = store.Reserved(in.cfg.Store).Update(context.WithoutCancel(ctx), func(tx store.Tx) error { // it was promised
 		if sendErr == nil {
 			return in.reports.Remove(tx, item)
 		}

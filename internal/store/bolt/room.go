@@ -56,7 +56,7 @@ func (r *room) restore() error {
 
 // hold makes the file.
 func (r *room) hold() (err error) {
-	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // one of another configuration may be larger
 	if err != nil {
 		return err
 	}

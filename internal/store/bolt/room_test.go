@@ -235,3 +235,19 @@ func TestNoSpaceAtACommitIsNotTheEnd(t *testing.T) {
 	}
 	wantRecords(t, s, n)
 }
+
+func TestASmallerReserveGivesTheRestBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "desk.db")
+	for _, reserve := range []int64{4 << 20, 1 << 20, 2 << 20} {
+		s, err := Open(t.Context(), Config{Path: path, Schema: testSchema, Reserve: reserve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path + ".reserve"); err != nil || info.Size() != reserve {
+			t.Errorf("with a reserve of %d the file has %v: %v", reserve, info.Size(), err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
