@@ -10,12 +10,16 @@ exec </dev/null
 
 tool() { go tool -modfile=tools/go.mod "$@"; }
 
-# What go cannot fetch by itself: git for the list of files, a C compiler for the race detector, strace to make a disk fail.
+# What go cannot fetch by itself: git for the list of files, a C compiler for the race detector, strace to make a disk
+# fail, the tools of two file systems to cut their power.
 stage_install() {
   local missing=()
   command -v git >/dev/null || missing+=(git)
   command -v gcc >/dev/null || missing+=(gcc libc6-dev)
   command -v strace >/dev/null || missing+=(strace)
+  command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+  command -v mkfs.xfs >/dev/null || missing+=(xfsprogs)
+  command -v mount >/dev/null || missing+=(mount)
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Missing: ${missing[*]}. Install them, for instance as root: apt-get install ${missing[*]}" >&2
@@ -74,6 +78,12 @@ stage_failpoints() { crash '^TestFailpoints$'; }
 # Every system call that writes fails now and then; a volume is filled to the last byte.
 stage_disk() { crash '^(TestDiskErrors|TestFullDisk)$'; }
 
+# The power is cut under hub, desk and inbox, on ext4 and XFS; a store that does not sync must be found out.
+stage_power() { crash '^(TestPowerCuts|TestAStoreThatBelievesThePageCacheIsFoundOut)$'; }
+
+# An inbox that says nothing delays nobody else.
+stage_slow() { crash '^TestASilentInboxDelaysNobodyElse$'; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -85,7 +95,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper flips kills failpoints disk demo)
+stages=(install gofmt vet staticcheck buf policy test tamper flips kills failpoints disk power slow demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

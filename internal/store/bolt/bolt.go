@@ -170,7 +170,7 @@ func open(c Config) (s *database, err error) {
 	}()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         lockWait,
-		NoSync:          false,
+		NoSync:          noSync,
 		NoFreelistSync:  false,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: initialMap,
