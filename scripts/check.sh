@@ -40,12 +40,12 @@ stage_gofmt() {
 # Some code is built under a tag only: the harness of the processes, and fail-points that do something.
 stage_vet() {
   go vet ./...
-  go vet -tags crash,failpoint ./internal/crash ./internal/failpoint
+  go vet -tags crash,failpoint ./internal/crash ./internal/failpoint ./internal/store/bolt
 }
 
 stage_staticcheck() {
   tool staticcheck ./...
-  tool staticcheck -tags crash,failpoint ./internal/crash ./internal/failpoint
+  tool staticcheck -tags crash,failpoint ./internal/crash ./internal/failpoint ./internal/store/bolt
 }
 
 # Whether the generated code is fresh is a house rule; see internal/house.
@@ -81,6 +81,12 @@ stage_disk() { crash '^(TestDiskErrors|TestFullDisk)$'; }
 # The power is cut under hub, desk and inbox, on ext4 and XFS; a store that does not sync must be found out.
 stage_power() { crash '^(TestPowerCuts|TestAStoreThatBelievesThePageCacheIsFoundOut)$'; }
 
+# What a power cut at any moment may leave of a database: every image opens, and holds what was durable.
+stage_images() {
+  go test -tags crash -count=1 -timeout "${POSTERN_CRASH_TIMEOUT:-20m}" -v \
+    -run '^(TestEveryCrashImageHoldsWhatWasDurable|TestADiskThatLiesIsFoundOut)$' ./internal/store/bolt | grep -vE '^(===|    ---)'
+}
+
 # An inbox that says nothing delays nobody else.
 stage_slow() { crash '^TestASilentInboxDelaysNobodyElse$'; }
 
@@ -95,7 +101,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper flips kills failpoints disk power slow demo)
+stages=(install gofmt vet staticcheck buf policy test tamper flips kills failpoints disk power images slow demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.
