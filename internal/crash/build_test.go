@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // scratch is the folder of this test process: its programs and worlds.
@@ -41,6 +42,13 @@ func build(tags string) (string, error) {
 		return "", fmt.Errorf("building postern: %w\n%s", err, text)
 	}
 	return out, nil
+}
+
+// spent reports whether a soak has nearly used up the time of go test's -timeout: it then ends with what it has done. The
+// small counts are always made in full.
+func spent(t *testing.T) bool {
+	end, bounded := t.Deadline()
+	return os.Getenv("POSTERN_SOAK") == "1" && bounded && time.Until(end) < 3*time.Minute
 }
 
 // must returns the first of two results, when the second is nil.

@@ -68,6 +68,9 @@ func TestDiskErrors(t *testing.T) {
 							times = testkit.N(1, 4)
 						}
 						for at := range times {
+							if at > 3 && spent(t) {
+								break
+							}
 							i, e := d.failing(party, c, failure, at+1)
 							count, _ := failed.LoadOrStore(c.String(), &atomic.Int64{})
 							count.(*atomic.Int64).Add(int64(i))

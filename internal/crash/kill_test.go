@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestKills(t *testing.T) {
 	for range 3 { // most of a kill is waiting: for a process to start, for a pause to pass
 		lanes.Go(func() {
 			for n := range next {
-				if t.Failed() {
+				if t.Failed() || spent(t) {
 					return
 				}
 				t.Run(fmt.Sprintf("world %d", n), func(t *testing.T) { killWorld(t, n, seed+uint64(n), binary, &sum) })
@@ -48,14 +49,15 @@ func TestKills(t *testing.T) {
 // tally counts over all worlds.
 type tally struct {
 	kills                             [3]atomic.Int64 // hub, desk, inbox
+	ends                              atomic.Int64    // with SIGTERM
 	cut                               atomic.Int64    // actions that a kill left without an answer
 	forms, notifications, withdrawals atomic.Int64
 }
 
 func (s *tally) String() string {
 	h, d, i := s.kills[0].Load(), s.kills[1].Load(), s.kills[2].Load()
-	return fmt.Sprintf("%d kills (hub %d, desk %d, inbox %d): %d forms acknowledged as %d notifications, %d withdrawals, %d actions cut off; lost 0, shown twice 0, unrecorded 0",
-		h+d+i, h, d, i, s.forms.Load(), s.notifications.Load(), s.withdrawals.Load(), s.cut.Load())
+	return fmt.Sprintf("%d kills (hub %d, desk %d, inbox %d) and %d ends with SIGTERM: %d forms acknowledged as %d notifications, %d withdrawals, %d actions cut off; lost 0, shown twice 0, unrecorded 0",
+		h+d+i, h, d, i, s.ends.Load(), s.forms.Load(), s.notifications.Load(), s.withdrawals.Load(), s.cut.Load())
 }
 
 func killWorld(t *testing.T, n int, seed uint64, binary string, sum *tally) {
@@ -63,11 +65,15 @@ func killWorld(t *testing.T, n int, seed uint64, binary string, sum *tally) {
 	w.start(all...)
 	d := newDriver(w, seed)
 	for k := range killsPerWorld {
+		if k%10 == 9 { // and an end in good order, in the middle of work too
+			d.strike([]string{[]string{hub, deskBLI, bristol}[k/10]}, syscall.SIGTERM, sum)
+			sum.ends.Add(1)
+		}
 		victims := [][]string{{hub}, {deskBLI}, {bristol}}[k%3]
 		if d.random.IntN(8) == 0 { // two at once, now and then
 			victims = append(victims, [][]string{{bristol}, {hub}, {deskBLI}}[k%3]...)
 		}
-		d.strike(victims, sum)
+		d.strike(victims, syscall.SIGKILL, sum)
 		sum.kills[k%3].Add(1)
 		if findings := d.settle(); len(findings) > 0 {
 			t.Fatalf("seed %d, world %d, kill %d of %v:\n%s", seed, n, k, victims, lines(findings))
@@ -84,9 +90,9 @@ func killWorld(t *testing.T, n int, seed uint64, binary string, sum *tally) {
 	sum.withdrawals.Add(int64(withdrawals))
 }
 
-// strike begins a burst of work, kills the victims after some of it was answered and a little more time, and starts
-// them again. The time is drawn so that a kill comes anywhere in what a party does: there is no event to wait for.
-func (d *driver) strike(victims []string, sum *tally) {
+// strike begins a burst of work, sends the victims a signal after some of it was answered and a little more time, and
+// starts them again when they are gone. After SIGTERM each must end well. The time is drawn so that a kill comes anywhere in what a party does: there is no event to wait for.
+func (d *driver) strike(victims []string, signal syscall.Signal, sum *tally) {
 	d.t.Helper()
 	actions := d.burst(6)
 	after, jitter := int64(d.random.IntN(6)), time.Duration(d.random.IntN(15_000))*time.Microsecond
@@ -110,11 +116,14 @@ func (d *driver) strike(victims []string, sum *tally) {
 	<-time.After(jitter)
 	answered := done.Load()
 	for _, v := range victims {
-		_ = d.parties[v].cmd.Process.Kill()
+		_ = d.parties[v].cmd.Process.Signal(signal)
 	}
 	sum.cut.Add(int64(len(actions)) - answered)
 	for _, v := range victims {
 		<-d.parties[v].gone
+		if err := d.parties[v].err; signal == syscall.SIGTERM && err != nil {
+			d.t.Errorf("%s, asked to end in the middle of work, ended with %v\n%s", v, err, d.tail(v))
+		}
 	}
 	<-ended // a party's connection is closed only when nobody uses it
 	d.kill(victims...)

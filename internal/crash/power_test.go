@@ -106,6 +106,9 @@ func TestPowerCuts(t *testing.T) {
 				t.Run(kind+" "+party, func(t *testing.T) {
 					d, v := powered(t, n, seed, kind, party, must(release())(t))
 					for k := range testkit.N(8, 400) {
+						if spent(t) {
+							break
+						}
 						cutOff.Add(d.cutDuring(v, d.burst(6)))
 						cuts.Add(1)
 						v.again()
