@@ -122,9 +122,9 @@ func (d *driver) refusedAsFull(desk, id string) {
 	}
 }
 
-// TestFullDisk fills the volume of one party to its last byte, as another program would. Forms are refused before harm in
-// a way that can be tried again, or wait; what a person withdraws is taken all the same; nothing ends that needs not; and
-// with the space all comes back by itself.
+// TestFullDisk fills the volume of one party, as another program would: first until only what is kept back is left, then
+// to its last byte. Forms are refused before harm in a way that can be tried again, or wait; what a person withdraws is
+// taken all the same; nothing ends that needs not; and with the space all comes back by itself.
 func TestFullDisk(t *testing.T) {
 	for n, full := range []string{deskBLI, bristol, hub} {
 		t.Run(full, func(t *testing.T) {
@@ -134,30 +134,20 @@ func TestFullDisk(t *testing.T) {
 			w.start(all...)
 			d := newDriver(w, uint64(n))
 			d.kinds = []string{"shared_in_full"}
-			shared := d.share(6)
-			empty := w.fill(full, 0)
+			shared := d.share(8)
 			process := w.parties[full]
 
+			empty := w.fill(full, 1<<20)
 			later := d.formFor(deskBLI)
-			d.submits(later)(context.Background())
-			if full == deskBLI {
-				d.refusedAsFull(deskBLI, later)
-			} else if d.forms[later].ids == nil {
-				t.Errorf("a desk takes no form because %s has no space", full)
+			d.whileFull(full, later, shared[:4])
+			select {
+			case <-process.gone:
+				t.Errorf("%s ended though space was kept back\n%s", full, w.tail(full))
+			default:
 			}
-			for _, id := range shared[:3] {
-				d.withdrawn[id] = false
-				d.withdrawing(deskBLI, id)(context.Background())
-				if !d.withdrawn[id] {
-					t.Errorf("a withdrawal was not taken\n%s", w.tail(deskBLI))
-				}
-			}
-			if full != hub {
-				d.mustSee("the team asked to stop", func(s seen) bool {
-					items := s.items(bristol, shared[2])
-					return len(items) == 1 && items[0].GetStop() != nil
-				})
-			}
+			empty()
+			empty = w.fill(full, 0)
+			d.whileFull(full, later, shared[4:])
 			select {
 			case <-process.gone:
 				if full != hub { // a hub that cannot write its checkpoint file ends, and is started again
@@ -174,6 +164,32 @@ func TestFullDisk(t *testing.T) {
 			if findings := append(d.settle(), d.audit()...); len(findings) > 0 {
 				t.Error(lines(findings))
 			}
+		})
+	}
+}
+
+// whileFull hands in one form and withdraws others while a party's disk is full.
+func (d *driver) whileFull(full, form string, withdrawn []string) {
+	d.t.Helper()
+	d.submits(form)(context.Background())
+	if full == deskBLI {
+		d.refusedAsFull(deskBLI, form)
+	} else if d.forms[form].ids == nil {
+		d.t.Errorf("a desk takes no form because %s has no space", full)
+	}
+	for _, id := range withdrawn {
+		d.withdrawn[id] = false
+		d.withdrawing(deskBLI, id)(context.Background())
+		if !d.withdrawn[id] {
+			d.t.Errorf("a withdrawal was not taken\n%s", d.tail(deskBLI))
+		}
+	}
+	select {
+	case <-d.parties[full].gone:
+	default:
+		d.mustSee("the team asked to stop", func(s seen) bool {
+			items := s.items(bristol, withdrawn[len(withdrawn)-1])
+			return len(items) == 1 && items[0].GetStop() != nil
 		})
 	}
 }

@@ -88,6 +88,8 @@ func (d *driver) anotherForm() string {
 		d.t.Fatal(err)
 	}
 	fields["form_id"] = id
+	// Another person every time: the same content about the same person is not sent twice.
+	fields["prison_number"] = fmt.Sprintf("%c%04d%cZ", 'A'+d.random.IntN(26), d.random.IntN(10000), 'A'+d.random.IntN(26))
 	d.handIn(id, desks[d.random.IntN(len(desks))], must(json.Marshal(fields))(d.t))
 	return id
 }

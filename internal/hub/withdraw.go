@@ -167,7 +167,7 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 // The stop request is a leaf of the sent log: its cause is the withdrawal, and its desk hears of it.
 func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time) (event [16]byte, err error) {
 	same := idempotencyKey(w.v.Sender().URI(), w.v.Manifest().GetNotificationId(), w.v.ManifestSHA256())
-	err = h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	err = h.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error { // a right is not refused for want of room
 		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
 			copy(event[:], earlier)
 			return err

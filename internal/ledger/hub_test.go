@@ -85,7 +85,7 @@ func (h *hub) batch(ops ...func(*Tx) error) []error {
 	h.tb.Helper()
 	var waiting []*pending
 	for _, op := range ops {
-		p, err := h.enqueue(op)
+		p, err := h.enqueue(op, false)
 		check(h.tb, err)
 		waiting = append(waiting, p)
 	}

@@ -17,6 +17,7 @@ type pending struct {
 	op   func(*Tx) error
 	seed [32]byte // all random values of the op come from it
 	time time.Time
+	full bool // it may use the space that a full disk keeps back
 	done chan struct{}
 	err  error // read after done is closed
 }
@@ -49,11 +50,19 @@ func (p *pending) finished() bool {
 //
 // Before Run, and where there is no Run as in a command that opens the store for one moment, Append steps the sequencer
 // itself; ctx then ends it only before that.
-func (l *Ledger) Append(ctx context.Context, op func(*Tx) error) error {
+func (l *Ledger) Append(ctx context.Context, op func(*Tx) error) error { return l.append(ctx, op, false) }
+
+// AppendReserved is Append with the right to the space that a full disk keeps back, as in store.Reserved: for what a
+// person withdraws, and for what follows from work taken before. Other ops of its batch do not have that right.
+func (l *Ledger) AppendReserved(ctx context.Context, op func(*Tx) error) error {
+	return l.append(ctx, op, true)
+}
+
+func (l *Ledger) append(ctx context.Context, op func(*Tx) error, full bool) error {
 	if ctx.Err() != nil {
 		return waitEnded(ctx)
 	}
-	p, err := l.enqueue(op)
+	p, err := l.enqueue(op, full)
 	if err != nil {
 		return err
 	}
@@ -80,8 +89,8 @@ func waitEnded(ctx context.Context) error {
 	return fault.New(fault.Deadline, "LEDGER_WAIT", "The time ran out before this was begun. Nothing was done.").Because(ctx.Err())
 }
 
-func (l *Ledger) enqueue(op func(*Tx) error) (*pending, error) {
-	p := &pending{op: op, time: l.clock(), done: make(chan struct{})}
+func (l *Ledger) enqueue(op func(*Tx) error, full bool) (*pending, error) {
+	p := &pending{op: op, time: l.clock(), full: full, done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped != nil {
@@ -176,7 +185,14 @@ func (l *Ledger) Step(ctx context.Context) (worked bool, err error) {
 	}
 
 	// The batch is not the caller's alone, so no caller's ctx may end it half way.
-	b, err := l.commit(context.WithoutCancel(ctx), ops)
+	ctx = context.WithoutCancel(ctx)
+	b, err := l.commit(ctx, l.store, ops)
+	if errors.Is(err, store.ErrFull) {
+		// Nothing was written. Those with the right to what is kept back go once more, without the others.
+		if ops = refuseOrdinary(ops, err); len(ops) > 0 {
+			b, err = l.commit(ctx, store.Reserved(l.store), ops)
+		}
+	}
 	var terminal *stopError
 	switch {
 	case errors.As(err, &terminal):
@@ -202,11 +218,23 @@ func (l *Ledger) Step(ctx context.Context) (worked bool, err error) {
 	return true, nil
 }
 
+// refuseOrdinary finishes the ops that may not use what a full disk keeps back, and returns the others.
+func refuseOrdinary(ops []*pending, full error) (rest []*pending) {
+	for _, p := range ops {
+		if p.full {
+			rest = append(rest, p)
+		} else {
+			p.finish(full)
+		}
+	}
+	return rest
+}
+
 // commit writes one batch. Its error means that nothing was written, unless it is a stopError.
-func (l *Ledger) commit(ctx context.Context, ops []*pending) (*batch, error) {
+func (l *Ledger) commit(ctx context.Context, s store.Store, ops []*pending) (*batch, error) {
 	var b *batch
 	start := l.clock()
-	err := l.store.Update(ctx, func(tx store.Tx) error {
+	err := s.Update(ctx, func(tx store.Tx) error {
 		b = newBatch(l, tx) // from nothing: this function may run again
 		return b.run(ops)
 	})
