@@ -243,9 +243,12 @@ func (d *driver) day(s shot) {
 		d.withdrawWrongly()
 	}
 	id := d.formFor(deskBLI)
-	d.do(context.Background(), []action{d.submits(id), d.submits(d.formFor(deskPRI))}, func() {})
+	d.submits(d.formFor(deskPRI))(context.Background())
 	var item string
-	d.until(func(now seen) bool {
+	d.until("the form is delivered", func(now seen) bool {
+		if d.forms[id].ids == nil {
+			d.submits(id)(context.Background())
+		}
 		for _, n := range now.desks[deskBLI] {
 			if n.GetFormId() == id && n.GetState() == localv1.State_STATE_DELIVERED {
 				item = n.GetId()
@@ -253,18 +256,18 @@ func (d *driver) day(s shot) {
 		}
 		return item != ""
 	})
-	if item == "" { // the form was not kept, and nobody was told that it was
-		d.submits(id)(context.Background())
-		return
-	}
 	d.withdrawn[item] = false
-	d.withdrawing(deskBLI, item)(context.Background())
-	d.until(func(now seen) bool {
+	d.until("the team is asked to stop, and answers", func(now seen) bool {
+		if !d.withdrawn[item] {
+			d.withdrawing(deskBLI, item)(context.Background())
+		}
 		items := now.items(bristol, item)
-		return len(items) == 1 && items[0].GetStop() != nil
+		if len(items) != 1 || items[0].GetStop() == nil {
+			return false
+		}
+		_, err := d.inbox(bristol).AnswerStop(context.Background(), &localv1.AnswerStopRequest{Id: item, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED})
+		return err == nil
 	})
-	team := d.inbox(bristol)
-	_, _ = team.AnswerStop(context.Background(), &localv1.AnswerStopRequest{Id: item, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED})
 	d.happens(s)
 }
 
@@ -287,27 +290,32 @@ func (d *driver) noted(s shot) bool {
 	return bytes.Contains(text, []byte(s.line()))
 }
 
-// brief is how long a day waits for what a failure may have prevented: then it does not come, and that is for the judge.
-const brief = 2 * time.Second
-
-// until waits until something is seen. A party that ends meanwhile is started again.
-func (d *driver) until(holds func(seen) bool) {
+// until waits until something holds. A party that ends meanwhile is started again, and people who saw an error try again.
+func (d *driver) until(what string, holds func(seen) bool) {
 	d.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(brief); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(patience); ; <-tick.C {
 		d.revive()
 		if now, err := d.lists(); err == nil && holds(now) {
 			return
 		}
+		if time.Now().After(end) {
+			d.t.Fatalf("never: %s", what)
+		}
 	}
 }
 
-// happens waits until the shot has happened.
+// happens waits until the shot has happened; not for long when it is one that may not.
 func (d *driver) happens(s shot) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(brief); time.Now().Before(end) && !d.noted(s); <-tick.C {
+	end := time.Now().Add(time.Second)
+	if s.at == 1 {
+		end = end.Add(patience)
+	}
+	for !d.noted(s) && time.Now().Before(end) {
+		<-tick.C
 	}
 }
 

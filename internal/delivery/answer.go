@@ -110,7 +110,7 @@ func replyUndelivered() *posternv1.Update {
 // late echo.
 func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]byte, err error) {
 	now := d.cfg.Clock()
-	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
 		from := d.outbox
 		it, err := from.Get(tx, p.item)
 		if errors.Is(err, queue.ErrGone) && o.kind == logv1.Kind_KIND_DELIVERED {

@@ -294,7 +294,7 @@ func (d *Delivery) failed(ctx context.Context, p pending, cause error, itself bo
 		return err
 	}
 	var it queue.Item
-	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
 		var err error
 		if it, err = d.outbox.Get(tx, p.item); err != nil {
 			return err

@@ -229,7 +229,7 @@ func (d *Delivery) StepRetention(ctx context.Context) (bool, error) {
 }
 
 func (d *Delivery) erase(ctx context.Context, q *queue.Queue, over []queue.Item) error {
-	return d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	return d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error { // it makes room
 		for _, it := range over {
 			was, err := d.drop(tx, q, it)
 			if err != nil {

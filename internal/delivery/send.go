@@ -55,7 +55,7 @@ func (d *Delivery) begin(ctx context.Context, p pending, due time.Time) (*poster
 	if err != nil {
 		return nil, err
 	}
-	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
 		it, err := d.outbox.Get(tx, p.item)
 		if err != nil {
 			return err
