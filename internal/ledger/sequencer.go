@@ -50,7 +50,9 @@ func (p *pending) finished() bool {
 //
 // Before Run, and where there is no Run as in a command that opens the store for one moment, Append steps the sequencer
 // itself; ctx then ends it only before that.
-func (l *Ledger) Append(ctx context.Context, op func(*Tx) error) error { return l.append(ctx, op, false) }
+func (l *Ledger) Append(ctx context.Context, op func(*Tx) error) error {
+	return l.append(ctx, op, false)
+}
 
 // AppendReserved is Append with the right to the space that a full disk keeps back, as in store.Reserved: for what a
 // person withdraws, and for what follows from work taken before. Other ops of its batch do not have that right.
