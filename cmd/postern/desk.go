@@ -4,12 +4,15 @@ import (
 	"context"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"postern/internal/config"
 	"postern/internal/desk"
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
@@ -23,7 +26,8 @@ func (a *app) deskCommand() *cobra.Command {
 		&cobra.Command{Use: "submit FORM.json", Short: "Submit a form (- for standard input)", Args: exactly(1), RunE: a.deskSubmit},
 		&cobra.Command{Use: "status ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.deskStatus},
 		a.deskListCommand(),
-		a.deskWithdrawCommand(),
+		a.deskWithdrawCommand(), a.deskGateCommand(), a.deskCallCommand(), a.deskConsiderCommand(),
+		a.deskRequestCommand(), a.deskCloseManualCommand(),
 		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})
 	c.AddCommand(a.deskKeyCommands()...)
 	return c
@@ -107,6 +111,7 @@ func (a *app) printNotification(n *localv1.Notification) {
 	if n.GetSlipCode() != "" {
 		a.line("  Code for the person's slip: %s", n.GetSlipCode())
 	}
+	a.printCasework(n)
 	a.printWithdrawals(n)
 	switch {
 	case n.GetState() == localv1.State_STATE_WITHDRAWN:
@@ -114,10 +119,16 @@ func (a *app) printNotification(n *localv1.Notification) {
 	case n.GetState() == localv1.State_STATE_STOP_ASKED:
 		a.line("  May have reached the team: %s", pathList(n.GetDecision().GetPaths()))
 	case n.GetDecision() != nil:
-		a.indented(plain.Decision(n.GetDecision()))
+		a.indented(plain.Decision(withTasks(n)))
 		if len(n.GetDecision().GetPaths()) > 0 {
 			a.line("  Goes: %s", pathList(n.GetDecision().GetPaths()))
 		}
+	}
+	for _, f := range n.GetFollowups() {
+		a.line("  Goes on by itself as %s: child %s", envelope.Reference(f.GetId()), numbers(f.GetChildNumbers()))
+	}
+	if n.GetSupersededBy() != "" {
+		a.line("  Put right by %s", envelope.Reference(n.GetSupersededBy()))
 	}
 	if c := n.GetReply().GetCode(); n.GetReply() != nil && c != posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && c != posternv1.ReplyCode_REPLY_CODE_UNDELIVERED {
 		a.line("  The team replied: %s", plain.Words(plain.Enum(n.GetReply().GetCode())))
@@ -146,10 +157,10 @@ func (a *app) deskListCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		req := &localv1.ListNotificationsRequest{}
 		if waiting {
-			req.States = append(req.States, localv1.State_STATE_WAITING, localv1.State_STATE_QUEUED)
+			req.Waiting, req.States = true, append(req.States, localv1.State_STATE_WAITING, localv1.State_STATE_QUEUED)
 		}
 		if referred {
-			req.States = append(req.States, localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED)
+			req.Referred, req.States = true, append(req.States, localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED)
 		}
 		return a.desk(c.Context(), func(ctx context.Context, desk localv1.DeskServiceClient) error {
 			out, err := desk.ListNotifications(ctx, req)
@@ -157,12 +168,29 @@ func (a *app) deskListCommand() *cobra.Command {
 				return err
 			}
 			return list(a, out.GetNotifications(), func(n *localv1.Notification) map[string]any { return plain.Map(n) },
-				"Nothing here.", []string{"REFERENCE", "STATE", "AUTHORITY", "TAKEN", "ID"}, func(n *localv1.Notification) []string {
-					return []string{n.GetReference(), plain.Enum(n.GetState()), n.GetAuthority(), when(n.GetCreateTime()), n.GetId()}
+				"Nothing here.", []string{"REFERENCE", "STATE", "AUTHORITY", "TAKEN", "DUE", "ID"}, func(n *localv1.Notification) []string {
+					return []string{n.GetReference(), plain.Enum(n.GetState()), n.GetAuthority(), when(n.GetCreateTime()), dueWords(n), n.GetId()}
 				})
 		})
 	}
 	return c
+}
+
+// dueWords say until when something is due, and that it is overdue.
+func dueWords(n *localv1.Notification) string {
+	if n.GetOverdue() {
+		return "OVERDUE " + when(n.GetDueTime())
+	}
+	return when(n.GetDueTime())
+}
+
+// numbers lists numbers: "1, 2".
+func numbers(all []uint32) string {
+	words := make([]string, len(all))
+	for i, n := range all {
+		words[i] = strconv.Itoa(int(n))
+	}
+	return strings.Join(words, ", ")
 }
 
 func (a *app) deskReceipt(c *cobra.Command, args []string) error {

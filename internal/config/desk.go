@@ -52,9 +52,10 @@ type LawfulBasis struct {
 
 // Staff maps a user of the machine to a member of staff.
 type Staff struct {
-	UID  uint32 `yaml:"uid"`
-	ID   string `yaml:"staff_id"`
-	Role string `yaml:"role"` // such as RECEPTION_OFFICER
+	UID  uint32   `yaml:"uid"`
+	ID   string   `yaml:"staff_id"`
+	Role string   `yaml:"role"` // such as RECEPTION_OFFICER
+	Also []string `yaml:"also"` // further roles, where one person does several jobs, such as PUBLIC_PROTECTION
 }
 
 // LoadDesk reads a desk's configuration.
@@ -97,6 +98,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterDeskServiceServer(r, d)
 		localv1.RegisterPinServiceServer(r, d)
+		localv1.RegisterCaseworkServiceServer(r, d)
 		localv1.RegisterOperationsServiceServer(r, d)
 	}
 	s.Checks = d.Checks()
@@ -137,7 +139,11 @@ func (c *Desk) codes() (map[uint32]desk.Staff, *posternv1.LawfulBasis, error) {
 	var wrong []fault.Field
 	staff := map[uint32]desk.Staff{}
 	for i, s := range c.Staff {
-		staff[s.UID] = desk.Staff{ID: s.ID, Role: enum(&wrong, fmt.Sprintf("staff[%d].role", i), posternv1.StaffRole(0), s.Role)}
+		member := desk.Staff{ID: s.ID, Role: enum(&wrong, fmt.Sprintf("staff[%d].role", i), posternv1.StaffRole(0), s.Role)}
+		for j, role := range s.Also {
+			member.Also = append(member.Also, enum(&wrong, fmt.Sprintf("staff[%d].also[%d]", i, j), posternv1.StaffRole(0), role))
+		}
+		staff[s.UID] = member
 	}
 	basis := &posternv1.LawfulBasis{
 		Article6:           enum(&wrong, "lawful_basis.article6", posternv1.Article6Basis(0), c.LawfulBasis.Article6),

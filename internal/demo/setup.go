@@ -317,6 +317,7 @@ staff:
   - uid: %d
     staff_id: DEMO01
     role: RECEPTION_OFFICER
+    also: [PUBLIC_PROTECTION, DUTY_GOVERNOR, SAFEGUARDING_LEAD]  # one user plays everybody here; elsewhere each has their own
 poll_seconds: 0.1
 `
 

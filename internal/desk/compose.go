@@ -2,11 +2,14 @@ package desk
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/consent"
 	"postern/internal/directory"
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
@@ -26,6 +29,7 @@ const manifestLife = 30 * 24 * time.Hour
 type composed struct {
 	state   *localv1.Notification
 	message *posternv1.SealedNotification
+	content []byte // the reference of its content
 }
 
 // Take takes a form as typed by a member of staff: checked, split, sealed, signed and on disk when it returns. The
@@ -34,6 +38,9 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 	f, err := form.Decode(formJSON)
 	if err != nil {
 		return "", nil, err
+	}
+	if _, lead := by.as(posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD); f.GetRoute() == posternv1.Route_ROUTE_DUTY && !lead {
+		return "", nil, fault.New(fault.Denied, "WRONG_ROLE", "Only the safeguarding lead sends by the duty route. Ask them to submit this form; roles stand under staff in the desk's configuration.")
 	}
 	d.submit.Lock()
 	defer d.submit.Unlock()
@@ -52,14 +59,18 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 			return "", nil, err
 		}
 	}
-	parts, err := d.compose(checked, f, dir, by)
+	earlier, err := d.earlier(ctx, f)
+	if err != nil {
+		return "", nil, err
+	}
+	parts, err := d.compose(checked, f, dir, by, earlier)
 	if err != nil {
 		return "", nil, err
 	}
 	if err := failpoint.Hit(failpoint.DeskForm); err != nil {
 		return "", nil, err
 	}
-	return f.GetFormId(), idsOf(parts), d.keep(ctx, f, parts)
+	return f.GetFormId(), idsOf(parts), d.keep(ctx, f, parts, earlier)
 }
 
 // taken returns the notifications of a form that was taken before, or nil. Another form under the same id is refused:
@@ -104,7 +115,7 @@ func idsOf(parts []composed) []string {
 }
 
 // compose makes one sealed and signed notification for each part of the form.
-func (d *Desk) compose(checked *form.Checked, f *posternv1.Form, dir *directory.Directory, by Staff) ([]composed, error) {
+func (d *Desk) compose(checked *form.Checked, f *posternv1.Form, dir *directory.Directory, by Staff, earlier []prior) ([]composed, error) {
 	var idErr error
 	parts := checked.Parts(func() string {
 		id, err := envelope.NewID(d.cfg.Rand)
@@ -118,7 +129,7 @@ func (d *Desk) compose(checked *form.Checked, f *posternv1.Form, dir *directory.
 	}
 	var out []composed
 	for _, p := range parts {
-		c, err := d.composePart(p, f, dir, by)
+		c, err := d.composePart(p, f.GetFormId(), dir, making{first: d.cfg.Clock().Truncate(time.Second), sender: d.sender(by), earlier: putRight(earlier, p.Authority)})
 		if err != nil {
 			return nil, err
 		}
@@ -127,48 +138,75 @@ func (d *Desk) compose(checked *form.Checked, f *posternv1.Form, dir *directory.
 	return out, nil
 }
 
-func (d *Desk) composePart(p form.Part, f *posternv1.Form, dir *directory.Directory, by Staff) (composed, error) {
-	id, err := envelope.NewID(d.cfg.Rand)
-	if err != nil {
-		return composed{}, err
-	}
-	now := d.cfg.Clock().Truncate(time.Second)
-	code := ""
-	if p.Enquiry == nil {
-		if code, err = envelope.NewSlipCode(d.cfg.Rand); err != nil {
-			return composed{}, err
+// making is what a notification takes over from one before it, beside the form.
+type making struct {
+	id, slipCode string    // those it keeps; empty for new ones
+	first        time.Time // when this content was first submitted
+	sender       *posternv1.Sender
+	earlier      *prior   // what it puts right; nil for nothing
+	withdrawn    []string // sections that the person took back since
+	replaces     string   // the id of what it puts right, where earlier is not at hand
+	reason       posternv1.ChangeReason
+}
+
+func (d *Desk) sender(by Staff) *posternv1.Sender {
+	return &posternv1.Sender{PrisonId: d.cfg.Identity.Party().ID, Unit: d.cfg.Unit, StaffId: by.ID, StaffRole: by.Role, ReplyTo: d.cfg.ReplyTo}
+}
+
+func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory, m making) (c composed, err error) {
+	if m.id == "" {
+		if m.id, err = envelope.NewID(d.cfg.Rand); err != nil {
+			return c, err
 		}
 	}
-	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: now, SlipCode: code})
+	if m.slipCode == "" && p.Enquiry == nil {
+		if m.slipCode, err = envelope.NewSlipCode(d.cfg.Rand); err != nil {
+			return c, err
+		}
+	}
+	now := d.cfg.Clock().Truncate(time.Second)
+	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: m.first, SlipCode: m.slipCode})
+	if m.earlier != nil {
+		m.replaces, m.reason = m.earlier.GetId(), changeReason(m.earlier, hub.GetChildRefs())
+	}
 	draft := envelope.Draft{
 		Manifest: &posternv1.Manifest{
-			NotificationId: id, Audience: d.cfg.Identity.Party().Domain,
+			NotificationId: m.id, Audience: d.cfg.Identity.Party().Domain,
 			CreateTime: timestamppb.New(now), ExpireTime: timestamppb.New(now.Add(manifestLife)),
-			Sender:    &posternv1.Sender{PrisonId: d.cfg.Identity.Party().ID, Unit: d.cfg.Unit, StaffId: by.ID, StaffRole: by.Role, ReplyTo: d.cfg.ReplyTo},
-			Reception: p.Reception, NoticeVersion: p.NoticeVersion,
+			Sender: m.sender, Reception: p.Reception, NoticeVersion: p.NoticeVersion, Supersedes: m.replaces,
 		},
 		Children: children, Hub: hub,
 	}
-	key := d.statement(&draft, p, dir)
-	message, err := envelope.Seal(draft, key, d.cfg.Identity)
-	if err != nil {
-		return composed{}, err
+	key := d.statement(&draft, p, dir, m)
+	if c.message, err = envelope.Seal(draft, key, d.cfg.Identity); err != nil {
+		return c, err
 	}
 	name := ""
 	if a, ok := dir.Authority(p.Authority); ok {
 		name = a.GetName()
 	}
-	return composed{message: message, state: &localv1.Notification{
-		Id: id, Reference: envelope.Reference(id), Authority: p.Authority, AuthorityName: name, FormId: f.GetFormId(), SlipCode: code,
-		DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
+	c.content = hub.GetContentRef()
+	c.state = &localv1.Notification{
+		Id: m.id, Reference: envelope.Reference(m.id), Authority: p.Authority, AuthorityName: name, FormId: formID, SlipCode: m.slipCode,
+		Supersedes: m.replaces, FormChildren: formNumbers(p), DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
 		// The exact time, so that a list of what was taken within a second keeps its order.
 		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: timestamppb.New(now),
-	}}, nil
+	}
+	return c, nil
+}
+
+// formNumbers are the numbers that the children of a part have in the form.
+func formNumbers(p form.Part) []uint32 {
+	var out []uint32
+	for _, c := range p.Children {
+		out = append(out, uint32(c.FormNumber))
+	}
+	return out
 }
 
 // statement fills in what the draft states and returns the key to seal to: nil for an enquiry, and for an authority
 // without a key that is good today; then no section is sealed and a person takes the manual route.
-func (d *Desk) statement(draft *envelope.Draft, p form.Part, dir *directory.Directory) *posternv1.RecipientKey {
+func (d *Desk) statement(draft *envelope.Draft, p form.Part, dir *directory.Directory, m making) *posternv1.RecipientKey {
 	if p.Enquiry != nil {
 		draft.Manifest.Statement = &posternv1.Manifest_Enquiry{Enquiry: p.Enquiry}
 		return nil
@@ -179,65 +217,49 @@ func (d *Desk) statement(draft *envelope.Draft, p form.Part, dir *directory.Dire
 	}
 	draft.Manifest.Statement = &posternv1.Manifest_Offer{Offer: &posternv1.Offer{
 		Route: p.Route, Authority: p.Authority, DestinationSource: p.Source,
-		Consent: p.Consent, LawfulBasis: basis,
+		Consent: p.Consent, LawfulBasis: basis, ChangeReason: m.reason,
 	}}
 	key, ok := dir.RecipientKey(p.Authority)
 	if !ok || !d.cfg.Clock().Before(key.GetExpireTime().AsTime()) {
 		return nil
 	}
 	for _, s := range p.Sections {
+		if len(m.withdrawn) > 0 && consent.Withdrawn(m.withdrawn, s.Path) {
+			continue
+		}
 		draft.Sections = append(draft.Sections, envelope.Plain{Path: s.Path, Message: s.Message})
 	}
 	return key
 }
 
-// keep writes the form and all its notifications in one transaction: after a crash there is all of a form or none.
-func (d *Desk) keep(ctx context.Context, f *posternv1.Form, parts []composed) error {
-	type row struct {
-		ks         store.Keyspace
-		key, value []byte
-	}
-	var rows []row
-	add := func(ks store.Keyspace, key string, m proto.Message) error {
-		sealed, err := d.seal(ks, key, m)
-		rows = append(rows, row{ks, []byte(key), sealed})
+// keep writes the form and all its notifications, and that they put earlier ones right, in one transaction: after a
+// crash there is all of a form or none.
+func (d *Desk) keep(ctx context.Context, f *posternv1.Form, parts []composed, earlier []prior) error {
+	sealed, err := d.seal(schema.DeskForm, f.GetFormId(), f)
+	if err != nil {
 		return err
 	}
-	if err := add(schema.DeskForm, f.GetFormId(), f); err != nil {
-		return err
+	messages := make([][]byte, len(parts))
+	for i, p := range parts {
+		if messages[i], err = d.seal(schema.DeskMessage, p.state.GetId(), p.message); err != nil {
+			return err
+		}
 	}
 	var all []byte
 	for _, p := range parts {
-		id := p.state.GetId()
-		all = append(all, id...)
-		if err := add(schema.DeskNotification, id, p.state); err != nil {
-			return err
-		}
-		if err := add(schema.DeskMessage, id, p.message); err != nil {
-			return err
-		}
-		rows = append(rows, row{schema.DeskReference, join(p.state.GetReference(), id), []byte{1}})
+		all = append(all, p.state.GetId()...)
 	}
-	rows = append(rows, row{schema.DeskFormParts, []byte(f.GetFormId()), all})
-	now := d.cfg.Clock()
-	err := d.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		for _, r := range rows {
-			if err := tx.Put(r.ks, r.key, r.value); err != nil {
-				return err
-			}
-		}
-		next, err := nextSequence(tx)
+	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		err := errors.Join(tx.Put(schema.DeskForm, []byte(f.GetFormId()), sealed), tx.Put(schema.DeskFormParts, []byte(f.GetFormId()), all))
 		if err != nil {
 			return err
 		}
 		for i, p := range parts {
-			item := queue.Item{Destination: hubDestination, Sequence: next + uint64(i), ID: p.state.GetId(),
-				Body: []byte(p.state.GetId()), EnqueueTime: now, DueTime: now}
-			if err := d.spool.Put(tx, item); err != nil {
+			if err := d.putNew(tx, p, messages[i]); err != nil {
 				return err
 			}
 		}
-		return putSequence(tx, next+uint64(len(parts)))
+		return d.replace(tx, earlier, parts)
 	})
 	if err != nil {
 		return err
@@ -246,9 +268,40 @@ func (d *Desk) keep(ctx context.Context, f *posternv1.Form, parts []composed) er
 	if err := failpoint.Hit(failpoint.DeskKept); err != nil {
 		return err
 	}
+	d.nudge()
+	return nil
+}
+
+// putNew writes a new notification with its message and its places in the spool and the indexes.
+func (d *Desk) putNew(tx store.Tx, c composed, message []byte) error {
+	id := c.state.GetId()
+	if err := d.put(tx, nil, c.state); err != nil {
+		return err
+	}
+	err := errors.Join(tx.Put(schema.DeskMessage, []byte(id), message),
+		tx.Put(schema.DeskReference, join(c.state.GetReference(), id), []byte{1}),
+		tx.Put(schema.DeskContent, append(slices.Clone(c.content), id...), []byte{1}))
+	if err != nil {
+		return err
+	}
+	return d.enqueue(tx, hubDestination, id, id)
+}
+
+// enqueue puts a message that waits under its id into a line of the spool.
+func (d *Desk) enqueue(tx store.Tx, line, id, notification string) error {
+	next, err := nextSequence(tx)
+	if err != nil {
+		return err
+	}
+	now := d.cfg.Clock()
+	item := queue.Item{Destination: line, Sequence: next, ID: id, Body: []byte(notification), EnqueueTime: now, DueTime: now}
+	return errors.Join(d.spool.Put(tx, item), putSequence(tx, next+1))
+}
+
+// nudge wakes the loop that drains the spool.
+func (d *Desk) nudge() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }

@@ -38,6 +38,7 @@ import (
 type Staff struct {
 	ID   string
 	Role posternv1.StaffRole
+	Also []posternv1.StaffRole // further roles, where one person does several jobs
 }
 
 // Config is what a desk is made of. All fields are required unless they say otherwise.
@@ -66,6 +67,7 @@ type Config struct {
 // Desk is a desk. Serve its control socket, and Run it, until its context ends.
 type Desk struct {
 	localv1.UnimplementedDeskServiceServer
+	localv1.UnimplementedCaseworkServiceServer
 	localv1.UnimplementedOperationsServiceServer
 	localv1.UnimplementedPinServiceServer
 
@@ -102,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Desk, error) {
 	return d, err
 }
 
-// Run syncs the directory, drains the spool and fetches updates until ctx ends. Each is a Step; an error in one is
+// Run syncs the directory, drains the spool, fetches updates and submits again what is due until ctx ends. Each is a Step; an error in one is
 // logged and tried again, because a desk must go on taking forms whatever the hub does. Only after a write whose outcome
 // is unknown it returns that error: then the process must exit, and starting again reads what was written.
 func (d *Desk) Run(ctx context.Context) error {
@@ -110,7 +112,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
-		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates,
+		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates, "clocks": d.StepClocks,
 	} {
 		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}

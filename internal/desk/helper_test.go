@@ -20,6 +20,9 @@ import (
 
 const (
 	queued    = localv1.State_STATE_QUEUED
+	waiting   = localv1.State_STATE_WAITING
+	withheld  = localv1.State_STATE_WITHHELD
+	closed    = localv1.State_STATE_CLOSED
 	referred  = localv1.State_STATE_REFERRED
 	accepted  = localv1.State_STATE_ACCEPTED
 	delivered = localv1.State_STATE_DELIVERED

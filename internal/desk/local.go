@@ -36,16 +36,7 @@ func (d *Desk) SubmitForm(ctx context.Context, req *localv1.SubmitFormRequest) (
 	}
 	d.drain(ctx, ids)
 	out := &localv1.SubmitFormResponse{FormId: formID}
-	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		for _, id := range ids {
-			n := &localv1.Notification{}
-			if err := d.load(s, schema.DeskNotification, id, n); err != nil {
-				return err
-			}
-			out.Notifications = append(out.Notifications, n)
-		}
-		return nil
-	})
+	out.Notifications, err = d.show(ctx, ids)
 	return out, err
 }
 
@@ -85,11 +76,17 @@ func (d *Desk) anyUndecided(ctx context.Context, ids []string) bool {
 			if err := d.load(s, schema.DeskNotification, id, n); err != nil {
 				return err
 			}
-			undecided = undecided || n.GetDecision() == nil
+			undecided = undecided || n.GetDecision() == nil || n.GetResubmitting() || unanswered(n)
 		}
 		return nil
 	})
 	return err == nil && undecided
+}
+
+// unanswered reports whether a decision not to share waits for the hub.
+func unanswered(n *localv1.Notification) bool {
+	last := lastConsidered(n, false)
+	return last != nil && last.GetAnswer() == nil
 }
 
 // signedIn maps the user on the socket to a member of staff.
@@ -119,6 +116,9 @@ func (d *Desk) GetNotification(ctx context.Context, req *localv1.GetNotification
 		if err := d.load(s, schema.DeskNotification, id, out.Notification); err != nil {
 			return err
 		}
+		if out.Notification, err = d.shown(s, out.Notification); err != nil {
+			return err
+		}
 		b, err := s.Get(schema.DeskReceipt, []byte(id))
 		if err != nil || b == nil {
 			return err
@@ -129,7 +129,8 @@ func (d *Desk) GetNotification(ctx context.Context, req *localv1.GetNotification
 	return out, err
 }
 
-// ListNotifications lists the notifications of this desk, newest first.
+// ListNotifications lists the notifications of this desk: newest first, or in the order in which they are due where only
+// those are asked for that wait or need a decision.
 func (d *Desk) ListNotifications(ctx context.Context, req *localv1.ListNotificationsRequest) (*localv1.ListNotificationsResponse, error) {
 	if _, err := d.signedIn(ctx); err != nil {
 		return nil, err
@@ -141,15 +142,14 @@ func (d *Desk) ListNotifications(ctx context.Context, req *localv1.ListNotificat
 			if err := d.unseal(schema.DeskNotification, string(key), sealed, n); err != nil {
 				return false, err
 			}
-			if len(req.GetStates()) == 0 || slices.Contains(req.GetStates(), n.GetState()) {
-				n.SlipCode = "" // it is for the person's slip, not for lists
-				out.Notifications = append(out.Notifications, n)
+			if listed(req, n) {
+				shown, err := d.inList(s, n)
+				out.Notifications = append(out.Notifications, shown)
+				return true, err
 			}
 			return true, nil
 		})
 	})
-	slices.SortStableFunc(out.Notifications, func(a, b *localv1.Notification) int {
-		return b.GetCreateTime().AsTime().Compare(a.GetCreateTime().AsTime())
-	})
+	slices.SortStableFunc(out.Notifications, inQueue(req))
 	return out, err
 }

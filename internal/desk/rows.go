@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"strings"
@@ -61,15 +62,43 @@ func (d *Desk) change(ctx context.Context, id string, fn func(store.Tx, *localv1
 		if err := d.load(tx, schema.DeskNotification, id, n); err != nil {
 			return err
 		}
+		before := proto.CloneOf(n)
 		if err := fn(tx, n); err != nil {
 			return err
 		}
-		sealed, err := d.seal(schema.DeskNotification, id, n)
-		if err != nil {
+		return d.put(tx, before, n)
+	})
+}
+
+// put writes a notification as it is now, given as it was before (nil for a new one), and keeps its place among those
+// that are to be submitted again: the one place where that index is written.
+func (d *Desk) put(tx store.Tx, before, n *localv1.Notification) error {
+	sealed, err := d.seal(schema.DeskNotification, n.GetId(), n)
+	if err != nil {
+		return err
+	}
+	if err := tx.Put(schema.DeskNotification, []byte(n.GetId()), sealed); err != nil {
+		return err
+	}
+	was, now := dueKey(before), dueKey(n)
+	if was != nil && !bytes.Equal(was, now) {
+		if err := tx.Delete(schema.DeskDue, was); err != nil {
 			return err
 		}
-		return tx.Put(schema.DeskNotification, []byte(id), sealed)
-	})
+	}
+	if now == nil {
+		return nil
+	}
+	return tx.Put(schema.DeskDue, now, []byte{1})
+}
+
+// dueKey is the key of a notification among those that are to be submitted again; nil when it is not.
+func dueKey(n *localv1.Notification) []byte {
+	at, ok := submitAgainAt(n)
+	if !ok {
+		return nil
+	}
+	return append(binary.BigEndian.AppendUint64(nil, uint64(max(at.Unix(), 0))), n.GetId()...)
 }
 
 // promised is the store for what follows from work that was taken before: a desk whose disk is full takes no form, and

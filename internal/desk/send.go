@@ -34,7 +34,7 @@ func (d *Desk) stepSpool(ctx context.Context, dueBy time.Time) (bool, error) {
 	for _, line := range []struct {
 		name   string
 		submit func(context.Context, queue.Item) error
-	}{{withdrawals, d.submitWithdrawal}, {hubDestination, d.submitItem}} {
+	}{{withdrawals, d.submitWithdrawal}, {hubDestination, d.submitItem}, {considerations, d.submitConsidered}} {
 		var item queue.Item
 		var ok bool
 		err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
@@ -168,10 +168,12 @@ func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.
 	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
 		n.State, n.UpdateTime = after(n.GetState(), decided(decision.GetOutcome())), now
+		n.Resubmitting = false
 		if n.GetDecision().GetDecideTime().AsTime().After(decision.GetDecideTime().AsTime()) {
 			receipt = nil // it was decided again meanwhile, narrower, and that came first
 		} else {
 			n.Decision = decision
+			d.settled(n)
 		}
 		if receipt != nil {
 			b, err := proto.Marshal(receipt)

@@ -55,6 +55,10 @@ const (
 	stopAsked       event = "a withdrawal is recorded, and the team is asked to stop"
 	notWithdrawn    event = "the hub refuses a withdrawal taken for another prison"
 	closed          event = "the hub's reply CLOSED"
+	submittedAgain  event = "what was missing came, or the time was up: the desk submits again"
+	replaced        event = "a form that puts it right was taken"
+	notToShare      event = "the safeguarding lead considered it and decided not to share"
+	sentByHand      event = "a person sent it by the manual route and closed it"
 )
 
 // moves is the one table of what moves a notification from a state to another. What is not in it changes nothing: the
@@ -68,16 +72,22 @@ var moves = map[localv1.State]map[event]localv1.State{
 		acknowledged: stateDelivered, undelivered: stateUndelivered,
 		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, notWithdrawn: stateReferred, closed: stateClosed,
 	},
-	stateWaiting:  {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
-	stateWithheld: {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
-	stateReferred: {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateWaiting: {
+		submittedAgain: stateQueued, replaced: stateClosed, notToShare: stateWithheld,
+		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed,
+	},
+	stateWithheld: {submittedAgain: stateQueued, replaced: stateClosed, withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateReferred: {
+		submittedAgain: stateQueued, replaced: stateClosed, notToShare: stateWithheld, sentByHand: stateClosed,
+		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed,
+	},
 	stateAccepted: {
 		againWait: stateWaiting, againWithhold: stateWithheld, againRefer: stateReferred,
 		acknowledged: stateDelivered, undelivered: stateUndelivered,
 		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed,
 	},
 	stateDelivered:   {stopAsked: stateStopAsked, closed: stateClosed},
-	stateUndelivered: {acknowledged: stateDelivered, withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
+	stateUndelivered: {acknowledged: stateDelivered, sentByHand: stateClosed, withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
 	stateWithdrawn:   {stopAsked: stateStopAsked, closed: stateClosed},
 	stateStopAsked:   {closed: stateClosed},
 	stateClosed:      {},

@@ -99,7 +99,7 @@ func TestThePageNamesEveryMove(t *testing.T) {
 // and hearing the same again changes nothing.
 func TestStatesGoForward(t *testing.T) {
 	events := []event{decidedShare, decidedWait, decidedWithhold, decidedRefer, againShare, againWait, againWithhold, againRefer,
-		acknowledged, undelivered, withdrawn, stopAsked, notWithdrawn, closed, ""}
+		acknowledged, undelivered, withdrawn, stopAsked, notWithdrawn, closed, submittedAgain, replaced, notToShare, sentByHand, ""}
 	rapid.Check(t, func(t *rapid.T) {
 		s, signed, ended := stateQueued, false, false
 		for _, e := range rapid.SliceOfN(rapid.SampledFrom(events), 1, 12).Draw(t, "events") {
@@ -113,10 +113,14 @@ func TestStatesGoForward(t *testing.T) {
 			if ended && s != stateClosed {
 				t.Fatalf("%q opened a closed one: %s", e, s)
 			}
+			if was != s && s == stateQueued && was != stateWaiting && was != stateReferred && was != stateWithheld {
+				t.Fatalf("%s, of which something may be with the team, was submitted again under its id", was)
+			}
 			if signed && (s == stateUndelivered || s == stateWithdrawn || s == stateAccepted) {
 				t.Fatalf("%q took back what the team had signed for", e)
 			}
-			if s == stateQueued && e != "" {
+			ownDoing := e == "" || e == submittedAgain || e == replaced || e == notToShare || e == sentByHand
+			if s == stateQueued && !ownDoing {
 				t.Fatalf("%q left it queued", e)
 			}
 			if (was == stateWithdrawn || was == stateStopAsked) && s != was && s != stateStopAsked && s != stateClosed {

@@ -100,8 +100,7 @@ func (d *Desk) Withdraw(ctx context.Context, req *localv1.WithdrawNotificationRe
 	message, err := envelope.Seal(envelope.Draft{Withdrawn: digest, Manifest: &posternv1.Manifest{
 		NotificationId: wid, Audience: d.cfg.Identity.Party().Domain,
 		CreateTime: timestamppb.New(now), ExpireTime: timestamppb.New(now.Add(manifestLife)),
-		Sender:    &posternv1.Sender{PrisonId: d.cfg.Identity.Party().ID, Unit: d.cfg.Unit, StaffId: by.ID, StaffRole: by.Role, ReplyTo: d.cfg.ReplyTo},
-		Statement: &posternv1.Manifest_Withdrawal{Withdrawal: stated},
+		Sender: d.sender(by), Statement: &posternv1.Manifest_Withdrawal{Withdrawal: stated},
 	}}, nil, d.cfg.Identity)
 	if err != nil {
 		return "", err
@@ -207,7 +206,6 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 	if len(taken.GetPaths()) > 0 {
 		queued = nil
 	}
-	now := d.cfg.Clock()
 	// With the space that a full disk keeps back: a right is not refused for want of room.
 	err = store.Reserved(d.cfg.Store).Update(ctx, func(tx store.Tx) error {
 		for _, item := range queued {
@@ -215,12 +213,7 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 				return err
 			}
 		}
-		next, err := nextSequence(tx)
-		if err != nil {
-			return err
-		}
-		item := queue.Item{Destination: withdrawals, Sequence: next, ID: taken.GetId(), Body: []byte(n.GetId()), EnqueueTime: now, DueTime: now}
-		if err := errors.Join(d.spool.Put(tx, item), putSequence(tx, next+1), tx.Put(schema.DeskMessage, []byte(taken.GetId()), sealed)); err != nil {
+		if err := errors.Join(d.enqueue(tx, withdrawals, taken.GetId(), n.GetId()), tx.Put(schema.DeskMessage, []byte(taken.GetId()), sealed)); err != nil {
 			return err
 		}
 		return d.putTaken(tx, n, taken)
@@ -232,10 +225,7 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 	if err := failpoint.Hit(failpoint.DeskWithdrawal); err != nil {
 		return err
 	}
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	d.nudge()
 	return nil
 }
 
@@ -243,8 +233,9 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 func (d *Desk) putTaken(tx store.Tx, n *localv1.Notification, taken *localv1.TakenWithdrawal) error {
 	current := &localv1.Notification{}
 	err := d.load(tx, schema.DeskNotification, n.GetId(), current)
+	before := proto.CloneOf(current)
 	if errors.Is(err, notHere) && n.GetElsewhere() {
-		current, err = proto.CloneOf(n), nil
+		before, current, err = nil, proto.CloneOf(n), nil
 		current.CreateTime = taken.GetTakeTime()
 		err = tx.Put(schema.DeskReference, join(current.GetReference(), current.GetId()), []byte{1})
 	}
@@ -252,11 +243,7 @@ func (d *Desk) putTaken(tx store.Tx, n *localv1.Notification, taken *localv1.Tak
 		return err
 	}
 	current.Withdrawals, current.UpdateTime = append(current.Withdrawals, taken), taken.GetTakeTime()
-	sealed, err := d.seal(schema.DeskNotification, current.GetId(), current)
-	if err != nil {
-		return err
-	}
-	return tx.Put(schema.DeskNotification, []byte(current.GetId()), sealed)
+	return d.put(tx, before, current)
 }
 
 // queued lists the spool items of a notification.
@@ -362,6 +349,7 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 			return fault.From(err)
 		}
 		n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
+		d.settled(n)
 		return tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
 	}
 	return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")

@@ -133,9 +133,12 @@ func (v *Verified) checkStatement(c VerifyConfig) error {
 		if o.GetSuite() != 0 && (o.GetSuite() != SuiteHybrid || o.GetRecipientKeyId() == "" || len(o.GetEncapsulatedKey()) == 0) {
 			return malformed("BAD_SUITE", "The offer's sealing suite is unknown or incomplete.")
 		}
-	case *posternv1.Manifest_Enquiry, *posternv1.Manifest_Withdrawal:
+	case *posternv1.Manifest_Enquiry, *posternv1.Manifest_Withdrawal, *posternv1.Manifest_Considered:
 		if len(n.GetSections()) > 0 {
 			return malformed("UNEXPECTED_SECTIONS", "Only an offer has sections.")
+		}
+		if c := v.manifest.GetConsidered(); c != nil && (!ValidID(c.GetConsiders()) || c.GetConsideration() == nil) {
+			return malformed("INCOMPLETE_CONSIDERATION", "The consideration lacks what was considered, or its codes.")
 		}
 		if w := v.manifest.GetWithdrawal(); w != nil {
 			if err := v.checkWithdrawal(w, c); err != nil {

@@ -40,6 +40,9 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		if v.Manifest().GetWithdrawal() != nil {
 			return h.withdraw(ctx, v, req.GetKnownLogs())
 		}
+		if v.Manifest().GetConsidered() != nil {
+			return h.consider(ctx, v, req.GetKnownLogs())
+		}
 		if err := failpoint.Hit(failpoint.HubVerified); err != nil {
 			return nil, err
 		}

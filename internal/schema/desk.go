@@ -15,12 +15,14 @@ const (
 	DeskDirectory    store.Keyspace = "desk_directory"    // "revision" → Signed; "entry" ‖ n BE → bytes
 	DeskCursor       store.Keyspace = "desk_cursor"       // "updates" → page token; "keys" → number of the last published key, BE
 	DeskPin          store.Keyspace = "desk_pin"          // authority → Signed recipient key, pinned; authority ‖ 0 → one that a person must confirm
+	DeskDue          store.Keyspace = "desk_due"          // Unix seconds BE ‖ notification id → 1, where it is to be submitted again
+	DeskContent      store.Keyspace = "desk_content"      // content reference, 32 bytes ‖ notification id → 1
 )
 
 // Desk is the database of a desk.
 var Desk = Database{
 	Name:    "desk",
-	Version: 1,
+	Version: 2,
 	Keyspaces: []store.Keyspace{DeskMeta, DeskForm, DeskFormParts, DeskNotification, DeskReference, DeskSpool, DeskMessage,
-		DeskReceipt, DeskDirectory, DeskCursor, DeskPin},
+		DeskReceipt, DeskDirectory, DeskCursor, DeskPin, DeskDue, DeskContent},
 }

@@ -23,7 +23,8 @@ import (
 )
 
 // Staff is who uses every desk: this process's user.
-var Staff = desk.Staff{ID: "TEST01", Role: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER}
+var Staff = desk.Staff{ID: "TEST01", Role: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER,
+	Also: []posternv1.StaffRole{posternv1.StaffRole_STAFF_ROLE_PUBLIC_PROTECTION, posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD}}
 
 // RefKey is every desk's key for references.
 var RefKey = [32]byte{'r', 'e', 'f'}
@@ -35,6 +36,7 @@ type Desk struct {
 	Link  *Link
 	Local localv1.DeskServiceClient
 	Pins  localv1.PinServiceClient
+	Cases localv1.CaseworkServiceClient
 
 	x      *Exchange
 	prison string
@@ -82,9 +84,10 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 	conn, stop, err := rpc.InProcess(rpc.LocalConfig{Log: x.Log.Logger()}, func(r grpc.ServiceRegistrar) {
 		localv1.RegisterDeskServiceServer(r, d.Desk)
 		localv1.RegisterPinServiceServer(r, d.Desk)
+		localv1.RegisterCaseworkServiceServer(r, d.Desk)
 	})
 	must(x.t, err)
-	d.Local, d.Pins, d.stop = localv1.NewDeskServiceClient(conn), localv1.NewPinServiceClient(conn), stop
+	d.Local, d.Pins, d.Cases, d.stop = localv1.NewDeskServiceClient(conn), localv1.NewPinServiceClient(conn), localv1.NewCaseworkServiceClient(conn), stop
 }
 
 func (d *Desk) close() {

@@ -1187,8 +1187,10 @@ type Form struct {
 	AskAgainDate string `protobuf:"bytes,15,opt,name=ask_again_date,json=askAgainDate,proto3" json:"ask_again_date,omitempty"`
 	// Why the person was not asked, with the outcome NOT_ASKED.
 	NotAskedReason NotAskedReason `protobuf:"varint,16,opt,name=not_asked_reason,json=notAskedReason,proto3,enum=postern.v1.NotAskedReason" json:"not_asked_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The form_id of the earlier form of this reception that this one puts right, if any.
+	Supersedes    string `protobuf:"bytes,20,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Form) Reset() {
@@ -1331,6 +1333,13 @@ func (x *Form) GetNotAskedReason() NotAskedReason {
 		return x.NotAskedReason
 	}
 	return NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED
+}
+
+func (x *Form) GetSupersedes() string {
+	if x != nil {
+		return x.Supersedes
+	}
+	return ""
 }
 
 // Reception is why and when the person came to the prison.
@@ -3175,7 +3184,7 @@ var File_postern_v1_form_proto protoreflect.FileDescriptor
 const file_postern_v1_form_proto_rawDesc = "" +
 	"\n" +
 	"\x15postern/v1/form.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x18postern/v1/consent.proto\"\xf1\x05\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x18postern/v1/consent.proto\"\x91\x06\n" +
 	"\x04Form\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x123\n" +
 	"\treception\x18\x02 \x01(\v2\x15.postern.v1.ReceptionR\treception\x12#\n" +
@@ -3194,7 +3203,10 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\x0enotice_version\x18\r \x01(\tR\rnoticeVersion\x12&\n" +
 	"\x05calls\x18\x0e \x03(\v2\x10.postern.v1.CallR\x05calls\x12$\n" +
 	"\x0eask_again_date\x18\x0f \x01(\tR\faskAgainDate\x12D\n" +
-	"\x10not_asked_reason\x18\x10 \x01(\x0e2\x1a.postern.v1.NotAskedReasonR\x0enotAskedReason\"c\n" +
+	"\x10not_asked_reason\x18\x10 \x01(\x0e2\x1a.postern.v1.NotAskedReasonR\x0enotAskedReason\x12\x1e\n" +
+	"\n" +
+	"supersedes\x18\x14 \x01(\tR\n" +
+	"supersedes\"c\n" +
 	"\tReception\x123\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1b.postern.v1.ReceptionReasonR\x06reason\x12!\n" +
 	"\freceive_date\x18\x02 \x01(\tR\vreceiveDate\"s\n" +

@@ -609,6 +609,7 @@ type Manifest struct {
 	//	*Manifest_Offer
 	//	*Manifest_Enquiry
 	//	*Manifest_Withdrawal
+	//	*Manifest_Considered
 	Statement     isManifest_Statement `protobuf_oneof:"statement"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -741,6 +742,15 @@ func (x *Manifest) GetWithdrawal() *Withdrawal {
 	return nil
 }
 
+func (x *Manifest) GetConsidered() *Considered {
+	if x != nil {
+		if x, ok := x.Statement.(*Manifest_Considered); ok {
+			return x.Considered
+		}
+	}
+	return nil
+}
+
 type isManifest_Statement interface {
 	isManifest_Statement()
 }
@@ -760,11 +770,18 @@ type Manifest_Withdrawal struct {
 	Withdrawal *Withdrawal `protobuf:"bytes,12,opt,name=withdrawal,proto3,oneof"`
 }
 
+type Manifest_Considered struct {
+	// That a person considered the duty to share and decided not to.
+	Considered *Considered `protobuf:"bytes,13,opt,name=considered,proto3,oneof"`
+}
+
 func (*Manifest_Offer) isManifest_Statement() {}
 
 func (*Manifest_Enquiry) isManifest_Statement() {}
 
 func (*Manifest_Withdrawal) isManifest_Statement() {}
+
+func (*Manifest_Considered) isManifest_Statement() {}
 
 // Sender is who sends a statement, from certificate and sign-in.
 type Sender struct {
@@ -1185,6 +1202,61 @@ func (x *Withdrawal) GetSlipCode() string {
 	return ""
 }
 
+// Considered is that a person considered the duty to share and decided not to; nobody but the hub sees it. What they decided to share is an offer by the route DUTY.
+type Considered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the notification that was considered.
+	Considers string `protobuf:"bytes,1,opt,name=considers,proto3" json:"considers,omitempty"`
+	// The consideration, as codes.
+	Consideration *Consideration `protobuf:"bytes,2,opt,name=consideration,proto3" json:"consideration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Considered) Reset() {
+	*x = Considered{}
+	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Considered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Considered) ProtoMessage() {}
+
+func (x *Considered) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Considered.ProtoReflect.Descriptor instead.
+func (*Considered) Descriptor() ([]byte, []int) {
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Considered) GetConsiders() string {
+	if x != nil {
+		return x.Considers
+	}
+	return ""
+}
+
+func (x *Considered) GetConsideration() *Consideration {
+	if x != nil {
+		return x.Consideration
+	}
+	return nil
+}
+
 // FactsBlock is what the hub may know of one child, or for itself alone. It never holds a value from a section.
 type FactsBlock struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1203,7 +1275,7 @@ type FactsBlock struct {
 
 func (x *FactsBlock) Reset() {
 	*x = FactsBlock{}
-	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	mi := &file_postern_v1_statement_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1287,7 @@ func (x *FactsBlock) String() string {
 func (*FactsBlock) ProtoMessage() {}
 
 func (x *FactsBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	mi := &file_postern_v1_statement_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1300,7 @@ func (x *FactsBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsBlock.ProtoReflect.Descriptor instead.
 func (*FactsBlock) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{12}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FactsBlock) GetSalt() []byte {
@@ -1319,7 +1391,7 @@ type ChildFacts struct {
 
 func (x *ChildFacts) Reset() {
 	*x = ChildFacts{}
-	mi := &file_postern_v1_statement_proto_msgTypes[13]
+	mi := &file_postern_v1_statement_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1403,7 @@ func (x *ChildFacts) String() string {
 func (*ChildFacts) ProtoMessage() {}
 
 func (x *ChildFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[13]
+	mi := &file_postern_v1_statement_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1416,7 @@ func (x *ChildFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFacts.ProtoReflect.Descriptor instead.
 func (*ChildFacts) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{13}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChildFacts) GetNumber() uint32 {
@@ -1480,7 +1552,7 @@ type SectionKnown struct {
 
 func (x *SectionKnown) Reset() {
 	*x = SectionKnown{}
-	mi := &file_postern_v1_statement_proto_msgTypes[14]
+	mi := &file_postern_v1_statement_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1564,7 @@ func (x *SectionKnown) String() string {
 func (*SectionKnown) ProtoMessage() {}
 
 func (x *SectionKnown) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[14]
+	mi := &file_postern_v1_statement_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1577,7 @@ func (x *SectionKnown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SectionKnown.ProtoReflect.Descriptor instead.
 func (*SectionKnown) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{14}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SectionKnown) GetPath() string {
@@ -1557,7 +1629,7 @@ type HubFacts struct {
 
 func (x *HubFacts) Reset() {
 	*x = HubFacts{}
-	mi := &file_postern_v1_statement_proto_msgTypes[15]
+	mi := &file_postern_v1_statement_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1641,7 @@ func (x *HubFacts) String() string {
 func (*HubFacts) ProtoMessage() {}
 
 func (x *HubFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[15]
+	mi := &file_postern_v1_statement_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1654,7 @@ func (x *HubFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubFacts.ProtoReflect.Descriptor instead.
 func (*HubFacts) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{15}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HubFacts) GetSubjectRef() []byte {
@@ -1705,7 +1777,7 @@ type Consideration struct {
 
 func (x *Consideration) Reset() {
 	*x = Consideration{}
-	mi := &file_postern_v1_statement_proto_msgTypes[16]
+	mi := &file_postern_v1_statement_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1789,7 @@ func (x *Consideration) String() string {
 func (*Consideration) ProtoMessage() {}
 
 func (x *Consideration) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[16]
+	mi := &file_postern_v1_statement_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1802,7 @@ func (x *Consideration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Consideration.ProtoReflect.Descriptor instead.
 func (*Consideration) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{16}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Consideration) GetLaw() ConsiderationLaw {
@@ -1836,7 +1908,7 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\bRedirect\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12\x1c\n" +
 	"\tauthority\x18\x02 \x01(\tR\tauthority\x12(\n" +
-	"\x10recipient_key_id\x18\x03 \x01(\tR\x0erecipientKeyId\"\xb7\x04\n" +
+	"\x10recipient_key_id\x18\x03 \x01(\tR\x0erecipientKeyId\"\xf1\x04\n" +
 	"\bManifest\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12;\n" +
@@ -1856,7 +1928,10 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\aenquiry\x18\v \x01(\v2\x13.postern.v1.EnquiryH\x00R\aenquiry\x128\n" +
 	"\n" +
 	"withdrawal\x18\f \x01(\v2\x16.postern.v1.WithdrawalH\x00R\n" +
-	"withdrawalB\v\n" +
+	"withdrawal\x128\n" +
+	"\n" +
+	"considered\x18\r \x01(\v2\x16.postern.v1.ConsideredH\x00R\n" +
+	"consideredB\v\n" +
 	"\tstatement\"\xba\x01\n" +
 	"\x06Sender\x12\x1b\n" +
 	"\tprison_id\x18\x01 \x01(\tR\bprisonId\x12\x12\n" +
@@ -1891,7 +1966,11 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\twithdraws\x18\x01 \x01(\tR\twithdraws\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
 	"\x06method\x18\x03 \x01(\x0e2\x1c.postern.v1.WithdrawalMethodR\x06method\x12\x1b\n" +
-	"\tslip_code\x18\x04 \x01(\tR\bslipCode\"\x83\x01\n" +
+	"\tslip_code\x18\x04 \x01(\tR\bslipCode\"k\n" +
+	"\n" +
+	"Considered\x12\x1c\n" +
+	"\tconsiders\x18\x01 \x01(\tR\tconsiders\x12?\n" +
+	"\rconsideration\x18\x02 \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\"\x83\x01\n" +
 	"\n" +
 	"FactsBlock\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12.\n" +
@@ -1981,7 +2060,7 @@ func file_postern_v1_statement_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_postern_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_postern_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_postern_v1_statement_proto_goTypes = []any{
 	(ConsiderationLaw)(0),         // 0: postern.v1.ConsiderationLaw
 	(DestinationSource)(0),        // 1: postern.v1.DestinationSource
@@ -1998,25 +2077,26 @@ var file_postern_v1_statement_proto_goTypes = []any{
 	(*Offer)(nil),                 // 12: postern.v1.Offer
 	(*Enquiry)(nil),               // 13: postern.v1.Enquiry
 	(*Withdrawal)(nil),            // 14: postern.v1.Withdrawal
-	(*FactsBlock)(nil),            // 15: postern.v1.FactsBlock
-	(*ChildFacts)(nil),            // 16: postern.v1.ChildFacts
-	(*SectionKnown)(nil),          // 17: postern.v1.SectionKnown
-	(*HubFacts)(nil),              // 18: postern.v1.HubFacts
-	(*Consideration)(nil),         // 19: postern.v1.Consideration
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*Reception)(nil),             // 21: postern.v1.Reception
-	(StaffRole)(0),                // 22: postern.v1.StaffRole
-	(Route)(0),                    // 23: postern.v1.Route
-	(*Consent)(nil),               // 24: postern.v1.Consent
-	(*LawfulBasis)(nil),           // 25: postern.v1.LawfulBasis
-	(EnquiryOutcome)(0),           // 26: postern.v1.EnquiryOutcome
-	(NotAskedReason)(0),           // 27: postern.v1.NotAskedReason
-	(WithdrawalMethod)(0),         // 28: postern.v1.WithdrawalMethod
-	(Answer)(0),                   // 29: postern.v1.Answer
-	(Known)(0),                    // 30: postern.v1.Known
-	(Gate)(0),                     // 31: postern.v1.Gate
-	(*Call)(nil),                  // 32: postern.v1.Call
-	(UrgencyReason)(0),            // 33: postern.v1.UrgencyReason
+	(*Considered)(nil),            // 15: postern.v1.Considered
+	(*FactsBlock)(nil),            // 16: postern.v1.FactsBlock
+	(*ChildFacts)(nil),            // 17: postern.v1.ChildFacts
+	(*SectionKnown)(nil),          // 18: postern.v1.SectionKnown
+	(*HubFacts)(nil),              // 19: postern.v1.HubFacts
+	(*Consideration)(nil),         // 20: postern.v1.Consideration
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*Reception)(nil),             // 22: postern.v1.Reception
+	(StaffRole)(0),                // 23: postern.v1.StaffRole
+	(Route)(0),                    // 24: postern.v1.Route
+	(*Consent)(nil),               // 25: postern.v1.Consent
+	(*LawfulBasis)(nil),           // 26: postern.v1.LawfulBasis
+	(EnquiryOutcome)(0),           // 27: postern.v1.EnquiryOutcome
+	(NotAskedReason)(0),           // 28: postern.v1.NotAskedReason
+	(WithdrawalMethod)(0),         // 29: postern.v1.WithdrawalMethod
+	(Answer)(0),                   // 30: postern.v1.Answer
+	(Known)(0),                    // 31: postern.v1.Known
+	(Gate)(0),                     // 32: postern.v1.Gate
+	(*Call)(nil),                  // 33: postern.v1.Call
+	(UrgencyReason)(0),            // 34: postern.v1.UrgencyReason
 }
 var file_postern_v1_statement_proto_depIdxs = []int32{
 	4,  // 0: postern.v1.Signed.signatures:type_name -> postern.v1.Signature
@@ -2026,49 +2106,51 @@ var file_postern_v1_statement_proto_depIdxs = []int32{
 	3,  // 4: postern.v1.SealedNotification.stop_request:type_name -> postern.v1.Signed
 	3,  // 5: postern.v1.Redirection.redirect:type_name -> postern.v1.Signed
 	6,  // 6: postern.v1.Redirection.section_keys:type_name -> postern.v1.SealedSection
-	20, // 7: postern.v1.Manifest.create_time:type_name -> google.protobuf.Timestamp
-	20, // 8: postern.v1.Manifest.expire_time:type_name -> google.protobuf.Timestamp
+	21, // 7: postern.v1.Manifest.create_time:type_name -> google.protobuf.Timestamp
+	21, // 8: postern.v1.Manifest.expire_time:type_name -> google.protobuf.Timestamp
 	10, // 9: postern.v1.Manifest.sender:type_name -> postern.v1.Sender
-	21, // 10: postern.v1.Manifest.reception:type_name -> postern.v1.Reception
+	22, // 10: postern.v1.Manifest.reception:type_name -> postern.v1.Reception
 	12, // 11: postern.v1.Manifest.offer:type_name -> postern.v1.Offer
 	13, // 12: postern.v1.Manifest.enquiry:type_name -> postern.v1.Enquiry
 	14, // 13: postern.v1.Manifest.withdrawal:type_name -> postern.v1.Withdrawal
-	22, // 14: postern.v1.Sender.staff_role:type_name -> postern.v1.StaffRole
-	11, // 15: postern.v1.Sender.reply_to:type_name -> postern.v1.ReplyTo
-	23, // 16: postern.v1.Offer.route:type_name -> postern.v1.Route
-	1,  // 17: postern.v1.Offer.destination_source:type_name -> postern.v1.DestinationSource
-	24, // 18: postern.v1.Offer.consent:type_name -> postern.v1.Consent
-	25, // 19: postern.v1.Offer.lawful_basis:type_name -> postern.v1.LawfulBasis
-	2,  // 20: postern.v1.Offer.change_reason:type_name -> postern.v1.ChangeReason
-	26, // 21: postern.v1.Enquiry.outcome:type_name -> postern.v1.EnquiryOutcome
-	27, // 22: postern.v1.Enquiry.not_asked_reason:type_name -> postern.v1.NotAskedReason
-	28, // 23: postern.v1.Withdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	16, // 24: postern.v1.FactsBlock.child:type_name -> postern.v1.ChildFacts
-	18, // 25: postern.v1.FactsBlock.hub:type_name -> postern.v1.HubFacts
-	29, // 26: postern.v1.ChildFacts.carer_known:type_name -> postern.v1.Answer
-	29, // 27: postern.v1.ChildFacts.carer_is_adult:type_name -> postern.v1.Answer
-	29, // 28: postern.v1.ChildFacts.primary_carer_before:type_name -> postern.v1.Answer
-	29, // 29: postern.v1.ChildFacts.lived_with_before:type_name -> postern.v1.Answer
-	29, // 30: postern.v1.ChildFacts.parental_responsibility:type_name -> postern.v1.Answer
-	17, // 31: postern.v1.ChildFacts.known:type_name -> postern.v1.SectionKnown
-	30, // 32: postern.v1.SectionKnown.known:type_name -> postern.v1.Known
-	20, // 33: postern.v1.HubFacts.first_submit_time:type_name -> google.protobuf.Timestamp
-	31, // 34: postern.v1.HubFacts.gate:type_name -> postern.v1.Gate
-	32, // 35: postern.v1.HubFacts.calls:type_name -> postern.v1.Call
-	33, // 36: postern.v1.HubFacts.urgency_reason:type_name -> postern.v1.UrgencyReason
-	22, // 37: postern.v1.HubFacts.authorised_role:type_name -> postern.v1.StaffRole
-	19, // 38: postern.v1.HubFacts.consideration:type_name -> postern.v1.Consideration
-	17, // 39: postern.v1.HubFacts.known:type_name -> postern.v1.SectionKnown
-	0,  // 40: postern.v1.Consideration.law:type_name -> postern.v1.ConsiderationLaw
-	29, // 41: postern.v1.Consideration.relevant:type_name -> postern.v1.Answer
-	29, // 42: postern.v1.Consideration.parent_told:type_name -> postern.v1.Answer
-	22, // 43: postern.v1.Consideration.role:type_name -> postern.v1.StaffRole
-	20, // 44: postern.v1.Consideration.consider_time:type_name -> google.protobuf.Timestamp
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	15, // 14: postern.v1.Manifest.considered:type_name -> postern.v1.Considered
+	23, // 15: postern.v1.Sender.staff_role:type_name -> postern.v1.StaffRole
+	11, // 16: postern.v1.Sender.reply_to:type_name -> postern.v1.ReplyTo
+	24, // 17: postern.v1.Offer.route:type_name -> postern.v1.Route
+	1,  // 18: postern.v1.Offer.destination_source:type_name -> postern.v1.DestinationSource
+	25, // 19: postern.v1.Offer.consent:type_name -> postern.v1.Consent
+	26, // 20: postern.v1.Offer.lawful_basis:type_name -> postern.v1.LawfulBasis
+	2,  // 21: postern.v1.Offer.change_reason:type_name -> postern.v1.ChangeReason
+	27, // 22: postern.v1.Enquiry.outcome:type_name -> postern.v1.EnquiryOutcome
+	28, // 23: postern.v1.Enquiry.not_asked_reason:type_name -> postern.v1.NotAskedReason
+	29, // 24: postern.v1.Withdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	20, // 25: postern.v1.Considered.consideration:type_name -> postern.v1.Consideration
+	17, // 26: postern.v1.FactsBlock.child:type_name -> postern.v1.ChildFacts
+	19, // 27: postern.v1.FactsBlock.hub:type_name -> postern.v1.HubFacts
+	30, // 28: postern.v1.ChildFacts.carer_known:type_name -> postern.v1.Answer
+	30, // 29: postern.v1.ChildFacts.carer_is_adult:type_name -> postern.v1.Answer
+	30, // 30: postern.v1.ChildFacts.primary_carer_before:type_name -> postern.v1.Answer
+	30, // 31: postern.v1.ChildFacts.lived_with_before:type_name -> postern.v1.Answer
+	30, // 32: postern.v1.ChildFacts.parental_responsibility:type_name -> postern.v1.Answer
+	18, // 33: postern.v1.ChildFacts.known:type_name -> postern.v1.SectionKnown
+	31, // 34: postern.v1.SectionKnown.known:type_name -> postern.v1.Known
+	21, // 35: postern.v1.HubFacts.first_submit_time:type_name -> google.protobuf.Timestamp
+	32, // 36: postern.v1.HubFacts.gate:type_name -> postern.v1.Gate
+	33, // 37: postern.v1.HubFacts.calls:type_name -> postern.v1.Call
+	34, // 38: postern.v1.HubFacts.urgency_reason:type_name -> postern.v1.UrgencyReason
+	23, // 39: postern.v1.HubFacts.authorised_role:type_name -> postern.v1.StaffRole
+	20, // 40: postern.v1.HubFacts.consideration:type_name -> postern.v1.Consideration
+	18, // 41: postern.v1.HubFacts.known:type_name -> postern.v1.SectionKnown
+	0,  // 42: postern.v1.Consideration.law:type_name -> postern.v1.ConsiderationLaw
+	30, // 43: postern.v1.Consideration.relevant:type_name -> postern.v1.Answer
+	30, // 44: postern.v1.Consideration.parent_told:type_name -> postern.v1.Answer
+	23, // 45: postern.v1.Consideration.role:type_name -> postern.v1.StaffRole
+	21, // 46: postern.v1.Consideration.consider_time:type_name -> google.protobuf.Timestamp
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_statement_proto_init() }
@@ -2082,12 +2164,13 @@ func file_postern_v1_statement_proto_init() {
 		(*Manifest_Offer)(nil),
 		(*Manifest_Enquiry)(nil),
 		(*Manifest_Withdrawal)(nil),
+		(*Manifest_Considered)(nil),
 	}
-	file_postern_v1_statement_proto_msgTypes[12].OneofWrappers = []any{
+	file_postern_v1_statement_proto_msgTypes[13].OneofWrappers = []any{
 		(*FactsBlock_Child)(nil),
 		(*FactsBlock_Hub)(nil),
 	}
-	file_postern_v1_statement_proto_msgTypes[13].OneofWrappers = []any{
+	file_postern_v1_statement_proto_msgTypes[14].OneofWrappers = []any{
 		(*ChildFacts_AgeYears)(nil),
 		(*ChildFacts_Unborn)(nil),
 	}
@@ -2097,7 +2180,7 @@ func file_postern_v1_statement_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_statement_proto_rawDesc), len(file_postern_v1_statement_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

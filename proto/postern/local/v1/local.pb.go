@@ -240,6 +240,42 @@ type Notification struct {
 	Withdrawals []*TakenWithdrawal `protobuf:"bytes,12,rep,name=withdrawals,proto3" json:"withdrawals,omitempty"`
 	// Whether another prison sent it and this desk only took its withdrawal.
 	Elsewhere bool `protobuf:"varint,13,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	// The numbers of its children in the form, in the order of their numbers here.
+	FormChildren []uint32 `protobuf:"varint,20,rep,packed,name=form_children,json=formChildren,proto3" json:"form_children,omitempty"`
+	// Whether it was submitted again and the hub has not answered yet; the decision is then the one before.
+	Resubmitting bool `protobuf:"varint,21,opt,name=resubmitting,proto3" json:"resubmitting,omitempty"`
+	// When the desk submits it again by itself, while it waits.
+	ResubmitTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=resubmit_time,json=resubmitTime,proto3" json:"resubmit_time,omitempty"`
+	// The public-protection check, once it was set at this desk.
+	Gate *GateSetting `protobuf:"bytes,23,opt,name=gate,proto3" json:"gate,omitempty"`
+	// The calls recorded at this desk after the form was taken, oldest first.
+	Calls []*RecordedCall `protobuf:"bytes,24,rep,name=calls,proto3" json:"calls,omitempty"`
+	// What the safeguarding lead decided, oldest first.
+	Considerations []*RecordedConsideration `protobuf:"bytes,25,rep,name=considerations,proto3" json:"considerations,omitempty"`
+	// How it was sent by hand, once a person closed the manual route.
+	Manual *ManualClosure `protobuf:"bytes,26,opt,name=manual,proto3" json:"manual,omitempty"`
+	// The notifications in which children go on that could not go with the others.
+	Followups []*Followup `protobuf:"bytes,27,rep,name=followups,proto3" json:"followups,omitempty"`
+	// The id of the notification whose children go on in this one, if any.
+	Follows string `protobuf:"bytes,28,opt,name=follows,proto3" json:"follows,omitempty"`
+	// The id of the notification that this one puts right, if any.
+	Supersedes string `protobuf:"bytes,29,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
+	// The id of the notification that puts this one right, if any.
+	SupersededBy string `protobuf:"bytes,30,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
+	// With "already notified", the id of the notification that said the same first.
+	SameAs string `protobuf:"bytes,31,opt,name=same_as,json=sameAs,proto3" json:"same_as,omitempty"`
+	// How many things came in since it was taken that the hub must hear of.
+	Changes uint32 `protobuf:"varint,32,opt,name=changes,proto3" json:"changes,omitempty"`
+	// How many of these the last submission told.
+	ChangesTold uint32 `protobuf:"varint,33,opt,name=changes_told,json=changesTold,proto3" json:"changes_told,omitempty"`
+	// What a person has to do now; made when it is shown, never kept.
+	Tasks []*Task `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// When what it waits for is due, or when a person must have decided; made when it is shown, never kept.
+	DueTime *timestamppb.Timestamp `protobuf:"bytes,35,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	// Whether that has passed; made when it is shown, never kept.
+	Overdue bool `protobuf:"varint,36,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// Whether the hub ever decided to send anything of it.
+	Shared bool `protobuf:"varint,37,opt,name=shared,proto3" json:"shared,omitempty"`
 	// Where the authority came from.
 	DestinationSource v1.DestinationSource `protobuf:"varint,40,opt,name=destination_source,json=destinationSource,proto3,enum=postern.v1.DestinationSource" json:"destination_source,omitempty"`
 	// The vintage of the postcode table that answered, such as 2026-08; empty where none did.
@@ -365,6 +401,132 @@ func (x *Notification) GetWithdrawals() []*TakenWithdrawal {
 func (x *Notification) GetElsewhere() bool {
 	if x != nil {
 		return x.Elsewhere
+	}
+	return false
+}
+
+func (x *Notification) GetFormChildren() []uint32 {
+	if x != nil {
+		return x.FormChildren
+	}
+	return nil
+}
+
+func (x *Notification) GetResubmitting() bool {
+	if x != nil {
+		return x.Resubmitting
+	}
+	return false
+}
+
+func (x *Notification) GetResubmitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResubmitTime
+	}
+	return nil
+}
+
+func (x *Notification) GetGate() *GateSetting {
+	if x != nil {
+		return x.Gate
+	}
+	return nil
+}
+
+func (x *Notification) GetCalls() []*RecordedCall {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *Notification) GetConsiderations() []*RecordedConsideration {
+	if x != nil {
+		return x.Considerations
+	}
+	return nil
+}
+
+func (x *Notification) GetManual() *ManualClosure {
+	if x != nil {
+		return x.Manual
+	}
+	return nil
+}
+
+func (x *Notification) GetFollowups() []*Followup {
+	if x != nil {
+		return x.Followups
+	}
+	return nil
+}
+
+func (x *Notification) GetFollows() string {
+	if x != nil {
+		return x.Follows
+	}
+	return ""
+}
+
+func (x *Notification) GetSupersedes() string {
+	if x != nil {
+		return x.Supersedes
+	}
+	return ""
+}
+
+func (x *Notification) GetSupersededBy() string {
+	if x != nil {
+		return x.SupersededBy
+	}
+	return ""
+}
+
+func (x *Notification) GetSameAs() string {
+	if x != nil {
+		return x.SameAs
+	}
+	return ""
+}
+
+func (x *Notification) GetChanges() uint32 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *Notification) GetChangesTold() uint32 {
+	if x != nil {
+		return x.ChangesTold
+	}
+	return 0
+}
+
+func (x *Notification) GetTasks() []*Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *Notification) GetDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTime
+	}
+	return nil
+}
+
+func (x *Notification) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
+func (x *Notification) GetShared() bool {
+	if x != nil {
+		return x.Shared
 	}
 	return false
 }
@@ -689,7 +851,11 @@ func (x *GetNotificationResponse) GetReceipt() *v1.Receipt {
 type ListNotificationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only those in these states; empty for all.
-	States        []State `protobuf:"varint,1,rep,packed,name=states,proto3,enum=postern.local.v1.State" json:"states,omitempty"`
+	States []State `protobuf:"varint,1,rep,packed,name=states,proto3,enum=postern.local.v1.State" json:"states,omitempty"`
+	// Also those of which a child still waits for something.
+	Waiting bool `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Also those of which a child still needs a decision.
+	Referred      bool `protobuf:"varint,3,opt,name=referred,proto3" json:"referred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -729,6 +895,20 @@ func (x *ListNotificationsRequest) GetStates() []State {
 		return x.States
 	}
 	return nil
+}
+
+func (x *ListNotificationsRequest) GetWaiting() bool {
+	if x != nil {
+		return x.Waiting
+	}
+	return false
+}
+
+func (x *ListNotificationsRequest) GetReferred() bool {
+	if x != nil {
+		return x.Referred
+	}
+	return false
 }
 
 // ListNotificationsResponse is the list.
@@ -2420,12 +2600,12 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"0\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"0\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x97\x05\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x9a\v\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2442,7 +2622,27 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	" \x01(\v2\x11.postern.v1.ReplyR\x05reply\x12\x1b\n" +
 	"\tslip_code\x18\v \x01(\tR\bslipCode\x12C\n" +
 	"\vwithdrawals\x18\f \x03(\v2!.postern.local.v1.TakenWithdrawalR\vwithdrawals\x12\x1c\n" +
-	"\telsewhere\x18\r \x01(\bR\telsewhere\x12L\n" +
+	"\telsewhere\x18\r \x01(\bR\telsewhere\x12#\n" +
+	"\rform_children\x18\x14 \x03(\rR\fformChildren\x12\"\n" +
+	"\fresubmitting\x18\x15 \x01(\bR\fresubmitting\x12?\n" +
+	"\rresubmit_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\fresubmitTime\x121\n" +
+	"\x04gate\x18\x17 \x01(\v2\x1d.postern.local.v1.GateSettingR\x04gate\x124\n" +
+	"\x05calls\x18\x18 \x03(\v2\x1e.postern.local.v1.RecordedCallR\x05calls\x12O\n" +
+	"\x0econsiderations\x18\x19 \x03(\v2'.postern.local.v1.RecordedConsiderationR\x0econsiderations\x127\n" +
+	"\x06manual\x18\x1a \x01(\v2\x1f.postern.local.v1.ManualClosureR\x06manual\x128\n" +
+	"\tfollowups\x18\x1b \x03(\v2\x1a.postern.local.v1.FollowupR\tfollowups\x12\x18\n" +
+	"\afollows\x18\x1c \x01(\tR\afollows\x12\x1e\n" +
+	"\n" +
+	"supersedes\x18\x1d \x01(\tR\n" +
+	"supersedes\x12#\n" +
+	"\rsuperseded_by\x18\x1e \x01(\tR\fsupersededBy\x12\x17\n" +
+	"\asame_as\x18\x1f \x01(\tR\x06sameAs\x12\x18\n" +
+	"\achanges\x18  \x01(\rR\achanges\x12!\n" +
+	"\fchanges_told\x18! \x01(\rR\vchangesTold\x12,\n" +
+	"\x05tasks\x18\" \x03(\v2\x16.postern.local.v1.TaskR\x05tasks\x125\n" +
+	"\bdue_time\x18# \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12\x18\n" +
+	"\aoverdue\x18$ \x01(\bR\aoverdue\x12\x16\n" +
+	"\x06shared\x18% \x01(\bR\x06shared\x12L\n" +
 	"\x12destination_source\x18( \x01(\x0e2\x1d.postern.v1.DestinationSourceR\x11destinationSource\x12)\n" +
 	"\x10postcode_vintage\x18) \x01(\tR\x0fpostcodeVintage\"\xd4\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
@@ -2462,9 +2662,11 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x8c\x01\n" +
 	"\x17GetNotificationResponse\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\x12-\n" +
-	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"K\n" +
+	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x81\x01\n" +
 	"\x18ListNotificationsRequest\x12/\n" +
-	"\x06states\x18\x01 \x03(\x0e2\x17.postern.local.v1.StateR\x06states\"a\n" +
+	"\x06states\x18\x01 \x03(\x0e2\x17.postern.local.v1.StateR\x06states\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\bR\awaiting\x12\x1a\n" +
+	"\breferred\x18\x03 \x01(\bR\breferred\"a\n" +
 	"\x19ListNotificationsResponse\x12D\n" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
@@ -2662,15 +2864,21 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*v1.Decision)(nil),                  // 39: postern.v1.Decision
 	(*timestamppb.Timestamp)(nil),        // 40: google.protobuf.Timestamp
 	(*v1.Reply)(nil),                     // 41: postern.v1.Reply
-	(v1.DestinationSource)(0),            // 42: postern.v1.DestinationSource
-	(v1.WithdrawalMethod)(0),             // 43: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 44: postern.v1.Receipt
-	(v1.StopAnswerCode)(0),               // 45: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 46: postern.v1.Sender
-	(*v1.Signed)(nil),                    // 47: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 48: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 49: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 50: postern.v1.GetEventResponse
+	(*GateSetting)(nil),                  // 42: postern.local.v1.GateSetting
+	(*RecordedCall)(nil),                 // 43: postern.local.v1.RecordedCall
+	(*RecordedConsideration)(nil),        // 44: postern.local.v1.RecordedConsideration
+	(*ManualClosure)(nil),                // 45: postern.local.v1.ManualClosure
+	(*Followup)(nil),                     // 46: postern.local.v1.Followup
+	(*Task)(nil),                         // 47: postern.local.v1.Task
+	(v1.DestinationSource)(0),            // 48: postern.v1.DestinationSource
+	(v1.WithdrawalMethod)(0),             // 49: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 50: postern.v1.Receipt
+	(v1.StopAnswerCode)(0),               // 51: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 52: postern.v1.Sender
+	(*v1.Signed)(nil),                    // 53: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 54: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 55: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 56: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -2680,75 +2888,83 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	40, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
 	41, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	4,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
-	42, // 7: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
-	43, // 8: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	40, // 9: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	39, // 10: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	43, // 11: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 12: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 13: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	44, // 14: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 15: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 16: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 17: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	40, // 18: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 19: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	40, // 20: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	45, // 21: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	45, // 22: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 23: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 24: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 25: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	39, // 26: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	46, // 27: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	40, // 28: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	44, // 29: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	47, // 30: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	44, // 31: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 32: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	29, // 33: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 34: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	40, // 35: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	48, // 36: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	49, // 37: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	50, // 38: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	44, // 39: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 40: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 41: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 42: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 43: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 44: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 45: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 46: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 47: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 48: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 49: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 50: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 51: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 52: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 53: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 54: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 55: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 56: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 57: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 58: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 59: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 60: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 61: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 62: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 63: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 64: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 65: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 66: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 67: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 68: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 69: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 70: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	56, // [56:71] is the sub-list for method output_type
-	41, // [41:56] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	40, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
+	42, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
+	43, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
+	44, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
+	45, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
+	46, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
+	47, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
+	40, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
+	48, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
+	49, // 16: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	40, // 17: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	39, // 18: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	49, // 19: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 20: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 21: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	50, // 22: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 23: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 24: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 25: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	40, // 26: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 27: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	40, // 28: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	51, // 29: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	51, // 30: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 31: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 32: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 33: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	39, // 34: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	52, // 35: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	40, // 36: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	50, // 37: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	53, // 38: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	50, // 39: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 40: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	29, // 41: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	40, // 42: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	40, // 43: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	54, // 44: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	55, // 45: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	56, // 46: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	50, // 47: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 48: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 49: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 50: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 51: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 52: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 53: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 54: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 55: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 56: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 57: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 58: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 59: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 60: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 61: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 62: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 63: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 64: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 65: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 66: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 67: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 68: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 69: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 70: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 71: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 72: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 73: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 74: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 75: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 76: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 77: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 78: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	64, // [64:79] is the sub-list for method output_type
+	49, // [49:64] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -2756,6 +2972,7 @@ func file_postern_local_v1_local_proto_init() {
 	if File_postern_local_v1_local_proto != nil {
 		return
 	}
+	file_postern_local_v1_case_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -279,7 +279,9 @@ type Details struct {
 	// The directory revision the decision used.
 	DirectoryRevision uint64 `protobuf:"varint,10,opt,name=directory_revision,json=directoryRevision,proto3" json:"directory_revision,omitempty"`
 	// The delivery the event is about.
-	DeliveryId    string `protobuf:"bytes,11,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	DeliveryId string `protobuf:"bytes,11,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	// For a consideration that ended in not sharing, its codes.
+	Consideration *v1.Consideration `protobuf:"bytes,12,opt,name=consideration,proto3" json:"consideration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +393,13 @@ func (x *Details) GetDeliveryId() string {
 	return ""
 }
 
+func (x *Details) GetConsideration() *v1.Consideration {
+	if x != nil {
+		return x.Consideration
+	}
+	return nil
+}
+
 // Record is what the hub keeps of an event, sealed in its vault: everything that opens the commitment in the leaf.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -478,7 +487,7 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"event_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12D\n" +
 	"\x10valid_until_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidUntilTime\x12#\n" +
 	"\rfollows_event\x18\a \x01(\fR\ffollowsEvent\x12%\n" +
-	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\"\xff\x02\n" +
+	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\"\xc0\x03\n" +
 	"\aDetails\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x16\n" +
 	"\x06caller\x18\x02 \x01(\tR\x06caller\x12'\n" +
@@ -492,7 +501,8 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\x12directory_revision\x18\n" +
 	" \x01(\x04R\x11directoryRevision\x12\x1f\n" +
 	"\vdelivery_id\x18\v \x01(\tR\n" +
-	"deliveryId\"d\n" +
+	"deliveryId\x12?\n" +
+	"\rconsideration\x18\f \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\"d\n" +
 	"\x06Record\x12\x12\n" +
 	"\x04leaf\x18\x01 \x01(\fR\x04leaf\x12\x12\n" +
 	"\x04core\x18\x02 \x01(\fR\x04core\x12\x18\n" +
@@ -544,6 +554,7 @@ var file_postern_log_v1_log_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 	(*v1.Sender)(nil),             // 6: postern.v1.Sender
 	(*v1.Decision)(nil),           // 7: postern.v1.Decision
+	(*v1.Consideration)(nil),      // 8: postern.v1.Consideration
 }
 var file_postern_log_v1_log_proto_depIdxs = []int32{
 	4, // 0: postern.log.v1.Core.outcome:type_name -> postern.v1.Outcome
@@ -551,11 +562,12 @@ var file_postern_log_v1_log_proto_depIdxs = []int32{
 	5, // 2: postern.log.v1.Core.valid_until_time:type_name -> google.protobuf.Timestamp
 	6, // 3: postern.log.v1.Details.sender:type_name -> postern.v1.Sender
 	7, // 4: postern.log.v1.Details.decision:type_name -> postern.v1.Decision
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	8, // 5: postern.log.v1.Details.consideration:type_name -> postern.v1.Consideration
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_postern_log_v1_log_proto_init() }

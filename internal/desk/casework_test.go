@@ -1,0 +1,346 @@
+package desk_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/desk"
+	"postern/internal/fault"
+	"postern/internal/form/formtest"
+	"postern/internal/ledger"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// unchecked is a family whose public-protection check has not been done.
+func unchecked(authorities ...string) *posternv1.Form {
+	f := formtest.New(authorities...)
+	f.Gate = posternv1.Gate_GATE_NOT_DONE
+	return f
+}
+
+func setGate(t *testing.T, d *testkit.Desk, name string, g posternv1.Gate) []*localv1.Notification {
+	t.Helper()
+	return must(d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: name, Gate: g}))(t).GetNotifications()
+}
+
+func TestTheCheckIsDoneAndItGoesByItself(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	x.Settle()
+	if s := d.State(id); s == accepted || s == delivered {
+		t.Fatalf("it went without the check: %s", s)
+	}
+	before := d.Get(id).GetNotification()
+	all := setGate(t, d, before.GetReference(), posternv1.Gate_GATE_NO_HOLD)
+	if len(all) != 1 || all[0].GetState() != accepted || all[0].GetId() != id || all[0].GetSlipCode() != before.GetSlipCode() {
+		t.Fatalf("cleared, it is %v", all)
+	}
+	x.Settle()
+	if s := d.State(id); s != delivered {
+		t.Fatalf("cleared, it is %s", s)
+	}
+	if items := x.Inbox(testkit.Bristol).Items(); len(items) != 1 || items[0].GetId() != id {
+		t.Errorf("the team has %v", items)
+	}
+	// The same again is the same answer; the opposite comes too late.
+	decided := decisions(t, x)
+	if again := setGate(t, d, id, posternv1.Gate_GATE_NO_HOLD); again[0].GetState() != delivered || decisions(t, x) != decided {
+		t.Errorf("the same again changed something: %v", again)
+	}
+	_, err := d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: id, Gate: posternv1.Gate_GATE_HOLD})
+	wantFault(t, err, fault.Precondition, "ENDED")
+}
+
+// The team must not learn that there was a check, nor who did it: the sender stays who took the form.
+func TestTheTeamHearsNothingOfTheCheck(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	x.Settle()
+	setGate(t, d, id, posternv1.Gate_GATE_NO_HOLD)
+	x.Settle()
+	item := must(x.Inbox(testkit.Bristol).GetItem(t.Context(), &localv1.GetItemRequest{Id: id}))(t)
+	if item.GetSender().GetStaffRole() != testkit.Staff.Role {
+		t.Errorf("the team sees the role %s", item.GetSender().GetStaffRole())
+	}
+}
+
+func TestTheCheckIsOneForAllAuthoritiesOfAForm(t *testing.T) {
+	x, d := opened(t)
+	ids := d.Take(unchecked(testkit.Bristol, testkit.Lancashire))
+	x.Settle()
+	all := setGate(t, d, ids[1], posternv1.Gate_GATE_NO_HOLD)
+	if len(all) != 2 || all[0].GetId() != ids[1] {
+		t.Fatalf("answered %v", all)
+	}
+	x.Settle()
+	if d.State(ids[0]) != delivered {
+		t.Errorf("Bristol's is %s", d.State(ids[0]))
+	}
+	if n := d.Get(ids[1]).GetNotification(); n.GetState() != referred || len(n.GetTasks()) == 0 {
+		t.Errorf("Lancashire's, without an agreement, is %v", n)
+	}
+}
+
+func TestTheCheckIsForTheTeamThatDoesIt(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	x.Settle()
+	_, err := d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: id})
+	wantFault(t, err, fault.Invalid, "BAD_GATE")
+	_, err = d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: "PN-2222-2222", Gate: posternv1.Gate_GATE_HOLD})
+	if fault.KindOf(err) != fault.NotFound && fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a name of nothing: %v", err)
+	}
+	d.Restart(func(c *desk.Config) {
+		for uid, s := range c.Staff {
+			s.Also = nil
+			c.Staff[uid] = s
+		}
+	})
+	_, err = d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: id, Gate: posternv1.Gate_GATE_NO_HOLD})
+	wantFault(t, err, fault.Denied, "WRONG_ROLE")
+	_, err = d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id})
+	wantFault(t, err, fault.Denied, "WRONG_ROLE")
+	x.Settle()
+	if d.State(id) == delivered {
+		t.Error("it went all the same")
+	}
+}
+
+// Whatever comes in while the hub is away is told as soon as it answers, and nothing is told twice.
+func TestTheCheckIsDoneWhileTheHubIsAway(t *testing.T) {
+	x, d := opened(t)
+	d.Link.Down(true)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	if all := setGate(t, d, id, posternv1.Gate_GATE_NO_HOLD); all[0].GetState() != queued {
+		t.Fatalf("without a hub it is %s", all[0].GetState())
+	}
+	d.Restart()
+	d.Link.Down(false)
+	x.Clock.Advance(testkit.MaxWait)
+	x.Settle()
+	if s := d.State(id); s != delivered {
+		t.Errorf("with the hub back it is %s", s)
+	}
+	if n := len(x.Inbox(testkit.Bristol).Items()); n != 1 {
+		t.Errorf("the team has it %d times", n)
+	}
+}
+
+func TestNothingGoesAgainAfterAWithdrawal(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	x.Settle()
+	must(d.Local.WithdrawNotification(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}))(t)
+	_, err := d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: id, Gate: posternv1.Gate_GATE_NO_HOLD})
+	wantFault(t, err, fault.Precondition, "ENDED")
+	x.Settle()
+	if n := len(x.Inbox(testkit.Bristol).Items()); n != 0 {
+		t.Errorf("the team has %d", n)
+	}
+}
+
+func TestACallIsRecordedOnce(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(family())[0]
+	x.Settle()
+	at := timestamppb.New(x.Clock.Now().Truncate(time.Second))
+	call := &localv1.RecordCallRequest{Id: id, Result: posternv1.CallResult_CALL_RESULT_ANSWERED, CallTime: at, Who: "Duty worker"}
+	for range 2 {
+		n := must(d.Cases.RecordCall(t.Context(), call))(t).GetNotifications()[0]
+		if len(n.GetCalls()) != 1 || n.GetCalls()[0].GetNumber() == "" || n.GetCalls()[0].GetStaffId() != testkit.Staff.ID {
+			t.Fatalf("recorded %v", n.GetCalls())
+		}
+	}
+	list := must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{}))(t).GetNotifications()
+	if list[0].GetCalls()[0].GetWho() != "" {
+		t.Error("a list tells who answered")
+	}
+	for reason, edit := range map[string]func(*localv1.RecordCallRequest){
+		"BAD_CALL": func(c *localv1.RecordCallRequest) { c.Result = 0 },
+		"a future": func(c *localv1.RecordCallRequest) { c.CallTime = timestamppb.New(x.Clock.Now().Add(time.Hour)) },
+		"an old":   func(c *localv1.RecordCallRequest) { c.CallTime = timestamppb.New(x.Clock.Now().AddDate(0, -1, 0)) },
+		"a child":  func(c *localv1.RecordCallRequest) { c.ChildNumber = 9 },
+		"long":     func(c *localv1.RecordCallRequest) { c.Who = strings.Repeat("x", 300) },
+	} {
+		wrong := proto.CloneOf(call)
+		edit(wrong)
+		if _, err := d.Cases.RecordCall(t.Context(), wrong); fault.KindOf(err) != fault.Invalid || len(fault.From(err).Fields) == 0 {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
+}
+
+// events are the events of a kind in the hub's log.
+func events(t *testing.T, x *testkit.Exchange, kind logv1.Kind) (out []ledger.Logged) {
+	t.Helper()
+	_, err := x.Ledger.Events(t.Context(), "", 1<<30, func(e ledger.Logged) (bool, error) {
+		if e.Leaf.Kind == kind {
+			out = append(out, e)
+		}
+		return true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestDecidedNotToShareIsARecordOfItsOwn(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.Declined())[0]
+	x.Settle()
+	const why = "Grandmother has had the children for years and a worker is with them."
+	req := &localv1.ConsiderRequest{Id: id, Reasons: why, Codes: &posternv1.Consideration{
+		Relevant: posternv1.Answer_ANSWER_NO, ParentTold: posternv1.Answer_ANSWER_YES}}
+	for range 2 {
+		n := must(d.Cases.Consider(t.Context(), req))(t).GetNotifications()[0]
+		if n.GetState() != withheld || len(n.GetConsiderations()) != 1 || n.GetConsiderations()[0].GetAnswer() == nil || len(n.GetTasks()) > 0 {
+			t.Fatalf("considered, it is %v", n)
+		}
+	}
+	leaves := events(t, x, logv1.Kind_KIND_CONSIDERED)
+	if len(leaves) != 1 {
+		t.Fatalf("%d leaves", len(leaves))
+	}
+	details := leaves[0].Details
+	if c := details.GetConsideration(); details.GetNotificationId() != id || len(c.GetReasonsSha256()) != 32 || c.GetStaffId() != testkit.Staff.ID ||
+		c.GetRole() != posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD || c.GetLaw() != posternv1.ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA {
+		t.Errorf("the record says %v", details)
+	}
+	if found := testkit.Holds([]string{"Grandmother"}, x.Logs(), []byte(leaves[0].Record.String())); len(found) > 0 {
+		t.Error("the reasons in words left the desk")
+	}
+}
+
+func TestAConsiderationMustBeWhole(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	x.Settle()
+	_, err := d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Share: true, Codes: &posternv1.Consideration{
+		NotMoreDetrimental: []uint32{7}, Paths: []string{"child/1/home", "urgency"}}})
+	wantFault(t, err, fault.Invalid, "BAD_CONSIDERATION")
+	var paths []string
+	for _, f := range fault.From(err).Fields {
+		paths = append(paths, f.Path)
+	}
+	for _, want := range []string{"relevant", "parent_told", "helps_function", "reasons", "not_more_detrimental[0]", "paths[0]", "paths[1]"} {
+		if !slices.Contains(paths, want) {
+			t.Errorf("no fault names %s: %q", want, paths)
+		}
+	}
+	enquiry := d.Take(formtest.Declined())[0]
+	x.Settle()
+	_, err = d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: enquiry, Share: true, Reasons: "why", Codes: &posternv1.Consideration{
+		Relevant: posternv1.Answer_ANSWER_YES, ParentTold: posternv1.Answer_ANSWER_YES, HelpsFunction: "ca1989.s17", Paths: []string{"parent/name"}}})
+	wantFault(t, err, fault.Precondition, "NO_CHILDREN")
+}
+
+func TestTheManualRouteIsPrintedAndClosed(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Lancashire)
+	f.Consent.Sections = slices.DeleteFunc(f.Consent.Sections, func(s string) bool { return s == "parent/birth" })
+	id := d.Take(f)[0]
+	x.Settle()
+	n := d.Get(id).GetNotification()
+	if len(n.GetTasks()) == 0 || n.GetTasks()[0].GetPhoneNumber() == "" {
+		t.Fatalf("nothing to do: %v", n)
+	}
+	print := must(d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: id}))(t)
+	var paths []string
+	for _, s := range print.GetSections() {
+		paths = append(paths, s.GetPath())
+	}
+	if !slices.Contains(paths, "child/1/home") || slices.Contains(paths, "parent/birth") || print.GetPhoneNumber() != n.GetTasks()[0].GetPhoneNumber() {
+		t.Errorf("the print has %q and the number %s", paths, print.GetPhoneNumber())
+	}
+	close := &localv1.CloseManualRequest{Id: id, How: localv1.ManualRoute_MANUAL_ROUTE_SECURE_MAIL, To: "Support Hub"}
+	for range 2 {
+		done := must(d.Cases.CloseManual(t.Context(), close))(t).GetNotification()
+		if done.GetState() != closed || done.GetManual().GetTo() != "Support Hub" || len(done.GetTasks()) > 0 {
+			t.Errorf("closed, it is %v", done)
+		}
+	}
+	_, err := d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: id})
+	wantFault(t, err, fault.Precondition, "NO_MANUAL_ROUTE")
+	_, err = d.Cases.CloseManual(t.Context(), &localv1.CloseManualRequest{Id: id, How: localv1.ManualRoute_MANUAL_ROUTE_POST, To: "Support Hub"})
+	wantFault(t, err, fault.Precondition, "NO_MANUAL_ROUTE")
+	_, err = d.Cases.CloseManual(t.Context(), &localv1.CloseManualRequest{Id: id})
+	wantFault(t, err, fault.Invalid, "BAD_CLOSURE")
+}
+
+// A number is that of the hour in which it is looked at, whenever it was decided.
+func TestTheNumberIsThatOfThisHour(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Lancashire))[0]
+	x.Settle()
+	seen := map[string]bool{}
+	for range 24 {
+		n := d.Get(id).GetNotification()
+		seen[n.GetTasks()[0].GetPhoneNumber()] = true
+		x.Clock.Advance(time.Hour)
+	}
+	if len(seen) != 2 || !seen["01632 960301"] || !seen["01632 960302"] {
+		t.Errorf("over a day the numbers are %v", seen)
+	}
+}
+
+func TestTheQueueShowsWhatIsOverdueFirst(t *testing.T) {
+	x, d := opened(t)
+	old := d.Take(formtest.New(testkit.Lancashire))[0]
+	x.Settle()
+	x.Clock.Advance(24 * time.Hour)
+	young := d.Take(formtest.New(testkit.Lancashire))[0]
+	d.Take(family())
+	x.Settle()
+	x.Clock.Advance(36 * time.Hour)
+	list := must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{Referred: true}))(t).GetNotifications()
+	if len(list) != 2 || list[0].GetId() != old || list[1].GetId() != young || !list[0].GetOverdue() || list[0].GetDueTime() == nil {
+		t.Fatalf("the queue is %v", list)
+	}
+}
+
+func TestAFormThatPutsAnotherRight(t *testing.T) {
+	x, d := opened(t)
+	wrong := d.Take(unchecked(testkit.Bristol))[0]
+	x.Settle()
+	right := formtest.New(testkit.Bristol, testkit.Bristol)
+	right.Supersedes = d.Get(wrong).GetNotification().GetReference()
+	id := d.Take(right)[0]
+	x.Settle()
+	if d.State(id) != delivered || d.State(wrong) != closed || d.Get(wrong).GetNotification().GetSupersededBy() != id {
+		t.Errorf("the new one is %s, the old one %v", d.State(id), d.Get(wrong).GetNotification())
+	}
+	unknown := formtest.New(testkit.Bristol)
+	unknown.Supersedes = "0d3e8a52-6f1b-4c7d-9a20-5b8c1e4f7a36"
+	_, _, err := d.Desk.Take(t.Context(), testkit.FormJSON(t, unknown), testkit.Staff)
+	wantFault(t, err, fault.Invalid, "FORM_UNKNOWN")
+}
+
+// What a team has stays with it: the new notification says which one it replaces, and which child is new.
+func TestAChildNamedOnDayThree(t *testing.T) {
+	x, d := opened(t)
+	first := family()
+	old := d.Take(first)[0]
+	x.Settle()
+	x.Clock.Advance(3 * 24 * time.Hour)
+	more := formtest.New(testkit.Bristol, testkit.Bristol)
+	more.Supersedes = d.Get(old).GetNotification().GetFormId()
+	id := d.Take(more)[0]
+	x.Settle()
+	if d.State(id) != delivered || d.State(old) != delivered {
+		t.Fatalf("the first is %s, the second %s", d.State(old), d.State(id))
+	}
+	items := x.Inbox(testkit.Bristol).Items()
+	if len(items) != 2 || max(items[0].GetChildren(), items[1].GetChildren()) != 2 {
+		t.Errorf("the team has %v", items)
+	}
+}

@@ -1,0 +1,141 @@
+package desk
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/consent"
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/form"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// byHand reports whether a notification may go by hand now: its decision says so and nobody has done it, or it could not
+// be delivered.
+func byHand(n *localv1.Notification) bool {
+	if n.GetManual() != nil || n.GetSupersededBy() != "" {
+		return false
+	}
+	for _, o := range n.GetDecision().GetObligations() {
+		if o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE {
+			return n.GetState() == stateReferred
+		}
+	}
+	return n.GetState() == stateUndelivered
+}
+
+var noManualRoute = fault.New(fault.Precondition, "NO_MANUAL_ROUTE", "This notification does not go by hand. `postern desk status` says what has to be done about it.")
+
+// GetRequestForSupport returns what a printed request says: what the person agreed to tell, and nothing else.
+func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequestForSupportRequest) (*localv1.GetRequestForSupportResponse, error) {
+	if _, err := d.signedIn(ctx); err != nil {
+		return nil, err
+	}
+	out := &localv1.GetRequestForSupportResponse{ReplyTo: d.cfg.ReplyTo}
+	f := &posternv1.Form{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		n, err := d.byName(s, req.GetId())
+		if err != nil {
+			return err
+		}
+		if !byHand(n) {
+			return noManualRoute
+		}
+		if out.Notification, err = d.shown(s, n); err != nil {
+			return err
+		}
+		return d.load(s, schema.DeskForm, n.GetFormId(), f)
+	})
+	if err != nil {
+		return nil, err
+	}
+	n, dir := out.GetNotification(), d.directory.Load()
+	prison, _ := dir.Prison(d.cfg.Identity.Party().ID)
+	out.Prison = prison.GetName()
+	out.FrontDoor, out.PhoneNumber, _ = dir.PhoneNow(n.GetAuthority(), d.doorFor(n), d.cfg.Clock())
+	consentID, err := envelope.NewID(d.cfg.Rand)
+	if err != nil {
+		return nil, err
+	}
+	part := form.Again(withCasework(f, n), d.cfg.Clock()).PartOf(form.Earlier{Authority: n.GetAuthority(), Children: n.GetFormChildren()}, consentID)
+	var taken []string
+	for _, w := range n.GetWithdrawals() {
+		taken = append(taken, w.GetPaths()...)
+	}
+	for _, s := range part.Sections {
+		if len(taken) > 0 && consent.Withdrawn(taken, s.Path) {
+			continue
+		}
+		b, err := proto.Marshal(s.Message)
+		if err != nil {
+			return nil, fault.From(err)
+		}
+		out.Sections = append(out.Sections, &localv1.OpenedSection{Path: s.Path, Content: b})
+	}
+	if part.Consent != nil {
+		out.ConsentExpireTime = timestamppb.New(consent.Expiry(part.Consent))
+	}
+	return out, nil
+}
+
+// CloseManual closes the manual route. The same again changes nothing.
+func (d *Desk) CloseManual(ctx context.Context, req *localv1.CloseManualRequest) (*localv1.CloseManualResponse, error) {
+	by, err := d.signedIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &localv1.ManualClosure{How: req.GetHow(), To: strings.TrimSpace(req.GetTo()), SendTime: req.GetSendTime(), StaffId: by.ID}
+	if err := d.checkClosure(m); err != nil {
+		return nil, err
+	}
+	d.submit.Lock()
+	defer d.submit.Unlock()
+	n, err := d.named(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if was := n.GetManual(); was != nil && was.GetHow() == m.GetHow() && was.GetTo() == m.GetTo() && (req.GetSendTime() == nil || proto.Equal(was.GetSendTime(), m.GetSendTime())) {
+		return &localv1.CloseManualResponse{Notification: n}, nil
+	}
+	if !byHand(n) {
+		return nil, noManualRoute
+	}
+	err = d.change(ctx, n.GetId(), func(_ store.Tx, n *localv1.Notification) error {
+		n.Manual, n.State, n.UpdateTime = m, after(n.GetState(), sentByHand), d.now()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all, err := d.show(ctx, []string{n.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.CloseManualResponse{Notification: all[0]}, nil
+}
+
+// checkClosure fills in now for a time that is not given.
+func (d *Desk) checkClosure(m *localv1.ManualClosure) error {
+	if m.GetSendTime() == nil {
+		m.SendTime = d.now()
+	}
+	var fields []fault.Field
+	if _, known := localv1.ManualRoute_name[int32(m.GetHow())]; !known || m.GetHow() == localv1.ManualRoute_MANUAL_ROUTE_UNSPECIFIED {
+		fields = append(fields, fault.Field{Path: "how", Reason: "It is not said how it was sent.", Fix: "Use PHONE, POST, SECURE_MAIL, PORTAL or BY_HAND."})
+	}
+	if m.GetTo() == "" || len(m.GetTo()) > maxWords {
+		fields = append(fields, fault.Field{Path: "to", Reason: "It is not said to whom it was sent.", Fix: "Name the team, in at most 200 characters."})
+	}
+	if at := m.GetSendTime().AsTime(); !m.GetSendTime().IsValid() || at.After(d.cfg.Clock().Add(time.Minute)) {
+		fields = append(fields, fault.Field{Path: "send_time", Reason: "This time has not come yet.", Fix: "Give the time when it was sent, or leave it out for now."})
+	}
+	return fault.InvalidFields("BAD_CLOSURE", "The manual route cannot be closed like this.", fields)
+}

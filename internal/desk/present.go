@@ -1,0 +1,175 @@
+package desk
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// emergencyNumber is the one number that is the same everywhere and at every hour.
+const emergencyNumber = "999"
+
+// shown is a notification as people see it: with what has to be done now, by the numbers of this hour, until when.
+func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notification, error) {
+	n = proto.CloneOf(n)
+	now := d.cfg.Clock()
+	for _, o := range n.GetDecision().GetObligations() {
+		if !done(n, o) {
+			n.Tasks = append(n.Tasks, d.task(n, o, now))
+		}
+	}
+	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
+		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
+	}
+	if !says(n.GetDecision(), "already_notified") {
+		return n, nil
+	}
+	first, err := d.first(s, n)
+	n.SameAs = first
+	return n, err
+}
+
+// undecided reports whether anything of a notification waits or needs a decision.
+func undecided(n *localv1.Notification) bool {
+	return n.GetState() == stateWaiting || n.GetState() == stateReferred || len(openChildren(n)) > 0
+}
+
+// inList is a notification as a list shows it: without what is for the person's slip or in somebody's words.
+func (d *Desk) inList(s store.Snapshot, n *localv1.Notification) (*localv1.Notification, error) {
+	n, err := d.shown(s, n)
+	if err != nil {
+		return nil, err
+	}
+	n.SlipCode = ""
+	for _, c := range n.GetCalls() {
+		c.Who, c.Reference = "", ""
+	}
+	for _, c := range n.GetConsiderations() {
+		c.Reasons = ""
+	}
+	return n, nil
+}
+
+// task is an obligation as it stands now: a front door's number is that of this hour, whenever it was decided.
+func (d *Desk) task(n *localv1.Notification, o *posternv1.Obligation, now time.Time) *localv1.Task {
+	t := &localv1.Task{Kind: o.GetKind(), ChildNumber: o.GetChildNumber(), PhoneNumber: o.GetPhoneNumber(), DueTime: o.GetDueTime()}
+	t.Overdue = t.GetDueTime() != nil && !t.GetDueTime().AsTime().After(now)
+	switch o.GetKind() {
+	case posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:
+		t.Name, t.PhoneNumber = "Police", cmp.Or(o.GetPhoneNumber(), emergencyNumber)
+	case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE, posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR:
+		if name, phone, _ := d.directory.Load().PhoneNow(n.GetAuthority(), d.door(n, o), now); phone != "" {
+			t.Name, t.PhoneNumber = name, phone
+		}
+	}
+	return t
+}
+
+// door is the front door that an obligation means: the one whose number it names; where both have it, or neither, the one
+// that is usual.
+func (d *Desk) door(n *localv1.Notification, o *posternv1.Obligation) posternv1.FrontDoorRole {
+	dir := d.directory.Load()
+	for _, role := range []posternv1.FrontDoorRole{posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING} {
+		front, ok := dir.FrontDoor(n.GetAuthority(), role)
+		if ok && front.GetPhone() == o.GetPhoneNumber() {
+			return role
+		}
+	}
+	if o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE {
+		return posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP
+	}
+	return posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING
+}
+
+// doorFor is the front door that is telephoned about a notification, by what its decision asks for.
+func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
+	for _, o := range n.GetDecision().GetObligations() {
+		switch o.GetKind() {
+		case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE, posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR:
+			return d.door(n, o)
+		}
+	}
+	return posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING
+}
+
+// done reports whether an obligation has been met, as far as the desk can see, or has fallen away.
+func done(n *localv1.Notification, o *posternv1.Obligation) bool {
+	over := n.GetSupersededBy() != "" || slices.Contains([]localv1.State{stateWithdrawn, stateStopAsked, stateClosed}, n.GetState())
+	called := func(results ...posternv1.CallResult) bool {
+		return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool {
+			about := c.GetChildNumber() == 0 || o.GetChildNumber() == 0 || c.GetChildNumber() == o.GetChildNumber()
+			return about && slices.Contains(results, c.GetResult())
+		})
+	}
+	reached := called(posternv1.CallResult_CALL_RESULT_ANSWERED, posternv1.CallResult_CALL_RESULT_EMERGENCY_999)
+	switch o.GetKind() {
+	case posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:
+		return over || called(posternv1.CallResult_CALL_RESULT_EMERGENCY_999)
+	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
+		return over || reached
+	case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE:
+		return over || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
+	case posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY:
+		return over || len(n.GetConsiderations()) > 0
+	}
+	return over
+}
+
+// first is the reference of the notification that said the same first; empty when it is not at this desk any more.
+func (d *Desk) first(s store.Snapshot, n *localv1.Notification) (reference string, err error) {
+	message := &posternv1.SealedNotification{}
+	if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
+		return "", err
+	}
+	facts, err := hubFacts(message)
+	if err != nil {
+		return "", err
+	}
+	ref := facts.GetContentRef()
+	err = s.Scan(schema.DeskContent, ref, store.PrefixEnd(ref), func(key, _ []byte) (bool, error) {
+		other := &localv1.Notification{}
+		if err := d.load(s, schema.DeskNotification, string(key[len(ref):]), other); err != nil && !errors.Is(err, notHere) {
+			return false, err
+		}
+		if other.GetId() != n.GetId() && other.GetShared() {
+			reference = other.GetReference()
+		}
+		return reference == "", nil
+	})
+	return reference, err
+}
+
+// listed reports whether a notification is among those that are asked for.
+func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool {
+	if len(req.GetStates()) == 0 && !req.GetWaiting() && !req.GetReferred() || slices.Contains(req.GetStates(), n.GetState()) {
+		return true
+	}
+	return req.GetWaiting() && waits(n) ||
+		req.GetReferred() && open(n) && len(openChildren(n, posternv1.Outcome_OUTCOME_REFER_TO_PERSON)) > 0
+}
+
+// inQueue is the order of a list: what is due first of all where only what waits or needs a decision is asked for, and so
+// what is overdue before everything else; otherwise the newest.
+func inQueue(req *localv1.ListNotificationsRequest) func(a, b *localv1.Notification) int {
+	newest := func(a, b *localv1.Notification) int {
+		return b.GetCreateTime().AsTime().Compare(a.GetCreateTime().AsTime())
+	}
+	if !req.GetWaiting() && !req.GetReferred() {
+		return newest
+	}
+	due := func(n *localv1.Notification) time.Time {
+		if n.GetDueTime() == nil {
+			return anyTime
+		}
+		return n.GetDueTime().AsTime()
+	}
+	return func(a, b *localv1.Notification) int { return cmp.Or(due(a).Compare(due(b)), newest(a, b)) }
+}

@@ -1,0 +1,150 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"postern/internal/fault"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// prior is a notification of an earlier form, and the references of the children it was about.
+type prior struct {
+	*localv1.Notification
+	children [][]byte
+}
+
+// earlier finds the notifications that a form puts right: those of the form it names, by its id or by a reference.
+func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err error) {
+	name := f.GetSupersedes()
+	if name == "" {
+		return nil, nil
+	}
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		out = nil
+		formID := name
+		if n, err := d.byName(s, name); err == nil {
+			formID = n.GetFormId()
+		}
+		all, err := d.ofForm(s, formID)
+		if err != nil || len(all) == 0 {
+			return errors.Join(err, fault.InvalidFields("FORM_UNKNOWN", "The form that this one puts right is not at this desk.", []fault.Field{{
+				Path: "supersedes", Reason: "No earlier form has this name.",
+				Fix: "Give the form_id of the earlier form or the reference of its notification; leave it out for a new form."}}))
+		}
+		for _, n := range all {
+			message := &posternv1.SealedNotification{}
+			if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
+				return err
+			}
+			facts, err := hubFacts(message)
+			if err != nil {
+				return err
+			}
+			out = append(out, prior{n, facts.GetChildRefs()})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// ofForm lists the notifications of a form, and those in which children of them went on.
+func (d *Desk) ofForm(s store.Snapshot, formID string) (all []*localv1.Notification, err error) {
+	row, err := s.Get(schema.DeskFormParts, []byte(formID))
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for ; len(row) >= idSize; row = row[idSize:] {
+		ids = append(ids, string(row[:idSize]))
+	}
+	for ; len(ids) > 0; ids = ids[1:] {
+		n := &localv1.Notification{}
+		if err := d.load(s, schema.DeskNotification, ids[0], n); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+		for _, next := range n.GetFollowups() {
+			ids = append(ids, next.GetId())
+		}
+	}
+	return all, nil
+}
+
+// byName loads a notification by its id or its reference.
+func (d *Desk) byName(s store.Snapshot, name string) (*localv1.Notification, error) {
+	id, err := d.find(s, name)
+	if err != nil {
+		return nil, err
+	}
+	n := &localv1.Notification{}
+	return n, d.load(s, schema.DeskNotification, id, n)
+}
+
+// hubFacts are the facts for the hub alone in a notification of our own.
+func hubFacts(message *posternv1.SealedNotification) (*posternv1.HubFacts, error) {
+	for _, b := range message.GetFacts() {
+		block := &posternv1.FactsBlock{}
+		if err := proto.Unmarshal(b, block); err != nil {
+			return nil, fault.New(fault.Internal, "BAD_RECORD", "A record of this desk cannot be read.").Because(err)
+		}
+		if block.GetHub() != nil {
+			return block.GetHub(), nil
+		}
+	}
+	return &posternv1.HubFacts{}, nil
+}
+
+// putRight is the earlier notification to the same authority, if there is one: only that team may hear that what it has
+// is replaced.
+func putRight(earlier []prior, authority string) *prior {
+	for i, p := range earlier {
+		if p.GetAuthority() == authority && p.GetFollows() == "" {
+			return &earlier[i]
+		}
+	}
+	return nil
+}
+
+// changeReason says why a notification replaces an earlier one: a child is new in it, or something is put right.
+func changeReason(earlier *prior, children [][]byte) posternv1.ChangeReason {
+	for _, ref := range children {
+		if !slices.ContainsFunc(earlier.children, func(old []byte) bool { return bytes.Equal(old, ref) }) {
+			return posternv1.ChangeReason_CHANGE_REASON_CHILD_ADDED
+		}
+	}
+	return posternv1.ChangeReason_CHANGE_REASON_CORRECTION
+}
+
+// replace marks the earlier notifications as put right. What was never shared of them is over with that: the new form
+// speaks for it. What a team has stays with the team.
+func (d *Desk) replace(tx store.Tx, earlier []prior, parts []composed) error {
+	for _, p := range earlier {
+		n := &localv1.Notification{}
+		if err := d.load(tx, schema.DeskNotification, p.GetId(), n); err != nil {
+			return err
+		}
+		before := proto.CloneOf(n)
+		n.SupersededBy = parts[0].state.GetId()
+		for _, c := range parts {
+			if c.state.GetAuthority() == n.GetAuthority() {
+				n.SupersededBy = c.state.GetId()
+			}
+		}
+		n.State = after(n.GetState(), replaced)
+		if n.GetState() != before.GetState() {
+			n.UpdateTime = parts[0].state.GetUpdateTime()
+		}
+		if err := d.put(tx, before, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
