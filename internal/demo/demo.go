@@ -71,7 +71,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := open(ctx, f, o.Log)
+	s, err := open(ctx, f, o.Log, &clock{})
 	if err != nil {
 		return err
 	}
@@ -105,11 +105,20 @@ func Run(ctx context.Context, o Options) (err error) {
 // play tells every story and then asks the hub for its log.
 func (s *stage) play(ctx context.Context, out io.Writer) (Result, error) {
 	result := Result{OK: true}
-	for _, tell := range stories {
-		story := s.tell(ctx, out, tell)
-		result.Stories = append(result.Stories, story)
-		result.OK = result.OK && story.OK
+	tell := func(s *stage, tales ...tale) {
+		for _, t := range tales {
+			t.name = fmt.Sprintf("%d. %s", len(result.Stories)+1, t.name)
+			story := s.tell(ctx, out, t)
+			result.Stories = append(result.Stories, story)
+			result.OK = result.OK && story.OK
+		}
 	}
+	tell(s, stories...)
+	tell(s, families...)
+	if err := elsewhen(ctx, s.log, func(later *stage) { tell(later, hours...) }); err != nil {
+		return result, err
+	}
+	tell(s, tale{"Nobody's name is at the hub", nobodysName})
 	status, err := localv1.NewHubServiceClient(s.parties["hub"].conn).GetStatus(ctx, &localv1.GetStatusRequest{})
 	if err != nil {
 		return result, err
@@ -121,6 +130,26 @@ func (s *stage) play(ctx context.Context, out io.Writer) (Result, error) {
 		fmt.Fprintln(out, "Every step held.")
 	}
 	return result, nil
+}
+
+// elsewhen sets up all parties once more in a folder of their own, which is removed, for stories that need another hour
+// or day: what is kept in the demo's folder stays in step with the clock on the wall.
+func elsewhen(ctx context.Context, log *slog.Logger, fn func(*stage)) (err error) {
+	dir, err := os.MkdirTemp("", "postern-demo-")
+	if err != nil {
+		return fault.From(err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	f, err := prepare(dir)
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, f, log, &clock{})
+	if err != nil {
+		return err
+	}
+	fn(s)
+	return s.close()
 }
 
 // invite says what to try while the parties are up.

@@ -98,7 +98,7 @@ func TestTheDemoHoldsAndAgainInTheSameFolder(t *testing.T) {
 func everyConfigLoads(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	if err != nil || len(files) != 7 { // hub, two desks, two inboxes, auditor, directory
+	if err != nil || len(files) != 8 { // hub, two desks, three inboxes, auditor, directory
 		t.Fatalf("%d files: %v", len(files), err)
 	}
 	for _, path := range files {

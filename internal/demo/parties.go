@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,6 +35,7 @@ type running struct {
 type stage struct {
 	*folder
 	log     *slog.Logger
+	clock   *clock
 	hub     *config.Hub
 	auditor *config.Auditor
 	configs map[string]builder
@@ -41,8 +44,8 @@ type stage struct {
 }
 
 // open reads the configurations of a folder and starts every party.
-func open(ctx context.Context, f *folder, log *slog.Logger) (*stage, error) {
-	s := &stage{folder: f, log: log, configs: map[string]builder{}, parties: map[string]*running{}}
+func open(ctx context.Context, f *folder, log *slog.Logger, c *clock) (*stage, error) {
+	s := &stage{folder: f, log: log, clock: c, configs: map[string]builder{}, parties: map[string]*running{}}
 	var err error
 	if s.hub, err = config.LoadHub(f.file("hub.yaml")); err != nil {
 		return nil, err
@@ -51,12 +54,12 @@ func open(ctx context.Context, f *folder, log *slog.Logger) (*stage, error) {
 		return nil, err
 	}
 	s.configs["hub"], s.configs["auditor"] = s.hub, s.auditor
-	for _, code := range []string{bristol, lancashire} {
+	for _, code := range authorities {
 		if s.configs[inboxParty(code)], err = config.LoadInbox(f.file(inboxParty(code) + ".yaml")); err != nil {
 			return nil, err
 		}
 	}
-	for _, id := range []string{hmpBristol, hmpParc} {
+	for _, id := range prisons {
 		if s.configs[deskParty(id)], err = config.LoadDesk(f.file(deskParty(id) + ".yaml")); err != nil {
 			return nil, err
 		}
@@ -67,7 +70,10 @@ func open(ctx context.Context, f *folder, log *slog.Logger) (*stage, error) {
 	if err := s.loadDirectory(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	for _, party := range []string{inboxParty(bristol), inboxParty(lancashire), deskParty(hmpBristol), deskParty(hmpParc), "auditor"} {
+	for _, party := range slices.Sorted(maps.Keys(s.configs)) {
+		if party == "hub" {
+			continue
+		}
 		if err := s.start(ctx, party); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -78,6 +84,7 @@ func open(ctx context.Context, f *folder, log *slog.Logger) (*stage, error) {
 // start serves a party and waits until its control socket answers.
 func (s *stage) start(ctx context.Context, party string) error {
 	rt := config.NewRuntime(s.log.With("party", party))
+	rt.Clock = s.clock.Now
 	if lis, ok := s.listeners[party]; ok { // the port that setup held open for it
 		rt.Listener = lis
 		delete(s.listeners, party)
@@ -148,7 +155,7 @@ func (s *stage) loadDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	revision, entries, err := directory.Build(src, 1, domain, time.Now())
+	revision, entries, err := directory.Build(src, 1, domain, s.clock.Now())
 	if err != nil {
 		return err
 	}
@@ -162,6 +169,10 @@ func (s *stage) loadDirectory(ctx context.Context) error {
 
 func (s *stage) desk(id string) localv1.DeskServiceClient {
 	return localv1.NewDeskServiceClient(s.parties[deskParty(id)].conn)
+}
+
+func (s *stage) cases(id string) localv1.CaseworkServiceClient {
+	return localv1.NewCaseworkServiceClient(s.parties[deskParty(id)].conn)
 }
 
 func (s *stage) inbox(code string) localv1.TeamServiceClient {

@@ -31,8 +31,14 @@ const (
 	hubName    = "demo"
 	bristol    = "E06000023"
 	lancashire = "E10000017"
+	bridgend   = "W06000013"
 	hmpBristol = "BLI"
 	hmpParc    = "PRI"
+)
+
+var (
+	authorities = []string{bristol, lancashire, bridgend} // those with an inbox; Blackburn with Darwen has none
+	prisons     = []string{hmpBristol, hmpParc}
 )
 
 // folder is the demo's folder: one configuration file and one data folder a party.
@@ -73,7 +79,10 @@ func operationsOf(party string) string { return party + " operations" }
 
 // choosePorts opens a free loopback port for each party that listens, and keeps it open so that nobody else takes it.
 func (f *folder) choosePorts() error {
-	ports := []string{"hub", inboxParty(bristol), inboxParty(lancashire)}
+	ports := []string{"hub"}
+	for _, code := range authorities {
+		ports = append(ports, inboxParty(code))
+	}
 	for party := range uris() {
 		if party != "operator" { // a person, not a server
 			ports = append(ports, operationsOf(party))
@@ -91,11 +100,14 @@ func (f *folder) choosePorts() error {
 
 // uris are the parties' names in their certificates.
 func uris() map[string]string {
-	return map[string]string{
-		"hub": "/hub/" + hubName, "operator": "/operator/" + hubName, "auditor": "/auditor/demo",
-		deskParty(hmpBristol): "/prison/" + hmpBristol + "/desk", deskParty(hmpParc): "/prison/" + hmpParc + "/desk",
-		inboxParty(bristol): "/authority/" + bristol + "/inbox", inboxParty(lancashire): "/authority/" + lancashire + "/inbox",
+	all := map[string]string{"hub": "/hub/" + hubName, "operator": "/operator/" + hubName, "auditor": "/auditor/demo"}
+	for _, id := range prisons {
+		all[deskParty(id)] = "/prison/" + id + "/desk"
 	}
+	for _, code := range authorities {
+		all[inboxParty(code)] = "/authority/" + code + "/inbox"
+	}
+	return all
 }
 
 func (f *folder) makeCertificates() error {
@@ -132,7 +144,7 @@ func (f *folder) makeKeys() error {
 			return err
 		}
 	}
-	for _, code := range []string{bristol, lancashire} {
+	for _, code := range authorities {
 		i, err := f.identity(inboxParty(code))
 		if err != nil {
 			return err
@@ -149,7 +161,7 @@ func (f *folder) makeKeys() error {
 			return fault.From(err)
 		}
 	}
-	for _, id := range []string{hmpBristol, hmpParc} {
+	for _, id := range prisons {
 		key := make([]byte, 32)
 		rand.Read(key)
 		if err := write(f.file(deskParty(id), "reference.key"), hex.EncodeToString(key)+"\n", 0o600); err != nil {
@@ -159,15 +171,15 @@ func (f *folder) makeKeys() error {
 	return f.signAgreement()
 }
 
-// signAgreement makes the one data-sharing agreement of the demo: both prisons with Bristol, and HMP Parc with
-// Lancashire. HMP Bristol has none with Lancashire, because it has not signed that one.
+// signAgreement makes the data-sharing agreements of the demo: both prisons with Bristol, and HMP Parc with Lancashire
+// and with Bridgend. HMP Bristol has none with Lancashire, because it has not signed that one.
 func (f *folder) signAgreement() error {
 	now := time.Now()
 	for _, a := range []struct {
 		name        string
 		prisons     []string
 		authorities []string
-	}{{"bristol", []string{hmpBristol, hmpParc}, []string{bristol}}, {"lancashire", []string{hmpParc}, []string{lancashire}}} {
+	}{{"bristol", []string{hmpBristol, hmpParc}, []string{bristol}}, {"lancashire", []string{hmpParc}, []string{lancashire}}, {"bridgend", []string{hmpParc}, []string{bridgend}}} {
 		agreement := &posternv1.DataSharingAgreement{
 			Id: "demo-" + a.name, Version: 1, Prisons: a.prisons, Authorities: a.authorities,
 			StartDate: form.Today(now.AddDate(0, -1, 0)), EndDate: form.Today(now.AddDate(2, 0, 0)), ReviewDate: form.Today(now.AddDate(1, 0, 0)),
@@ -256,10 +268,10 @@ func (f *folder) writeConfigs() error {
 			"checkpoint_file: hub-checkpoints/newest\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\n" + quickRetry,
 		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n",
 	}
-	for _, id := range []string{hmpBristol, hmpParc} {
+	for _, id := range prisons {
 		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry
 	}
-	for _, code := range []string{bristol, lancashire} {
+	for _, code := range authorities {
 		p := inboxParty(code)
 		files[p+".yaml"] = f.common(p) + peer + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
 	}
@@ -323,7 +335,7 @@ poll_seconds: 0.1
 
 // writeDirectory writes directory.yaml; ports that change nothing afterwards are in it from the start.
 func (f *folder) writeDirectory() error {
-	return write(f.file("directory.yaml"), fmt.Sprintf(directoryYAML, f.addresses[inboxParty(bristol)], f.addresses[inboxParty(lancashire)]), 0o644)
+	return write(f.file("directory.yaml"), fmt.Sprintf(directoryYAML, f.addresses[inboxParty(bristol)], f.addresses[inboxParty(lancashire)], f.addresses[inboxParty(bridgend)]), 0o644)
 }
 
 // writePostcodes writes the sample of invented postcodes as the desks' table.
@@ -385,6 +397,46 @@ authorities:
     recipient_key_file: recipient-E10000017.signed
     undelivered_after_hours: 24
     start_date: "2026-01-01"
+  - code: E06000008
+    name: Blackburn with Darwen
+    jurisdiction: GB-ENG
+    front_doors:
+      - role: EARLY_HELP
+        name: Children's Advice and Duty Service
+        phone: 01632 960501
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960502
+        hours: [{days: mon-fri, opens: "08:45", closes: "17:00"}]
+      - role: SAFEGUARDING
+        name: Children's Advice and Duty Service
+        phone: 01632 960503
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960502
+        hours: [{days: mon-fri, opens: "08:45", closes: "17:00"}]
+    champion: {role: Champion for children of people in prison, phone: 01632 960504, mailbox: champion@blackburn.example}
+    start_date: "2026-01-01"
+  - code: W06000013
+    name: Bridgend
+    name_cy: Pen-y-bont ar Ogwr
+    jurisdiction: GB-WLS
+    front_doors:
+      - role: EARLY_HELP
+        name: Early Help Hub
+        phone: 01632 960601
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960602
+        hours: [{days: mon-fri, opens: "08:30", closes: "17:00"}]
+      - role: SAFEGUARDING
+        name: Information, Advice and Assistance
+        phone: 01632 960603
+        out_of_hours_name: Emergency Duty Team
+        out_of_hours_phone: 01632 960602
+        hours: [{days: mon-fri, opens: "08:30", closes: "17:00"}]
+    champion: {role: Champion for children of people in prison, phone: 01632 960604, mailbox: champion@bridgend.example}
+    endpoint: {mode: push, address: "%s"}
+    recipient_key_file: recipient-W06000013.signed
+    undelivered_after_hours: 24
+    start_date: "2026-01-01"
 prisons:
   - id: BLI
     name: HMP Bristol
@@ -399,4 +451,5 @@ prisons:
 agreements:
   - file: agreement-bristol.signed
   - file: agreement-lancashire.signed
+  - file: agreement-bridgend.signed
 `

@@ -28,9 +28,11 @@ type teller struct {
 	out   io.Writer
 	story Story
 
-	form []byte                   // as submitted
-	sent *localv1.Notification    // the notification of the form, as its desk knows it
-	seen *localv1.GetItemResponse // the item, as its inbox shows it
+	prison string                   // whose desk it is told at
+	form   []byte                   // as submitted
+	all    []*localv1.Notification  // the notifications of the form, as its desk knows them
+	sent   *localv1.Notification    // the one that the story goes on with
+	seen   *localv1.GetItemResponse // the item, as its inbox shows it
 }
 
 // tale is a story: its name and what happens in it.
@@ -45,7 +47,7 @@ type stop struct{}
 // tell plays one story. The first step that does not hold ends it.
 func (s *stage) tell(ctx context.Context, out io.Writer, t tale) Story {
 	fmt.Fprintf(out, "%s\n", t.name)
-	teller := &teller{stage: s, ctx: ctx, out: out, story: Story{Name: t.name, OK: true}}
+	teller := &teller{stage: s, prison: hmpBristol, ctx: ctx, out: out, story: Story{Name: t.name, OK: true}}
 	func() {
 		defer func() {
 			if r := recover(); r != nil && r != (stop{}) {
@@ -86,9 +88,9 @@ func failed(format string, args ...any) error {
 	return fault.Newf(fault.Unverified, "NOT_SO", format, args...)
 }
 
-// freshForm reads an example form and makes it another person's, with a new id, so that the demo can be played again in
-// the same folder: the same content about the same person would not be sent twice.
-func (t *teller) freshForm(name string) error {
+// freshForm reads an example form and makes it one that was never sent: with a new id, and of a person with a new number,
+// so that the demo can be played again in the same folder. edits change it further.
+func (t *teller) freshForm(name string, edits ...func(form map[string]any)) error {
 	b, err := forms.Files.ReadFile(name)
 	if err != nil {
 		return fault.From(err)
@@ -97,7 +99,8 @@ func (t *teller) freshForm(name string) error {
 	if err := json.Unmarshal(b, &form); err != nil {
 		return fault.From(err)
 	}
-	if form["form_id"], err = envelope.NewID(rand.Reader); err != nil {
+	id, err := envelope.NewID(rand.Reader)
+	if err != nil {
 		return err
 	}
 	number, err := rand.Int(rand.Reader, big.NewInt(26*10000*26))
@@ -107,36 +110,75 @@ func (t *teller) freshForm(name string) error {
 	n := number.Int64()
 	form["prison_number"] = fmt.Sprintf("%c%04d%cZ", 'A'+n%26, n/26%10000, 'A'+n/260000)
 	t.numbers = append(t.numbers, form["prison_number"].(string))
+	form["form_id"] = id
+	for _, edit := range edits {
+		edit(form)
+	}
 	t.form, err = json.Marshal(form)
 	return err
 }
 
-// submit sends an example form from HMP Bristol, as `desk submit` does.
-func (t *teller) submit(name string, want localv1.State) {
-	t.step("Reception at HMP Bristol sends the form "+name, func() (string, error) {
-		if err := t.freshForm(name); err != nil {
-			return "", err
+// prisonNames are the prisons as people say them.
+var prisonNames = map[string]string{hmpBristol: "HMP Bristol", hmpParc: "HMP Parc"}
+
+// take sends an example form, as `desk submit` does, which makes so many notifications.
+func (t *teller) take(name string, notifications int, edits ...func(form map[string]any)) (string, error) {
+	if err := t.freshForm(name, edits...); err != nil {
+		return "", err
+	}
+	return t.handIn(notifications)
+}
+
+// handIn sends the form as it is.
+func (t *teller) handIn(notifications int) (string, error) {
+	out, err := t.desk(t.prison).SubmitForm(t.ctx, &localv1.SubmitFormRequest{FormJson: t.form})
+	if err != nil {
+		return "", err
+	}
+	if len(out.GetNotifications()) != notifications {
+		return "", failed("%d notifications were expected, not %d.", notifications, len(out.GetNotifications()))
+	}
+	t.all, t.sent = out.GetNotifications(), out.GetNotifications()[0]
+	return told(t.all...), nil
+}
+
+// told tells notifications: where they go, and why or why not.
+func told(all ...*localv1.Notification) string {
+	var lines []string
+	for _, n := range all {
+		to := n.GetAuthorityName()
+		if to == "" {
+			to = "nobody: it is recorded, and no more"
 		}
-		out, err := t.desk(hmpBristol).SubmitForm(t.ctx, &localv1.SubmitFormRequest{FormJson: t.form})
-		if err != nil {
-			return "", err
+		lines = append(append(lines, n.GetReference()+" to "+to), plain.Decision(n.GetDecision())...)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// submit sends an example form to one authority and checks what the desk makes of it.
+func (t *teller) submit(name string, want localv1.State, edits ...func(form map[string]any)) {
+	t.step("Reception at "+prisonNames[t.prison]+" sends the form "+name, func() (string, error) {
+		detail, err := t.take(name, 1, edits...)
+		if err == nil {
+			err = is(t.sent, want)
 		}
-		if len(out.GetNotifications()) != 1 {
-			return "", failed("One notification was expected, not %d.", len(out.GetNotifications()))
-		}
-		t.sent = out.GetNotifications()[0]
-		if t.sent.GetState() != want && !(want == localv1.State_STATE_ACCEPTED && t.sent.GetState() == localv1.State_STATE_DELIVERED) {
-			return "", failed("The desk says %s, not %s.", plain.Enum(t.sent.GetState()), plain.Enum(want))
-		}
-		return fmt.Sprintf("%s to %s\n%s", t.sent.GetReference(), t.sent.GetAuthorityName(), strings.Join(plain.Decision(t.sent.GetDecision()), "\n")), nil
+		return detail, err
 	})
+}
+
+// is checks a state. The team's acknowledgement may be here already.
+func is(n *localv1.Notification, want localv1.State) error {
+	if n.GetState() != want && !(want == localv1.State_STATE_ACCEPTED && n.GetState() == localv1.State_STATE_DELIVERED) {
+		return failed("The desk says %s, not %s.", plain.Enum(n.GetState()), plain.Enum(want))
+	}
+	return nil
 }
 
 // awaitState waits until the desk knows the notification in a state.
 func (t *teller) awaitState(name string, want localv1.State) {
 	t.step(name, func() (string, error) {
 		err := t.await(func() (bool, error) {
-			out, err := t.desk(hmpBristol).GetNotification(t.ctx, &localv1.GetNotificationRequest{Id: t.sent.GetId()})
+			out, err := t.desk(t.prison).GetNotification(t.ctx, &localv1.GetNotificationRequest{Id: t.sent.GetId()})
 			if err != nil {
 				return false, err
 			}

@@ -111,6 +111,12 @@ func (d *Desk) submitAgain(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if n.GetShared() && len(left(n)) == 0 { // as when a hub that had lost it decided otherwise
+		return d.change(ctx, id, func(_ store.Tx, n *localv1.Notification) error {
+			n.ChangesTold, n.ResubmitTime = n.GetChanges(), nil
+			return nil
+		})
+	}
 	c, err := d.composeAgain(n, message, f)
 	if err != nil {
 		return err

@@ -216,8 +216,7 @@ func inNotification(n *localv1.Notification, c *posternv1.Consideration) *poster
 
 // submitConsidered submits one decision not to share and keeps the answer.
 func (d *Desk) submitConsidered(ctx context.Context, item queue.Item) error {
-	message := &posternv1.SealedNotification{}
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, item.ID, message) })
+	message, err := d.message(ctx, item.ID)
 	if err != nil {
 		return err
 	}

@@ -144,6 +144,7 @@ func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *poste
 			}
 			n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
 			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+			d.settled(n)
 		}
 		if err := d.withdrawAgain(tx, n, func(string) bool { return false }); err != nil {
 			return err

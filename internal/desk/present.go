@@ -26,6 +26,9 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 			n.Tasks = append(n.Tasks, d.task(n, o, now))
 		}
 	}
+	if err := d.addPolice(s, n); err != nil {
+		return nil, err
+	}
 	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
@@ -35,6 +38,41 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	first, err := d.first(s, n)
 	n.SameAs = first
 	return n, err
+}
+
+// addPolice adds what the hub cannot say any more: an urgent message went after one call that nobody answered, and nobody
+// answered the next one either.
+func (d *Desk) addPolice(s store.Snapshot, n *localv1.Notification) error {
+	has := func(t *localv1.Task) bool { return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE }
+	if len(n.GetCalls()) == 0 || slices.ContainsFunc(n.GetTasks(), has) {
+		return nil
+	}
+	message := &posternv1.SealedNotification{}
+	if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
+		return err
+	}
+	facts, err := hubFacts(message)
+	if err != nil || facts.GetUrgencyReason() == posternv1.UrgencyReason_URGENCY_REASON_UNSPECIFIED {
+		return err
+	}
+	calls := facts.GetCalls()
+	for _, c := range n.GetCalls() {
+		if !slices.ContainsFunc(calls, func(told *posternv1.Call) bool { return proto.Equal(told.GetCallTime(), c.GetCallTime()) }) {
+			calls = append(calls, &posternv1.Call{CallTime: c.GetCallTime(), Result: c.GetResult()})
+		}
+	}
+	unanswered := 0
+	for _, c := range calls {
+		if c.GetResult() != posternv1.CallResult_CALL_RESULT_NO_ANSWER {
+			return nil // somebody knows
+		}
+		unanswered++
+	}
+	if unanswered > 1 && !done(n, &posternv1.Obligation{Kind: posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE}) {
+		o := &posternv1.Obligation{Kind: posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE}
+		n.Tasks = append([]*localv1.Task{d.task(n, o, d.cfg.Clock())}, n.Tasks...)
+	}
+	return nil
 }
 
 // undecided reports whether anything of a notification waits or needs a decision.
@@ -153,7 +191,7 @@ func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool
 		return true
 	}
 	return req.GetWaiting() && waits(n) ||
-		req.GetReferred() && open(n) && len(openChildren(n, posternv1.Outcome_OUTCOME_REFER_TO_PERSON)) > 0
+		req.GetReferred() && open(n) && (n.GetState() == stateReferred || len(openChildren(n, posternv1.Outcome_OUTCOME_REFER_TO_PERSON)) > 0)
 }
 
 // inQueue is the order of a list: what is due first of all where only what waits or needs a decision is asked for, and so

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,19 @@ func example(t *testing.T, name string) *posternv1.Form {
 	return f
 }
 
+// demoEnv knows the authorities of the demo, of which one takes no part yet.
+func demoEnv() form.Env {
+	env, others := formtest.Env(), []string{"E06000008", "W06000013"}
+	known := env.Authority
+	env.Authority = func(code string) (*posternv1.Authority, bool) {
+		if slices.Contains(others, code) {
+			return &posternv1.Authority{Code: code}, true
+		}
+		return known(code)
+	}
+	return env
+}
+
 func exampleNames(t *testing.T) []string {
 	t.Helper()
 	names, err := fs.Glob(forms.Files, "*.json")
@@ -41,8 +55,12 @@ func TestTheExamplesStayValidForYears(t *testing.T) {
 	for _, name := range exampleNames(t) {
 		t.Run(name, func(t *testing.T) {
 			f := example(t, name)
-			for _, year := range []int{2026, 2031} {
-				env := formtest.Env()
+			years := []int{2026, 2031}
+			if slices.ContainsFunc(f.GetChildren(), func(c *posternv1.Child) bool { return c.GetIdentity().GetDueDate() != "" }) {
+				years = years[:1] // who is not born yet is born by then
+			}
+			for _, year := range years {
+				env := demoEnv()
 				env.Now = time.Date(year, 11, 22, 10, 0, 0, 0, time.UTC)
 				checked, err := form.Check(f, env)
 				if err != nil {
@@ -74,7 +92,11 @@ func TestTheExamplesAreInvented(t *testing.T) {
 			t.Errorf("%s has the prison number of %s, or one that somebody may have", name, other)
 		}
 		numbers[f.GetPrisonNumber()] = name
-		if f.GetFormId() == "" || f.GetGate() != posternv1.Gate_GATE_NO_HOLD {
+		gate := posternv1.Gate_GATE_NO_HOLD
+		if strings.HasPrefix(name, "gate_") {
+			gate = posternv1.Gate_GATE_NOT_DONE
+		}
+		if f.GetFormId() == "" || f.GetGate() != gate {
 			t.Errorf("%s lacks its id, or its gate is %v", name, f.GetGate())
 		}
 		for _, c := range f.GetChildren() {
