@@ -111,6 +111,9 @@ func (d *Desk) submitAgain(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if at, due := submitAgainAt(n); !due || at.After(d.cfg.Clock()) {
+		return nil // somebody else did it between the look and the lock: a second manifest would take the first one's place
+	}
 	if n.GetShared() && len(left(n)) == 0 { // as when a hub that had lost it decided otherwise
 		return d.change(ctx, id, func(_ store.Tx, n *localv1.Notification) error {
 			n.ChangesTold, n.ResubmitTime = n.GetChanges(), nil

@@ -1,8 +1,10 @@
 package desk_test
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -342,5 +344,31 @@ func TestAChildNamedOnDayThree(t *testing.T) {
 	items := x.Inbox(testkit.Bristol).Items()
 	if len(items) != 2 || max(items[0].GetChildren(), items[1].GetChildren()) != 2 {
 		t.Errorf("the team has %v", items)
+	}
+}
+
+// The loop and the counter may both see that something is due. It is made again once: a second manifest under the id
+// would take the place of the one that the hub has decided on.
+func TestTheLoopAndTheCounterSubmitAgainOnce(t *testing.T) {
+	x, d := opened(t)
+	for range testkit.N(10, 200) {
+		id := d.Take(unchecked(testkit.Bristol))[0]
+		x.Settle()
+		ctx, stop := context.WithCancel(t.Context())
+		var loop sync.WaitGroup
+		loop.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := d.StepClocks(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		setGate(t, d, id, posternv1.Gate_GATE_NO_HOLD)
+		stop()
+		loop.Wait()
+		x.Settle()
+		if s := d.State(id); s != delivered {
+			t.Fatalf("it is %s", s)
+		}
 	}
 }
