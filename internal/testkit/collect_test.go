@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
 	"postern/internal/ledger"
@@ -308,5 +310,28 @@ func TestContentGoesOnSchedule(t *testing.T) {
 	settle(x)
 	if n := len(in.Items()); n != 1 || rows(t, x, schema.HubOutbox) != 0 || kinds(t, x, logv1.Kind_KIND_DELIVERED) != 4 {
 		t.Errorf("%d items, %d delivered", n, kinds(t, x, logv1.Kind_KIND_DELIVERED))
+	}
+}
+
+// An inbox that has everything and says, for ever, that it has nothing must not be sent the same for ever.
+func TestAnInboxThatNeverCountsIsNotSentToForEver(t *testing.T) {
+	x := testkit.NewExchange(t)
+	in := x.Inbox(testkit.Bristol)
+	in.Link.Answers(func(_ string, b []byte) []byte {
+		answer := &posternv1.DeliverResponse{}
+		if err := proto.Unmarshal(b, answer); err != nil {
+			t.Fatal(err)
+		}
+		answer.Held = &posternv1.Held{}
+		b, err := proto.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	})
+	x.Desk(testkit.HMPBristol).Take(formtest.New(testkit.Bristol))
+	settle(x) // fails when the exchange does not come to rest
+	if n := kinds(t, x, logv1.Kind_KIND_DELIVERED); n < 2 || n > 10 || len(in.Items()) != 1 {
+		t.Errorf("delivered %d times, %d items", n, len(in.Items()))
 	}
 }
