@@ -124,6 +124,9 @@ func (a *app) printNotification(n *localv1.Notification) {
 			a.line("  Goes: %s", pathList(n.GetDecision().GetPaths()))
 		}
 	}
+	if n.GetResealedBy() != "" {
+		a.line("  The team's key had changed: sealed again, and sent as %s", envelope.Reference(n.GetResealedBy()))
+	}
 	for _, f := range n.GetFollowups() {
 		a.line("  Goes on by itself as %s: child %s", envelope.Reference(f.GetId()), numbers(f.GetChildNumbers()))
 	}

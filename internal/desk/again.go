@@ -24,7 +24,7 @@ const waitAgain = time.Minute
 // open reports whether something of a notification may still go: it was not withdrawn, put right by another form, sent by
 // hand or closed by the safeguarding lead.
 func open(n *localv1.Notification) bool {
-	if n.GetElsewhere() || n.GetSupersededBy() != "" || n.GetManual() != nil || lastConsidered(n, false) != nil {
+	if n.GetElsewhere() || n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetManual() != nil || lastConsidered(n, false) != nil {
 		return false
 	}
 	if slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {

@@ -75,6 +75,7 @@ type Desk struct {
 	failures  ops.Counter // step, reason
 	spool     *queue.Queue
 	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
+	resealing atomic.Bool                         // something came after which something may have to be sealed again
 	pinning   sync.Mutex                          // owns the replacing of directory: keys and revisions come by two loops
 	submit    sync.Mutex                          // owns the making of notifications: the same form twice at once is one form
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
@@ -112,7 +113,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
-		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates, "clocks": d.StepClocks,
+		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates, "clocks": d.StepClocks, "reseal": d.StepReseal,
 	} {
 		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}

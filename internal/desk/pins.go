@@ -128,6 +128,7 @@ func (d *Desk) distrust(ctx context.Context, authority string, refused *fault.Er
 func (d *Desk) usePins(ctx context.Context, dir *directory.Directory) error {
 	d.pinning.Lock()
 	defer d.pinning.Unlock()
+	defer d.resealing.Store(true)
 	if dir == nil {
 		dir = d.directory.Load()
 	}

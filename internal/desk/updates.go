@@ -47,6 +47,7 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	if len(page.GetUpdates()) == 0 {
 		return false, nil
 	}
+	d.resealing.Store(true)
 	for _, u := range page.GetUpdates() {
 		if err := d.applyUpdate(ctx, u); err != nil {
 			return false, err

@@ -67,6 +67,23 @@ func pendingWithdrawal(w *localv1.TakenWithdrawal) bool { return w.GetAnswer() =
 // never sent for the first time after it. It returns the id under which the desk shows it. The same again, or a part of
 // what was withdrawn before, changes nothing.
 func (d *Desk) Withdraw(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, err error) {
+	if id, err = d.withdrawOne(ctx, req, by); err != nil {
+		return "", err
+	}
+	// What was sealed again under another id is the same to the person. A crash before it is taken too: the step that
+	// seals again carries it over.
+	d.resealing.Store(true)
+	n := &localv1.Notification{}
+	if err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, n) }); err != nil || n.GetResealedBy() == "" {
+		return id, err
+	}
+	again := proto.CloneOf(req)
+	again.Id = n.GetResealedBy()
+	_, err = d.Withdraw(ctx, again, by)
+	return id, err
+}
+
+func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, err error) {
 	paths, err := scope(req)
 	if err != nil {
 		return "", err

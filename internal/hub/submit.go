@@ -208,6 +208,9 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		if err := indexContent(tx, v, d.GetOutcome()); err != nil || released == nil {
 			return err
 		}
+		if err := h.retire(tx, v); err != nil {
+			return err
+		}
 		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: m.GetOffer().GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Sender: v.Sender(),
 			Decision: cutDecision(d.Decision), Notification: released, Basis: d.basis, Until: permissionEnds(m.GetOffer()),

@@ -219,6 +219,14 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 	if err != nil {
 		return fault.From(err)
 	}
+	in.showing.Lock()
+	defer in.showing.Unlock()
+	switch shown, err := in.shown(ctx, v.Manifest()); {
+	case err != nil:
+		return err
+	case shown:
+		return in.keepAnswer(ctx, d, kept, origin)
+	}
 	reference := append(join(item.GetItem().GetReference(), item.GetItem().GetId(), ""), key...)
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		earlier, err := tx.Get(schema.InboxItem, key)
@@ -245,6 +253,11 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		}
 		if err := tx.Put(schema.InboxItem, key, sealed); err != nil {
 			return err
+		}
+		if old := replaces(v.Manifest()); old != "" {
+			if err := tx.Put(schema.InboxReplaced, []byte(old), []byte(v.Manifest().GetSender().GetPrisonId())); err != nil {
+				return err
+			}
 		}
 		if err := tx.Put(schema.InboxReference, reference, []byte{1}); err != nil || report == nil {
 			return err

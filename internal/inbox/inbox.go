@@ -61,6 +61,7 @@ type Inbox struct {
 
 	cfg        Config
 	ring       *ring
+	showing    sync.Mutex // owns the choice of which of two that say the same is shown
 	rotating   sync.Mutex // owns the making of a successor: two at once would both follow one key
 	reports    *queue.Queue
 	deliveries ops.Counter   // result

@@ -10,11 +10,12 @@ const (
 	InboxReference store.Keyspace = "inbox_reference" // reference ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(manifest) → 1
 	InboxReport    store.Keyspace = "inbox_report"    // destination ‖ 0 ‖ sequence BE → queue item: a signed report for the hub
 	InboxTombstone store.Keyspace = "inbox_tombstone" // SHA-256(manifest) → what was withdrawn of it; longer than any retry
+	InboxReplaced  store.Keyspace = "inbox_replaced"  // notification id → id of the prison that said the same again under another key
 )
 
 // Inbox is the database of an inbox.
 var Inbox = Database{
 	Name:      "inbox",
-	Version:   2,
-	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone},
+	Version:   3,
+	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced},
 }

@@ -231,7 +231,7 @@ func (x *Exchange) steps() []func(context.Context) (bool, error) {
 	defer x.mu.Unlock()
 	steps := []func(context.Context) (bool, error){x.Hub.StepDelivery}
 	for _, d := range x.desks {
-		steps = append(steps, d.StepClocks, d.StepSpool, d.StepUpdates, d.StepKeys)
+		steps = append(steps, d.StepClocks, d.StepSpool, d.StepUpdates, d.StepKeys, d.StepReseal)
 	}
 	for code, in := range x.inboxes {
 		steps = append(steps, in.StepReports, in.StepKeys)

@@ -1,6 +1,7 @@
 package testkit_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -282,5 +283,95 @@ func TestNothingIsSealedToAnExpiredKeyAndTheNextOneMendsIt(t *testing.T) {
 	x.Settle()
 	if s := d.State(ids[0]); s != localv1.State_STATE_DELIVERED {
 		t.Errorf("after the inbox made its next key it is %s", s)
+	}
+}
+
+// lost is the inbox of Bristol after it lost the key that a notification is sealed to, and made its next one before.
+func lost(t *testing.T, x *testkit.Exchange, in *testkit.Inbox) {
+	t.Helper()
+	rotated(t, in)
+	ring, err := in.ListRing(t.Context(), &localv1.ListRingRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := ring.GetKeys()[len(ring.GetKeys())-1].GetKeyId()
+	if err := os.Remove(x.Path("inbox-"+testkit.Bristol, "recipient", old+".key")); err != nil {
+		t.Fatal(err)
+	}
+	in.Restart()
+}
+
+// onItsWay is a notification to Bristol that waits at the hub, sealed to the key that Bristol then loses.
+func onItsWay(t *testing.T) (*testkit.Exchange, *testkit.Desk, *testkit.Inbox, string) {
+	t.Helper()
+	x := testkit.NewExchange(t)
+	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+	in.Link.Down(true)
+	ids := d.Take(formtest.New(testkit.Bristol))
+	x.Settle()
+	lost(t, x, in)
+	return x, d, in, ids[0]
+}
+
+func settleLater(x *testkit.Exchange) {
+	for range 3 {
+		x.Clock.Advance(testkit.MaxWait)
+		x.Settle()
+	}
+}
+
+func TestWhatWasSealedToAKeyThatIsGoneIsSealedAgainAndShownOnce(t *testing.T) {
+	x, d, in, old := onItsWay(t)
+	in.Link.Down(false)
+	settleLater(x)
+	n := d.Get(old).GetNotification()
+	if n.GetState() != localv1.State_STATE_UNDELIVERED || n.GetResealedBy() == "" {
+		t.Fatalf("the old one is %s, sealed again as %q", n.GetState(), n.GetResealedBy())
+	}
+	if again := d.Get(n.GetResealedBy()).GetNotification(); again.GetState() != localv1.State_STATE_DELIVERED || again.GetReseals() != old || again.GetSlipCode() != n.GetSlipCode() {
+		t.Fatalf("the new one is %s: %v", again.GetState(), again)
+	}
+	d.Restart()
+	settleLater(x)
+	items, err := in.ListItems(t.Context(), &localv1.ListItemsRequest{})
+	if err != nil || len(items.GetItems()) != 1 || items.GetItems()[0].GetId() != n.GetResealedBy() {
+		t.Errorf("the team sees %v, %v", items, err)
+	}
+	if _, err := x.Hub.Requeue(t.Context(), &localv1.RequeueRequest{Id: old}); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("the old one could be sent again: %v", err)
+	}
+}
+
+func TestAWithdrawalReachesWhatWasSealedAgain(t *testing.T) {
+	x, d, in, old := onItsWay(t)
+	in.Link.Down(false)
+	settleLater(x)
+	again := d.Get(old).GetNotification().GetResealedBy()
+	_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: old, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_FACE_TO_FACE}, testkit.Staff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settleLater(x)
+	if s := d.State(again); s != localv1.State_STATE_STOP_ASKED {
+		t.Errorf("what was sealed again is %s", s)
+	}
+	if items, err := in.ListItems(t.Context(), &localv1.ListItemsRequest{}); err != nil || items.GetItems()[0].GetStop() == nil {
+		t.Errorf("the team was not asked to stop: %v, %v", items, err)
+	}
+}
+
+func TestWhatIsWithdrawnIsNotSealedAgain(t *testing.T) {
+	x, d, in, old := onItsWay(t)
+	_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: old, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Link.Down(false)
+	settleLater(x)
+	if n := d.Get(old).GetNotification(); n.GetResealedBy() != "" {
+		t.Errorf("sealed again as %s", n.GetResealedBy())
+	}
+	if items, err := in.ListItems(t.Context(), &localv1.ListItemsRequest{}); err != nil || len(items.GetItems()) != 0 {
+		t.Errorf("the team sees %v, %v", items, err)
 	}
 }

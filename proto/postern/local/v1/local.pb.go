@@ -280,8 +280,12 @@ type Notification struct {
 	DestinationSource v1.DestinationSource `protobuf:"varint,40,opt,name=destination_source,json=destinationSource,proto3,enum=postern.v1.DestinationSource" json:"destination_source,omitempty"`
 	// The vintage of the postcode table that answered, such as 2026-08; empty where none did.
 	PostcodeVintage string `protobuf:"bytes,41,opt,name=postcode_vintage,json=postcodeVintage,proto3" json:"postcode_vintage,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The id of the notification by which it was sealed again after the team's key had changed, if any.
+	ResealedBy string `protobuf:"bytes,42,opt,name=resealed_by,json=resealedBy,proto3" json:"resealed_by,omitempty"`
+	// The id of the notification that this one seals again, if any.
+	Reseals       string `protobuf:"bytes,43,opt,name=reseals,proto3" json:"reseals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Notification) Reset() {
@@ -541,6 +545,20 @@ func (x *Notification) GetDestinationSource() v1.DestinationSource {
 func (x *Notification) GetPostcodeVintage() string {
 	if x != nil {
 		return x.PostcodeVintage
+	}
+	return ""
+}
+
+func (x *Notification) GetResealedBy() string {
+	if x != nil {
+		return x.ResealedBy
+	}
+	return ""
+}
+
+func (x *Notification) GetReseals() string {
+	if x != nil {
+		return x.Reseals
 	}
 	return ""
 }
@@ -2605,7 +2623,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x9a\v\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xd5\v\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2644,7 +2662,10 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\aoverdue\x18$ \x01(\bR\aoverdue\x12\x16\n" +
 	"\x06shared\x18% \x01(\bR\x06shared\x12L\n" +
 	"\x12destination_source\x18( \x01(\x0e2\x1d.postern.v1.DestinationSourceR\x11destinationSource\x12)\n" +
-	"\x10postcode_vintage\x18) \x01(\tR\x0fpostcodeVintage\"\xd4\x01\n" +
+	"\x10postcode_vintage\x18) \x01(\tR\x0fpostcodeVintage\x12\x1f\n" +
+	"\vresealed_by\x18* \x01(\tR\n" +
+	"resealedBy\x12\x18\n" +
+	"\areseals\x18+ \x01(\tR\areseals\"\xd4\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
