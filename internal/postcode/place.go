@@ -48,16 +48,15 @@ func special(s string) bool {
 }
 
 // Place is what the letters of the postcode alone tell; Unknown where only a table can.
-func (p Postcode) Place() Place {
-	if place, ok := specials[p.outward]; ok {
+func (p Postcode) Place() Place { return p.place }
+
+// placeOf is what an outward code, or a special code whole, alone tells.
+func placeOf(s string) Place {
+	if place, ok := specials[s]; ok {
 		return place
 	}
-	if strings.HasPrefix(p.outward, "BFPO") {
+	if strings.HasPrefix(s, "BFPO") {
 		return Forces
 	}
-	area := strings.TrimRightFunc(p.outward, func(r rune) bool { return r < 'A' })
-	if i := strings.IndexAny(p.outward, "0123456789"); i >= 0 {
-		area = p.outward[:i]
-	}
-	return places[area]
+	return places[s[:max(strings.IndexAny(s, "0123456789"), 0)]]
 }

@@ -20,7 +20,10 @@ import (
 
 // Postcode is a postcode in its usual spelling, or an outward code alone, the part before the space. Only Parse makes one
 // that is not empty.
-type Postcode struct{ outward, inward string }
+type Postcode struct {
+	outward, inward string
+	place           Place // what the letters alone tell
+}
 
 // Outward is the part before the space, such as BS1.
 func (p Postcode) Outward() string { return p.outward }
@@ -55,17 +58,17 @@ func Parse(typed string) (Postcode, error) {
 		return Postcode{}, slips[Empty]
 	}
 	if special(s) {
-		return Postcode{outward: s}, nil
+		return Postcode{s, "", placeOf(s)}, nil
 	}
 	// "BS1 5" with its space is a piece of a postcode; "BS15" is another outward code.
 	if last := halves[len(halves)-1]; cutShort.MatchString(last) && outwardShape.MatchString(strings.TrimSuffix(s, last)) {
 		return Postcode{}, slips[CutShort]
 	}
 	if n := len(s) - 3; n > 0 && outwardShape.MatchString(s[:n]) && inwardShape.MatchString(s[n:]) {
-		return Postcode{s[:n], s[n:]}, nil
+		return Postcode{s[:n], s[n:], placeOf(s[:n])}, nil
 	}
 	if outwardShape.MatchString(s) {
-		return Postcode{outward: s}, nil
+		return Postcode{s, "", placeOf(s)}, nil
 	}
 	return Postcode{}, slip(s)
 }
