@@ -65,8 +65,8 @@ func (d *Desk) heard(ctx context.Context, checkpoint string) (lost bool, err err
 
 // unfinished are the states in which the hub has something to do or to answer for. What was refused or withheld is
 // finished: nothing of it went, and a person has it. What was delivered is not: the person may still withdraw it, and
-// then the hub must know whom to ask to stop.
-var unfinished = []localv1.State{stateWaiting, stateAccepted, stateDelivered, stateUndelivered, stateStopAsked}
+// then the hub must know whom to ask to stop. What waits is submitted as ever when what it waited for comes.
+var unfinished = []localv1.State{stateAccepted, stateDelivered, stateUndelivered, stateStopAsked}
 
 // resubmit puts every unfinished notification into the spool again, and the withdrawals of those that were withdrawn
 // before anything went.
@@ -98,6 +98,9 @@ func (d *Desk) resubmit(ctx context.Context) error {
 				}
 				return d.spoolAgain(tx, hubDestination, n.GetId(), lostAnswer)
 			}
+			if n.GetState() == stateWaiting && !n.GetElsewhere() && !queued(n.GetId()) {
+				return d.startAgain(tx, n.GetId())
+			}
 			return d.withdrawAgain(tx, n, queued)
 		})
 		if err != nil {
@@ -105,6 +108,17 @@ func (d *Desk) resubmit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// startAgain puts a notification of which nothing has gone yet into the spool as one that is submitted again.
+func (d *Desk) startAgain(tx store.Tx, id string) error {
+	before := &localv1.Notification{}
+	if err := d.load(tx, schema.DeskNotification, id, before); err != nil {
+		return err
+	}
+	n := proto.CloneOf(before)
+	n.State, n.Resubmitting = after(n.GetState(), submittedAgain), true
+	return errors.Join(d.put(tx, before, n), d.spoolAgain(tx, hubDestination, id, []byte(id)))
 }
 
 // withdrawAgain puts the withdrawals of a notification into the spool again, in the order in which they were taken.
@@ -134,7 +148,7 @@ func (d *Desk) spoolAgain(tx store.Tx, line, id string, body []byte) error {
 // or a person has done since stands. Its withdrawals follow it: only now the hub knows whom to ask to stop.
 func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
-		if open := n.GetState() == stateAccepted || n.GetState() == stateWaiting; open && decision != nil {
+		if n.GetState() == stateAccepted && decision != nil {
 			b, err := proto.Marshal(receipt)
 			if err != nil {
 				return fault.From(err)

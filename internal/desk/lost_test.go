@@ -46,10 +46,13 @@ func TestAHubThatLosesItsDiskLosesNothing(t *testing.T) {
 	onItsWay := take(family())
 	withdraw(t, d, stopping)
 	x.Settle()
+	unchecked := family()
+	unchecked.Gate = posternv1.Gate_GATE_NOT_DONE
+	waiting := take(unchecked)
 	d.Link.Down(true)
 	never := take(family())
 	d.Link.Down(false)
-	if d.State(here) != delivered || d.State(onItsWay) != accepted || d.State(stopping) != localv1.State_STATE_STOP_ASKED || d.State(never) != queued {
+	if d.State(here) != delivered || d.State(onItsWay) != accepted || d.State(stopping) != localv1.State_STATE_STOP_ASKED || d.State(never) != queued || d.State(waiting) != localv1.State_STATE_WAITING {
 		t.Fatalf("states %v %v %v %v", d.State(here), d.State(onItsWay), d.State(stopping), d.State(never))
 	}
 
@@ -60,6 +63,9 @@ func TestAHubThatLosesItsDiskLosesNothing(t *testing.T) {
 		if s := d.State(id); s != delivered {
 			t.Errorf("%s: state %v", name, s)
 		}
+	}
+	if s := d.State(waiting); s != localv1.State_STATE_WAITING || decisions(t, x) < 5 {
+		t.Errorf("what waited is %v, and this hub has %d decisions", s, decisions(t, x))
 	}
 	items := in.Items()
 	if len(items) != 4 {
