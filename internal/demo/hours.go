@@ -12,6 +12,7 @@ import (
 // hours are stories that need another hour or day, told one after the other on a stage with a clock of its own.
 var hours = []tale{
 	{"A child is named on day three", dayThree},
+	{"The permission runs out between sending and delivery", runsOut},
 	{"The check is never done: on the next working day a person must decide", overdue},
 }
 
@@ -47,6 +48,27 @@ func overdue(t *teller) {
 	t.queued("It stands in the safeguarding lead's queue", &localv1.ListNotificationsRequest{Referred: true})
 	t.checked("The check is done after all, and finds nothing: it goes", posternv1.Gate_GATE_NO_HOLD, accepted)
 	t.awaitState("The team's own signature says that it has it", delivered)
+}
+
+func runsOut(t *teller) {
+	t.step("Bristol's inbox stops", func() (string, error) { return "", t.end(inboxParty(bristol)) })
+	t.submit("consent_runs_out.json", accepted, func(form map[string]any) {
+		form["consent"].(map[string]any)["expire_time"] = t.clock.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	})
+	t.later("Two hours pass, and the permission has run out", 2*time.Hour)
+	t.step("Bristol's inbox starts again", func() (string, error) { return "", t.start(t.ctx, inboxParty(bristol)) })
+	t.step("The hub decides again before it sends, and sends nothing", func() (string, error) {
+		err := t.await(func() (bool, error) {
+			out, err := t.desk(t.prison).GetNotification(t.ctx, &localv1.GetNotificationRequest{Id: t.sent.GetId()})
+			t.sent = out.GetNotification()
+			return err == nil && t.sent.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE, err
+		})
+		if err != nil {
+			return "", err
+		}
+		return told(t.sent), nil
+	})
+	t.absent(bristol)
 }
 
 // later lets time pass for everybody.

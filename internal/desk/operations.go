@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"postern/internal/directory"
@@ -13,6 +14,7 @@ import (
 	"postern/internal/schema"
 	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // Checks are what must hold for the desk to take a form. The hub is not among them: a desk goes on without it.
@@ -36,6 +38,10 @@ func (d *Desk) Checks() []ops.Check {
 var gauges = []ops.Gauge{
 	{Name: "postern_spool_length", Help: "Notifications that wait for the hub's answer."},
 	{Name: "postern_spool_oldest_seconds", Help: "How long the oldest of them has waited; 0 when none does."},
+	{Name: "postern_cases_waiting", Help: "Notifications that wait for something ordinary, such as the public-protection check or a call."},
+	{Name: "postern_cases_referred", Help: "Notifications that need a decision by a person."},
+	{Name: "postern_cases_overdue", Help: "Notifications whose time to decide or to submit again has passed."},
+	{Name: "postern_duty_governor_alerts", Help: "Notifications about which the duty governor is to be told now."},
 	{Name: "postern_directory_revision", Help: "The number of the directory the desk holds; 0 for none."},
 }
 
@@ -51,6 +57,9 @@ func (d *Desk) count(m *ops.Metrics) {
 
 func (d *Desk) measure(ctx context.Context, report ops.Report) error {
 	report("postern_directory_revision", float64(d.directory.Load().Number()))
+	if err := d.measureCases(ctx, report); err != nil {
+		return err
+	}
 	waiting, err := d.waiting(ctx)
 	if err != nil {
 		return err
@@ -58,6 +67,40 @@ func (d *Desk) measure(ctx context.Context, report ops.Report) error {
 	report("postern_spool_length", float64(len(waiting)))
 	report("postern_spool_oldest_seconds", ops.Since(oldest(waiting), d.cfg.Clock()))
 	return nil
+}
+
+// measureCases counts what people have to do: how many, and nothing of whom.
+func (d *Desk) measureCases(ctx context.Context, report ops.Report) error {
+	var waiting, referred, overdue, alerts float64
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		waiting, referred, overdue, alerts = 0, 0, 0, 0
+		return s.Scan(schema.DeskNotification, nil, nil, func(key, sealed []byte) (bool, error) {
+			n := &localv1.Notification{}
+			if err := d.unseal(schema.DeskNotification, string(key), sealed, n); err != nil {
+				return false, err
+			}
+			shown, err := d.shown(s, n)
+			if err != nil {
+				return false, err
+			}
+			for count, is := range map[*float64]bool{&waiting: waits(n), &overdue: shown.GetOverdue(),
+				&referred: listed(&localv1.ListNotificationsRequest{Referred: true}, n), &alerts: slices.ContainsFunc(shown.GetTasks(), alertsGovernor)} {
+				if is {
+					*count++
+				}
+			}
+			return true, nil
+		})
+	})
+	report("postern_cases_waiting", waiting)
+	report("postern_cases_referred", referred)
+	report("postern_cases_overdue", overdue)
+	report("postern_duty_governor_alerts", alerts)
+	return err
+}
+
+func alertsGovernor(t *localv1.Task) bool {
+	return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR
 }
 
 func (d *Desk) waiting(ctx context.Context) (items []queue.Item, err error) {

@@ -69,6 +69,7 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 // logged and passed over: it must not stop the others. An error is our own store's, and then all is fetched again.
 func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	var skip *fault.Error
+	var goesOn []*localv1.Followup // of one that the person took back, here or at another prison
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
 		skip = nil
 		before := proto.CloneOf(n)
@@ -103,11 +104,19 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
 			return skip
 		}
+		if goesOn = nil; n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
+			goesOn = n.GetFollowups()
+		}
 		if !proto.Equal(before, n) {
 			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 		}
 		return nil
 	})
+	for _, f := range goesOn { // a crash before this: the same update comes again, and a withdrawal twice is one
+		if err == nil {
+			_, err = d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: f.GetId(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, Staff{ID: d.cfg.Unit})
+		}
+	}
 	if errors.Is(err, notHere) {
 		skip = notHere
 	}

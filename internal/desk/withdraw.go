@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -46,6 +48,9 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 	if err != nil {
 		return nil, err
 	}
+	if err := d.withdrawFollowups(ctx, id, req, by); err != nil {
+		return nil, err
+	}
 	attempt, cancel := context.WithTimeout(ctx, firstAttempt)
 	defer cancel()
 	out := &localv1.WithdrawNotificationResponse{}
@@ -59,6 +64,42 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 		worked, err := d.stepSpool(attempt, anyTime)
 		trying = worked && err == nil
 	}
+}
+
+// withdrawFollowups takes the same withdrawal for what goes on from a notification: the person's slip names the first one.
+// A crash before it is mended by withdrawing again, which changes nothing else.
+func (d *Desk) withdrawFollowups(ctx context.Context, id string, req *localv1.WithdrawNotificationRequest, by Staff) error {
+	n, err := d.named(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, f := range n.GetFollowups() {
+		paths, touched := pathsThere(req.GetPaths(), f.GetChildNumbers())
+		if !touched {
+			continue
+		}
+		if _, err := d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: f.GetId(), Paths: paths, Method: req.GetMethod()}, by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pathsThere are the paths of a withdrawal by the numbers that these children have where they go on; touched is false
+// when it says nothing about them. None for all is none there, too.
+func pathsThere(paths []string, children []uint32) (there []string, touched bool) {
+	for _, p := range paths {
+		parts := strings.SplitN(p, "/", 3)
+		if parts[0] != "child" {
+			there = append(there, p)
+			continue
+		}
+		if i := slices.IndexFunc(children, func(n uint32) bool { return strconv.Itoa(int(n)) == parts[1] }); i >= 0 {
+			parts[1] = strconv.Itoa(i + 1)
+			there = append(there, strings.Join(parts, "/"))
+		}
+	}
+	return there, len(paths) == 0 || len(there) > 0
 }
 
 func pendingWithdrawal(w *localv1.TakenWithdrawal) bool { return w.GetAnswer() == nil }
