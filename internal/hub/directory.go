@@ -121,6 +121,28 @@ func (h *Hub) LoadDirectory(ctx context.Context, req *localv1.LoadDirectoryReque
 	return &localv1.LoadDirectoryResponse{Number: d.Number(), Receipt: receipt}, nil
 }
 
+// catchUp takes the stored revision into use when it is newer than the one in memory. A load whose caller's time ran out
+// while it was written down is committed without anybody here being told, and every decision would be stale for ever.
+func (h *Hub) catchUp(ctx context.Context) error {
+	var newer *directory.Directory
+	err := h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		number, err := directory.StoredNumber(s, schema.HubDirectory)
+		if err != nil || number <= h.directory.Load().Number() {
+			return err
+		}
+		signed, entries, _, err := directory.Load(s, schema.HubDirectory)
+		if err != nil {
+			return err
+		}
+		newer, err = directory.Open(signed, entries, h.cfg.Anchors, h.cfg.Clock())
+		return err
+	})
+	if newer != nil {
+		h.use(newer)
+	}
+	return err
+}
+
 // use replaces the revision in force, unless a load that was recorded after this one came first: an older one here than
 // in the store would make every decision stale.
 func (h *Hub) use(d *directory.Directory) {

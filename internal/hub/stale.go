@@ -138,6 +138,9 @@ func (h *Hub) DecideAgain(ctx context.Context, notificationID string) error {
 	for range 5 {
 		err := h.decideStale(ctx, notificationID)
 		if errors.Is(err, errStale) {
+			if err := h.catchUp(ctx); err != nil {
+				return err
+			}
 			continue // it changed since we looked
 		}
 		if err == nil {

@@ -56,6 +56,9 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		released, digests := h.disclose(v, decided)
 		recorded, err := h.record(ctx, v, decided, released, digests, req.GetResubmitted())
 		if errors.Is(err, errStale) {
+			if err := h.catchUp(ctx); err != nil {
+				return nil, err
+			}
 			continue // policy, directory or a tombstone changed between decide and record: decide again
 		}
 		if err != nil {

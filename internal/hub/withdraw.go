@@ -58,6 +58,9 @@ func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, known []*poste
 			event, err = h.recordWithdrawal(ctx, w, now)
 		}
 		if errors.Is(err, errStale) {
+			if err := h.catchUp(ctx); err != nil {
+				return nil, err
+			}
 			continue // a send began, or it was decided or withdrawn, since we looked
 		}
 		if err != nil {
