@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -53,19 +52,8 @@ func isCobraUsage(err error) bool {
 		strings.HasPrefix(err.Error(), "required flag")
 }
 
-// visible shows a value on a terminal without letting it act there: control characters and marks that turn the
-// direction of text are written as escapes.
-func visible(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control) {
-			fmt.Fprintf(&b, "\\u%04x", r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+// visible shows a value on a terminal without letting it act there.
+func visible(s string) string { return plain.Visible(s) }
 
 // provenance says how a section came to be known: "the parent said so, 2026-11-22".
 func provenance(m proto.Message) string {

@@ -47,7 +47,11 @@ func (a *app) auditListCommand() *cobra.Command {
 	c.Flags().StringVar(&filter.Kind, "kind", "", "only events of this kind, such as decided")
 	c.Flags().StringVar(&outcome, "outcome", "", "only decisions with this outcome: SHARE, WAIT, WITHHOLD, REFER_TO_PERSON")
 	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many events")
+	coverage := coverageFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *coverage {
+			return a.auditCoverage(c, filter.GetPrisonId())
+		}
 		if outcome != "" {
 			n, ok := plain.Value(posternv1.Outcome(0), outcome)
 			if !ok {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -16,27 +17,34 @@ import (
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
 func (a *app) deskCommand() *cobra.Command {
 	c := a.configFlag(&cobra.Command{Use: "desk", Short: "The prison side: submit forms and follow them"})
+	c.PersistentFlags().StringVar(&a.lang, "lang", "", "the language of what people read: en or cy; that of LANG when left out")
 	c.AddCommand(serveCommand(a, "Serve the desk: send what is queued, fetch updates, keep the directory", config.LoadDesk),
 		&cobra.Command{Use: "submit FORM.json", Short: "Submit a form (- for standard input)", Args: exactly(1), RunE: a.deskSubmit},
 		&cobra.Command{Use: "status ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.deskStatus},
 		a.deskListCommand(),
 		a.deskWithdrawCommand(), a.deskGateCommand(), a.deskCallCommand(), a.deskConsiderCommand(),
 		a.deskRequestCommand(), a.deskCloseManualCommand(),
+		a.deskTonightCommand(), a.deskSlipCommand(), a.deskReceptionsCommand(),
 		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})
 	c.AddCommand(a.deskKeyCommands()...)
 	return c
 }
 
 func (a *app) desk(ctx context.Context, fn func(context.Context, localv1.DeskServiceClient) error) error {
-	return with(ctx, a, config.LoadDesk, func(ctx context.Context, conn *grpc.ClientConn) error {
+	return a.deskConn(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return fn(ctx, localv1.NewDeskServiceClient(conn))
 	})
+}
+
+func (a *app) deskConn(ctx context.Context, fn func(context.Context, *grpc.ClientConn) error) error {
+	return with(ctx, a, config.LoadDesk, fn)
 }
 
 func (a *app) deskSubmit(c *cobra.Command, args []string) error {
@@ -44,12 +52,17 @@ func (a *app) deskSubmit(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.desk(c.Context(), func(ctx context.Context, desk localv1.DeskServiceClient) error {
-		out, err := desk.SubmitForm(ctx, &localv1.SubmitFormRequest{FormJson: data})
+	return a.deskConn(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+		// Before anything else, and whatever is wrong with the form: a child may be alone.
+		tonight, err := a.tonightOf(ctx, conn, data)
 		if err != nil {
 			return err
 		}
-		if err := a.printSubmitted(out); err != nil {
+		out, err := localv1.NewDeskServiceClient(conn).SubmitForm(ctx, &localv1.SubmitFormRequest{FormJson: data, Language: string(a.language())})
+		if err != nil {
+			return errors.Join(err, a.printTonightAlone(tonight))
+		}
+		if err := a.printSubmitted(out, tonight); err != nil {
 			return err
 		}
 		for _, n := range out.GetNotifications() {
@@ -71,15 +84,15 @@ func allShared(d *posternv1.Decision) bool {
 	return d.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE
 }
 
-func (a *app) printSubmitted(out *localv1.SubmitFormResponse) error {
+func (a *app) printSubmitted(out *localv1.SubmitFormResponse, tonight *localv1.TonightResponse) error {
 	if a.output == "json" {
 		notifications := []map[string]any{}
 		for _, n := range out.GetNotifications() {
 			notifications = append(notifications, submitted(n))
 		}
-		return a.printJSON(map[string]any{"form_id": out.GetFormId(), "notifications": notifications})
+		return a.printJSON(withTonight(map[string]any{"form_id": out.GetFormId(), "notifications": notifications}, tonight))
 	}
-	a.line("Form %s", out.GetFormId())
+	a.line("%s", a.language().Text("desk.form", words.Args{"id": out.GetFormId()}))
 	for _, n := range out.GetNotifications() {
 		a.printNotification(n)
 	}
@@ -103,13 +116,14 @@ func (a *app) printNotification(n *localv1.Notification) {
 		to = n.GetAuthorityName() + " " + n.GetAuthority()
 	}
 	a.line("%s  to %s", n.GetReference(), to)
-	state := desk.StateWords(n.GetState())
+	lang := a.language()
+	state := desk.StateWordsIn(lang, n.GetState())
 	if n.GetElsewhere() && refusedByHub(n) {
 		state = "not withdrawn: the hub did not accept it"
 	}
-	a.line("  State: %s", state)
+	a.line("  %s", lang.Text("desk.state", words.Args{"state": state}))
 	if n.GetSlipCode() != "" {
-		a.line("  Code for the person's slip: %s", n.GetSlipCode())
+		a.line("  %s", lang.Text("desk.slip_code", words.Args{"code": n.GetSlipCode()}))
 	}
 	a.printCasework(n)
 	a.printWithdrawals(n)
@@ -119,9 +133,9 @@ func (a *app) printNotification(n *localv1.Notification) {
 	case n.GetState() == localv1.State_STATE_STOP_ASKED:
 		a.line("  May have reached the team: %s", pathList(n.GetDecision().GetPaths()))
 	case n.GetDecision() != nil:
-		a.indented(plain.Decision(withTasks(n)))
+		a.indented(plain.DecisionIn(lang, withTasks(n)))
 		if len(n.GetDecision().GetPaths()) > 0 {
-			a.line("  Goes: %s", pathList(n.GetDecision().GetPaths()))
+			a.line("  %s", lang.Text("desk.goes", words.Args{"sections": pathListIn(lang, n.GetDecision().GetPaths())}))
 		}
 	}
 	if n.GetResealedBy() != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/fault"
+	"postern/internal/words"
 )
 
 func main() {
@@ -34,6 +35,7 @@ type app struct {
 	out, err io.Writer
 	config   string // --config
 	output   string // -o
+	lang     string // --lang
 	verbose  bool   // -v
 }
 
@@ -55,6 +57,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if a.output != "table" && a.output != "json" {
 			return usage("-o is table or json")
+		}
+		if _, ok := words.Parse(a.lang); a.lang != "" && !ok {
+			return usage("--lang is en or cy")
 		}
 		return nil
 	}

@@ -1,23 +1,49 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/plain"
+	"postern/internal/words"
 )
 
-// printJSON prints any value as JSON, indented.
+// printJSON prints any value as JSON, indented. What a screen would act on instead of showing it, in a name say, is
+// written as an escape of JSON: the same value, but nobody who looks at it is deceived.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.out.Write(escapeHidden(b.Bytes()))
+	return err
+}
+
+// escapeHidden writes hidden characters in JSON as escapes; outside its strings JSON has none but line ends.
+func escapeHidden(data []byte) []byte {
+	var out []byte
+	for _, r := range string(data) {
+		switch {
+		case r == '\n' || !plain.Hidden(r):
+			out = utf8.AppendRune(out, r)
+		default:
+			for _, unit := range utf16.Encode([]rune{r}) {
+				out = fmt.Appendf(out, "\\u%04x", unit)
+			}
+		}
+	}
+	return out
 }
 
 // list prints things: a table with a head, or a JSON array of objects.
@@ -58,13 +84,16 @@ func when(t *timestamppb.Timestamp) string {
 }
 
 // pathList names section paths, or says that there are none.
-func pathList(paths []string) string {
+func pathList(paths []string) string { return pathListIn(words.English, paths) }
+
+// pathListIn is pathList in a language.
+func pathListIn(lang words.Language, paths []string) string {
 	if len(paths) == 0 {
 		return "none"
 	}
 	names := make([]string, len(paths))
 	for i, p := range paths {
-		names[i] = plain.PathWords(p)
+		names[i] = plain.PathWordsIn(lang, p)
 	}
 	return strings.Join(names, ", ")
 }

@@ -28,6 +28,7 @@ import (
 // Config is what an auditor is made of. Export needs Identity, Anchors and Clock; all else is required.
 type Config struct {
 	Hub      posternv1.AuditServiceClient
+	Coverage posternv1.CoverageServiceClient
 	LogKeys  verify.Keys        // of both logs
 	Identity *identity.Identity // signs exports
 	Anchors  *identity.Anchors
@@ -37,6 +38,7 @@ type Config struct {
 // Auditor is an auditor.
 type Auditor struct {
 	localv1.UnimplementedAuditorServiceServer
+	localv1.UnimplementedCoverageServiceServer
 	localv1.UnimplementedOperationsServiceServer
 
 	cfg Config

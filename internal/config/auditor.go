@@ -42,11 +42,12 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := auditor.Open(auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), LogKeys: keys,
+	a := auditor.Open(auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), Coverage: posternv1.NewCoverageServiceClient(conn), LogKeys: keys,
 		Identity: b.identity, Anchors: b.anchors, Clock: rt.Clock})
 	s := c.service("auditor "+b.identity.Party().ID, b, rt, "")
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterAuditorServiceServer(r, a)
+		localv1.RegisterCoverageServiceServer(r, a)
 		localv1.RegisterOperationsServiceServer(r, a)
 	}
 	s.Close = closeAll(conn)

@@ -99,6 +99,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterDeskServiceServer(r, d)
 		localv1.RegisterPinServiceServer(r, d)
 		localv1.RegisterCaseworkServiceServer(r, d)
+		localv1.RegisterCounterServiceServer(r, d)
 		localv1.RegisterOperationsServiceServer(r, d)
 	}
 	s.Checks = d.Checks()

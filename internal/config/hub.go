@@ -100,6 +100,7 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		posternv1.RegisterMailboxServiceServer(r, h)
 		posternv1.RegisterDirectoryServiceServer(r, h)
 		posternv1.RegisterAuditServiceServer(r, h)
+		posternv1.RegisterCoverageServiceServer(r, h)
 	}
 	s.Run, s.Close = h.Run, closeAll(sender, b.store)
 	return s, nil

@@ -38,6 +38,19 @@ func Expiry(c *posternv1.Consent) time.Time {
 	}
 }
 
+// askAgain is after how many days a person is asked again who could not be asked, or who agreed without understanding.
+var askAgain = [...]int{1, 3}
+
+// AskAgain returns the days on which to ask again after a day on which nobody could: the next and the third. After the
+// last of them a person decides.
+func AskAgain(since time.Time) []time.Time {
+	days := make([]time.Time, len(askAgain))
+	for i, n := range askAgain {
+		days[i] = since.AddDate(0, 0, n)
+	}
+	return days
+}
+
 // Reaches reports whether the person agreed that this authority may be told: they named it, or the consent follows the
 // child to the team where the child lives. The caller vouches that the child does live there.
 func Reaches(c *posternv1.Consent, authority string) bool {

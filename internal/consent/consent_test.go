@@ -257,3 +257,10 @@ func identity(n int) map[int]int {
 	}
 	return m
 }
+
+func TestAskingAgainIsOnTheNextAndTheThirdDay(t *testing.T) {
+	days := consent.AskAgain(time.Date(2026, 12, 30, 0, 0, 0, 0, time.UTC))
+	if len(days) != 2 || days[0].Format(time.DateOnly) != "2026-12-31" || days[1].Format(time.DateOnly) != "2027-01-02" {
+		t.Errorf("asked again on %v", days)
+	}
+}

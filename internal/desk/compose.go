@@ -18,6 +18,7 @@ import (
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -35,7 +36,12 @@ type composed struct {
 // Take takes a form as typed by a member of staff: checked, split, sealed, signed and on disk when it returns. The
 // same form again returns what is there already. Nothing is sent yet.
 func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID string, ids []string, err error) {
-	f, err := form.Decode(formJSON)
+	return d.TakeIn(ctx, words.English, formJSON, by)
+}
+
+// TakeIn is Take with the faults of the form in a language.
+func (d *Desk) TakeIn(ctx context.Context, lang words.Language, formJSON []byte, by Staff) (formID string, ids []string, err error) {
+	f, err := form.DecodeIn(lang, formJSON)
 	if err != nil {
 		return "", nil, err
 	}
@@ -49,7 +55,7 @@ func (d *Desk) Take(ctx context.Context, formJSON []byte, by Staff) (formID stri
 		return f.GetFormId(), ids, err
 	}
 	dir := d.directory.Load().At(d.cfg.Clock())
-	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes})
+	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes, Language: lang})
 	if err != nil {
 		return "", nil, err
 	}

@@ -68,6 +68,7 @@ type Config struct {
 type Desk struct {
 	localv1.UnimplementedDeskServiceServer
 	localv1.UnimplementedCaseworkServiceServer
+	localv1.UnimplementedCounterServiceServer
 	localv1.UnimplementedOperationsServiceServer
 	localv1.UnimplementedPinServiceServer
 

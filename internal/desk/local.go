@@ -30,7 +30,7 @@ func (d *Desk) SubmitForm(ctx context.Context, req *localv1.SubmitFormRequest) (
 	if err := d.firstDirectory(ctx); err != nil {
 		return nil, err
 	}
-	formID, ids, err := d.Take(ctx, req.GetFormJson(), by)
+	formID, ids, err := d.TakeIn(ctx, language(req.GetLanguage()), req.GetFormJson(), by)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package desk
 
 import (
+	"strings"
+
+	"postern/internal/plain"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -19,22 +23,13 @@ const (
 	stateClosed      = localv1.State_STATE_CLOSED
 )
 
-// stateWords say what each state means to the person at the counter.
-var stateWords = map[localv1.State]string{
-	stateQueued:      "queued: safe here, and sent by itself as soon as the hub answers",
-	stateWaiting:     "waiting: a colleague checks every form before it goes",
-	stateWithheld:    "not sent, and nothing to do",
-	stateReferred:    "needs a decision by a person; nothing was sent",
-	stateAccepted:    "accepted, and on its way to the team",
-	stateDelivered:   "the team has it",
-	stateUndelivered: "could not be delivered in time: telephone the front door",
-	stateWithdrawn:   "withdrawn; nothing was sent, and nothing will be",
-	stateStopAsked:   "withdrawn; the team was asked to stop. What somebody has read or written down cannot be undone from here",
-	stateClosed:      "closed",
-}
-
 // StateWords says what a state means to the person at the counter.
-func StateWords(s localv1.State) string { return stateWords[s] }
+func StateWords(s localv1.State) string { return StateWordsIn(words.English, s) }
+
+// StateWordsIn is StateWords in a language.
+func StateWordsIn(lang words.Language, s localv1.State) string {
+	return lang.Text("state."+strings.ToLower(plain.Enum(s)), nil)
+}
 
 // event is something that a desk hears and that may move a notification on; its text stands in docs/states.md.
 type event string

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/plain"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -154,5 +155,15 @@ func TestEveryCodeHasItsEvent(t *testing.T) {
 	}
 	if got := after(stateDelivered, replied(&posternv1.Reply{Code: 99})); got != stateDelivered {
 		t.Errorf("an unknown reply leads to %s", got)
+	}
+}
+
+func TestEveryStateHasItsWords(t *testing.T) {
+	for n := range localv1.State_name {
+		for _, lang := range []words.Language{words.English, words.Welsh} {
+			if s := localv1.State(n); s != localv1.State_STATE_UNSPECIFIED && strings.HasPrefix(StateWordsIn(lang, s), "[") {
+				t.Errorf("%v has no words in %s", s, lang)
+			}
+		}
 	}
 }

@@ -113,8 +113,7 @@ func (in *Input) inAnEmergency(child int, _ Sections) []string {
 	}
 	var free []string
 	for _, s := range section.All() {
-		minimal := s.Class == posternv1.SectionClass_SECTION_CLASS_MINIMUM || s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT
-		if s.PerChild == (child > 0) && (minimal || slices.Contains([]string{"birth", "phone", "school", "worker"}, s.Name)) {
+		if s.PerChild == (child > 0) && s.Urgent {
 			free = append(free, s.Name)
 		}
 	}

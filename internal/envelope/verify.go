@@ -124,7 +124,9 @@ func (v *Verified) checkStatement(c VerifyConfig) error {
 	case *posternv1.Manifest_Offer:
 		o := s.Offer
 		sealed := len(o.GetSectionsSha256()) > 0
-		if o.GetAuthority() == "" || o.GetConsent() == nil || o.GetRoute() == posternv1.Route_ROUTE_UNSPECIFIED {
+		// The other routes need no consent: where nobody could ask, none is stated.
+		unasked := o.GetRoute() == posternv1.Route_ROUTE_STANDARD && o.GetConsent() == nil
+		if o.GetAuthority() == "" || unasked || o.GetRoute() == posternv1.Route_ROUTE_UNSPECIFIED {
 			return malformed("INCOMPLETE_OFFER", "The offer lacks its authority, route or consent.")
 		}
 		if o.GetSuite() == 0 && (sealed || o.GetRecipientKeyId() != "" || len(o.GetEncapsulatedKey()) > 0) {
@@ -133,7 +135,7 @@ func (v *Verified) checkStatement(c VerifyConfig) error {
 		if o.GetSuite() != 0 && (o.GetSuite() != SuiteHybrid || o.GetRecipientKeyId() == "" || len(o.GetEncapsulatedKey()) == 0) {
 			return malformed("BAD_SUITE", "The offer's sealing suite is unknown or incomplete.")
 		}
-	case *posternv1.Manifest_Enquiry, *posternv1.Manifest_Withdrawal, *posternv1.Manifest_Considered:
+	case *posternv1.Manifest_Enquiry, *posternv1.Manifest_Withdrawal, *posternv1.Manifest_Considered, *posternv1.Manifest_Receptions:
 		if len(n.GetSections()) > 0 {
 			return malformed("UNEXPECTED_SECTIONS", "Only an offer has sections.")
 		}
@@ -142,6 +144,11 @@ func (v *Verified) checkStatement(c VerifyConfig) error {
 		}
 		if w := v.manifest.GetWithdrawal(); w != nil {
 			if err := v.checkWithdrawal(w, c); err != nil {
+				return err
+			}
+		}
+		if r := v.manifest.GetReceptions(); r != nil {
+			if err := checkReceptions(r, c.At); err != nil {
 				return err
 			}
 		}

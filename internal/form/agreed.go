@@ -11,17 +11,21 @@ import (
 // consent checks the consent of a form that describes children.
 func (c *checker) consent() {
 	a := c.form.GetConsent()
+	if a == nil && c.withoutConsent() {
+		return
+	}
 	if a == nil {
-		c.add("consent", "It is not said what the person agreed to.",
-			"Record the consent. If the person said no, send no children: use ENQUIRY_OUTCOME_DECLINED.")
+		c.add("consent", "form.consent_missing")
 		return
 	}
 	switch a.GetState() {
 	case posternv1.ConsentState_CONSENT_STATE_UNSPECIFIED:
-		c.add("consent.state", "It is not said whether the person agreed.", "Use one of "+answers(a.GetState().Descriptor())+".")
+		c.add("consent.state", "form.consent_state", "answers", answers(a.GetState().Descriptor()))
 	case posternv1.ConsentState_CONSENT_STATE_DECLINED:
-		c.add("consent.state", "The person said no, so this form is not sent.",
-			"Remove the children and the parent and set enquiry to ENQUIRY_OUTCOME_DECLINED; the safeguarding lead then considers what the prison already holds.")
+		if c.withoutConsent() {
+			break // the person said no and somebody with the right to decided all the same
+		}
+		c.add("consent.state", "form.consent_declined")
 	case posternv1.ConsentState_CONSENT_STATE_GIVEN:
 		c.given(a)
 	}
@@ -30,41 +34,25 @@ func (c *checker) consent() {
 
 // given checks what a consent must say for anybody to know what was agreed, by whom and when.
 func (c *checker) given(a *posternv1.Consent) {
-	missing := func(is bool, path, reason, fix string) {
-		if is {
-			c.add("consent."+path, reason, fix)
-		}
-	}
-	missing(a.GetUnderstood() == posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_UNSPECIFIED, "understood",
-		"It is not said whether the person could say back what they agreed to.", "Ask, then use CONSENT_UNDERSTOOD_YES or CONSENT_UNDERSTOOD_NO.")
-	missing(a.GetGiveTime() == nil, "give_time", "It is not said when the person agreed.", "Write the time as in 2026-11-22T18:05:00Z.")
-	missing(a.GetMethod() == posternv1.ConsentMethod_CONSENT_METHOD_UNSPECIFIED, "method",
-		"It is not said how the person agreed.", "Use one of "+answers(a.GetMethod().Descriptor())+".")
-	missing(len(a.GetChildren()) == 0, "children", "It is not said which children the person agreed to tell about.",
-		"Give their numbers; the first child of the form is 1.")
-	missing(len(a.GetSections()) == 0, "sections", "It is not said what the person agreed to tell.",
-		"Name the sections, such as parent/name or child/{n}/home.")
-	missing(len(a.GetAuthorities()) == 0 && !a.GetFollowsChild(), "authorities", "It is not said who may be told.",
-		"Name the authorities, or set follows_child for the team where the child lives.")
-	missing(a.GetJurisdiction() == "", "jurisdiction", "The law under which the person agreed is missing.", "Use GB-ENG or GB-WLS.")
+	missing := c.missing("consent.")
+	missing(a.GetUnderstood() == posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_UNSPECIFIED, "understood", "form.understood")
+	missing(a.GetGiveTime() == nil, "give_time", "form.give_time")
+	missing(a.GetMethod() == posternv1.ConsentMethod_CONSENT_METHOD_UNSPECIFIED, "method", "form.consent_method", "answers", answers(a.GetMethod().Descriptor()))
+	missing(len(a.GetChildren()) == 0, "children", "form.consent_children")
+	missing(len(a.GetSections()) == 0, "sections", "form.consent_sections")
+	missing(len(a.GetAuthorities()) == 0 && !a.GetFollowsChild(), "authorities", "form.consent_authorities")
+	missing(a.GetJurisdiction() == "", "jurisdiction", "form.jurisdiction_missing")
 }
 
 // consentDetails checks whatever a consent says, in any state.
 func (c *checker) consentDetails(a *posternv1.Consent) {
 	c.uuid("consent.id", a.GetId())
 	if j := a.GetJurisdiction(); j != "" && j != "GB-ENG" && j != "GB-WLS" {
-		c.add("consent.jurisdiction", "Postern works in England and Wales only.", "Use GB-ENG or GB-WLS.")
+		c.add("consent.jurisdiction", "form.jurisdiction")
 	}
 	seen := map[uint32]bool{}
 	for i, n := range a.GetChildren() {
-		path := fmt.Sprintf("consent.children[%d]", i)
-		switch {
-		case n == 0 || int(n) > len(c.form.GetChildren()):
-			c.add(path, "There is no child with this number.", "Children count from 1, in the order of the form.")
-		case seen[n]:
-			c.add(path, "This child is named twice.", "Name each child once.")
-		}
-		seen[n] = true
+		c.childNumber(fmt.Sprintf("consent.children[%d]", i), n, seen)
 	}
 	for i, s := range a.GetSections() {
 		c.consentSection(fmt.Sprintf("consent.sections[%d]", i), s, seen)
@@ -74,7 +62,7 @@ func (c *checker) consentDetails(a *posternv1.Consent) {
 	}
 	c.language("consent.notice.language", a.GetNotice().GetLanguage())
 	if a.GetExpireTime() != nil && a.GetGiveTime() != nil && !consent.Expiry(a).After(a.GetGiveTime().AsTime()) {
-		c.add("consent.expire_time", "The consent ends before it begins.", "Check both times, or leave this one out: a consent then lasts 90 days.")
+		c.add("consent.expire_time", "form.consent_ends")
 	}
 	c.laterDate("consent.ask_again_date", a.GetAskAgainDate())
 	c.withdrawal(a.GetWithdrawal())
@@ -88,17 +76,17 @@ func (c *checker) consentSection(path, entry string, children map[uint32]bool) {
 		if n, ok := section.ChildOf(entry); known && ok {
 			switch {
 			case n > len(c.form.GetChildren()):
-				c.add(path, "There is no child with this number.", "Children count from 1, in the order of the form.")
+				c.add(path, "form.child_number")
 			case !children[uint32(n)]:
-				c.add(path, "The person did not agree to tell about this child.", "Add the child's number to consent.children, or remove the section.")
+				c.add(path, "form.not_about_child")
 			}
 		}
 	}
 	switch {
 	case !known:
-		c.add(path, "There is no such section.", "Use parent/name and the like, child/{n}/home for every child, or child/2/home for one.")
+		c.add(path, "form.no_section")
 	case s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT:
-		c.add(path, "The urgent section goes without consent, by its own route.", "Remove it from the consent.")
+		c.add(path, "form.urgent_consented")
 	}
 }
 
@@ -107,10 +95,10 @@ func (c *checker) withdrawal(w *posternv1.ConsentWithdrawal) {
 		return
 	}
 	if w.GetWithdrawTime() == nil {
-		c.add("consent.withdrawal.withdraw_time", "It is not said when the person withdrew.", "Write the time as in 2026-11-22T18:05:00Z.")
+		c.add("consent.withdrawal.withdraw_time", "form.withdraw_time")
 	}
 	if w.GetMethod() == posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_UNSPECIFIED {
-		c.add("consent.withdrawal.method", "It is not said how the person withdrew.", "Use one of "+answers(w.GetMethod().Descriptor())+".")
+		c.add("consent.withdrawal.method", "form.withdraw_method", "answers", answers(w.GetMethod().Descriptor()))
 	}
 	for i, p := range w.GetPaths() {
 		_, known := section.Lookup(p)
@@ -119,8 +107,7 @@ func (c *checker) withdrawal(w *posternv1.ConsentWithdrawal) {
 			n, ofChild, known = whole, true, true
 		}
 		if !known || ofChild && n > len(c.form.GetChildren()) {
-			c.add(fmt.Sprintf("consent.withdrawal.paths[%d]", i), "There is no such child or section.",
-				"Use child/2 for a child, child/2/home for one section.")
+			c.add(fmt.Sprintf("consent.withdrawal.paths[%d]", i), "form.withdraw_path")
 		}
 	}
 }

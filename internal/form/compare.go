@@ -103,7 +103,8 @@ func contradicts(f *posternv1.ChildFacts, m proto.Message) bool {
 			again.ParentalResponsibility != f.ParentalResponsibility
 	case *posternv1.ChildHome:
 		return m.GetProvenance().GetKnown() == known && (f.GetInCare() || f.GetAddressConfidential()) ||
-			m.GetSameAsChild() != 0 // a part gives every home in full
+			m.GetSameAsChild() != 0 || // a part gives every home in full
+			outwardOnly(m) != f.GetOutwardCodeOnly()
 	default:
 		return false
 	}

@@ -66,26 +66,14 @@ func age(id *posternv1.ChildIdentity, day string) (inYears uint32, unborn, ok bo
 	}
 }
 
-// date checks a civil date that may be empty, and reports whether it can be used further.
-func (c *checker) date(path, value string) (time.Time, bool) {
-	if value == "" {
-		return time.Time{}, false
-	}
-	t, ok := parseDate(value)
-	if !ok {
-		c.add(path, "This is not a date.", "Write the date as year, month and day, such as 2026-11-22.")
-	}
-	return t, ok
-}
-
 // pastDate checks a date that may be empty and lies between today and so many years ago.
 func (c *checker) pastDate(path, value string, limit int) {
-	t, ok := c.date(path, value)
+	t, ok := parseDate(value)
 	switch {
 	case !ok:
 	case t.After(c.today):
-		c.add(path, "This date is in the future.", "Check the year, month and day.")
+		c.add(path, "form.date_future")
 	case t.Before(c.today.AddDate(-limit, 0, 0)):
-		c.add(path, fmt.Sprintf("This date is more than %d years ago.", limit), "Check the year.")
+		c.add(path, "form.date_old", "limit", limit)
 	}
 }

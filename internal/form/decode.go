@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"postern/internal/fault"
+	"postern/internal/words"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -22,57 +23,58 @@ const MaxSize = 1 << 20
 // Decode reads a form from protojson and says everything that keeps it from being one: text that is not JSON, with its
 // line; fields that do not exist, come twice or hold the wrong kind of value, with their paths. A fault repeats no value
 // of the form. Nothing may follow the form; a byte-order mark may come before it.
-func Decode(data []byte) (*posternv1.Form, error) {
+func Decode(data []byte) (*posternv1.Form, error) { return DecodeIn(words.English, data) }
+
+// DecodeIn is Decode with its faults in a language.
+func DecodeIn(lang words.Language, data []byte) (*posternv1.Form, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if len(data) > MaxSize {
-		return nil, fault.Newf(fault.Invalid, "FORM_TOO_LARGE", "The form is larger than %d bytes. Shorten it.", MaxSize)
+		return nil, fault.New(fault.Invalid, "FORM_TOO_LARGE", lang.Text("form.large", words.Args{"limit": MaxSize}))
 	}
 	if !utf8.Valid(data) {
-		return nil, fault.New(fault.Invalid, "FORM_NOT_JSON", "The form is not valid UTF-8. Save it as UTF-8 and try again.")
+		return nil, fault.New(fault.Invalid, "FORM_NOT_JSON", lang.Text("form.file_utf8", nil))
 	}
-	if err := wellFormed(data); err != nil {
+	if err := wellFormed(lang, data); err != nil {
 		return nil, err
 	}
-	d := &decoder{}
+	d := &decoder{lang: lang}
 	d.message("", data, (*posternv1.Form)(nil).ProtoReflect().Type())
-	if err := fault.InvalidFields("FORM_UNREADABLE", "The form cannot be read.", d.fields); err != nil {
+	if err := fault.InvalidFields("FORM_UNREADABLE", lang.Text("form.unread", nil), d.fields); err != nil {
 		return nil, err
 	}
 	f := &posternv1.Form{}
 	if err := protojson.Unmarshal(data, f); err != nil {
 		// Ours to mend: the walk above finds whatever protojson refuses. Its words may repeat a value, so they stay here.
-		return nil, fault.New(fault.Invalid, "FORM_UNREADABLE", "The form cannot be read. Check it against the examples.").Because(err)
+		return nil, fault.New(fault.Invalid, "FORM_UNREADABLE", lang.Text("form.unread_why", nil)).Because(err)
 	}
 	return f, nil
 }
 
 // wellFormed checks that data is one JSON value and no more.
-func wellFormed(data []byte) error {
+func wellFormed(lang words.Language, data []byte) error {
+	notJSON := func(id string, args words.Args) *fault.Error {
+		return fault.New(fault.Invalid, "FORM_NOT_JSON", lang.Text(id, args))
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	var whole json.RawMessage
 	err := dec.Decode(&whole)
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF):
-		return fault.New(fault.Invalid, "FORM_NOT_JSON", "The form is empty.")
+		return notJSON("form.empty", nil)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.New(fault.Invalid, "FORM_NOT_JSON", "The form is not whole JSON: its end is missing.")
+		return notJSON("form.cut", nil)
 	case errors.As(err, &syntax):
-		return notJSON(data, syntax.Offset)
+		return notJSON("form.not_json_line", words.Args{"line": lineOf(data, syntax.Offset)})
 	case err != nil:
-		return fault.New(fault.Invalid, "FORM_NOT_JSON", "The form is not JSON.").Because(err)
+		return notJSON("form.not_json", nil).Because(err)
 	}
 	end := dec.InputOffset()
 	if rest := bytes.TrimLeft(data[end:], " \t\r\n"); len(rest) > 0 {
 		line := lineOf(data, int64(len(data)-len(rest)))
-		return fault.Newf(fault.Invalid, "FORM_NOT_JSON", "Something follows the form, on line %d. Remove it: one file holds one form.", line)
+		return notJSON("form.follows", words.Args{"line": line})
 	}
 	return nil
-}
-
-func notJSON(data []byte, offset int64) error {
-	return fault.Newf(fault.Invalid, "FORM_NOT_JSON",
-		"The form is not JSON: something is wrong on line %d. Look for a missing comma, quote or bracket.", lineOf(data, offset))
 }
 
 func lineOf(data []byte, offset int64) int {
@@ -82,12 +84,13 @@ func lineOf(data []byte, offset int64) int {
 // decoder walks JSON beside the message it should become. protojson stops at its first fault, without a path and with
 // the value in its words; the walk finds them all.
 type decoder struct {
+	lang   words.Language
 	fields []fault.Field
 }
 
-func (d *decoder) add(path, reason, fix string) {
+func (d *decoder) add(path, id string, args ...any) {
 	if len(d.fields) < maxDecodeFaults {
-		d.fields = append(d.fields, fault.Field{Path: orForm(path), Reason: reason, Fix: fix})
+		d.fields = append(d.fields, faulty(d.lang, orForm(path), id, args...))
 	}
 }
 
@@ -102,7 +105,7 @@ var null = []byte("null")
 func (d *decoder) message(path string, raw json.RawMessage, t protoreflect.MessageType) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		d.add(path, "This must be an object.", "Write it in curly brackets: {…}.")
+		d.add(path, "form.json_object")
 		return
 	}
 	seen := map[protoreflect.FieldNumber]bool{}
@@ -112,7 +115,7 @@ func (d *decoder) message(path string, raw json.RawMessage, t protoreflect.Messa
 		key, _ := token.(string)
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			d.add(path, "This cannot be read.", "Check it against the examples.")
+			d.add(path, "form.json_unread")
 			return
 		}
 		f := t.Descriptor().Fields().ByName(protoreflect.Name(key))
@@ -125,7 +128,7 @@ func (d *decoder) message(path string, raw json.RawMessage, t protoreflect.Messa
 		}
 		at := join(path, string(f.Name()))
 		if seen[f.Number()] {
-			d.add(at, "This field comes twice.", "Keep one of them.")
+			d.add(at, "form.json_twice")
 			continue
 		}
 		seen[f.Number()] = true
@@ -134,7 +137,7 @@ func (d *decoder) message(path string, raw json.RawMessage, t protoreflect.Messa
 		}
 		if one := f.ContainingOneof(); one != nil {
 			if chosen[one.Name()] {
-				d.add(at, "This comes beside another way of saying the same.", "Give only one of "+members(one)+".")
+				d.add(at, "form.json_oneof", "members", members(one))
 			}
 			chosen[one.Name()] = true
 		}
@@ -145,11 +148,11 @@ func (d *decoder) message(path string, raw json.RawMessage, t protoreflect.Messa
 func (d *decoder) unknown(path, key string) {
 	switch {
 	case path == "" && key == "sender":
-		d.add(key, "A form does not say who sends it.", "The sender comes from the certificate and sign-in; remove it.")
+		d.add(key, "form.json_sender")
 	case keyShape.MatchString(key):
-		d.add(join(path, key), "There is no such field.", "Correct its name, or remove it: Postern takes nothing that it has no field for.")
+		d.add(join(path, key), "form.json_unknown")
 	default:
-		d.add(path, "It has a field that does not exist.", "Field names are small letters, digits and underscores, such as receive_date.")
+		d.add(path, "form.json_key")
 	}
 }
 
@@ -160,13 +163,13 @@ func (d *decoder) field(path string, raw json.RawMessage, t protoreflect.Message
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) != nil {
-		d.add(path, "This must be a list.", "Write it in square brackets: […].")
+		d.add(path, "form.json_list")
 		return
 	}
 	for i, element := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if bytes.Equal(element, null) {
-			d.add(at, "This entry is empty.", "Fill it in or remove it.")
+			d.add(at, "form.json_empty")
 			continue
 		}
 		d.value(at, element, t, f)
@@ -189,26 +192,25 @@ func (d *decoder) value(path string, raw json.RawMessage, t protoreflect.Message
 		wrapped = fmt.Appendf(nil, `{%q:[%s]}`, f.Name(), raw)
 	}
 	if protojson.Unmarshal(wrapped, t.New().Interface()) != nil {
-		reason, fix := expected(f)
-		d.add(path, reason, fix)
+		d.add(path, expected(f), "answers", answers(f.Enum()))
 	}
 }
 
 // expected says what a value that protojson refuses should have been.
-func expected(f protoreflect.FieldDescriptor) (reason, fix string) {
+func expected(f protoreflect.FieldDescriptor) (id string) {
 	switch f.Kind() {
 	case protoreflect.EnumKind:
-		return "This is not one of the answers.", "Use one of " + answers(f.Enum()) + "."
+		return "form.json_answer"
 	case protoreflect.StringKind:
-		return "This must be text.", "Write it in double quotes."
+		return "form.json_text"
 	case protoreflect.BoolKind:
-		return "This must be true or false.", "Write true or false without quotes."
+		return "form.json_bool"
 	case protoreflect.BytesKind:
-		return "This must be base64.", "Encode the bytes in base64, in double quotes."
+		return "form.json_base64"
 	case protoreflect.MessageKind:
-		return "This is not a time.", "Write the time as in \"2026-11-22T18:05:00Z\"."
+		return "form.not_time"
 	default:
-		return "This must be a whole number, not below 0.", "Write the number without quotes."
+		return "form.json_number"
 	}
 }
 

@@ -23,45 +23,34 @@ func (c *checker) envelope() {
 	c.reception(f.GetReception())
 	switch number := f.GetPrisonNumber(); {
 	case blank(number):
-		c.add("prison_number", "The prison number is missing.",
-			"Give it, such as A1234BC. It stays in the prison: with it the person can ask what was sent.")
+		c.add("prison_number", "form.prison_number_missing")
 	case !prisonNumberShape.MatchString(strings.TrimSpace(number)):
-		c.add("prison_number", "This is not a prison number.", "Write a letter, four digits and two letters, such as A1234BC.")
+		c.add("prison_number", "form.prison_number")
 	}
 	if f.GetTonight() != nil && f.GetTonight().GetAnswer() == posternv1.TonightAnswer_TONIGHT_ANSWER_UNSPECIFIED {
-		c.add("tonight.answer", "The first question has no answer.",
-			"Say whether any child could be alone tonight, or with someone under 18: TONIGHT_ANSWER_YES, TONIGHT_ANSWER_NO or TONIGHT_ANSWER_NOT_SURE.")
-	}
-	switch f.GetRoute() {
-	case posternv1.Route_ROUTE_URGENT, posternv1.Route_ROUTE_DUTY:
-		c.add("route", "This version cannot send by this route yet.",
-			"Telephone the front door of the authority where the child lives now, and note the call in your own records.")
-	}
-	if f.GetUrgency() != nil && f.GetRoute() != posternv1.Route_ROUTE_URGENT {
-		c.add("urgency", "The urgent section belongs to the urgent route only.",
-			"Remove it. If a child may be in danger now, telephone the front door of the authority where the child lives.")
+		c.add("tonight.answer", "form.tonight")
 	}
 	c.lawfulBasis(f.GetLawfulBasis())
 	c.code("notice_version", f.GetNoticeVersion(), "2026-09")
 	c.laterDate("ask_again_date", f.GetAskAgainDate())
 	if f.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED &&
 		f.GetNotAskedReason() != posternv1.NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED {
-		c.add("not_asked_reason", "A reason is given for not asking, but the form says that the person was asked.", "Remove the reason.")
+		c.add("not_asked_reason", "form.asked_reason")
 	}
 }
 
 func (c *checker) uuid(path, id string) {
 	if id != "" && !uuidShape.MatchString(id) {
-		c.add(path, "This is not a UUID.", "Leave it out and one is made, or write it as in 0d3e8a52-6f1b-4c7d-9a20-5b8c1e4f7a36.")
+		c.add(path, "form.uuid")
 	}
 }
 
 func (c *checker) reception(r *posternv1.Reception) {
 	if r.GetReason() == posternv1.ReceptionReason_RECEPTION_REASON_UNSPECIFIED {
-		c.add("reception.reason", "The reason for the reception is missing.", "Use one of "+answers(r.GetReason().Descriptor())+".")
+		c.add("reception.reason", "form.reception_reason", "answers", answers(r.GetReason().Descriptor()))
 	}
 	if r.GetReceiveDate() == "" {
-		c.add("reception.receive_date", "The date of reception is missing.", "Write the date as year, month and day, such as 2026-11-22.")
+		c.add("reception.receive_date", "form.reception_date")
 	}
 	c.pastDate("reception.receive_date", r.GetReceiveDate(), 30)
 }
@@ -69,17 +58,16 @@ func (c *checker) reception(r *posternv1.Reception) {
 // laterDate checks a date on which to ask again: not before the reception. It may have passed when the form is checked,
 // for a form may be sent late.
 func (c *checker) laterDate(path, value string) {
-	t, ok := c.date(path, value)
+	t, ok := parseDate(value)
 	received, known := parseDate(c.form.GetReception().GetReceiveDate())
 	if ok && known && t.Before(received) {
-		c.add(path, "This date is before the day of reception.", "Check the year, month and day.")
+		c.add(path, "form.date_before_reception")
 	}
 }
 
 func (c *checker) lawfulBasis(b *posternv1.LawfulBasis) {
 	if p := b.GetSchedule1Paragraph(); !slices.Contains([]uint32{0, 6, 18, 29, 30}, p) {
-		c.add("lawful_basis.schedule1_paragraph", "This paragraph is not a condition for this sharing.",
-			"Use 6 (statutory), 18 (safeguarding), 29 (consent) or 30 (vital interests), or leave it out.")
+		c.add("lawful_basis.schedule1_paragraph", "form.schedule1")
 	}
 	c.code("lawful_basis.article9_condition", b.GetArticle9Condition(), "art9.2.g")
 	c.code("lawful_basis.gateway", b.GetGateway(), "ca2004.s11")
@@ -88,7 +76,7 @@ func (c *checker) lawfulBasis(b *posternv1.LawfulBasis) {
 // code checks a code that may be empty: a word without spaces.
 func (c *checker) code(path, value, example string) {
 	if value != "" && !codeShape.MatchString(value) {
-		c.add(path, "This is not a code.", "Use letters, digits, dots, brackets and hyphens, such as "+example+".")
+		c.add(path, "form.code", "example", example)
 	}
 }
 
@@ -96,13 +84,13 @@ func (c *checker) calls() {
 	for i, call := range c.form.GetCalls() {
 		path := fmt.Sprintf("calls[%d]", i)
 		if call.GetCallTime() == nil {
-			c.add(path+".call_time", "The time of the call is missing.", "Write the time as in 2026-11-22T18:05:00Z.")
+			c.add(path+".call_time", "form.call_time")
 		}
 		if call.GetResult() == posternv1.CallResult_CALL_RESULT_UNSPECIFIED {
-			c.add(path+".result", "It is not said how the call ended.", "Use one of "+answers(call.GetResult().Descriptor())+".")
+			c.add(path+".result", "form.call_result", "answers", answers(call.GetResult().Descriptor()))
 		}
 		if int(call.GetChildNumber()) > len(c.form.GetChildren()) {
-			c.add(path+".child_number", "There is no child with this number.", "Children count from 1; 0 means all of them.")
+			c.add(path+".child_number", "form.call_child")
 		}
 	}
 }
@@ -110,16 +98,10 @@ func (c *checker) calls() {
 // enquiry checks a form that tells the outcome of asking. It has neither destination nor child data.
 func (c *checker) enquiry() {
 	f := c.form
-	switch f.GetEnquiry() {
-	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN:
-		c.add("enquiry", "This version cannot record this outcome yet.",
-			"If the person agreed, leave enquiry out and describe the children. If not, use ENQUIRY_OUTCOME_DECLINED.")
-	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN:
-		c.add("enquiry", "This version cannot record this outcome yet.", "Note in your own records that there are no children. Nothing needs to be sent.")
-	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED:
-		c.add("enquiry", "This version cannot record this outcome yet.", "Note in your own records when to ask again, and ask then.")
+	if f.GetEnquiry() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED &&
+		f.GetNotAskedReason() == posternv1.NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED {
+		c.add("not_asked_reason", "form.not_asked_reason", "answers", answers(f.GetNotAskedReason().Descriptor()))
 	}
-	const why, fix = "A form about a refusal tells nothing else.", "Remove it, or remove enquiry if the person agreed."
 	for _, part := range []struct {
 		path    string
 		present bool
@@ -129,22 +111,29 @@ func (c *checker) enquiry() {
 		{"calls", len(f.GetCalls()) > 0},
 	} {
 		if part.present {
-			c.add(part.path, why, fix)
+			c.add(part.path, "form.enquiry_only")
 		}
 	}
 	if f.GetConsent() == nil {
 		return
 	}
-	if f.GetConsent().GetState() != posternv1.ConsentState_CONSENT_STATE_DECLINED {
-		c.add("consent.state", "The form says that the person declined, but the consent says something else.",
-			"Use CONSENT_STATE_DECLINED or leave the consent out; if the person agreed, remove enquiry.")
+	if want, ok := enquiryConsent[f.GetEnquiry()]; !ok || f.GetConsent().GetState() != want {
+		c.add("consent.state", "form.enquiry_consent")
 	}
 	c.consentDetails(f.GetConsent())
+}
+
+// enquiryConsent is the state of a consent that agrees with an outcome of asking; where there is nothing to tell there is
+// no consent either.
+var enquiryConsent = map[posternv1.EnquiryOutcome]posternv1.ConsentState{
+	posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN:  posternv1.ConsentState_CONSENT_STATE_NOT_ASKED,
+	posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED:  posternv1.ConsentState_CONSENT_STATE_DECLINED,
+	posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED: posternv1.ConsentState_CONSENT_STATE_NOT_ASKED,
 }
 
 // language checks a language tag that may be empty.
 func (c *checker) language(path, tag string) {
 	if tag != "" && !languageShape.MatchString(tag) {
-		c.add(path, "This is not a language tag.", "Use a short code such as cy for Welsh, en for English or pl for Polish.")
+		c.add(path, "form.language")
 	}
 }

@@ -40,8 +40,9 @@ func Facts(p Part, cfg FactsConfig) ([]*posternv1.ChildFacts, *posternv1.HubFact
 		SubjectRef: cfg.reference("subject", number),
 		ContentRef: cfg.reference("content", number, p.Authority, canonical(p.content)),
 		Gate:       p.content.GetGate(),
-		Calls:      proto.CloneOf(p.content).GetCalls(),
+		Calls:      callFacts(p.content),
 	}
+	withoutConsent(p.content, hub)
 	if !cfg.FirstSubmit.IsZero() {
 		hub.FirstSubmitTime = timestamppb.New(cfg.FirstSubmit)
 	}
@@ -85,6 +86,7 @@ func childFacts(child *posternv1.Child, today string) *posternv1.ChildFacts {
 	} else if ok {
 		facts.Age = &posternv1.ChildFacts_AgeYears{AgeYears: inYears}
 	}
+	facts.OutwardCodeOnly = outwardOnly(child.GetHome())
 	if carer := child.GetCarer(); carer.GetProvenance().GetKnown() == known {
 		if !blank(carer.GetName()) || carer.GetRelationship() != posternv1.Relationship_RELATIONSHIP_UNSPECIFIED {
 			facts.CarerKnown = posternv1.Answer_ANSWER_YES
@@ -111,7 +113,8 @@ func answer(a posternv1.Answer) posternv1.Answer {
 func knownOf(f *posternv1.Form, child int) []*posternv1.SectionKnown {
 	var all []*posternv1.SectionKnown
 	for _, s := range section.All() {
-		if s.PerChild != (child > 0) || s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT {
+		urgent := s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT
+		if s.PerChild != (child > 0) || urgent && f.GetRoute() != posternv1.Route_ROUTE_URGENT {
 			continue
 		}
 		k := &posternv1.SectionKnown{Path: s.Path(child), Known: posternv1.Known_KNOWN_NOT_ASKED}
@@ -139,6 +142,12 @@ func (c FactsConfig) reference(label string, values ...string) []byte {
 func canonical(f *posternv1.Form) string {
 	f = proto.CloneOf(f)
 	f.FormId, f.PrisonNumber, f.Gate, f.Calls = "", "", 0, nil
+	if f.Urgency != nil {
+		f.Urgency.Calls = nil
+	}
+	if f.Consideration != nil {
+		f.Consideration.ConsiderTime = nil
+	}
 	if f.Tonight != nil {
 		f.Tonight.AskTime = nil
 	}

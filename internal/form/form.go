@@ -12,7 +12,6 @@
 package form
 
 import (
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -20,6 +19,7 @@ import (
 	"postern/internal/consent"
 	"postern/internal/fault"
 	"postern/internal/postcode"
+	"postern/internal/words"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -35,29 +35,34 @@ type Env struct {
 	Now time.Time
 	// Authority finds an authority in the directory. Without it, only the shape of a code is checked.
 	Authority func(code string) (*posternv1.Authority, bool)
-	// Postcodes says which authority a postcode is in; nil where there is no table, and then staff choose.
+	// Postcodes says which authority a postcode is in; nil says what its letters alone tell, and then staff choose.
 	Postcodes *postcode.Table
+	// Language is the language of the faults.
+	Language words.Language
 }
 
 // Checked is a form that was checked. Its zero value holds no form and is of no use; Check makes the others.
 type Checked struct {
 	typed   *posternv1.Form // as it came
-	form    *posternv1.Form // with the authority of every child
+	form    *posternv1.Form // with every date written out and the authority of every child
 	places  []place         // by child
 	expired bool            // the consent had ended when the form was checked
 }
 
-// Form returns a copy of the form as it was typed: an authority that only the postcode told is not in it.
+// Form returns a copy of the form as it was typed: an authority that only the postcode told
+// is not in it, and dates are as people wrote them.
 func (c *Checked) Form() *posternv1.Form { return proto.CloneOf(c.typed) }
 
 // Check checks the whole form and returns every fault at once, as one fault.Invalid with a path, reason and fix a field.
-// It keeps a copy, so a later change of f changes nothing that was checked.
+// It keeps a copy, so a later change of f changes nothing that was checked. In what becomes of it every date is written
+// as year, month and day, and an authority that nobody chose is the one of the whole postcode.
 func Check(f *posternv1.Form, env Env) (*Checked, error) {
 	c := &checker{form: proto.CloneOf(f), env: env, today: mustDate(Today(env.Now))}
 	if f == nil {
 		c.form = &posternv1.Form{}
 	}
 	c.message("", c.form.ProtoReflect())
+	c.dates("", c.form.ProtoReflect())
 	c.envelope()
 	if c.form.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED {
 		c.enquiry()
@@ -66,11 +71,12 @@ func Check(f *posternv1.Form, env Env) (*Checked, error) {
 		c.parent()
 		c.children()
 	}
+	c.route()
 	c.calls()
 	if n := len(c.fields); n > 0 {
-		message := "One thing in this form must be put right."
+		message := env.Language.Text("form.one_fault", nil)
 		if n > 1 {
-			message = fmt.Sprintf("%d things in this form must be put right.", n)
+			message = env.Language.Text("form.faults", words.Args{"count": n})
 		}
 		return nil, fault.InvalidFields("FORM_INVALID", message, c.fields)
 	}
@@ -86,7 +92,26 @@ type checker struct {
 	places []place // of the children looked at so far
 }
 
-// add notes a fault. Reason and fix are sentences for a page; neither may hold a value of the form.
-func (c *checker) add(path, reason, fix string) {
-	c.fields = append(c.fields, fault.Field{Path: path, Reason: reason, Fix: fix})
+// add notes a fault by the id of its words. args are the names and values they fill in, in turn; none may be a value that
+// a person wrote.
+func (c *checker) add(path, id string, args ...any) {
+	c.fields = append(c.fields, faulty(c.env.Language, path, id, args...))
+}
+
+// missing notes faults below a path.
+func (c *checker) missing(at string) func(is bool, path, id string, args ...any) {
+	return func(is bool, path, id string, args ...any) {
+		if is {
+			c.add(at+path, id, args...)
+		}
+	}
+}
+
+func faulty(lang words.Language, path, id string, args ...any) fault.Field {
+	filled := words.Args{}
+	for i := 0; i+1 < len(args); i += 2 {
+		filled[args[i].(string)] = args[i+1]
+	}
+	reason, fix := lang.Fault(id, filled)
+	return fault.Field{Path: path, Reason: reason, Fix: fix}
 }

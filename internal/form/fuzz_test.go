@@ -16,6 +16,8 @@ import (
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []*posternv1.Form{
 		formtest.New(formtest.Bristol), formtest.New(formtest.Bristol, formtest.Lancashire, formtest.Bristol), formtest.Declined(),
+		formtest.Urgent(formtest.Bristol, 2), formtest.Duty(formtest.Lancashire, 2),
+		formtest.Enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED),
 	} {
 		text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(seed)
 		if err != nil {

@@ -30,11 +30,11 @@ type Part struct {
 	PostcodeVintage string
 	// DestinationChecked says that the authority is not the postcode's and a member of staff has checked it.
 	DestinationChecked bool
-	// Consent is the projection for the authority, under its own id; nil for an enquiry.
+	// Consent is the projection for the authority, under its own id; nil for an enquiry, and where another route has none.
 	Consent *posternv1.Consent
 	// Children are the authority's children, in the order of the form.
 	Children []PartChild
-	// Sections are the sections to seal: those present in the form that the consent covers now, parent's first.
+	// Sections are the sections to seal: those present in the form that the route lets go now, parent's first.
 	Sections []PartSection
 
 	content *posternv1.Form // the form cut to this part, with the part's numbers; what the facts are drawn from
@@ -113,9 +113,12 @@ func (c *Checked) part(authority string, numbers []int, consentID string) Part {
 	part.settle(c.places, numbers)
 	content.Parent = proto.CloneOf(c.form.GetParent())
 	content.Calls = callsAbout(c.form.GetCalls(), renumbered)
+	content.Urgency = proto.CloneOf(c.form.GetUrgency())
+	content.ConsiderationReasons = c.form.GetConsiderationReasons()
+	content.Consideration = projectConsideration(c.form.GetConsideration(), renumbered)
 	part.Consent = consent.Project(c.form.GetConsent(), authority, renumbered, consentID)
 	content.Consent = proto.CloneOf(part.Consent)
-	if c.expired {
+	if c.expired && !c.withoutConsent() {
 		return part // nothing is covered any more; the facts and the consent still go, and policy says what is needed
 	}
 	for _, s := range section.All() {
@@ -133,9 +136,9 @@ func (c *Checked) part(authority string, numbers []int, consentID string) Part {
 	return part
 }
 
-// seal adds a section, if the form has it and the consent covers it.
+// seal adds a section, if the form has it and the route lets it go.
 func (p *Part) seal(path string) {
-	if m, ok := section.Get(p.content, path); ok && consent.Covers(p.Consent, path) {
+	if m, ok := section.Get(p.content, path); ok && p.permits(path) {
 		p.Sections = append(p.Sections, PartSection{Path: path, Message: proto.Clone(m)})
 	}
 }

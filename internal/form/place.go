@@ -3,6 +3,9 @@ package form
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	"postern/internal/postcode"
 	posternv1 "postern/proto/postern/v1"
@@ -15,17 +18,35 @@ type place struct {
 	checked bool   // staff chose another authority than the postcode's, and say that they have checked it
 }
 
+// elsewhere are the places that no authority of England and Wales serves, by the words that say where to turn.
+var elsewhere = map[postcode.Place]string{
+	postcode.Scotland: "form.scotland", postcode.NorthernIreland: "form.northern_ireland", postcode.Guernsey: "form.channel_islands",
+	postcode.Jersey: "form.channel_islands", postcode.IsleOfMan: "form.isle_of_man", postcode.Forces: "form.bfpo",
+	postcode.Overseas: "form.overseas", postcode.NonGeographic: "form.non_geographic",
+}
+
+// slips are the words for what was typed instead of a postcode.
+var slips = map[postcode.Kind]string{
+	postcode.Empty: "form.postcode_empty", postcode.NotAPostcode: "form.postcode_shape", postcode.LetterForZero: "form.postcode_letter_for_figure",
+	postcode.ZeroForLetter: "form.postcode_figure_for_letter", postcode.CutShort: "form.postcode_cut_short",
+}
+
+// codesElsewhere are the beginnings of the codes of councils and islands outside England and Wales.
+var codesElsewhere = map[string]string{"S12": "form.scotland", "S92": "form.scotland", "N09": "form.northern_ireland", "N92": "form.northern_ireland",
+	"L93": "form.channel_islands", "M83": "form.isle_of_man"}
+
 // place finds the authority of child n from the postcode and the choice of staff, and notes what it rests on. It runs
 // for every child in order, so that a home given as another child's finds that child's postcode.
 func (c *checker) place(n int, child *posternv1.Child) {
 	at := fmt.Sprintf("children[%d].", n-1)
-	answer := postcode.Answer{}
+	answer, slipped := postcode.Answer{}, false
 	if typed := c.postcodeOf(n); typed != "" {
 		p, err := postcode.Parse(typed)
 		var slip *postcode.Slip
 		if errors.As(err, &slip) {
+			slipped = true                           // the first thing to mend
 			if child.GetHome().GetPostcode() != "" { // or the other child's field says so
-				c.fields = append(c.fields, slip.Fault(at+"home.postcode"))
+				c.add(at+"home.postcode", slips[slip.Kind])
 			}
 		} else {
 			answer = c.env.Postcodes.Lookup(p)
@@ -43,13 +64,44 @@ func (c *checker) place(n int, child *posternv1.Child) {
 	case postcode.Differ:
 		found.source, found.checked = posternv1.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE, true
 		if !child.GetAuthorityChecked() {
-			c.add(at+"authority", "The postcode of this child's home is in another authority than this one.",
-				"Check both. If the child does live in this authority, as may be near a boundary, set authority_checked to true.")
+			found.source = 0
+			c.add(at+"authority", "form.authority_differs", "table", c.names(answer), "chosen", c.name(child.GetAuthority()))
 		}
 	case postcode.CannotServe:
-		c.add(at+"home.postcode", "No authority of England or Wales serves this postcode.", "Telephone the children's services of the place where the child lives.")
+		c.add(at+"home.postcode", elsewhere[answer.Place])
+	default:
+		if !slipped {
+			c.nowhere(at, answer)
+		}
+	}
+	if found.source != 0 && child.GetAuthority() != "" {
+		c.authority(at+"authority", child.GetAuthority())
 	}
 	c.places = append(c.places, found)
+}
+
+// Authorities are the authorities that the children of a checked form go to, in its order: the one that staff chose, or
+// where they chose none that of the postcode.
+func Authorities(f *posternv1.Form, postcodes *postcode.Table) []string {
+	c := &checker{form: proto.CloneOf(f), env: Env{Postcodes: postcodes}}
+	codes := make([]string, len(c.form.GetChildren()))
+	for i, child := range c.form.GetChildren() {
+		c.place(i+1, child)
+		codes[i] = child.GetAuthority()
+	}
+	return codes
+}
+
+// nowhere says that nothing tells the authority, and what would.
+func (c *checker) nowhere(at string, answer postcode.Answer) {
+	switch {
+	case answer.Postcode == postcode.Postcode{}:
+		c.add(at+"authority", "form.authority_missing")
+	case !answer.Postcode.Whole():
+		c.add(at+"authority", "form.outward_authority")
+	default:
+		c.add(at+"authority", "form.postcode_unknown")
+	}
 }
 
 // postcodeOf is the postcode of a child's home, or of the earlier child whose home it is; empty where none is given.
@@ -79,4 +131,34 @@ func (p *Part) settle(places []place, numbers []int) {
 		p.PostcodeVintage = max(p.PostcodeVintage, child.vintage)
 		p.DestinationChecked = p.DestinationChecked || child.checked
 	}
+}
+
+// name is what an authority is called, or its code.
+func (c *checker) name(code string) string {
+	if c.env.Authority != nil {
+		if a, ok := c.env.Authority(code); ok && a.GetName() != "" {
+			return a.GetName()
+		}
+	}
+	return code
+}
+
+// names are the authorities that a postcode may belong to.
+func (c *checker) names(a postcode.Answer) string {
+	if a.Authority != "" {
+		return c.name(a.Authority)
+	}
+	var all []string
+	for _, candidate := range a.Candidates {
+		if candidate.Authority != "" {
+			all = append(all, c.name(candidate.Authority))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// outwardOnly reports whether only the first half of the postcode of a home is known.
+func outwardOnly(h *posternv1.ChildHome) bool {
+	code, err := postcode.Parse(h.GetPostcode())
+	return h.GetProvenance().GetKnown() == known && err == nil && !code.Whole()
 }

@@ -100,7 +100,7 @@ func TestAPostcodeThatCannotRouteIsRefusedWithTheFix(t *testing.T) {
 		"another authority": {func(f *posternv1.Form) { f.Children[1].Home.Postcode = "ZZ99 1AB" }, "children[1].authority", "authority_checked"},
 		"outside the half":  {func(f *posternv1.Form) { f.Children[1].Home.Postcode = "ZZ98" }, "children[1].authority", "authority_checked"},
 		"a slip":            {func(f *posternv1.Form) { f.Children[0].Home.Postcode = "ZZ99 OAA" }, "children[0].home.postcode", "the figure 0"},
-		"Northern Ireland":  {func(f *posternv1.Form) { f.Children[0].Home.Postcode = "BT1 1AA" }, "children[0].home.postcode", "Telephone"},
+		"Northern Ireland":  {func(f *posternv1.Form) { f.Children[0].Home.Postcode = "BT1 1AA" }, "children[0].home.postcode", "telephone"},
 		"nothing to go by":  {func(f *posternv1.Form) { f.Children[0].Authority, f.Children[0].Home.Postcode = "", "ZZ99 1ZZ" }, "children[0].authority", "code"},
 		"several to choose": {func(f *posternv1.Form) { f.Children[0].Authority, f.Children[0].Home.Postcode = "", "ZZ99" }, "children[0].authority", "code"},
 	} {

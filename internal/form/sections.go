@@ -45,18 +45,18 @@ func (c *checker) section(path string) bool {
 	s, _ := section.Lookup(path)
 	p := m.(sourced).GetProvenance()
 	if p.GetKnown() == posternv1.Known_KNOWN_UNSPECIFIED {
-		c.add(at+".provenance.known", "It is not said whether this is known.", "Use one of "+answers(p.GetKnown().Descriptor())+".")
+		c.add(at+".provenance.known", "form.known", "answers", answers(p.GetKnown().Descriptor()))
 	}
 	c.pastDate(at+".provenance.as_of_date", p.GetAsOfDate(), 30)
 	filled := hasContents(m.ProtoReflect())
 	switch {
 	case p.GetKnown() == known && !filled:
-		c.add(at, "This is marked as known, but nothing is given.", "Fill it in, or mark it KNOWN_NOT_KNOWN, KNOWN_NOT_ASKED or KNOWN_DECLINED.")
+		c.add(at, "form.known_empty")
 	case p.GetKnown() != known && p.GetKnown() != posternv1.Known_KNOWN_UNSPECIFIED && filled:
-		c.add(at, "This is marked as not known, but something is given.", "Mark it KNOWN_KNOWN, or clear it.")
+		c.add(at, "form.unknown_filled")
 	}
 	if proto.Size(m) > s.PaddedSize-sealingRoom {
-		c.add(at, "This section is too long.", "Say it in fewer words.")
+		c.add(at, "form.section_long")
 	}
 	return p.GetKnown() == known && filled
 }
@@ -76,10 +76,11 @@ func hasContents(m protoreflect.Message) bool {
 func (c *checker) parent() {
 	p := c.form.GetParent()
 	if c.section("parent/name") && blank(p.GetName().GetGivenName()) && blank(p.GetName().GetFamilyName()) {
-		c.add("parent.name", "The name is missing.", "Give the family name, or the only name.")
+		c.add("parent.name", "form.name")
 	}
 	if c.section("parent/birth") {
 		c.pastDate("parent.birth.date_of_birth", p.GetBirth().GetDateOfBirth(), 120)
+		c.parentAge(p.GetBirth().GetDateOfBirth())
 	}
 	c.section("parent/custody")
 	if c.section("parent/language") {
@@ -88,11 +89,27 @@ func (c *checker) parent() {
 	c.section("parent/wishes")
 }
 
+// youngest is the age below which nobody in England and Wales is held to answer for a crime.
+const youngest = 10
+
+// parentAge holds the date of birth against what is possible, and against the consent, which must say when somebody under
+// 18 gave it.
+func (c *checker) parentAge(date string) {
+	born, ok := parseDate(date)
+	switch age := years(born, c.today); {
+	case !ok || born.After(c.today):
+	case age < youngest:
+		c.add("parent.birth.date_of_birth", "form.birth_parent")
+	case age < 18 && c.form.GetConsent().GetState() == posternv1.ConsentState_CONSENT_STATE_GIVEN && !c.form.GetConsent().GetGrantorUnder_18():
+		c.add("consent.grantor_under_18", "form.under_18")
+	}
+}
+
 // children checks every child, up to the limit.
 func (c *checker) children() {
 	all := c.form.GetChildren()
 	if len(all) == 0 {
-		c.add("children", "No child is described.", "Describe each child, or use ENQUIRY_OUTCOME_DECLINED if the person would rather not say.")
+		c.add("children", "form.no_children")
 	}
 	for i, child := range all[:min(len(all), MaxChildren)] {
 		c.child(i+1, child)
@@ -103,11 +120,6 @@ func (c *checker) child(n int, child *posternv1.Child) {
 	at := fmt.Sprintf("children[%d].", n-1)
 	path := func(name string) string { return fmt.Sprintf("child/%d/%s", n, name) }
 	c.place(n, child)
-	if child.GetAuthority() == "" {
-		c.add(at+"authority", "It is not said which authority the child lives in.", "Give the code of the authority, such as E06000023 for Bristol.")
-	} else {
-		c.authority(at+"authority", child.GetAuthority())
-	}
 	if c.section(path("identity")) {
 		c.identity(at+"identity.", child.GetIdentity())
 	}
@@ -117,7 +129,9 @@ func (c *checker) child(n int, child *posternv1.Child) {
 	if c.section(path("home")) {
 		c.home(at+"home", n, child)
 	}
-	c.section(path("carer"))
+	if c.section(path("carer")) && child.GetCarer().GetRelationship() == posternv1.Relationship_RELATIONSHIP_FOSTER_CARER && !child.GetInCare() {
+		c.add(at+"carer.relationship", "form.foster_in_care")
+	}
 	if c.section(path("safety")) {
 		c.language(at+"safety.language", child.GetSafety().GetLanguage())
 	}
@@ -135,17 +149,16 @@ func (c *checker) child(n int, child *posternv1.Child) {
 // authority checks a GSS code: of the kind that has children's services, and in the directory.
 func (c *checker) authority(path, code string) {
 	switch {
+	case codesElsewhere[code[:min(3, len(code))]] != "":
+		c.add(path, codesElsewhere[code[:3]])
 	case districtShape.MatchString(code):
-		c.add(path, "This is the code of a district council, which has no children's services.",
-			"Use the code of the county, which begins with E10.")
+		c.add(path, "form.district")
 	case !authorityShape.MatchString(code):
-		c.add(path, "This is not the code of an authority with children's services in England or Wales.",
-			"Use a code that begins with E06, E08, E09, E10 or W06, such as E06000023 for Bristol.")
+		c.add(path, "form.authority_code")
 	case c.env.Authority == nil:
 	default:
 		if _, ok := c.env.Authority(code); !ok {
-			c.add(path, "This authority is not in the directory.",
-				"Check the code. If it is right, Postern cannot send there yet: telephone the front door of that council.")
+			c.add(path, "form.authority_unknown")
 		}
 	}
 }
@@ -153,56 +166,57 @@ func (c *checker) authority(path, code string) {
 func (c *checker) identity(at string, id *posternv1.ChildIdentity) {
 	switch id.GetBorn().(type) {
 	case nil:
-		c.add(at+"date_of_birth", "It is not said when the child was born.",
-			"Give one of date_of_birth, age_years if the date is not known, or due_date for an unborn child.")
+		c.add(at+"date_of_birth", "form.born_missing")
 	case *posternv1.ChildIdentity_DateOfBirth:
 		c.birth(at+"date_of_birth", id.GetDateOfBirth())
 	case *posternv1.ChildIdentity_AgeYears:
 		if id.GetAgeYears() >= tooOldForUs {
-			c.add(at+"age_years", "This is not the age of a child.", "Check the age; leave out a son or daughter who is an adult.")
+			c.add(at+"age_years", "form.age")
 		}
 	case *posternv1.ChildIdentity_DueDate:
 		c.due(at+"due_date", id.GetDueDate())
 		return // an unborn child may have no name
 	}
 	if blank(id.GetGivenName()) && blank(id.GetFamilyName()) && blank(id.GetKnownAs()) {
-		c.add(at+"family_name", "The child's name is missing.", "Give the name, or mark the section KNOWN_NOT_KNOWN.")
+		c.add(at+"family_name", "form.child_name")
 	}
 }
 
 func (c *checker) birth(path, value string) {
-	born, ok := c.date(path, value)
+	born, ok := parseDate(value)
 	switch {
 	case value == "":
-		c.add(path, "The date of birth is empty.", "Write it as year, month and day, or give age_years if it is not known.")
+		c.add(path, "form.birth_empty")
 	case !ok:
 	case born.After(c.today):
-		c.add(path, "This date of birth is in the future.", "Check the date; for an unborn child, give due_date.")
+		c.add(path, "form.birth_future")
 	case years(born, c.today) >= tooOldForUs:
-		c.add(path, "This is not the date of birth of a child.", "Check the year; leave out a son or daughter who is an adult.")
+		c.add(path, "form.birth_adult")
 	}
 }
 
 // due checks the date on which an unborn child is due; a birth may be some weeks late.
 func (c *checker) due(path, value string) {
-	due, ok := c.date(path, value)
+	due, ok := parseDate(value)
 	switch {
 	case value == "":
-		c.add(path, "The date on which the child is due is empty.", "Write it as year, month and day; about the right week is enough.")
+		c.add(path, "form.due_empty")
 	case !ok:
 	case due.Before(c.today.AddDate(0, 0, -28)):
-		c.add(path, "This date is more than four weeks ago.", "If the child is born, give date_of_birth.")
+		c.add(path, "form.due_past")
 	case due.After(c.today.AddDate(0, 10, 0)):
-		c.add(path, "This date is more than ten months away.", "Check the year, month and day.")
+		c.add(path, "form.due_far")
 	}
 }
 
 func (c *checker) relationship(at string, r *posternv1.ChildRelationship) {
 	pr := r.GetParentalResponsibility()
+	if r.GetRelationship() == posternv1.Relationship_RELATIONSHIP_FOSTER_CARER && pr == posternv1.Answer_ANSWER_YES {
+		c.add(at+"parental_responsibility", "form.foster_responsibility")
+	}
 	if r.GetAgreesToEarlyHelp() == posternv1.Answer_ANSWER_YES &&
 		pr != posternv1.Answer_ANSWER_YES && pr != posternv1.Answer_ANSWER_SHARED {
-		c.add(at+"agrees_to_early_help", "Only somebody with parental responsibility can agree to early help for a child.",
-			"Clear this answer; the team asks whoever has it.")
+		c.add(at+"agrees_to_early_help", "form.early_help")
 	}
 }
 
@@ -210,16 +224,14 @@ func (c *checker) relationship(at string, r *posternv1.ChildRelationship) {
 func (c *checker) home(at string, n int, child *posternv1.Child) {
 	switch {
 	case child.GetAddressConfidential():
-		c.add(at, "This child's address is confidential, so Postern does not take it.",
-			"Clear it, mark it KNOWN_DECLINED, and telephone the front door.")
+		c.add(at, "form.home_confidential")
 	case child.GetInCare():
-		c.add(at, "This child is in care, so Postern does not take the address: the authority that cares for the child has it.",
-			"Clear it and mark it KNOWN_NOT_ASKED.")
+		c.add(at, "form.home_in_care")
 	}
 	h := child.GetHome()
 	for i, line := range h.GetAddressLines() {
 		if blank(line) {
-			c.add(fmt.Sprintf("%s.address_lines[%d]", at, i), "This line is empty.", "Remove it.")
+			c.add(fmt.Sprintf("%s.address_lines[%d]", at, i), "form.line_empty")
 		}
 	}
 	if h.GetSameAsChild() == 0 {
@@ -227,30 +239,30 @@ func (c *checker) home(at string, n int, child *posternv1.Child) {
 	}
 	at += ".same_as_child"
 	if int(h.GetSameAsChild()) >= n {
-		c.add(at, "This is not the number of an earlier child.", "Give the number of a child above this one; the first child of the form is 1.")
+		c.add(at, "form.same_child")
 		return
 	}
 	other := c.form.GetChildren()[h.GetSameAsChild()-1]
 	switch {
 	case len(h.GetAddressLines()) > 0 || h.GetPostcode() != "":
-		c.add(at, "The home is given twice: as another child's and in full.", "Clear the address and postcode, or clear this number.")
+		c.add(at, "form.same_twice")
 	case other.GetHome().GetProvenance().GetKnown() != known:
-		c.add(at, "The home of that child is not given.", "Give it there, or give the address here.")
+		c.add(at, "form.same_unknown")
 	case other.GetAuthority() != child.GetAuthority():
-		c.add(at, "The two children are said to live together, but in different authorities.", "Check the authority of both.")
+		c.add(at, "form.same_elsewhere")
 	}
 }
 
 func (c *checker) phone(path, value string) {
 	if !phoneShape.MatchString(phoneMarks.Replace(value)) {
-		c.add(path, "This is not a telephone number.", "Write all of it with the area code, such as 01632 960001; spaces do not matter.")
+		c.add(path, "form.phone")
 	}
 }
 
 func (c *checker) needs(path string, codes []posternv1.Need) {
 	for i, code := range codes {
 		if slices.Contains(codes[:i], code) {
-			c.add(fmt.Sprintf("%s[%d]", path, i), "This is given twice.", "Give each kind of help once.")
+			c.add(fmt.Sprintf("%s[%d]", path, i), "form.need_twice")
 		}
 	}
 }

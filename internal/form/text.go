@@ -21,6 +21,7 @@ var textLimits = map[protoreflect.FullName]int{
 	"postern.v1.Urgency.what_was_said":             500,
 	"postern.v1.Urgency.consent_not_sought_reason": 200,
 	"postern.v1.Urgency.parent_not_told_reason":    200,
+	"postern.v1.Form.consideration_reasons":        2000,
 }
 
 // The most entries in a list, by message and field; every other list may have listLimit.
@@ -31,6 +32,7 @@ var listLimits = map[protoreflect.FullName]int{
 	"postern.v1.ChildNeeds.codes":        8,
 	"postern.v1.Consent.sections":        256,
 	"postern.v1.ConsentWithdrawal.paths": 256,
+	"postern.v1.Consideration.paths":     256,
 	"postern.v1.Form.calls":              32,
 }
 
@@ -38,7 +40,7 @@ var listLimits = map[protoreflect.FullName]int{
 // know, text that can be carried and is not too long, lists that are not too long, digests of the right length.
 func (c *checker) message(path string, m protoreflect.Message) {
 	if len(m.GetUnknown()) > 0 {
-		c.add(orForm(path), "It has a field that this version does not know.", "Remove the field, or update this program.")
+		c.add(orForm(path), "form.unknown_field")
 	}
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -57,7 +59,7 @@ func (c *checker) message(path string, m protoreflect.Message) {
 		}
 		list := m.Get(f).List()
 		if list.Len() > limit {
-			c.add(at, fmt.Sprintf("There are more than %d of these.", limit), fmt.Sprintf("Give %d at most.", limit))
+			c.add(at, "form.too_many", "limit", limit)
 		}
 		for i := range min(list.Len(), limit) {
 			c.value(fmt.Sprintf("%s[%d]", at, i), f, list.Get(i))
@@ -69,7 +71,7 @@ func (c *checker) value(path string, f protoreflect.FieldDescriptor, v protorefl
 	switch f.Kind() {
 	case protoreflect.EnumKind:
 		if f.Enum().Values().ByNumber(v.Enum()) == nil || f.IsList() && v.Enum() == 0 {
-			c.add(path, "This is not one of the answers.", "Use one of "+answers(f.Enum())+".")
+			c.add(path, "form.json_answer", "answers", answers(f.Enum()))
 		}
 	case protoreflect.StringKind:
 		limit, ok := textLimits[f.FullName()]
@@ -79,7 +81,7 @@ func (c *checker) value(path string, f protoreflect.FieldDescriptor, v protorefl
 		c.text(path, v.String(), limit)
 	case protoreflect.BytesKind:
 		if n := len(v.Bytes()); n != 32 { // every bytes field of the form is a SHA-256
-			c.add(path, "This is not a SHA-256 digest.", "Give 32 bytes in base64, or leave it out.")
+			c.add(path, "form.sha256")
 		}
 	case protoreflect.MessageKind:
 		if t, ok := v.Message().Interface().(*timestamppb.Timestamp); ok {
@@ -94,14 +96,14 @@ func (c *checker) value(path string, f protoreflect.FieldDescriptor, v protorefl
 // else is carried exactly as it was written: quotes, line ends, marks of direction, letters of every script.
 func (c *checker) text(path, s string, limit int) {
 	if !utf8.ValidString(s) {
-		c.add(path, "This text is not valid UTF-8.", "Save the form as UTF-8 and send it again.")
+		c.add(path, "form.utf8")
 		return
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }) {
-		c.add(path, "This text has a control character.", "Type the text again; a copied text may hold characters that do not show.")
+		c.add(path, "form.control")
 	}
 	if utf8.RuneCountInString(s) > limit {
-		c.add(path, fmt.Sprintf("This text is longer than %d characters.", limit), "Say it in fewer words.")
+		c.add(path, "form.text_long", "limit", limit)
 	}
 }
 
@@ -109,14 +111,17 @@ func (c *checker) text(path, s string, limit int) {
 func (c *checker) moment(path string, t *timestamppb.Timestamp) {
 	switch {
 	case t.CheckValid() != nil:
-		c.add(path, "This is not a time.", "Write the time as in 2026-11-22T18:05:00Z.")
+		c.add(path, "form.not_time")
 	case path != "consent.expire_time" && t.AsTime().After(c.env.Now.Add(clockSlack)):
-		c.add(path, "This time is in the future.", "Check the date and the hour.")
+		c.add(path, "form.time_future")
 	}
 }
 
-// answers lists the values of an enum as a form writes them.
+// answers lists the values of an enum as a form writes them; a field of another kind has none.
 func answers(d protoreflect.EnumDescriptor) string {
+	if d == nil {
+		return ""
+	}
 	var names []string
 	for i := range d.Values().Len() {
 		if v := d.Values().Get(i); v.Number() != 0 {

@@ -14,12 +14,12 @@ var rows = [][]string{
 	actors,
 	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory"},
-	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema"},
+	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema", "internal/slip"},
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
 	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section"},
-	{"proto/postern/local/v1", "proto/postern/log/v1"},
+	{"proto/postern/local/v1", "proto/postern/log/v1", "internal/words"},
 	{"proto/postern/v1"},
 }
 

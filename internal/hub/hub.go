@@ -62,6 +62,7 @@ type Hub struct {
 	posternv1.UnimplementedMailboxServiceServer
 	posternv1.UnimplementedDirectoryServiceServer
 	posternv1.UnimplementedAuditServiceServer
+	posternv1.UnimplementedCoverageServiceServer
 	localv1.UnimplementedHubServiceServer
 	localv1.UnimplementedCourierServiceServer
 	localv1.UnimplementedDeadLetterServiceServer

@@ -135,25 +135,39 @@ func TestADeskSpeaksForItselfOnly(t *testing.T) {
 	w.decided(n)
 }
 
-func TestWhatALaterVersionTakesIsRefusedAndRecorded(t *testing.T) {
+func TestAnEnquiryThatSaysTooLittleIsRefusedAndRecorded(t *testing.T) {
 	w := newWorld(t)
-	enquiry := func(o posternv1.EnquiryOutcome) func(*envelope.Draft) {
-		return func(d *envelope.Draft) {
-			d.Manifest.Statement = &posternv1.Manifest_Enquiry{Enquiry: &posternv1.Enquiry{Outcome: o}}
+	for _, e := range []*posternv1.Enquiry{
+		{},
+		{Outcome: posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED},
+		{Outcome: posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN, NotAskedReason: posternv1.NotAskedReason_NOT_ASKED_REASON_LATE},
+	} {
+		_, err := w.submit(testkit.HMPBristol, w.Seal(testkit.HMPBristol, formtest.Declined(), func(d *envelope.Draft) {
+			d.Manifest.Statement = &posternv1.Manifest_Enquiry{Enquiry: e}
+		})[0])
+		wantFault(t, err, fault.Invalid, "BAD_ENQUIRY")
+		w.refusedAs("BAD_ENQUIRY")
+	}
+}
+
+func TestEveryOutcomeOfAskingIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	for outcome, want := range map[posternv1.EnquiryOutcome]posternv1.Outcome{
+		posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN:    posternv1.Outcome_OUTCOME_WITHHOLD,
+		posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN: posternv1.Outcome_OUTCOME_WITHHOLD,
+		posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED:    posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
+	} {
+		out, err := w.submit(testkit.HMPBristol, w.Seal(testkit.HMPBristol, formtest.Enquiry(outcome))[0])
+		if err != nil || out.GetDecision().GetOutcome() != want || out.GetReceipt() == nil {
+			t.Errorf("%v: %v, %v", outcome, out.GetDecision(), err)
 		}
 	}
-	for _, c := range []struct {
-		reason string
-		edit   func(*envelope.Draft)
-	}{
-		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN)},
-		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED)},
-		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN)},
-		{"ENQUIRY", enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED)},
-	} {
-		_, err := w.submit(testkit.HMPBristol, w.Seal(testkit.HMPBristol, formtest.Declined(), c.edit)[0])
-		wantFault(t, err, fault.Unimplemented, c.reason)
-		w.refusedAs(c.reason)
+	out, err := w.submit(testkit.HMPBristol, w.Seal(testkit.HMPBristol, formtest.Enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED))[0])
+	if err != nil || out.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+		t.Errorf("not asked: %v, %v", out.GetDecision(), err)
+	}
+	if n := len(w.events(logv1.Kind_KIND_DECIDED)); n != 4 {
+		t.Errorf("%d events, want 4", n)
 	}
 }
 

@@ -40,6 +40,9 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		if v.Manifest().GetWithdrawal() != nil {
 			return h.withdraw(ctx, v, req.GetKnownLogs())
 		}
+		if v.Manifest().GetReceptions() != nil {
+			return h.countReceptions(ctx, v, req.GetKnownLogs())
+		}
 		if v.Manifest().GetConsidered() != nil {
 			return h.consider(ctx, v, req.GetKnownLogs())
 		}
@@ -84,11 +87,20 @@ func (h *Hub) verify(caller identity.Party, n *posternv1.SealedNotification) (*e
 	if v.Sender() != caller {
 		return nil, fault.New(fault.Denied, "SENDER_IS_NOT_CALLER", "The notification was signed by another desk than the one that sends it.")
 	}
-	m := v.Manifest()
-	if e := m.GetEnquiry(); e != nil && e.GetOutcome() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED {
-		return nil, fault.New(fault.Unimplemented, "ENQUIRY", "This hub takes enquiries with the outcome DECLINED only, so far.")
+	if e := v.Manifest().GetEnquiry(); e != nil {
+		return v, soundEnquiry(e)
 	}
 	return v, nil
+}
+
+// soundEnquiry checks that an enquiry says what came of asking, and why nobody asked exactly when nobody did.
+func soundEnquiry(e *posternv1.Enquiry) error {
+	notAsked := e.GetOutcome() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED
+	why := e.GetNotAskedReason() != posternv1.NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED
+	if e.GetOutcome() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED || notAsked != why {
+		return fault.New(fault.Invalid, "BAD_ENQUIRY", "The enquiry lacks its outcome, or does not say why nobody asked.")
+	}
+	return nil
 }
 
 // decision is what decide found, with all that record needs to make replay exact.
@@ -347,6 +359,9 @@ func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, eve
 		return err
 	}
 	if err := tx.Put(schema.HubManifest, v.ManifestSHA256(), event[:]); err != nil {
+		return err
+	}
+	if err := countAsked(tx, v); err != nil {
 		return err
 	}
 	return decidedNotification(v, o, event).put(tx, v.Manifest().GetNotificationId())

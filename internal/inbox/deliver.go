@@ -169,7 +169,9 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
 		},
 		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
-		ConsentExpireTime: timestamppb.New(consent.Expiry(m.GetOffer().GetConsent())), // also where the consent names no end
+	}
+	if c := m.GetOffer().GetConsent(); c != nil {
+		out.ConsentExpireTime = timestamppb.New(consent.Expiry(c)) // also where the consent names no end
 	}
 	for _, s := range opened {
 		b, err := proto.Marshal(s.Message)

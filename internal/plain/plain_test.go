@@ -20,6 +20,8 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/plain"
+	"postern/internal/section"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -321,3 +323,55 @@ func sameValue(t *rapid.T, at string, f protoreflect.FieldDescriptor, got, want 
 }
 
 func keys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+
+func TestEveryWordOfADecisionIsInBothLanguages(t *testing.T) {
+	for kind, values := range map[string]protoreflect.EnumValueDescriptors{
+		"outcome.":    posternv1.Outcome(0).Descriptor().Values(),
+		"obligation.": posternv1.ObligationKind(0).Descriptor().Values(),
+	} {
+		for i := range values.Len() {
+			short := plain.Enum(posternv1.Outcome(values.Get(i).Number()))
+			if kind == "obligation." {
+				short = plain.Enum(posternv1.ObligationKind(values.Get(i).Number()))
+			}
+			for _, lang := range []words.Language{words.English, words.Welsh} {
+				if id := kind + strings.ToLower(short); short != "" && !lang.Has(id) {
+					t.Errorf("%s has no words in %s", id, lang)
+				}
+			}
+		}
+	}
+	for _, s := range section.All() {
+		for _, lang := range []words.Language{words.English, words.Welsh} {
+			if !lang.Has("section." + s.Name) {
+				t.Errorf("the section %s has no name in %s", s.Pattern, lang)
+			}
+		}
+	}
+}
+
+func TestADecisionInWelsh(t *testing.T) {
+	d := &posternv1.Decision{
+		Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
+		Children: []*posternv1.ChildDecision{{Number: 2, Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON, Reasons: []*posternv1.Reason{
+			{RuleId: "too_old", Text: "English", Paths: []string{"child/2/home", "parent/name"}}, {RuleId: "not_a_rule", Text: "Only English"}}}},
+		Obligations: []*posternv1.Obligation{{Kind: posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE, PhoneNumber: "101", ChildNumber: 2,
+			DueTime: timestamppb.New(time.Date(2026, 2, 3, 17, 0, 0, 0, time.UTC))}},
+	}
+	got := strings.Join(plain.DecisionIn(words.Welsh, d), "\n")
+	for _, want := range []string{"Angen penderfyniad gan berson.", "Plentyn 2: angen penderfyniad gan berson.", "plentyn 2: cartref, rhiant: enw", "[too_old]",
+		"Only English [not_a_rule]", "I'w wneud: plentyn 2: ffoniwch yr heddlu, 101, erbyn 3 Chwefror 2026 17:00 UTC."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the decision reads\n%s\nwithout %q", got, want)
+		}
+	}
+}
+
+func TestNothingHiddenIsShown(t *testing.T) {
+	for s, want := range map[string]string{"Siân Ŵyn-ŷ": "Siân Ŵyn-ŷ", "a\u202eb": `a\u202eb`, "a\u200bb\ufeff": `a\u200bb\ufeff`, "a\nb": `a\u000ab`,
+		"\x1b[31m": `\u001b[31m`, "שלום": "שלום"} {
+		if got := plain.Visible(s); got != want {
+			t.Errorf("%q shows as %q, want %q", s, got, want)
+		}
+	}
+}

@@ -2,13 +2,14 @@ package plain
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"postern/internal/words"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -34,14 +35,14 @@ func Lines(section proto.Message) []Line {
 		if !m.Has(f) || f.Name() == "provenance" {
 			continue
 		}
-		if v := words(f, m.Get(f)); v != "" {
+		if v := said(f, m.Get(f)); v != "" {
 			out = append(out, Line{capital(Words(string(f.Name()))), v})
 		}
 	}
 	return out
 }
 
-func words(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+func said(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	if f.IsList() {
 		parts := make([]string, v.List().Len())
 		for i := range parts {
@@ -82,89 +83,119 @@ func capital(s string) string {
 }
 
 // PathWords names a section path as a person reads it: "child 2: home", "parent: name".
-func PathWords(path string) string {
+func PathWords(path string) string { return PathWordsIn(words.English, path) }
+
+// PathWordsIn is PathWords in a language.
+func PathWordsIn(lang words.Language, path string) string {
 	parts := strings.Split(path, "/")
+	name := sectionName(lang, parts[len(parts)-1])
 	switch len(parts) {
 	case 3:
-		return "child " + parts[1] + ": " + Words(parts[2])
+		return lang.Text("section.of_child", words.Args{"number": parts[1], "section": name})
 	case 2:
-		return parts[0] + ": " + Words(parts[1])
+		return lang.Text("section.of_"+parts[0], words.Args{"section": name})
 	}
-	return Words(path)
+	return name
 }
 
-// outcomeWords are the outcomes as people at a counter say them.
-var outcomeWords = map[posternv1.Outcome]string{
-	posternv1.Outcome_OUTCOME_SHARE:           "shared",
-	posternv1.Outcome_OUTCOME_WAIT:            "waiting",
-	posternv1.Outcome_OUTCOME_WITHHOLD:        "not shared",
-	posternv1.Outcome_OUTCOME_REFER_TO_PERSON: "needs a decision by a person",
+// sectionName is the last part of a path in words; of one that this version does not know, the name itself.
+func sectionName(lang words.Language, name string) string {
+	if id := "section." + name; lang.Has(id) {
+		return lang.Text(id, nil)
+	}
+	return Words(name)
 }
 
 // Outcome is an outcome in plain words.
-func Outcome(o posternv1.Outcome) string {
-	if w, ok := outcomeWords[o]; ok {
-		return w
+func Outcome(o posternv1.Outcome) string { return OutcomeIn(words.English, o) }
+
+// OutcomeIn is Outcome in a language.
+func OutcomeIn(lang words.Language, o posternv1.Outcome) string {
+	if id := "outcome." + strings.ToLower(Enum(o)); lang.Has(id) {
+		return lang.Text(id, nil)
 	}
-	return "not decided"
+	return lang.Text("outcome.none", nil)
 }
 
 // Decision gives a decision in plain words, a line each: what, for whom and why, and what a person must do.
-func Decision(d *posternv1.Decision) []string {
-	out := []string{capital(Outcome(d.GetOutcome())) + "."}
+func Decision(d *posternv1.Decision) []string { return DecisionIn(words.English, d) }
+
+// DecisionIn is Decision in a language. The reasons of the policy are English beside their rules; another language has
+// them by the id of the rule, and a rule it has no words for keeps its English: better that than none.
+func DecisionIn(lang words.Language, d *posternv1.Decision) []string {
+	out := []string{capital(OutcomeIn(lang, d.GetOutcome())) + "."}
 	for _, r := range d.GetReasons() {
-		out = append(out, "  "+reason(r))
+		out = append(out, "  "+reason(lang, r))
 	}
 	for _, c := range d.GetChildren() {
-		out = append(out, fmt.Sprintf("Child %d: %s.", c.GetNumber(), Outcome(c.GetOutcome())))
+		out = append(out, lang.Text("decision.child", words.Args{"number": c.GetNumber(), "outcome": OutcomeIn(lang, c.GetOutcome())}))
 		for _, r := range c.GetReasons() {
-			out = append(out, "  "+reason(r))
+			out = append(out, "  "+reason(lang, r))
 		}
 	}
 	for _, o := range d.GetObligations() {
-		out = append(out, "To do: "+obligation(o))
+		out = append(out, lang.Text("decision.to_do", words.Args{"what": obligation(lang, o)}))
 	}
 	return out
 }
 
-func reason(r *posternv1.Reason) string {
+func reason(lang words.Language, r *posternv1.Reason) string {
 	s := r.GetText()
+	if id := "rule." + r.GetRuleId(); lang.Has(id) {
+		s = lang.Text(id, nil)
+	}
 	if len(r.GetPaths()) > 0 {
 		names := make([]string, len(r.GetPaths()))
 		for i, p := range r.GetPaths() {
-			names[i] = PathWords(p)
+			names[i] = PathWordsIn(lang, p)
 		}
 		s += " (" + strings.Join(names, ", ") + ")"
 	}
 	return s + " [" + r.GetRuleId() + "]"
 }
 
-var obligationWords = map[posternv1.ObligationKind]string{
-	posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE:        "use the manual route: telephone the front door and send a printed request for support",
-	posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR:    "telephone the front door",
-	posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:         "call the police",
-	posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY:       "the safeguarding lead considers the duty to share",
-	posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN:           "ask the person again",
-	posternv1.ObligationKind_OBLIGATION_KIND_REVIEW:              "review the decision",
-	posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR: "alert the duty governor",
-}
-
-func obligation(o *posternv1.Obligation) string {
-	s := obligationWords[o.GetKind()]
-	if s == "" {
-		s = Words(Enum(o.GetKind()))
+func obligation(lang words.Language, o *posternv1.Obligation) string {
+	s := Words(Enum(o.GetKind()))
+	if id := "obligation." + strings.ToLower(Enum(o.GetKind())); lang.Has(id) {
+		s = lang.Text(id, nil)
 	}
 	if o.GetChildNumber() > 0 {
-		s = "child " + strconv.Itoa(int(o.GetChildNumber())) + ": " + s
+		s = lang.Text("decision.about", words.Args{"number": o.GetChildNumber(), "what": s})
 	}
 	if o.GetPhoneNumber() != "" {
 		s += ", " + o.GetPhoneNumber()
 	}
 	if o.GetDueTime() != nil {
-		s += ", by " + Time(o.GetDueTime().AsTime())
+		at := o.GetDueTime().AsTime()
+		s = lang.Text("decision.by", words.Args{"what": s, "time": Date(lang, at) + at.Format(" 15:04 MST")})
 	}
-	return s + "."
+	return s
 }
 
 // Time is a moment as people in the United Kingdom read it, in UTC offset of the given time's location.
 func Time(t time.Time) string { return t.Format("2 January 2006 15:04 MST") }
+
+// Date is the day of a moment, in the location of the given time.
+func Date(lang words.Language, t time.Time) string {
+	month := lang.Text(fmt.Sprintf("month.m%02d", t.Month()), nil)
+	return lang.Text("month.date", words.Args{"day": t.Day(), "month": month, "year": t.Year()})
+}
+
+// Visible shows a value where it must not act: control characters, marks that turn the direction of text and characters
+// without width, which could make one name look like another, are written as escapes.
+func Visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if Hidden(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Hidden reports whether a character acts on a screen instead of showing there.
+func Hidden(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Cf, unicode.Zl, unicode.Zp)
+}

@@ -25,6 +25,7 @@ type Section struct {
 	Class      posternv1.SectionClass // when it may travel at all
 	PaddedSize int                    // bytes of plaintext after padding, the same for every value
 	PerChild   bool                   // whether the pattern has a child's number
+	Urgent     bool                   // whether it goes on the urgent route, without consent
 
 	field protoreflect.FieldDescriptor
 }
@@ -62,6 +63,7 @@ var table = sync.OnceValue(func() []Section {
 				Class:      rule.GetSectionClass(),
 				PaddedSize: int(rule.GetPaddedSize()),
 				PerChild:   strings.Contains(rule.GetPath(), "{n}"),
+				Urgent:     rule.GetAlsoUrgent() || rule.GetSectionClass() != posternv1.SectionClass_SECTION_CLASS_PERMITTED,
 				field:      f,
 			})
 		}

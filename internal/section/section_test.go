@@ -34,6 +34,20 @@ func TestTheTableIsInTheOrderOfTheForm(t *testing.T) {
 	}
 }
 
+func TestWhatGoesOnTheUrgentRoute(t *testing.T) {
+	var got []string
+	for _, s := range section.All() {
+		if s.Urgent {
+			got = append(got, s.Pattern)
+		}
+	}
+	want := []string{"parent/name", "parent/birth", "child/{n}/identity", "child/{n}/relationship", "child/{n}/home",
+		"child/{n}/carer", "child/{n}/safety", "child/{n}/phone", "child/{n}/school", "child/{n}/worker", "urgency"}
+	if !slices.Equal(got, want) {
+		t.Errorf("on the urgent route go\n%q, want\n%q", got, want)
+	}
+}
+
 func TestEveryRowIsComplete(t *testing.T) {
 	for _, s := range section.All() {
 		if s.Class == posternv1.SectionClass_SECTION_CLASS_UNSPECIFIED || s.PaddedSize <= 0 ||

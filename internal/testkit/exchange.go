@@ -95,6 +95,7 @@ func (x *Exchange) openHub() {
 	posternv1.RegisterMailboxServiceServer(s, x.Hub)
 	posternv1.RegisterDirectoryServiceServer(s, x.Hub)
 	posternv1.RegisterAuditServiceServer(s, x.Hub)
+	posternv1.RegisterCoverageServiceServer(s, x.Hub)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.serves = s

@@ -54,7 +54,7 @@ func (x *Exchange) Seal(prison string, f *posternv1.Form, edits ...func(*envelop
 		} else {
 			d.Manifest.Statement = &posternv1.Manifest_Offer{Offer: &posternv1.Offer{
 				Route: p.Route, Authority: p.Authority, Consent: p.Consent, LawfulBasis: p.LawfulBasis,
-				DestinationSource: posternv1.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE}}
+				DestinationSource: p.Source}}
 			if dir.Enrolled(p.Authority, now) {
 				key, _ = dir.RecipientKey(p.Authority)
 				for _, s := range p.Sections {

@@ -37,6 +37,8 @@ type Desk struct {
 	Local localv1.DeskServiceClient
 	Pins  localv1.PinServiceClient
 	Cases localv1.CaseworkServiceClient
+	// Counter is the part of the same socket for whoever sits with the person.
+	Counter localv1.CounterServiceClient
 
 	x      *Exchange
 	prison string
@@ -85,9 +87,11 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 		localv1.RegisterDeskServiceServer(r, d.Desk)
 		localv1.RegisterPinServiceServer(r, d.Desk)
 		localv1.RegisterCaseworkServiceServer(r, d.Desk)
+		localv1.RegisterCounterServiceServer(r, d.Desk)
 	})
 	must(x.t, err)
 	d.Local, d.Pins, d.Cases, d.stop = localv1.NewDeskServiceClient(conn), localv1.NewPinServiceClient(conn), localv1.NewCaseworkServiceClient(conn), stop
+	d.Counter = localv1.NewCounterServiceClient(conn)
 }
 
 func (d *Desk) close() {

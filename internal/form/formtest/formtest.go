@@ -8,6 +8,7 @@ package formtest
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -78,6 +79,52 @@ func Declined() *posternv1.Form {
 		PrisonNumber: "A0001ZZ",
 		Enquiry:      posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED,
 	}
+}
+
+// Enquiry makes a form of the outcome of asking, with the reason that NOT_ASKED needs.
+func Enquiry(outcome posternv1.EnquiryOutcome) *posternv1.Form {
+	f := Declined()
+	f.Enquiry = outcome
+	if outcome == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED {
+		f.NotAskedReason = posternv1.NotAskedReason_NOT_ASKED_REASON_LATE
+		f.AskAgainDate = "2026-11-23"
+	}
+	return f
+}
+
+// Urgent makes a form on the urgent route of a mother with so many children in one authority: nobody could be asked to
+// agree, the duty governor authorised it by telephone, and one call was answered by nobody.
+func Urgent(authority string, children int) *posternv1.Form {
+	f := New(slices.Repeat([]string{authority}, children)...)
+	f.Consent, f.Gate = nil, posternv1.Gate_GATE_NOT_DONE
+	f.Tonight.Answer = posternv1.TonightAnswer_TONIGHT_ANSWER_YES
+	f.Route = posternv1.Route_ROUTE_URGENT
+	f.Urgency = &posternv1.Urgency{
+		Provenance: told(), Reason: posternv1.UrgencyReason_URGENCY_REASON_CHILD_MAY_BE_ALONE,
+		WhatWasSaid: "There is nobody at the house", SaidBy: "Morwenna herself",
+		Calls: []*posternv1.UrgencyCall{{
+			Number: "01632 960222", CallTime: timestamppb.New(Now.Add(-20 * time.Minute)), Result: posternv1.CallResult_CALL_RESULT_NO_ANSWER}},
+		AuthorisedBy:  &posternv1.Authorisation{StaffId: "staff-0009", Role: posternv1.StaffRole_STAFF_ROLE_DUTY_GOVERNOR, ByPhone: true},
+		ConsentSought: posternv1.Answer_ANSWER_NO, ConsentNotSoughtReason: "She was taken to hospital",
+		ParentTold: posternv1.Answer_ANSWER_NO, ParentNotToldReason: "She was taken to hospital",
+	}
+	return f
+}
+
+// Duty makes a form on the duty route of so many children in one authority: the parent said no, and the safeguarding
+// lead decided that the authority should know who and where the first of them is.
+func Duty(authority string, children int) *posternv1.Form {
+	f := New(slices.Repeat([]string{authority}, children)...)
+	f.Consent = &posternv1.Consent{Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_DECLINED}
+	f.Route = posternv1.Route_ROUTE_DUTY
+	f.Consideration = &posternv1.Consideration{
+		Law: posternv1.ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA, Relevant: posternv1.Answer_ANSWER_YES, HelpsFunction: "ca1989.s17",
+		NotMoreDetrimental: []uint32{1}, ParentTold: posternv1.Answer_ANSWER_YES,
+		Paths:   []string{"parent/name", "child/1/identity", "child/1/home", "child/1/safety"},
+		StaffId: "staff-0021", Role: posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD, ConsiderTime: timestamppb.New(Now.Add(-time.Hour)),
+	}
+	f.ConsiderationReasons = "A baby with a carer nobody has met"
+	return f
 }
 
 // Consent makes a consent to tell these sections, patterns or paths, about the first so many children of a form, to the

@@ -21,14 +21,7 @@ func Valid(t *rapid.T) *posternv1.Form {
 	f := New(codes...)
 	f.FormId = rapid.SampledFrom([]string{"", "4fd1b1c6-0f25-4a77-9d0b-6c6f1f0e7a11"}).Draw(t, "form id")
 	f.PrisonNumber = rapid.StringMatching(`A00[0-9]{2}Z[A-Z]`).Draw(t, "prison number")
-	for _, s := range section.All() {
-		if !s.PerChild && s.Class != posternv1.SectionClass_SECTION_CLASS_URGENT {
-			vary(t, f, s.Pattern)
-		}
-	}
-	for i := range f.GetChildren() {
-		drawChild(t, f, i)
-	}
+	varyAll(t, f)
 	for range rapid.IntRange(0, 2).Draw(t, "calls") {
 		f.Calls = append(f.Calls, &posternv1.Call{
 			CallTime:    timestamppb.New(Now.Add(-time.Duration(rapid.IntRange(0, 600).Draw(t, "minutes ago")) * time.Minute)),
@@ -38,6 +31,48 @@ func Valid(t *rapid.T) *posternv1.Form {
 	}
 	f.Consent = drawConsent(t, len(codes))
 	return f
+}
+
+// Any draws a valid form of any kind: on consent, urgent, after a person considered the duty, or the outcome of asking.
+func Any(t *rapid.T) *posternv1.Form {
+	authority := rapid.SampledFrom([]string{Bristol, Lancashire, Wrexham})
+	switch rapid.SampledFrom([]string{"consent", "consent", "urgent", "duty", "enquiry"}).Draw(t, "kind of form") {
+	case "urgent":
+		f := Urgent(authority.Draw(t, "authority"), rapid.IntRange(1, 4).Draw(t, "children"))
+		f.Urgency.Reason = posternv1.UrgencyReason(rapid.Int32Range(1, 6).Draw(t, "why"))
+		if rapid.Bool().Draw(t, "not yet phoned") {
+			f.Urgency.Calls = nil
+		}
+		varyAll(t, f)
+		f.Urgency.WhatWasSaid = Text().Draw(t, "what was said")
+		return f
+	case "duty":
+		f := Duty(authority.Draw(t, "authority"), rapid.IntRange(1, 4).Draw(t, "children"))
+		for n := range f.GetChildren()[1:] {
+			if rapid.Bool().Draw(t, "this one too") {
+				f.Consideration.NotMoreDetrimental = append(f.Consideration.NotMoreDetrimental, uint32(n+2))
+				f.Consideration.Paths = append(f.Consideration.Paths, fmt.Sprintf("child/%d/identity", n+2))
+			}
+		}
+		varyAll(t, f)
+		return f
+	case "enquiry":
+		return Enquiry(posternv1.EnquiryOutcome(rapid.Int32Range(1, 4).Draw(t, "outcome")))
+	default:
+		return Valid(t)
+	}
+}
+
+// varyAll varies every section of the parent and the children.
+func varyAll(t *rapid.T, f *posternv1.Form) {
+	for _, s := range section.All() {
+		if !s.PerChild && s.Class != posternv1.SectionClass_SECTION_CLASS_URGENT {
+			vary(t, f, s.Pattern)
+		}
+	}
+	for i := range f.GetChildren() {
+		drawChild(t, f, i)
+	}
 }
 
 // vary leaves a section out, says that it is not known, or writes other words in it.
@@ -115,6 +150,12 @@ func drawChild(t *rapid.T, f *posternv1.Form, i int) {
 		if s.PerChild {
 			vary(t, f, s.Path(i+1))
 		}
+	}
+	if c := child.GetCarer(); c.GetRelationship() == posternv1.Relationship_RELATIONSHIP_FOSTER_CARER {
+		c.Relationship = posternv1.Relationship_RELATIONSHIP_CARER // else the child would have to be in care
+	}
+	if r := child.GetRelationship(); r.GetRelationship() == posternv1.Relationship_RELATIONSHIP_FOSTER_CARER {
+		r.Relationship = posternv1.Relationship_RELATIONSHIP_STEP_PARENT // who may have responsibility
 	}
 	drawHome(t, f, i)
 }

@@ -154,7 +154,9 @@ type SectionRule struct {
 	// The one class of the section.
 	SectionClass SectionClass `protobuf:"varint,2,opt,name=section_class,json=sectionClass,proto3,enum=postern.v1.SectionClass" json:"section_class,omitempty"`
 	// The length in bytes to which every plaintext of this section is padded before sealing, so that length tells nothing.
-	PaddedSize    uint32 `protobuf:"varint,3,opt,name=padded_size,json=paddedSize,proto3" json:"padded_size,omitempty"`
+	PaddedSize uint32 `protobuf:"varint,3,opt,name=padded_size,json=paddedSize,proto3" json:"padded_size,omitempty"`
+	// Whether the section goes on the urgent route too, where its class alone would not send it; the minimum and the urgent section always do.
+	AlsoUrgent    bool `protobuf:"varint,4,opt,name=also_urgent,json=alsoUrgent,proto3" json:"also_urgent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -210,6 +212,13 @@ func (x *SectionRule) GetPaddedSize() uint32 {
 	return 0
 }
 
+func (x *SectionRule) GetAlsoUrgent() bool {
+	if x != nil {
+		return x.AlsoUrgent
+	}
+	return false
+}
+
 var file_postern_v1_access_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -250,12 +259,14 @@ var File_postern_v1_access_proto protoreflect.FileDescriptor
 const file_postern_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"\x17postern/v1/access.proto\x12\n" +
-	"postern.v1\x1a google/protobuf/descriptor.proto\"\x81\x01\n" +
+	"postern.v1\x1a google/protobuf/descriptor.proto\"\xa2\x01\n" +
 	"\vSectionRule\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12=\n" +
 	"\rsection_class\x18\x02 \x01(\x0e2\x18.postern.v1.SectionClassR\fsectionClass\x12\x1f\n" +
 	"\vpadded_size\x18\x03 \x01(\rR\n" +
-	"paddedSize*n\n" +
+	"paddedSize\x12\x1f\n" +
+	"\valso_urgent\x18\x04 \x01(\bR\n" +
+	"alsoUrgent*n\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tROLE_DESK\x10\x01\x12\f\n" +

@@ -323,6 +323,59 @@ func (Route) EnumDescriptor() ([]byte, []int) {
 	return file_postern_v1_form_proto_rawDescGZIP(), []int{4}
 }
 
+// ConsiderationLaw is the law a consideration rests on.
+type ConsiderationLaw int32
+
+const (
+	// Not said.
+	ConsiderationLaw_CONSIDERATION_LAW_UNSPECIFIED ConsiderationLaw = 0
+	// The duty to share information, Children Act 2004 s.16LA (England).
+	ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA ConsiderationLaw = 1
+	// Public task with its gateway (Wales and cross-border).
+	ConsiderationLaw_CONSIDERATION_LAW_PUBLIC_TASK ConsiderationLaw = 2
+)
+
+// Enum value maps for ConsiderationLaw.
+var (
+	ConsiderationLaw_name = map[int32]string{
+		0: "CONSIDERATION_LAW_UNSPECIFIED",
+		1: "CONSIDERATION_LAW_DUTY_S16LA",
+		2: "CONSIDERATION_LAW_PUBLIC_TASK",
+	}
+	ConsiderationLaw_value = map[string]int32{
+		"CONSIDERATION_LAW_UNSPECIFIED": 0,
+		"CONSIDERATION_LAW_DUTY_S16LA":  1,
+		"CONSIDERATION_LAW_PUBLIC_TASK": 2,
+	}
+)
+
+func (x ConsiderationLaw) Enum() *ConsiderationLaw {
+	p := new(ConsiderationLaw)
+	*p = x
+	return p
+}
+
+func (x ConsiderationLaw) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConsiderationLaw) Descriptor() protoreflect.EnumDescriptor {
+	return file_postern_v1_form_proto_enumTypes[5].Descriptor()
+}
+
+func (ConsiderationLaw) Type() protoreflect.EnumType {
+	return &file_postern_v1_form_proto_enumTypes[5]
+}
+
+func (x ConsiderationLaw) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConsiderationLaw.Descriptor instead.
+func (ConsiderationLaw) EnumDescriptor() ([]byte, []int) {
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{5}
+}
+
 // Gate is the public-protection gate: all that leaves the prison about risk. An inbox never sees it.
 type Gate int32
 
@@ -364,11 +417,11 @@ func (x Gate) String() string {
 }
 
 func (Gate) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[5].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[6].Descriptor()
 }
 
 func (Gate) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[5]
+	return &file_postern_v1_form_proto_enumTypes[6]
 }
 
 func (x Gate) Number() protoreflect.EnumNumber {
@@ -377,7 +430,7 @@ func (x Gate) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Gate.Descriptor instead.
 func (Gate) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{5}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{6}
 }
 
 // Known says whether a section is known.
@@ -425,11 +478,11 @@ func (x Known) String() string {
 }
 
 func (Known) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[6].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[7].Descriptor()
 }
 
 func (Known) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[6]
+	return &file_postern_v1_form_proto_enumTypes[7]
 }
 
 func (x Known) Number() protoreflect.EnumNumber {
@@ -438,7 +491,7 @@ func (x Known) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Known.Descriptor instead.
 func (Known) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{6}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{7}
 }
 
 // Basis says on what a section rests.
@@ -482,11 +535,11 @@ func (x Basis) String() string {
 }
 
 func (Basis) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[7].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[8].Descriptor()
 }
 
 func (Basis) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[7]
+	return &file_postern_v1_form_proto_enumTypes[8]
 }
 
 func (x Basis) Number() protoreflect.EnumNumber {
@@ -495,7 +548,7 @@ func (x Basis) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Basis.Descriptor instead.
 func (Basis) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{7}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{8}
 }
 
 // Answer is an answer to a yes-or-no question, with the ways of not knowing.
@@ -543,11 +596,11 @@ func (x Answer) String() string {
 }
 
 func (Answer) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[8].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[9].Descriptor()
 }
 
 func (Answer) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[8]
+	return &file_postern_v1_form_proto_enumTypes[9]
 }
 
 func (x Answer) Number() protoreflect.EnumNumber {
@@ -556,7 +609,7 @@ func (x Answer) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Answer.Descriptor instead.
 func (Answer) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{8}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{9}
 }
 
 // CustodyType is the kind of custody.
@@ -604,11 +657,11 @@ func (x CustodyType) String() string {
 }
 
 func (CustodyType) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[9].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[10].Descriptor()
 }
 
 func (CustodyType) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[9]
+	return &file_postern_v1_form_proto_enumTypes[10]
 }
 
 func (x CustodyType) Number() protoreflect.EnumNumber {
@@ -617,7 +670,7 @@ func (x CustodyType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CustodyType.Descriptor instead.
 func (CustodyType) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{9}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{10}
 }
 
 // TimeAway is a band of time that the person is likely to be away.
@@ -669,11 +722,11 @@ func (x TimeAway) String() string {
 }
 
 func (TimeAway) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[10].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[11].Descriptor()
 }
 
 func (TimeAway) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[10]
+	return &file_postern_v1_form_proto_enumTypes[11]
 }
 
 func (x TimeAway) Number() protoreflect.EnumNumber {
@@ -682,7 +735,7 @@ func (x TimeAway) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TimeAway.Descriptor instead.
 func (TimeAway) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{10}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{11}
 }
 
 // ContactWanted says whether the parent wants contact.
@@ -726,11 +779,11 @@ func (x ContactWanted) String() string {
 }
 
 func (ContactWanted) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[11].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[12].Descriptor()
 }
 
 func (ContactWanted) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[11]
+	return &file_postern_v1_form_proto_enumTypes[12]
 }
 
 func (x ContactWanted) Number() protoreflect.EnumNumber {
@@ -739,7 +792,7 @@ func (x ContactWanted) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ContactWanted.Descriptor instead.
 func (ContactWanted) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{11}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{12}
 }
 
 // Relationship is what an adult is to a child.
@@ -803,11 +856,11 @@ func (x Relationship) String() string {
 }
 
 func (Relationship) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[12].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[13].Descriptor()
 }
 
 func (Relationship) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[12]
+	return &file_postern_v1_form_proto_enumTypes[13]
 }
 
 func (x Relationship) Number() protoreflect.EnumNumber {
@@ -816,7 +869,7 @@ func (x Relationship) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Relationship.Descriptor instead.
 func (Relationship) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{12}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{13}
 }
 
 // KnowsAboutImprisonment says whether a child knows.
@@ -864,11 +917,11 @@ func (x KnowsAboutImprisonment) String() string {
 }
 
 func (KnowsAboutImprisonment) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[13].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[14].Descriptor()
 }
 
 func (KnowsAboutImprisonment) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[13]
+	return &file_postern_v1_form_proto_enumTypes[14]
 }
 
 func (x KnowsAboutImprisonment) Number() protoreflect.EnumNumber {
@@ -877,7 +930,7 @@ func (x KnowsAboutImprisonment) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KnowsAboutImprisonment.Descriptor instead.
 func (KnowsAboutImprisonment) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{13}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{14}
 }
 
 // Need is a kind of help.
@@ -941,11 +994,11 @@ func (x Need) String() string {
 }
 
 func (Need) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[14].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[15].Descriptor()
 }
 
 func (Need) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[14]
+	return &file_postern_v1_form_proto_enumTypes[15]
 }
 
 func (x Need) Number() protoreflect.EnumNumber {
@@ -954,7 +1007,7 @@ func (x Need) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Need.Descriptor instead.
 func (Need) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{14}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{15}
 }
 
 // UrgencyReason says why something cannot wait.
@@ -1010,11 +1063,11 @@ func (x UrgencyReason) String() string {
 }
 
 func (UrgencyReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[15].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[16].Descriptor()
 }
 
 func (UrgencyReason) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[15]
+	return &file_postern_v1_form_proto_enumTypes[16]
 }
 
 func (x UrgencyReason) Number() protoreflect.EnumNumber {
@@ -1023,7 +1076,7 @@ func (x UrgencyReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UrgencyReason.Descriptor instead.
 func (UrgencyReason) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{15}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{16}
 }
 
 // CallResult says how a telephone call ended.
@@ -1067,11 +1120,11 @@ func (x CallResult) String() string {
 }
 
 func (CallResult) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[16].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[17].Descriptor()
 }
 
 func (CallResult) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[16]
+	return &file_postern_v1_form_proto_enumTypes[17]
 }
 
 func (x CallResult) Number() protoreflect.EnumNumber {
@@ -1080,7 +1133,7 @@ func (x CallResult) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CallResult.Descriptor instead.
 func (CallResult) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{16}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{17}
 }
 
 // StaffRole is the role of a member of prison staff.
@@ -1136,11 +1189,11 @@ func (x StaffRole) String() string {
 }
 
 func (StaffRole) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_form_proto_enumTypes[17].Descriptor()
+	return file_postern_v1_form_proto_enumTypes[18].Descriptor()
 }
 
 func (StaffRole) Type() protoreflect.EnumType {
-	return &file_postern_v1_form_proto_enumTypes[17]
+	return &file_postern_v1_form_proto_enumTypes[18]
 }
 
 func (x StaffRole) Number() protoreflect.EnumNumber {
@@ -1149,7 +1202,7 @@ func (x StaffRole) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StaffRole.Descriptor instead.
 func (StaffRole) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_form_proto_rawDescGZIP(), []int{17}
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{18}
 }
 
 // Form is what a reception officer fills in; its protojson is the external contract FORM.json. It never leaves the desk whole.
@@ -1187,6 +1240,10 @@ type Form struct {
 	AskAgainDate string `protobuf:"bytes,15,opt,name=ask_again_date,json=askAgainDate,proto3" json:"ask_again_date,omitempty"`
 	// Why the person was not asked, with the outcome NOT_ASKED.
 	NotAskedReason NotAskedReason `protobuf:"varint,16,opt,name=not_asked_reason,json=notAskedReason,proto3,enum=postern.v1.NotAskedReason" json:"not_asked_reason,omitempty"`
+	// What a person decided on the duty to share, with the route DUTY; children and sections by their numbers in this form.
+	Consideration *Consideration `protobuf:"bytes,17,opt,name=consideration,proto3" json:"consideration,omitempty"`
+	// The reasons of that person in words; they stay on the desk, and only their digest travels.
+	ConsiderationReasons string `protobuf:"bytes,18,opt,name=consideration_reasons,json=considerationReasons,proto3" json:"consideration_reasons,omitempty"`
 	// The form_id of the earlier form of this reception that this one puts right, if any.
 	Supersedes    string `protobuf:"bytes,20,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1333,6 +1390,20 @@ func (x *Form) GetNotAskedReason() NotAskedReason {
 		return x.NotAskedReason
 	}
 	return NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED
+}
+
+func (x *Form) GetConsideration() *Consideration {
+	if x != nil {
+		return x.Consideration
+	}
+	return nil
+}
+
+func (x *Form) GetConsiderationReasons() string {
+	if x != nil {
+		return x.ConsiderationReasons
+	}
+	return ""
 }
 
 func (x *Form) GetSupersedes() string {
@@ -3179,12 +3250,139 @@ func (x *Call) GetChildNumber() uint32 {
 	return 0
 }
 
+// Consideration is a person's decision on the duty to share, as codes; the words stay on the desk, bound by hash.
+type Consideration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The law considered.
+	Law ConsiderationLaw `protobuf:"varint,1,opt,name=law,proto3,enum=postern.v1.ConsiderationLaw" json:"law,omitempty"`
+	// Whether the information is relevant to a child's welfare.
+	Relevant Answer `protobuf:"varint,2,opt,name=relevant,proto3,enum=postern.v1.Answer" json:"relevant,omitempty"`
+	// The code of the recipient's function that it helps.
+	HelpsFunction string `protobuf:"bytes,3,opt,name=helps_function,json=helpsFunction,proto3" json:"helps_function,omitempty"`
+	// The numbers of the children for whom disclosure was found not more detrimental.
+	NotMoreDetrimental []uint32 `protobuf:"varint,4,rep,packed,name=not_more_detrimental,json=notMoreDetrimental,proto3" json:"not_more_detrimental,omitempty"`
+	// Whether the parent was told.
+	ParentTold Answer `protobuf:"varint,5,opt,name=parent_told,json=parentTold,proto3,enum=postern.v1.Answer" json:"parent_told,omitempty"`
+	// The section paths the person decided to share.
+	Paths []string `protobuf:"bytes,6,rep,name=paths,proto3" json:"paths,omitempty"`
+	// SHA-256 of the reasons in words, which stay on the desk.
+	ReasonsSha256 []byte `protobuf:"bytes,7,opt,name=reasons_sha256,json=reasonsSha256,proto3" json:"reasons_sha256,omitempty"`
+	// The staff id of the person who decided.
+	StaffId string `protobuf:"bytes,8,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
+	// The role of the person who decided.
+	Role StaffRole `protobuf:"varint,9,opt,name=role,proto3,enum=postern.v1.StaffRole" json:"role,omitempty"`
+	// When it was decided.
+	ConsiderTime  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=consider_time,json=considerTime,proto3" json:"consider_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consideration) Reset() {
+	*x = Consideration{}
+	mi := &file_postern_v1_form_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consideration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consideration) ProtoMessage() {}
+
+func (x *Consideration) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_form_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consideration.ProtoReflect.Descriptor instead.
+func (*Consideration) Descriptor() ([]byte, []int) {
+	return file_postern_v1_form_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Consideration) GetLaw() ConsiderationLaw {
+	if x != nil {
+		return x.Law
+	}
+	return ConsiderationLaw_CONSIDERATION_LAW_UNSPECIFIED
+}
+
+func (x *Consideration) GetRelevant() Answer {
+	if x != nil {
+		return x.Relevant
+	}
+	return Answer_ANSWER_UNSPECIFIED
+}
+
+func (x *Consideration) GetHelpsFunction() string {
+	if x != nil {
+		return x.HelpsFunction
+	}
+	return ""
+}
+
+func (x *Consideration) GetNotMoreDetrimental() []uint32 {
+	if x != nil {
+		return x.NotMoreDetrimental
+	}
+	return nil
+}
+
+func (x *Consideration) GetParentTold() Answer {
+	if x != nil {
+		return x.ParentTold
+	}
+	return Answer_ANSWER_UNSPECIFIED
+}
+
+func (x *Consideration) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *Consideration) GetReasonsSha256() []byte {
+	if x != nil {
+		return x.ReasonsSha256
+	}
+	return nil
+}
+
+func (x *Consideration) GetStaffId() string {
+	if x != nil {
+		return x.StaffId
+	}
+	return ""
+}
+
+func (x *Consideration) GetRole() StaffRole {
+	if x != nil {
+		return x.Role
+	}
+	return StaffRole_STAFF_ROLE_UNSPECIFIED
+}
+
+func (x *Consideration) GetConsiderTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConsiderTime
+	}
+	return nil
+}
+
 var File_postern_v1_form_proto protoreflect.FileDescriptor
 
 const file_postern_v1_form_proto_rawDesc = "" +
 	"\n" +
 	"\x15postern/v1/form.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x18postern/v1/consent.proto\"\x91\x06\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x18postern/v1/consent.proto\"\x87\a\n" +
 	"\x04Form\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x123\n" +
 	"\treception\x18\x02 \x01(\v2\x15.postern.v1.ReceptionR\treception\x12#\n" +
@@ -3203,7 +3401,9 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\x0enotice_version\x18\r \x01(\tR\rnoticeVersion\x12&\n" +
 	"\x05calls\x18\x0e \x03(\v2\x10.postern.v1.CallR\x05calls\x12$\n" +
 	"\x0eask_again_date\x18\x0f \x01(\tR\faskAgainDate\x12D\n" +
-	"\x10not_asked_reason\x18\x10 \x01(\x0e2\x1a.postern.v1.NotAskedReasonR\x0enotAskedReason\x12\x1e\n" +
+	"\x10not_asked_reason\x18\x10 \x01(\x0e2\x1a.postern.v1.NotAskedReasonR\x0enotAskedReason\x12?\n" +
+	"\rconsideration\x18\x11 \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\x123\n" +
+	"\x15consideration_reasons\x18\x12 \x01(\tR\x14considerationReasons\x12\x1e\n" +
 	"\n" +
 	"supersedes\x18\x14 \x01(\tR\n" +
 	"supersedes\"c\n" +
@@ -3212,18 +3412,18 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\freceive_date\x18\x02 \x01(\tR\vreceiveDate\"s\n" +
 	"\aTonight\x121\n" +
 	"\x06answer\x18\x01 \x01(\x0e2\x19.postern.v1.TonightAnswerR\x06answer\x125\n" +
-	"\bask_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aaskTime\"\x84\x03\n" +
+	"\bask_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aaskTime\"\x86\x03\n" +
 	"\x06Parent\x12B\n" +
 	"\x04name\x18\x01 \x01(\v2\x16.postern.v1.ParentNameB\x16\x92\xb5\x18\x12\n" +
-	"\vparent/name\x10\x01\x18\x80\bR\x04name\x12F\n" +
-	"\x05birth\x18\x02 \x01(\v2\x17.postern.v1.ParentBirthB\x17\x92\xb5\x18\x13\n" +
-	"\fparent/birth\x10\x02\x18\x80\x02R\x05birth\x12N\n" +
+	"\vparent/name\x10\x01\x18\x80\bR\x04name\x12H\n" +
+	"\x05birth\x18\x02 \x01(\v2\x17.postern.v1.ParentBirthB\x19\x92\xb5\x18\x15\n" +
+	"\fparent/birth\x10\x02\x18\x80\x02 \x01R\x05birth\x12N\n" +
 	"\acustody\x18\x03 \x01(\v2\x19.postern.v1.ParentCustodyB\x19\x92\xb5\x18\x15\n" +
 	"\x0eparent/custody\x10\x02\x18\x80\x02R\acustody\x12R\n" +
 	"\blanguage\x18\x04 \x01(\v2\x1a.postern.v1.ParentLanguageB\x1a\x92\xb5\x18\x16\n" +
 	"\x0fparent/language\x10\x02\x18\x80\x02R\blanguage\x12J\n" +
 	"\x06wishes\x18\x05 \x01(\v2\x18.postern.v1.ParentWishesB\x18\x92\xb5\x18\x14\n" +
-	"\rparent/wishes\x10\x02\x18\x80\x02R\x06wishes\"\xc2\a\n" +
+	"\rparent/wishes\x10\x02\x18\x80\x02R\x06wishes\"\xc8\a\n" +
 	"\x05Child\x12\x1c\n" +
 	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x17\n" +
 	"\ain_care\x18\x02 \x01(\bR\x06inCare\x121\n" +
@@ -3239,17 +3439,17 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\x05carer\x18\r \x01(\v2\x16.postern.v1.ChildCarerB\x1a\x92\xb5\x18\x16\n" +
 	"\x0fchild/{n}/carer\x10\x01\x18\x80\bR\x05carer\x12L\n" +
 	"\x06safety\x18\x0e \x01(\v2\x17.postern.v1.ChildSafetyB\x1b\x92\xb5\x18\x17\n" +
-	"\x10child/{n}/safety\x10\x01\x18\x80\x14R\x06safety\x12H\n" +
-	"\x05phone\x18\x0f \x01(\v2\x16.postern.v1.ChildPhoneB\x1a\x92\xb5\x18\x16\n" +
-	"\x0fchild/{n}/phone\x10\x02\x18\x80\x02R\x05phone\x12L\n" +
-	"\x06school\x18\x10 \x01(\v2\x17.postern.v1.ChildSchoolB\x1b\x92\xb5\x18\x17\n" +
-	"\x10child/{n}/school\x10\x02\x18\x80\bR\x06school\x12X\n" +
+	"\x10child/{n}/safety\x10\x01\x18\x80\x14R\x06safety\x12J\n" +
+	"\x05phone\x18\x0f \x01(\v2\x16.postern.v1.ChildPhoneB\x1c\x92\xb5\x18\x18\n" +
+	"\x0fchild/{n}/phone\x10\x02\x18\x80\x02 \x01R\x05phone\x12N\n" +
+	"\x06school\x18\x10 \x01(\v2\x17.postern.v1.ChildSchoolB\x1d\x92\xb5\x18\x19\n" +
+	"\x10child/{n}/school\x10\x02\x18\x80\b \x01R\x06school\x12X\n" +
 	"\tknowledge\x18\x11 \x01(\v2\x1a.postern.v1.ChildKnowledgeB\x1e\x92\xb5\x18\x1a\n" +
 	"\x13child/{n}/knowledge\x10\x02\x18\x80\x02R\tknowledge\x12H\n" +
 	"\x05needs\x18\x12 \x01(\v2\x16.postern.v1.ChildNeedsB\x1a\x92\xb5\x18\x16\n" +
-	"\x0fchild/{n}/needs\x10\x02\x18\x80\fR\x05needs\x12L\n" +
-	"\x06worker\x18\x13 \x01(\v2\x17.postern.v1.ChildWorkerB\x1b\x92\xb5\x18\x17\n" +
-	"\x10child/{n}/worker\x10\x02\x18\x80\bR\x06worker\"|\n" +
+	"\x0fchild/{n}/needs\x10\x02\x18\x80\fR\x05needs\x12N\n" +
+	"\x06worker\x18\x13 \x01(\v2\x17.postern.v1.ChildWorkerB\x1d\x92\xb5\x18\x19\n" +
+	"\x10child/{n}/worker\x10\x02\x18\x80\b \x01R\x06worker\"|\n" +
 	"\n" +
 	"Provenance\x12'\n" +
 	"\x05known\x18\x01 \x01(\x0e2\x11.postern.v1.KnownR\x05known\x12'\n" +
@@ -3396,7 +3596,20 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\x04Call\x127\n" +
 	"\tcall_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bcallTime\x12.\n" +
 	"\x06result\x18\x02 \x01(\x0e2\x16.postern.v1.CallResultR\x06result\x12!\n" +
-	"\fchild_number\x18\x03 \x01(\rR\vchildNumber*{\n" +
+	"\fchild_number\x18\x03 \x01(\rR\vchildNumber\"\xc1\x03\n" +
+	"\rConsideration\x12.\n" +
+	"\x03law\x18\x01 \x01(\x0e2\x1c.postern.v1.ConsiderationLawR\x03law\x12.\n" +
+	"\brelevant\x18\x02 \x01(\x0e2\x12.postern.v1.AnswerR\brelevant\x12%\n" +
+	"\x0ehelps_function\x18\x03 \x01(\tR\rhelpsFunction\x120\n" +
+	"\x14not_more_detrimental\x18\x04 \x03(\rR\x12notMoreDetrimental\x123\n" +
+	"\vparent_told\x18\x05 \x01(\x0e2\x12.postern.v1.AnswerR\n" +
+	"parentTold\x12\x14\n" +
+	"\x05paths\x18\x06 \x03(\tR\x05paths\x12%\n" +
+	"\x0ereasons_sha256\x18\a \x01(\fR\rreasonsSha256\x12\x19\n" +
+	"\bstaff_id\x18\b \x01(\tR\astaffId\x12)\n" +
+	"\x04role\x18\t \x01(\x0e2\x15.postern.v1.StaffRoleR\x04role\x12?\n" +
+	"\rconsider_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\fconsiderTime*{\n" +
 	"\rTonightAnswer\x12\x1e\n" +
 	"\x1aTONIGHT_ANSWER_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TONIGHT_ANSWER_YES\x10\x01\x12\x15\n" +
@@ -3426,7 +3639,11 @@ const file_postern_v1_form_proto_rawDesc = "" +
 	"\x0eROUTE_STANDARD\x10\x01\x12\x10\n" +
 	"\fROUTE_URGENT\x10\x02\x12\x0e\n" +
 	"\n" +
-	"ROUTE_DUTY\x10\x03*P\n" +
+	"ROUTE_DUTY\x10\x03*z\n" +
+	"\x10ConsiderationLaw\x12!\n" +
+	"\x1dCONSIDERATION_LAW_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cCONSIDERATION_LAW_DUTY_S16LA\x10\x01\x12!\n" +
+	"\x1dCONSIDERATION_LAW_PUBLIC_TASK\x10\x02*P\n" +
 	"\x04Gate\x12\x14\n" +
 	"\x10GATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rGATE_NOT_DONE\x10\x01\x12\x10\n" +
@@ -3532,137 +3749,145 @@ func file_postern_v1_form_proto_rawDescGZIP() []byte {
 	return file_postern_v1_form_proto_rawDescData
 }
 
-var file_postern_v1_form_proto_enumTypes = make([]protoimpl.EnumInfo, 18)
-var file_postern_v1_form_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_postern_v1_form_proto_enumTypes = make([]protoimpl.EnumInfo, 19)
+var file_postern_v1_form_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_postern_v1_form_proto_goTypes = []any{
 	(TonightAnswer)(0),            // 0: postern.v1.TonightAnswer
 	(ReceptionReason)(0),          // 1: postern.v1.ReceptionReason
 	(EnquiryOutcome)(0),           // 2: postern.v1.EnquiryOutcome
 	(NotAskedReason)(0),           // 3: postern.v1.NotAskedReason
 	(Route)(0),                    // 4: postern.v1.Route
-	(Gate)(0),                     // 5: postern.v1.Gate
-	(Known)(0),                    // 6: postern.v1.Known
-	(Basis)(0),                    // 7: postern.v1.Basis
-	(Answer)(0),                   // 8: postern.v1.Answer
-	(CustodyType)(0),              // 9: postern.v1.CustodyType
-	(TimeAway)(0),                 // 10: postern.v1.TimeAway
-	(ContactWanted)(0),            // 11: postern.v1.ContactWanted
-	(Relationship)(0),             // 12: postern.v1.Relationship
-	(KnowsAboutImprisonment)(0),   // 13: postern.v1.KnowsAboutImprisonment
-	(Need)(0),                     // 14: postern.v1.Need
-	(UrgencyReason)(0),            // 15: postern.v1.UrgencyReason
-	(CallResult)(0),               // 16: postern.v1.CallResult
-	(StaffRole)(0),                // 17: postern.v1.StaffRole
-	(*Form)(nil),                  // 18: postern.v1.Form
-	(*Reception)(nil),             // 19: postern.v1.Reception
-	(*Tonight)(nil),               // 20: postern.v1.Tonight
-	(*Parent)(nil),                // 21: postern.v1.Parent
-	(*Child)(nil),                 // 22: postern.v1.Child
-	(*Provenance)(nil),            // 23: postern.v1.Provenance
-	(*ParentName)(nil),            // 24: postern.v1.ParentName
-	(*ParentBirth)(nil),           // 25: postern.v1.ParentBirth
-	(*ParentCustody)(nil),         // 26: postern.v1.ParentCustody
-	(*ParentLanguage)(nil),        // 27: postern.v1.ParentLanguage
-	(*ParentWishes)(nil),          // 28: postern.v1.ParentWishes
-	(*ChildIdentity)(nil),         // 29: postern.v1.ChildIdentity
-	(*ChildRelationship)(nil),     // 30: postern.v1.ChildRelationship
-	(*ChildHome)(nil),             // 31: postern.v1.ChildHome
-	(*ChildCarer)(nil),            // 32: postern.v1.ChildCarer
-	(*ChildSafety)(nil),           // 33: postern.v1.ChildSafety
-	(*ChildPhone)(nil),            // 34: postern.v1.ChildPhone
-	(*ChildSchool)(nil),           // 35: postern.v1.ChildSchool
-	(*ChildKnowledge)(nil),        // 36: postern.v1.ChildKnowledge
-	(*ChildNeeds)(nil),            // 37: postern.v1.ChildNeeds
-	(*ChildWorker)(nil),           // 38: postern.v1.ChildWorker
-	(*Urgency)(nil),               // 39: postern.v1.Urgency
-	(*UrgencyCall)(nil),           // 40: postern.v1.UrgencyCall
-	(*Authorisation)(nil),         // 41: postern.v1.Authorisation
-	(*Call)(nil),                  // 42: postern.v1.Call
-	(*Consent)(nil),               // 43: postern.v1.Consent
-	(*LawfulBasis)(nil),           // 44: postern.v1.LawfulBasis
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(ConsiderationLaw)(0),         // 5: postern.v1.ConsiderationLaw
+	(Gate)(0),                     // 6: postern.v1.Gate
+	(Known)(0),                    // 7: postern.v1.Known
+	(Basis)(0),                    // 8: postern.v1.Basis
+	(Answer)(0),                   // 9: postern.v1.Answer
+	(CustodyType)(0),              // 10: postern.v1.CustodyType
+	(TimeAway)(0),                 // 11: postern.v1.TimeAway
+	(ContactWanted)(0),            // 12: postern.v1.ContactWanted
+	(Relationship)(0),             // 13: postern.v1.Relationship
+	(KnowsAboutImprisonment)(0),   // 14: postern.v1.KnowsAboutImprisonment
+	(Need)(0),                     // 15: postern.v1.Need
+	(UrgencyReason)(0),            // 16: postern.v1.UrgencyReason
+	(CallResult)(0),               // 17: postern.v1.CallResult
+	(StaffRole)(0),                // 18: postern.v1.StaffRole
+	(*Form)(nil),                  // 19: postern.v1.Form
+	(*Reception)(nil),             // 20: postern.v1.Reception
+	(*Tonight)(nil),               // 21: postern.v1.Tonight
+	(*Parent)(nil),                // 22: postern.v1.Parent
+	(*Child)(nil),                 // 23: postern.v1.Child
+	(*Provenance)(nil),            // 24: postern.v1.Provenance
+	(*ParentName)(nil),            // 25: postern.v1.ParentName
+	(*ParentBirth)(nil),           // 26: postern.v1.ParentBirth
+	(*ParentCustody)(nil),         // 27: postern.v1.ParentCustody
+	(*ParentLanguage)(nil),        // 28: postern.v1.ParentLanguage
+	(*ParentWishes)(nil),          // 29: postern.v1.ParentWishes
+	(*ChildIdentity)(nil),         // 30: postern.v1.ChildIdentity
+	(*ChildRelationship)(nil),     // 31: postern.v1.ChildRelationship
+	(*ChildHome)(nil),             // 32: postern.v1.ChildHome
+	(*ChildCarer)(nil),            // 33: postern.v1.ChildCarer
+	(*ChildSafety)(nil),           // 34: postern.v1.ChildSafety
+	(*ChildPhone)(nil),            // 35: postern.v1.ChildPhone
+	(*ChildSchool)(nil),           // 36: postern.v1.ChildSchool
+	(*ChildKnowledge)(nil),        // 37: postern.v1.ChildKnowledge
+	(*ChildNeeds)(nil),            // 38: postern.v1.ChildNeeds
+	(*ChildWorker)(nil),           // 39: postern.v1.ChildWorker
+	(*Urgency)(nil),               // 40: postern.v1.Urgency
+	(*UrgencyCall)(nil),           // 41: postern.v1.UrgencyCall
+	(*Authorisation)(nil),         // 42: postern.v1.Authorisation
+	(*Call)(nil),                  // 43: postern.v1.Call
+	(*Consideration)(nil),         // 44: postern.v1.Consideration
+	(*Consent)(nil),               // 45: postern.v1.Consent
+	(*LawfulBasis)(nil),           // 46: postern.v1.LawfulBasis
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
 }
 var file_postern_v1_form_proto_depIdxs = []int32{
-	19, // 0: postern.v1.Form.reception:type_name -> postern.v1.Reception
-	20, // 1: postern.v1.Form.tonight:type_name -> postern.v1.Tonight
+	20, // 0: postern.v1.Form.reception:type_name -> postern.v1.Reception
+	21, // 1: postern.v1.Form.tonight:type_name -> postern.v1.Tonight
 	2,  // 2: postern.v1.Form.enquiry:type_name -> postern.v1.EnquiryOutcome
 	4,  // 3: postern.v1.Form.route:type_name -> postern.v1.Route
-	5,  // 4: postern.v1.Form.gate:type_name -> postern.v1.Gate
-	43, // 5: postern.v1.Form.consent:type_name -> postern.v1.Consent
-	21, // 6: postern.v1.Form.parent:type_name -> postern.v1.Parent
-	22, // 7: postern.v1.Form.children:type_name -> postern.v1.Child
-	39, // 8: postern.v1.Form.urgency:type_name -> postern.v1.Urgency
-	44, // 9: postern.v1.Form.lawful_basis:type_name -> postern.v1.LawfulBasis
-	42, // 10: postern.v1.Form.calls:type_name -> postern.v1.Call
+	6,  // 4: postern.v1.Form.gate:type_name -> postern.v1.Gate
+	45, // 5: postern.v1.Form.consent:type_name -> postern.v1.Consent
+	22, // 6: postern.v1.Form.parent:type_name -> postern.v1.Parent
+	23, // 7: postern.v1.Form.children:type_name -> postern.v1.Child
+	40, // 8: postern.v1.Form.urgency:type_name -> postern.v1.Urgency
+	46, // 9: postern.v1.Form.lawful_basis:type_name -> postern.v1.LawfulBasis
+	43, // 10: postern.v1.Form.calls:type_name -> postern.v1.Call
 	3,  // 11: postern.v1.Form.not_asked_reason:type_name -> postern.v1.NotAskedReason
-	1,  // 12: postern.v1.Reception.reason:type_name -> postern.v1.ReceptionReason
-	0,  // 13: postern.v1.Tonight.answer:type_name -> postern.v1.TonightAnswer
-	45, // 14: postern.v1.Tonight.ask_time:type_name -> google.protobuf.Timestamp
-	24, // 15: postern.v1.Parent.name:type_name -> postern.v1.ParentName
-	25, // 16: postern.v1.Parent.birth:type_name -> postern.v1.ParentBirth
-	26, // 17: postern.v1.Parent.custody:type_name -> postern.v1.ParentCustody
-	27, // 18: postern.v1.Parent.language:type_name -> postern.v1.ParentLanguage
-	28, // 19: postern.v1.Parent.wishes:type_name -> postern.v1.ParentWishes
-	29, // 20: postern.v1.Child.identity:type_name -> postern.v1.ChildIdentity
-	30, // 21: postern.v1.Child.relationship:type_name -> postern.v1.ChildRelationship
-	31, // 22: postern.v1.Child.home:type_name -> postern.v1.ChildHome
-	32, // 23: postern.v1.Child.carer:type_name -> postern.v1.ChildCarer
-	33, // 24: postern.v1.Child.safety:type_name -> postern.v1.ChildSafety
-	34, // 25: postern.v1.Child.phone:type_name -> postern.v1.ChildPhone
-	35, // 26: postern.v1.Child.school:type_name -> postern.v1.ChildSchool
-	36, // 27: postern.v1.Child.knowledge:type_name -> postern.v1.ChildKnowledge
-	37, // 28: postern.v1.Child.needs:type_name -> postern.v1.ChildNeeds
-	38, // 29: postern.v1.Child.worker:type_name -> postern.v1.ChildWorker
-	6,  // 30: postern.v1.Provenance.known:type_name -> postern.v1.Known
-	7,  // 31: postern.v1.Provenance.basis:type_name -> postern.v1.Basis
-	23, // 32: postern.v1.ParentName.provenance:type_name -> postern.v1.Provenance
-	23, // 33: postern.v1.ParentBirth.provenance:type_name -> postern.v1.Provenance
-	23, // 34: postern.v1.ParentCustody.provenance:type_name -> postern.v1.Provenance
-	9,  // 35: postern.v1.ParentCustody.custody_type:type_name -> postern.v1.CustodyType
-	10, // 36: postern.v1.ParentCustody.time_away:type_name -> postern.v1.TimeAway
-	23, // 37: postern.v1.ParentLanguage.provenance:type_name -> postern.v1.Provenance
-	8,  // 38: postern.v1.ParentLanguage.interpreter_needed:type_name -> postern.v1.Answer
-	23, // 39: postern.v1.ParentWishes.provenance:type_name -> postern.v1.Provenance
-	11, // 40: postern.v1.ParentWishes.contact_wanted_by_parent:type_name -> postern.v1.ContactWanted
-	23, // 41: postern.v1.ChildIdentity.provenance:type_name -> postern.v1.Provenance
-	23, // 42: postern.v1.ChildRelationship.provenance:type_name -> postern.v1.Provenance
-	12, // 43: postern.v1.ChildRelationship.relationship:type_name -> postern.v1.Relationship
-	8,  // 44: postern.v1.ChildRelationship.parental_responsibility:type_name -> postern.v1.Answer
-	8,  // 45: postern.v1.ChildRelationship.primary_carer_before:type_name -> postern.v1.Answer
-	8,  // 46: postern.v1.ChildRelationship.lived_with_before:type_name -> postern.v1.Answer
-	8,  // 47: postern.v1.ChildRelationship.agrees_to_early_help:type_name -> postern.v1.Answer
-	23, // 48: postern.v1.ChildHome.provenance:type_name -> postern.v1.Provenance
-	23, // 49: postern.v1.ChildCarer.provenance:type_name -> postern.v1.Provenance
-	12, // 50: postern.v1.ChildCarer.relationship:type_name -> postern.v1.Relationship
-	8,  // 51: postern.v1.ChildCarer.is_adult:type_name -> postern.v1.Answer
-	8,  // 52: postern.v1.ChildCarer.has_parental_responsibility:type_name -> postern.v1.Answer
-	23, // 53: postern.v1.ChildSafety.provenance:type_name -> postern.v1.Provenance
-	8,  // 54: postern.v1.ChildSafety.carer_knows:type_name -> postern.v1.Answer
-	8,  // 55: postern.v1.ChildSafety.interpreter_needed:type_name -> postern.v1.Answer
-	23, // 56: postern.v1.ChildPhone.provenance:type_name -> postern.v1.Provenance
-	23, // 57: postern.v1.ChildSchool.provenance:type_name -> postern.v1.Provenance
-	23, // 58: postern.v1.ChildKnowledge.provenance:type_name -> postern.v1.Provenance
-	13, // 59: postern.v1.ChildKnowledge.knows_about_imprisonment:type_name -> postern.v1.KnowsAboutImprisonment
-	23, // 60: postern.v1.ChildNeeds.provenance:type_name -> postern.v1.Provenance
-	14, // 61: postern.v1.ChildNeeds.codes:type_name -> postern.v1.Need
-	23, // 62: postern.v1.ChildWorker.provenance:type_name -> postern.v1.Provenance
-	8,  // 63: postern.v1.ChildWorker.already_has_worker:type_name -> postern.v1.Answer
-	23, // 64: postern.v1.Urgency.provenance:type_name -> postern.v1.Provenance
-	15, // 65: postern.v1.Urgency.reason:type_name -> postern.v1.UrgencyReason
-	40, // 66: postern.v1.Urgency.calls:type_name -> postern.v1.UrgencyCall
-	41, // 67: postern.v1.Urgency.authorised_by:type_name -> postern.v1.Authorisation
-	8,  // 68: postern.v1.Urgency.consent_sought:type_name -> postern.v1.Answer
-	8,  // 69: postern.v1.Urgency.parent_told:type_name -> postern.v1.Answer
-	45, // 70: postern.v1.UrgencyCall.call_time:type_name -> google.protobuf.Timestamp
-	16, // 71: postern.v1.UrgencyCall.result:type_name -> postern.v1.CallResult
-	17, // 72: postern.v1.Authorisation.role:type_name -> postern.v1.StaffRole
-	45, // 73: postern.v1.Call.call_time:type_name -> google.protobuf.Timestamp
-	16, // 74: postern.v1.Call.result:type_name -> postern.v1.CallResult
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	44, // 12: postern.v1.Form.consideration:type_name -> postern.v1.Consideration
+	1,  // 13: postern.v1.Reception.reason:type_name -> postern.v1.ReceptionReason
+	0,  // 14: postern.v1.Tonight.answer:type_name -> postern.v1.TonightAnswer
+	47, // 15: postern.v1.Tonight.ask_time:type_name -> google.protobuf.Timestamp
+	25, // 16: postern.v1.Parent.name:type_name -> postern.v1.ParentName
+	26, // 17: postern.v1.Parent.birth:type_name -> postern.v1.ParentBirth
+	27, // 18: postern.v1.Parent.custody:type_name -> postern.v1.ParentCustody
+	28, // 19: postern.v1.Parent.language:type_name -> postern.v1.ParentLanguage
+	29, // 20: postern.v1.Parent.wishes:type_name -> postern.v1.ParentWishes
+	30, // 21: postern.v1.Child.identity:type_name -> postern.v1.ChildIdentity
+	31, // 22: postern.v1.Child.relationship:type_name -> postern.v1.ChildRelationship
+	32, // 23: postern.v1.Child.home:type_name -> postern.v1.ChildHome
+	33, // 24: postern.v1.Child.carer:type_name -> postern.v1.ChildCarer
+	34, // 25: postern.v1.Child.safety:type_name -> postern.v1.ChildSafety
+	35, // 26: postern.v1.Child.phone:type_name -> postern.v1.ChildPhone
+	36, // 27: postern.v1.Child.school:type_name -> postern.v1.ChildSchool
+	37, // 28: postern.v1.Child.knowledge:type_name -> postern.v1.ChildKnowledge
+	38, // 29: postern.v1.Child.needs:type_name -> postern.v1.ChildNeeds
+	39, // 30: postern.v1.Child.worker:type_name -> postern.v1.ChildWorker
+	7,  // 31: postern.v1.Provenance.known:type_name -> postern.v1.Known
+	8,  // 32: postern.v1.Provenance.basis:type_name -> postern.v1.Basis
+	24, // 33: postern.v1.ParentName.provenance:type_name -> postern.v1.Provenance
+	24, // 34: postern.v1.ParentBirth.provenance:type_name -> postern.v1.Provenance
+	24, // 35: postern.v1.ParentCustody.provenance:type_name -> postern.v1.Provenance
+	10, // 36: postern.v1.ParentCustody.custody_type:type_name -> postern.v1.CustodyType
+	11, // 37: postern.v1.ParentCustody.time_away:type_name -> postern.v1.TimeAway
+	24, // 38: postern.v1.ParentLanguage.provenance:type_name -> postern.v1.Provenance
+	9,  // 39: postern.v1.ParentLanguage.interpreter_needed:type_name -> postern.v1.Answer
+	24, // 40: postern.v1.ParentWishes.provenance:type_name -> postern.v1.Provenance
+	12, // 41: postern.v1.ParentWishes.contact_wanted_by_parent:type_name -> postern.v1.ContactWanted
+	24, // 42: postern.v1.ChildIdentity.provenance:type_name -> postern.v1.Provenance
+	24, // 43: postern.v1.ChildRelationship.provenance:type_name -> postern.v1.Provenance
+	13, // 44: postern.v1.ChildRelationship.relationship:type_name -> postern.v1.Relationship
+	9,  // 45: postern.v1.ChildRelationship.parental_responsibility:type_name -> postern.v1.Answer
+	9,  // 46: postern.v1.ChildRelationship.primary_carer_before:type_name -> postern.v1.Answer
+	9,  // 47: postern.v1.ChildRelationship.lived_with_before:type_name -> postern.v1.Answer
+	9,  // 48: postern.v1.ChildRelationship.agrees_to_early_help:type_name -> postern.v1.Answer
+	24, // 49: postern.v1.ChildHome.provenance:type_name -> postern.v1.Provenance
+	24, // 50: postern.v1.ChildCarer.provenance:type_name -> postern.v1.Provenance
+	13, // 51: postern.v1.ChildCarer.relationship:type_name -> postern.v1.Relationship
+	9,  // 52: postern.v1.ChildCarer.is_adult:type_name -> postern.v1.Answer
+	9,  // 53: postern.v1.ChildCarer.has_parental_responsibility:type_name -> postern.v1.Answer
+	24, // 54: postern.v1.ChildSafety.provenance:type_name -> postern.v1.Provenance
+	9,  // 55: postern.v1.ChildSafety.carer_knows:type_name -> postern.v1.Answer
+	9,  // 56: postern.v1.ChildSafety.interpreter_needed:type_name -> postern.v1.Answer
+	24, // 57: postern.v1.ChildPhone.provenance:type_name -> postern.v1.Provenance
+	24, // 58: postern.v1.ChildSchool.provenance:type_name -> postern.v1.Provenance
+	24, // 59: postern.v1.ChildKnowledge.provenance:type_name -> postern.v1.Provenance
+	14, // 60: postern.v1.ChildKnowledge.knows_about_imprisonment:type_name -> postern.v1.KnowsAboutImprisonment
+	24, // 61: postern.v1.ChildNeeds.provenance:type_name -> postern.v1.Provenance
+	15, // 62: postern.v1.ChildNeeds.codes:type_name -> postern.v1.Need
+	24, // 63: postern.v1.ChildWorker.provenance:type_name -> postern.v1.Provenance
+	9,  // 64: postern.v1.ChildWorker.already_has_worker:type_name -> postern.v1.Answer
+	24, // 65: postern.v1.Urgency.provenance:type_name -> postern.v1.Provenance
+	16, // 66: postern.v1.Urgency.reason:type_name -> postern.v1.UrgencyReason
+	41, // 67: postern.v1.Urgency.calls:type_name -> postern.v1.UrgencyCall
+	42, // 68: postern.v1.Urgency.authorised_by:type_name -> postern.v1.Authorisation
+	9,  // 69: postern.v1.Urgency.consent_sought:type_name -> postern.v1.Answer
+	9,  // 70: postern.v1.Urgency.parent_told:type_name -> postern.v1.Answer
+	47, // 71: postern.v1.UrgencyCall.call_time:type_name -> google.protobuf.Timestamp
+	17, // 72: postern.v1.UrgencyCall.result:type_name -> postern.v1.CallResult
+	18, // 73: postern.v1.Authorisation.role:type_name -> postern.v1.StaffRole
+	47, // 74: postern.v1.Call.call_time:type_name -> google.protobuf.Timestamp
+	17, // 75: postern.v1.Call.result:type_name -> postern.v1.CallResult
+	5,  // 76: postern.v1.Consideration.law:type_name -> postern.v1.ConsiderationLaw
+	9,  // 77: postern.v1.Consideration.relevant:type_name -> postern.v1.Answer
+	9,  // 78: postern.v1.Consideration.parent_told:type_name -> postern.v1.Answer
+	18, // 79: postern.v1.Consideration.role:type_name -> postern.v1.StaffRole
+	47, // 80: postern.v1.Consideration.consider_time:type_name -> google.protobuf.Timestamp
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_form_proto_init() }
@@ -3682,8 +3907,8 @@ func file_postern_v1_form_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_form_proto_rawDesc), len(file_postern_v1_form_proto_rawDesc)),
-			NumEnums:      18,
-			NumMessages:   25,
+			NumEnums:      19,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,59 +22,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ConsiderationLaw is the law a consideration rests on.
-type ConsiderationLaw int32
-
-const (
-	// Not said.
-	ConsiderationLaw_CONSIDERATION_LAW_UNSPECIFIED ConsiderationLaw = 0
-	// The duty to share information, Children Act 2004 s.16LA (England).
-	ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA ConsiderationLaw = 1
-	// Public task with its gateway (Wales and cross-border).
-	ConsiderationLaw_CONSIDERATION_LAW_PUBLIC_TASK ConsiderationLaw = 2
-)
-
-// Enum value maps for ConsiderationLaw.
-var (
-	ConsiderationLaw_name = map[int32]string{
-		0: "CONSIDERATION_LAW_UNSPECIFIED",
-		1: "CONSIDERATION_LAW_DUTY_S16LA",
-		2: "CONSIDERATION_LAW_PUBLIC_TASK",
-	}
-	ConsiderationLaw_value = map[string]int32{
-		"CONSIDERATION_LAW_UNSPECIFIED": 0,
-		"CONSIDERATION_LAW_DUTY_S16LA":  1,
-		"CONSIDERATION_LAW_PUBLIC_TASK": 2,
-	}
-)
-
-func (x ConsiderationLaw) Enum() *ConsiderationLaw {
-	p := new(ConsiderationLaw)
-	*p = x
-	return p
-}
-
-func (x ConsiderationLaw) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ConsiderationLaw) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_statement_proto_enumTypes[0].Descriptor()
-}
-
-func (ConsiderationLaw) Type() protoreflect.EnumType {
-	return &file_postern_v1_statement_proto_enumTypes[0]
-}
-
-func (x ConsiderationLaw) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ConsiderationLaw.Descriptor instead.
-func (ConsiderationLaw) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{0}
-}
-
 // DestinationSource says where a destination came from.
 type DestinationSource int32
 
@@ -116,11 +63,11 @@ func (x DestinationSource) String() string {
 }
 
 func (DestinationSource) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_statement_proto_enumTypes[1].Descriptor()
+	return file_postern_v1_statement_proto_enumTypes[0].Descriptor()
 }
 
 func (DestinationSource) Type() protoreflect.EnumType {
-	return &file_postern_v1_statement_proto_enumTypes[1]
+	return &file_postern_v1_statement_proto_enumTypes[0]
 }
 
 func (x DestinationSource) Number() protoreflect.EnumNumber {
@@ -129,7 +76,7 @@ func (x DestinationSource) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DestinationSource.Descriptor instead.
 func (DestinationSource) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{1}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{0}
 }
 
 // ChangeReason says why a notification replaces another.
@@ -181,11 +128,11 @@ func (x ChangeReason) String() string {
 }
 
 func (ChangeReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_statement_proto_enumTypes[2].Descriptor()
+	return file_postern_v1_statement_proto_enumTypes[1].Descriptor()
 }
 
 func (ChangeReason) Type() protoreflect.EnumType {
-	return &file_postern_v1_statement_proto_enumTypes[2]
+	return &file_postern_v1_statement_proto_enumTypes[1]
 }
 
 func (x ChangeReason) Number() protoreflect.EnumNumber {
@@ -194,7 +141,7 @@ func (x ChangeReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangeReason.Descriptor instead.
 func (ChangeReason) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{2}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{1}
 }
 
 // Signed is a DSSE envelope: the payload exactly as sent, with one payload type per kind of statement.
@@ -610,6 +557,7 @@ type Manifest struct {
 	//	*Manifest_Enquiry
 	//	*Manifest_Withdrawal
 	//	*Manifest_Considered
+	//	*Manifest_Receptions
 	Statement     isManifest_Statement `protobuf_oneof:"statement"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -751,6 +699,15 @@ func (x *Manifest) GetConsidered() *Considered {
 	return nil
 }
 
+func (x *Manifest) GetReceptions() *Receptions {
+	if x != nil {
+		if x, ok := x.Statement.(*Manifest_Receptions); ok {
+			return x.Receptions
+		}
+	}
+	return nil
+}
+
 type isManifest_Statement interface {
 	isManifest_Statement()
 }
@@ -775,6 +732,11 @@ type Manifest_Considered struct {
 	Considered *Considered `protobuf:"bytes,13,opt,name=considered,proto3,oneof"`
 }
 
+type Manifest_Receptions struct {
+	// How many people came, day by day.
+	Receptions *Receptions `protobuf:"bytes,14,opt,name=receptions,proto3,oneof"`
+}
+
 func (*Manifest_Offer) isManifest_Statement() {}
 
 func (*Manifest_Enquiry) isManifest_Statement() {}
@@ -782,6 +744,8 @@ func (*Manifest_Enquiry) isManifest_Statement() {}
 func (*Manifest_Withdrawal) isManifest_Statement() {}
 
 func (*Manifest_Considered) isManifest_Statement() {}
+
+func (*Manifest_Receptions) isManifest_Statement() {}
 
 // Sender is who sends a statement, from certificate and sign-in.
 type Sender struct {
@@ -1129,6 +1093,107 @@ func (x *Enquiry) GetNotAskedReason() NotAskedReason {
 	return NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED
 }
 
+// Receptions counts the people who came to the sender's prison; it names nobody. A later count of a day replaces the earlier.
+type Receptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The days, in order, each once.
+	Days          []*ReceptionDay `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Receptions) Reset() {
+	*x = Receptions{}
+	mi := &file_postern_v1_statement_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Receptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Receptions) ProtoMessage() {}
+
+func (x *Receptions) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_statement_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Receptions.ProtoReflect.Descriptor instead.
+func (*Receptions) Descriptor() ([]byte, []int) {
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Receptions) GetDays() []*ReceptionDay {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+// ReceptionDay is one day of a prison's reception.
+type ReceptionDay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The civil date.
+	ReceiveDate string `protobuf:"bytes,1,opt,name=receive_date,json=receiveDate,proto3" json:"receive_date,omitempty"`
+	// How many people came, those moved from another prison not counted.
+	Received      uint32 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceptionDay) Reset() {
+	*x = ReceptionDay{}
+	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceptionDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceptionDay) ProtoMessage() {}
+
+func (x *ReceptionDay) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceptionDay.ProtoReflect.Descriptor instead.
+func (*ReceptionDay) Descriptor() ([]byte, []int) {
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReceptionDay) GetReceiveDate() string {
+	if x != nil {
+		return x.ReceiveDate
+	}
+	return ""
+}
+
+func (x *ReceptionDay) GetReceived() uint32 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
 // Withdrawal withdraws an earlier notification.
 type Withdrawal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1146,7 +1211,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_postern_v1_statement_proto_msgTypes[11]
+	mi := &file_postern_v1_statement_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1223,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[11]
+	mi := &file_postern_v1_statement_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1236,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{11}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Withdrawal) GetWithdraws() string {
@@ -1215,7 +1280,7 @@ type Considered struct {
 
 func (x *Considered) Reset() {
 	*x = Considered{}
-	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	mi := &file_postern_v1_statement_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1292,7 @@ func (x *Considered) String() string {
 func (*Considered) ProtoMessage() {}
 
 func (x *Considered) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[12]
+	mi := &file_postern_v1_statement_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1305,7 @@ func (x *Considered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Considered.ProtoReflect.Descriptor instead.
 func (*Considered) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{12}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Considered) GetConsiders() string {
@@ -1275,7 +1340,7 @@ type FactsBlock struct {
 
 func (x *FactsBlock) Reset() {
 	*x = FactsBlock{}
-	mi := &file_postern_v1_statement_proto_msgTypes[13]
+	mi := &file_postern_v1_statement_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1352,7 @@ func (x *FactsBlock) String() string {
 func (*FactsBlock) ProtoMessage() {}
 
 func (x *FactsBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[13]
+	mi := &file_postern_v1_statement_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1365,7 @@ func (x *FactsBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsBlock.ProtoReflect.Descriptor instead.
 func (*FactsBlock) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{13}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FactsBlock) GetSalt() []byte {
@@ -1385,13 +1450,15 @@ type ChildFacts struct {
 	Known []*SectionKnown `protobuf:"bytes,12,rep,name=known,proto3" json:"known,omitempty"`
 	// A number shared by the children of this notification who live at one address; 0 for none.
 	SameAddressGroup uint32 `protobuf:"varint,13,opt,name=same_address_group,json=sameAddressGroup,proto3" json:"same_address_group,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Whether only the first half of the postcode is known, so that the authority rests on a choice.
+	OutwardCodeOnly bool `protobuf:"varint,14,opt,name=outward_code_only,json=outwardCodeOnly,proto3" json:"outward_code_only,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ChildFacts) Reset() {
 	*x = ChildFacts{}
-	mi := &file_postern_v1_statement_proto_msgTypes[14]
+	mi := &file_postern_v1_statement_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1470,7 @@ func (x *ChildFacts) String() string {
 func (*ChildFacts) ProtoMessage() {}
 
 func (x *ChildFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[14]
+	mi := &file_postern_v1_statement_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1483,7 @@ func (x *ChildFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFacts.ProtoReflect.Descriptor instead.
 func (*ChildFacts) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{14}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ChildFacts) GetNumber() uint32 {
@@ -1521,6 +1588,13 @@ func (x *ChildFacts) GetSameAddressGroup() uint32 {
 	return 0
 }
 
+func (x *ChildFacts) GetOutwardCodeOnly() bool {
+	if x != nil {
+		return x.OutwardCodeOnly
+	}
+	return false
+}
+
 type isChildFacts_Age interface {
 	isChildFacts_Age()
 }
@@ -1552,7 +1626,7 @@ type SectionKnown struct {
 
 func (x *SectionKnown) Reset() {
 	*x = SectionKnown{}
-	mi := &file_postern_v1_statement_proto_msgTypes[15]
+	mi := &file_postern_v1_statement_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1638,7 @@ func (x *SectionKnown) String() string {
 func (*SectionKnown) ProtoMessage() {}
 
 func (x *SectionKnown) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[15]
+	mi := &file_postern_v1_statement_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1651,7 @@ func (x *SectionKnown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SectionKnown.ProtoReflect.Descriptor instead.
 func (*SectionKnown) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{15}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SectionKnown) GetPath() string {
@@ -1629,7 +1703,7 @@ type HubFacts struct {
 
 func (x *HubFacts) Reset() {
 	*x = HubFacts{}
-	mi := &file_postern_v1_statement_proto_msgTypes[16]
+	mi := &file_postern_v1_statement_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1715,7 @@ func (x *HubFacts) String() string {
 func (*HubFacts) ProtoMessage() {}
 
 func (x *HubFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[16]
+	mi := &file_postern_v1_statement_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1728,7 @@ func (x *HubFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubFacts.ProtoReflect.Descriptor instead.
 func (*HubFacts) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{16}
+	return file_postern_v1_statement_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HubFacts) GetSubjectRef() []byte {
@@ -1748,133 +1822,6 @@ func (x *HubFacts) GetDestinationChecked() bool {
 	return false
 }
 
-// Consideration is a person's decision on the duty to share, as codes; the words stay on the desk, bound by hash.
-type Consideration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The law considered.
-	Law ConsiderationLaw `protobuf:"varint,1,opt,name=law,proto3,enum=postern.v1.ConsiderationLaw" json:"law,omitempty"`
-	// Whether the information is relevant to a child's welfare.
-	Relevant Answer `protobuf:"varint,2,opt,name=relevant,proto3,enum=postern.v1.Answer" json:"relevant,omitempty"`
-	// The code of the recipient's function that it helps.
-	HelpsFunction string `protobuf:"bytes,3,opt,name=helps_function,json=helpsFunction,proto3" json:"helps_function,omitempty"`
-	// The numbers of the children for whom disclosure was found not more detrimental.
-	NotMoreDetrimental []uint32 `protobuf:"varint,4,rep,packed,name=not_more_detrimental,json=notMoreDetrimental,proto3" json:"not_more_detrimental,omitempty"`
-	// Whether the parent was told.
-	ParentTold Answer `protobuf:"varint,5,opt,name=parent_told,json=parentTold,proto3,enum=postern.v1.Answer" json:"parent_told,omitempty"`
-	// The section paths the person decided to share.
-	Paths []string `protobuf:"bytes,6,rep,name=paths,proto3" json:"paths,omitempty"`
-	// SHA-256 of the reasons in words, which stay on the desk.
-	ReasonsSha256 []byte `protobuf:"bytes,7,opt,name=reasons_sha256,json=reasonsSha256,proto3" json:"reasons_sha256,omitempty"`
-	// The staff id of the person who decided.
-	StaffId string `protobuf:"bytes,8,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
-	// The role of the person who decided.
-	Role StaffRole `protobuf:"varint,9,opt,name=role,proto3,enum=postern.v1.StaffRole" json:"role,omitempty"`
-	// When it was decided.
-	ConsiderTime  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=consider_time,json=considerTime,proto3" json:"consider_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Consideration) Reset() {
-	*x = Consideration{}
-	mi := &file_postern_v1_statement_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Consideration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Consideration) ProtoMessage() {}
-
-func (x *Consideration) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_statement_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Consideration.ProtoReflect.Descriptor instead.
-func (*Consideration) Descriptor() ([]byte, []int) {
-	return file_postern_v1_statement_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *Consideration) GetLaw() ConsiderationLaw {
-	if x != nil {
-		return x.Law
-	}
-	return ConsiderationLaw_CONSIDERATION_LAW_UNSPECIFIED
-}
-
-func (x *Consideration) GetRelevant() Answer {
-	if x != nil {
-		return x.Relevant
-	}
-	return Answer_ANSWER_UNSPECIFIED
-}
-
-func (x *Consideration) GetHelpsFunction() string {
-	if x != nil {
-		return x.HelpsFunction
-	}
-	return ""
-}
-
-func (x *Consideration) GetNotMoreDetrimental() []uint32 {
-	if x != nil {
-		return x.NotMoreDetrimental
-	}
-	return nil
-}
-
-func (x *Consideration) GetParentTold() Answer {
-	if x != nil {
-		return x.ParentTold
-	}
-	return Answer_ANSWER_UNSPECIFIED
-}
-
-func (x *Consideration) GetPaths() []string {
-	if x != nil {
-		return x.Paths
-	}
-	return nil
-}
-
-func (x *Consideration) GetReasonsSha256() []byte {
-	if x != nil {
-		return x.ReasonsSha256
-	}
-	return nil
-}
-
-func (x *Consideration) GetStaffId() string {
-	if x != nil {
-		return x.StaffId
-	}
-	return ""
-}
-
-func (x *Consideration) GetRole() StaffRole {
-	if x != nil {
-		return x.Role
-	}
-	return StaffRole_STAFF_ROLE_UNSPECIFIED
-}
-
-func (x *Consideration) GetConsiderTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ConsiderTime
-	}
-	return nil
-}
-
 var File_postern_v1_statement_proto protoreflect.FileDescriptor
 
 const file_postern_v1_statement_proto_rawDesc = "" +
@@ -1908,7 +1855,7 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\bRedirect\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12\x1c\n" +
 	"\tauthority\x18\x02 \x01(\tR\tauthority\x12(\n" +
-	"\x10recipient_key_id\x18\x03 \x01(\tR\x0erecipientKeyId\"\xf1\x04\n" +
+	"\x10recipient_key_id\x18\x03 \x01(\tR\x0erecipientKeyId\"\xab\x05\n" +
 	"\bManifest\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12;\n" +
@@ -1931,7 +1878,10 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"withdrawal\x128\n" +
 	"\n" +
 	"considered\x18\r \x01(\v2\x16.postern.v1.ConsideredH\x00R\n" +
-	"consideredB\v\n" +
+	"considered\x128\n" +
+	"\n" +
+	"receptions\x18\x0e \x01(\v2\x16.postern.v1.ReceptionsH\x00R\n" +
+	"receptionsB\v\n" +
 	"\tstatement\"\xba\x01\n" +
 	"\x06Sender\x12\x1b\n" +
 	"\tprison_id\x18\x01 \x01(\tR\bprisonId\x12\x12\n" +
@@ -1960,7 +1910,13 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\aEnquiry\x124\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1a.postern.v1.EnquiryOutcomeR\aoutcome\x12$\n" +
 	"\x0eask_again_date\x18\x02 \x01(\tR\faskAgainDate\x12D\n" +
-	"\x10not_asked_reason\x18\x03 \x01(\x0e2\x1a.postern.v1.NotAskedReasonR\x0enotAskedReason\"\x93\x01\n" +
+	"\x10not_asked_reason\x18\x03 \x01(\x0e2\x1a.postern.v1.NotAskedReasonR\x0enotAskedReason\":\n" +
+	"\n" +
+	"Receptions\x12,\n" +
+	"\x04days\x18\x01 \x03(\v2\x18.postern.v1.ReceptionDayR\x04days\"M\n" +
+	"\fReceptionDay\x12!\n" +
+	"\freceive_date\x18\x01 \x01(\tR\vreceiveDate\x12\x1a\n" +
+	"\breceived\x18\x02 \x01(\rR\breceived\"\x93\x01\n" +
 	"\n" +
 	"Withdrawal\x12\x1c\n" +
 	"\twithdraws\x18\x01 \x01(\tR\twithdraws\x12\x14\n" +
@@ -1976,7 +1932,7 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12.\n" +
 	"\x05child\x18\x02 \x01(\v2\x16.postern.v1.ChildFactsH\x00R\x05child\x12(\n" +
 	"\x03hub\x18\x03 \x01(\v2\x14.postern.v1.HubFactsH\x00R\x03hubB\a\n" +
-	"\x05facts\"\xee\x04\n" +
+	"\x05facts\"\x9a\x05\n" +
 	"\n" +
 	"ChildFacts\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x1d\n" +
@@ -1994,7 +1950,8 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	" \x01(\bR\x06inCare\x121\n" +
 	"\x14address_confidential\x18\v \x01(\bR\x13addressConfidential\x12.\n" +
 	"\x05known\x18\f \x03(\v2\x18.postern.v1.SectionKnownR\x05known\x12,\n" +
-	"\x12same_address_group\x18\r \x01(\rR\x10sameAddressGroupB\x05\n" +
+	"\x12same_address_group\x18\r \x01(\rR\x10sameAddressGroup\x12*\n" +
+	"\x11outward_code_only\x18\x0e \x01(\bR\x0foutwardCodeOnlyB\x05\n" +
 	"\x03age\"K\n" +
 	"\fSectionKnown\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12'\n" +
@@ -2016,24 +1973,7 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	" \x01(\fR\x0eslipCodeSha256\x12.\n" +
 	"\x05known\x18\v \x03(\v2\x18.postern.v1.SectionKnownR\x05known\x12)\n" +
 	"\x10postcode_vintage\x18\f \x01(\tR\x0fpostcodeVintage\x12/\n" +
-	"\x13destination_checked\x18\r \x01(\bR\x12destinationChecked\"\xc1\x03\n" +
-	"\rConsideration\x12.\n" +
-	"\x03law\x18\x01 \x01(\x0e2\x1c.postern.v1.ConsiderationLawR\x03law\x12.\n" +
-	"\brelevant\x18\x02 \x01(\x0e2\x12.postern.v1.AnswerR\brelevant\x12%\n" +
-	"\x0ehelps_function\x18\x03 \x01(\tR\rhelpsFunction\x120\n" +
-	"\x14not_more_detrimental\x18\x04 \x03(\rR\x12notMoreDetrimental\x123\n" +
-	"\vparent_told\x18\x05 \x01(\x0e2\x12.postern.v1.AnswerR\n" +
-	"parentTold\x12\x14\n" +
-	"\x05paths\x18\x06 \x03(\tR\x05paths\x12%\n" +
-	"\x0ereasons_sha256\x18\a \x01(\fR\rreasonsSha256\x12\x19\n" +
-	"\bstaff_id\x18\b \x01(\tR\astaffId\x12)\n" +
-	"\x04role\x18\t \x01(\x0e2\x15.postern.v1.StaffRoleR\x04role\x12?\n" +
-	"\rconsider_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\fconsiderTime*z\n" +
-	"\x10ConsiderationLaw\x12!\n" +
-	"\x1dCONSIDERATION_LAW_UNSPECIFIED\x10\x00\x12 \n" +
-	"\x1cCONSIDERATION_LAW_DUTY_S16LA\x10\x01\x12!\n" +
-	"\x1dCONSIDERATION_LAW_PUBLIC_TASK\x10\x02*\xa0\x01\n" +
+	"\x13destination_checked\x18\r \x01(\bR\x12destinationChecked*\xa0\x01\n" +
 	"\x11DestinationSource\x12\"\n" +
 	"\x1eDESTINATION_SOURCE_UNSPECIFIED\x10\x00\x12%\n" +
 	"!DESTINATION_SOURCE_POSTCODE_TABLE\x10\x01\x12#\n" +
@@ -2059,30 +1999,30 @@ func file_postern_v1_statement_proto_rawDescGZIP() []byte {
 	return file_postern_v1_statement_proto_rawDescData
 }
 
-var file_postern_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_postern_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_postern_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_postern_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_postern_v1_statement_proto_goTypes = []any{
-	(ConsiderationLaw)(0),         // 0: postern.v1.ConsiderationLaw
-	(DestinationSource)(0),        // 1: postern.v1.DestinationSource
-	(ChangeReason)(0),             // 2: postern.v1.ChangeReason
-	(*Signed)(nil),                // 3: postern.v1.Signed
-	(*Signature)(nil),             // 4: postern.v1.Signature
-	(*SealedNotification)(nil),    // 5: postern.v1.SealedNotification
-	(*SealedSection)(nil),         // 6: postern.v1.SealedSection
-	(*Redirection)(nil),           // 7: postern.v1.Redirection
-	(*Redirect)(nil),              // 8: postern.v1.Redirect
-	(*Manifest)(nil),              // 9: postern.v1.Manifest
-	(*Sender)(nil),                // 10: postern.v1.Sender
-	(*ReplyTo)(nil),               // 11: postern.v1.ReplyTo
-	(*Offer)(nil),                 // 12: postern.v1.Offer
-	(*Enquiry)(nil),               // 13: postern.v1.Enquiry
-	(*Withdrawal)(nil),            // 14: postern.v1.Withdrawal
-	(*Considered)(nil),            // 15: postern.v1.Considered
-	(*FactsBlock)(nil),            // 16: postern.v1.FactsBlock
-	(*ChildFacts)(nil),            // 17: postern.v1.ChildFacts
-	(*SectionKnown)(nil),          // 18: postern.v1.SectionKnown
-	(*HubFacts)(nil),              // 19: postern.v1.HubFacts
-	(*Consideration)(nil),         // 20: postern.v1.Consideration
+	(DestinationSource)(0),        // 0: postern.v1.DestinationSource
+	(ChangeReason)(0),             // 1: postern.v1.ChangeReason
+	(*Signed)(nil),                // 2: postern.v1.Signed
+	(*Signature)(nil),             // 3: postern.v1.Signature
+	(*SealedNotification)(nil),    // 4: postern.v1.SealedNotification
+	(*SealedSection)(nil),         // 5: postern.v1.SealedSection
+	(*Redirection)(nil),           // 6: postern.v1.Redirection
+	(*Redirect)(nil),              // 7: postern.v1.Redirect
+	(*Manifest)(nil),              // 8: postern.v1.Manifest
+	(*Sender)(nil),                // 9: postern.v1.Sender
+	(*ReplyTo)(nil),               // 10: postern.v1.ReplyTo
+	(*Offer)(nil),                 // 11: postern.v1.Offer
+	(*Enquiry)(nil),               // 12: postern.v1.Enquiry
+	(*Receptions)(nil),            // 13: postern.v1.Receptions
+	(*ReceptionDay)(nil),          // 14: postern.v1.ReceptionDay
+	(*Withdrawal)(nil),            // 15: postern.v1.Withdrawal
+	(*Considered)(nil),            // 16: postern.v1.Considered
+	(*FactsBlock)(nil),            // 17: postern.v1.FactsBlock
+	(*ChildFacts)(nil),            // 18: postern.v1.ChildFacts
+	(*SectionKnown)(nil),          // 19: postern.v1.SectionKnown
+	(*HubFacts)(nil),              // 20: postern.v1.HubFacts
 	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 	(*Reception)(nil),             // 22: postern.v1.Reception
 	(StaffRole)(0),                // 23: postern.v1.StaffRole
@@ -2092,65 +2032,63 @@ var file_postern_v1_statement_proto_goTypes = []any{
 	(EnquiryOutcome)(0),           // 27: postern.v1.EnquiryOutcome
 	(NotAskedReason)(0),           // 28: postern.v1.NotAskedReason
 	(WithdrawalMethod)(0),         // 29: postern.v1.WithdrawalMethod
-	(Answer)(0),                   // 30: postern.v1.Answer
-	(Known)(0),                    // 31: postern.v1.Known
-	(Gate)(0),                     // 32: postern.v1.Gate
-	(*Call)(nil),                  // 33: postern.v1.Call
-	(UrgencyReason)(0),            // 34: postern.v1.UrgencyReason
+	(*Consideration)(nil),         // 30: postern.v1.Consideration
+	(Answer)(0),                   // 31: postern.v1.Answer
+	(Known)(0),                    // 32: postern.v1.Known
+	(Gate)(0),                     // 33: postern.v1.Gate
+	(*Call)(nil),                  // 34: postern.v1.Call
+	(UrgencyReason)(0),            // 35: postern.v1.UrgencyReason
 }
 var file_postern_v1_statement_proto_depIdxs = []int32{
-	4,  // 0: postern.v1.Signed.signatures:type_name -> postern.v1.Signature
-	3,  // 1: postern.v1.SealedNotification.manifest:type_name -> postern.v1.Signed
-	6,  // 2: postern.v1.SealedNotification.sections:type_name -> postern.v1.SealedSection
-	7,  // 3: postern.v1.SealedNotification.redirections:type_name -> postern.v1.Redirection
-	3,  // 4: postern.v1.SealedNotification.stop_request:type_name -> postern.v1.Signed
-	3,  // 5: postern.v1.Redirection.redirect:type_name -> postern.v1.Signed
-	6,  // 6: postern.v1.Redirection.section_keys:type_name -> postern.v1.SealedSection
+	3,  // 0: postern.v1.Signed.signatures:type_name -> postern.v1.Signature
+	2,  // 1: postern.v1.SealedNotification.manifest:type_name -> postern.v1.Signed
+	5,  // 2: postern.v1.SealedNotification.sections:type_name -> postern.v1.SealedSection
+	6,  // 3: postern.v1.SealedNotification.redirections:type_name -> postern.v1.Redirection
+	2,  // 4: postern.v1.SealedNotification.stop_request:type_name -> postern.v1.Signed
+	2,  // 5: postern.v1.Redirection.redirect:type_name -> postern.v1.Signed
+	5,  // 6: postern.v1.Redirection.section_keys:type_name -> postern.v1.SealedSection
 	21, // 7: postern.v1.Manifest.create_time:type_name -> google.protobuf.Timestamp
 	21, // 8: postern.v1.Manifest.expire_time:type_name -> google.protobuf.Timestamp
-	10, // 9: postern.v1.Manifest.sender:type_name -> postern.v1.Sender
+	9,  // 9: postern.v1.Manifest.sender:type_name -> postern.v1.Sender
 	22, // 10: postern.v1.Manifest.reception:type_name -> postern.v1.Reception
-	12, // 11: postern.v1.Manifest.offer:type_name -> postern.v1.Offer
-	13, // 12: postern.v1.Manifest.enquiry:type_name -> postern.v1.Enquiry
-	14, // 13: postern.v1.Manifest.withdrawal:type_name -> postern.v1.Withdrawal
-	15, // 14: postern.v1.Manifest.considered:type_name -> postern.v1.Considered
-	23, // 15: postern.v1.Sender.staff_role:type_name -> postern.v1.StaffRole
-	11, // 16: postern.v1.Sender.reply_to:type_name -> postern.v1.ReplyTo
-	24, // 17: postern.v1.Offer.route:type_name -> postern.v1.Route
-	1,  // 18: postern.v1.Offer.destination_source:type_name -> postern.v1.DestinationSource
-	25, // 19: postern.v1.Offer.consent:type_name -> postern.v1.Consent
-	26, // 20: postern.v1.Offer.lawful_basis:type_name -> postern.v1.LawfulBasis
-	2,  // 21: postern.v1.Offer.change_reason:type_name -> postern.v1.ChangeReason
-	27, // 22: postern.v1.Enquiry.outcome:type_name -> postern.v1.EnquiryOutcome
-	28, // 23: postern.v1.Enquiry.not_asked_reason:type_name -> postern.v1.NotAskedReason
-	29, // 24: postern.v1.Withdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	20, // 25: postern.v1.Considered.consideration:type_name -> postern.v1.Consideration
-	17, // 26: postern.v1.FactsBlock.child:type_name -> postern.v1.ChildFacts
-	19, // 27: postern.v1.FactsBlock.hub:type_name -> postern.v1.HubFacts
-	30, // 28: postern.v1.ChildFacts.carer_known:type_name -> postern.v1.Answer
-	30, // 29: postern.v1.ChildFacts.carer_is_adult:type_name -> postern.v1.Answer
-	30, // 30: postern.v1.ChildFacts.primary_carer_before:type_name -> postern.v1.Answer
-	30, // 31: postern.v1.ChildFacts.lived_with_before:type_name -> postern.v1.Answer
-	30, // 32: postern.v1.ChildFacts.parental_responsibility:type_name -> postern.v1.Answer
-	18, // 33: postern.v1.ChildFacts.known:type_name -> postern.v1.SectionKnown
-	31, // 34: postern.v1.SectionKnown.known:type_name -> postern.v1.Known
-	21, // 35: postern.v1.HubFacts.first_submit_time:type_name -> google.protobuf.Timestamp
-	32, // 36: postern.v1.HubFacts.gate:type_name -> postern.v1.Gate
-	33, // 37: postern.v1.HubFacts.calls:type_name -> postern.v1.Call
-	34, // 38: postern.v1.HubFacts.urgency_reason:type_name -> postern.v1.UrgencyReason
-	23, // 39: postern.v1.HubFacts.authorised_role:type_name -> postern.v1.StaffRole
-	20, // 40: postern.v1.HubFacts.consideration:type_name -> postern.v1.Consideration
-	18, // 41: postern.v1.HubFacts.known:type_name -> postern.v1.SectionKnown
-	0,  // 42: postern.v1.Consideration.law:type_name -> postern.v1.ConsiderationLaw
-	30, // 43: postern.v1.Consideration.relevant:type_name -> postern.v1.Answer
-	30, // 44: postern.v1.Consideration.parent_told:type_name -> postern.v1.Answer
-	23, // 45: postern.v1.Consideration.role:type_name -> postern.v1.StaffRole
-	21, // 46: postern.v1.Consideration.consider_time:type_name -> google.protobuf.Timestamp
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	11, // 11: postern.v1.Manifest.offer:type_name -> postern.v1.Offer
+	12, // 12: postern.v1.Manifest.enquiry:type_name -> postern.v1.Enquiry
+	15, // 13: postern.v1.Manifest.withdrawal:type_name -> postern.v1.Withdrawal
+	16, // 14: postern.v1.Manifest.considered:type_name -> postern.v1.Considered
+	13, // 15: postern.v1.Manifest.receptions:type_name -> postern.v1.Receptions
+	23, // 16: postern.v1.Sender.staff_role:type_name -> postern.v1.StaffRole
+	10, // 17: postern.v1.Sender.reply_to:type_name -> postern.v1.ReplyTo
+	24, // 18: postern.v1.Offer.route:type_name -> postern.v1.Route
+	0,  // 19: postern.v1.Offer.destination_source:type_name -> postern.v1.DestinationSource
+	25, // 20: postern.v1.Offer.consent:type_name -> postern.v1.Consent
+	26, // 21: postern.v1.Offer.lawful_basis:type_name -> postern.v1.LawfulBasis
+	1,  // 22: postern.v1.Offer.change_reason:type_name -> postern.v1.ChangeReason
+	27, // 23: postern.v1.Enquiry.outcome:type_name -> postern.v1.EnquiryOutcome
+	28, // 24: postern.v1.Enquiry.not_asked_reason:type_name -> postern.v1.NotAskedReason
+	14, // 25: postern.v1.Receptions.days:type_name -> postern.v1.ReceptionDay
+	29, // 26: postern.v1.Withdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	30, // 27: postern.v1.Considered.consideration:type_name -> postern.v1.Consideration
+	18, // 28: postern.v1.FactsBlock.child:type_name -> postern.v1.ChildFacts
+	20, // 29: postern.v1.FactsBlock.hub:type_name -> postern.v1.HubFacts
+	31, // 30: postern.v1.ChildFacts.carer_known:type_name -> postern.v1.Answer
+	31, // 31: postern.v1.ChildFacts.carer_is_adult:type_name -> postern.v1.Answer
+	31, // 32: postern.v1.ChildFacts.primary_carer_before:type_name -> postern.v1.Answer
+	31, // 33: postern.v1.ChildFacts.lived_with_before:type_name -> postern.v1.Answer
+	31, // 34: postern.v1.ChildFacts.parental_responsibility:type_name -> postern.v1.Answer
+	19, // 35: postern.v1.ChildFacts.known:type_name -> postern.v1.SectionKnown
+	32, // 36: postern.v1.SectionKnown.known:type_name -> postern.v1.Known
+	21, // 37: postern.v1.HubFacts.first_submit_time:type_name -> google.protobuf.Timestamp
+	33, // 38: postern.v1.HubFacts.gate:type_name -> postern.v1.Gate
+	34, // 39: postern.v1.HubFacts.calls:type_name -> postern.v1.Call
+	35, // 40: postern.v1.HubFacts.urgency_reason:type_name -> postern.v1.UrgencyReason
+	23, // 41: postern.v1.HubFacts.authorised_role:type_name -> postern.v1.StaffRole
+	30, // 42: postern.v1.HubFacts.consideration:type_name -> postern.v1.Consideration
+	19, // 43: postern.v1.HubFacts.known:type_name -> postern.v1.SectionKnown
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_statement_proto_init() }
@@ -2165,12 +2103,13 @@ func file_postern_v1_statement_proto_init() {
 		(*Manifest_Enquiry)(nil),
 		(*Manifest_Withdrawal)(nil),
 		(*Manifest_Considered)(nil),
+		(*Manifest_Receptions)(nil),
 	}
-	file_postern_v1_statement_proto_msgTypes[13].OneofWrappers = []any{
+	file_postern_v1_statement_proto_msgTypes[15].OneofWrappers = []any{
 		(*FactsBlock_Child)(nil),
 		(*FactsBlock_Hub)(nil),
 	}
-	file_postern_v1_statement_proto_msgTypes[14].OneofWrappers = []any{
+	file_postern_v1_statement_proto_msgTypes[16].OneofWrappers = []any{
 		(*ChildFacts_AgeYears)(nil),
 		(*ChildFacts_Unborn)(nil),
 	}
@@ -2179,8 +2118,8 @@ func file_postern_v1_statement_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_statement_proto_rawDesc), len(file_postern_v1_statement_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   18,
+			NumEnums:      2,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -557,7 +557,7 @@ var File_postern_local_v1_case_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_case_proto_rawDesc = "" +
 	"\n" +
-	"\x1bpostern/local/v1/case.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x15postern/v1/form.proto\x1a\x1apostern/v1/statement.proto\"\x85\x01\n" +
+	"\x1bpostern/local/v1/case.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x15postern/v1/form.proto\"\x85\x01\n" +
 	"\vGateSetting\x12$\n" +
 	"\x04gate\x18\x01 \x01(\x0e2\x10.postern.v1.GateR\x04gate\x12\x19\n" +
 	"\bstaff_id\x18\x02 \x01(\tR\astaffId\x125\n" +

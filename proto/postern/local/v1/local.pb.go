@@ -114,7 +114,9 @@ func (State) EnumDescriptor() ([]byte, []int) {
 type SubmitFormRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The bytes of FORM.json.
-	FormJson      []byte `protobuf:"bytes,1,opt,name=form_json,json=formJson,proto3" json:"form_json,omitempty"`
+	FormJson []byte `protobuf:"bytes,1,opt,name=form_json,json=formJson,proto3" json:"form_json,omitempty"`
+	// The language of its faults, en or cy; empty for English.
+	Language      string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,6 +156,13 @@ func (x *SubmitFormRequest) GetFormJson() []byte {
 		return x.FormJson
 	}
 	return nil
+}
+
+func (x *SubmitFormRequest) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
 }
 
 // SubmitFormResponse is what became of a form.
@@ -2618,9 +2627,10 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"0\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
-	"\tform_json\x18\x01 \x01(\fR\bformJson\"s\n" +
+	"\tform_json\x18\x01 \x01(\fR\bformJson\x12\x1a\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
 	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xd5\v\n" +

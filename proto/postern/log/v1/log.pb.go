@@ -69,6 +69,8 @@ const (
 	Kind_KIND_HUB_STARTED Kind = 18
 	// An inbox published a new recipient key.
 	Kind_KIND_KEY_PUBLISHED Kind = 19
+	// A prison counted its receptions.
+	Kind_KIND_RECEPTIONS_COUNTED Kind = 20
 )
 
 // Enum value maps for Kind.
@@ -94,6 +96,7 @@ var (
 		17: "KIND_GENERATION_OPENED",
 		18: "KIND_HUB_STARTED",
 		19: "KIND_KEY_PUBLISHED",
+		20: "KIND_RECEPTIONS_COUNTED",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":          0,
@@ -116,6 +119,7 @@ var (
 		"KIND_GENERATION_OPENED":    17,
 		"KIND_HUB_STARTED":          18,
 		"KIND_KEY_PUBLISHED":        19,
+		"KIND_RECEPTIONS_COUNTED":   20,
 	}
 )
 
@@ -282,6 +286,8 @@ type Details struct {
 	DeliveryId string `protobuf:"bytes,11,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// For a consideration that ended in not sharing, its codes.
 	Consideration *v1.Consideration `protobuf:"bytes,12,opt,name=consideration,proto3" json:"consideration,omitempty"`
+	// How many people came to the sender's prison, day by day, where that is what was stated.
+	Receptions    *v1.Receptions `protobuf:"bytes,13,opt,name=receptions,proto3" json:"receptions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -400,6 +406,13 @@ func (x *Details) GetConsideration() *v1.Consideration {
 	return nil
 }
 
+func (x *Details) GetReceptions() *v1.Receptions {
+	if x != nil {
+		return x.Receptions
+	}
+	return nil
+}
+
 // Record is what the hub keeps of an event, sealed in its vault: everything that opens the commitment in the leaf.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -477,7 +490,7 @@ var File_postern_log_v1_log_proto protoreflect.FileDescriptor
 
 const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x18postern/log/v1/log.proto\x12\x0epostern.log.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/statement.proto\"\xfd\x02\n" +
+	"\x18postern/log/v1/log.proto\x12\x0epostern.log.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x15postern/v1/form.proto\x1a\x1apostern/v1/statement.proto\"\xfd\x02\n" +
 	"\x04Core\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12-\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x13.postern.v1.OutcomeR\aoutcome\x12'\n" +
@@ -487,7 +500,7 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"event_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12D\n" +
 	"\x10valid_until_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidUntilTime\x12#\n" +
 	"\rfollows_event\x18\a \x01(\fR\ffollowsEvent\x12%\n" +
-	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\"\xc0\x03\n" +
+	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\"\xf8\x03\n" +
 	"\aDetails\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x16\n" +
 	"\x06caller\x18\x02 \x01(\tR\x06caller\x12'\n" +
@@ -502,12 +515,15 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	" \x01(\x04R\x11directoryRevision\x12\x1f\n" +
 	"\vdelivery_id\x18\v \x01(\tR\n" +
 	"deliveryId\x12?\n" +
-	"\rconsideration\x18\f \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\"d\n" +
+	"\rconsideration\x18\f \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\x126\n" +
+	"\n" +
+	"receptions\x18\r \x01(\v2\x16.postern.v1.ReceptionsR\n" +
+	"receptions\"d\n" +
 	"\x06Record\x12\x12\n" +
 	"\x04leaf\x18\x01 \x01(\fR\x04leaf\x12\x12\n" +
 	"\x04core\x18\x02 \x01(\fR\x04core\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\fR\adetails\x12\x18\n" +
-	"\aopening\x18\x04 \x01(\fR\aopening*\xcc\x03\n" +
+	"\aopening\x18\x04 \x01(\fR\aopening*\xe9\x03\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_DECIDED\x10\x01\x12\x10\n" +
@@ -529,7 +545,8 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\x19KIND_DISCLOSED_TO_AUDITOR\x10\x10\x12\x1a\n" +
 	"\x16KIND_GENERATION_OPENED\x10\x11\x12\x14\n" +
 	"\x10KIND_HUB_STARTED\x10\x12\x12\x16\n" +
-	"\x12KIND_KEY_PUBLISHED\x10\x13B$Z\"postern/proto/postern/log/v1;logv1b\x06proto3"
+	"\x12KIND_KEY_PUBLISHED\x10\x13\x12\x1b\n" +
+	"\x17KIND_RECEPTIONS_COUNTED\x10\x14B$Z\"postern/proto/postern/log/v1;logv1b\x06proto3"
 
 var (
 	file_postern_log_v1_log_proto_rawDescOnce sync.Once
@@ -555,6 +572,7 @@ var file_postern_log_v1_log_proto_goTypes = []any{
 	(*v1.Sender)(nil),             // 6: postern.v1.Sender
 	(*v1.Decision)(nil),           // 7: postern.v1.Decision
 	(*v1.Consideration)(nil),      // 8: postern.v1.Consideration
+	(*v1.Receptions)(nil),         // 9: postern.v1.Receptions
 }
 var file_postern_log_v1_log_proto_depIdxs = []int32{
 	4, // 0: postern.log.v1.Core.outcome:type_name -> postern.v1.Outcome
@@ -563,11 +581,12 @@ var file_postern_log_v1_log_proto_depIdxs = []int32{
 	6, // 3: postern.log.v1.Details.sender:type_name -> postern.v1.Sender
 	7, // 4: postern.log.v1.Details.decision:type_name -> postern.v1.Decision
 	8, // 5: postern.log.v1.Details.consideration:type_name -> postern.v1.Consideration
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9, // 6: postern.log.v1.Details.receptions:type_name -> postern.v1.Receptions
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_postern_log_v1_log_proto_init() }

@@ -1,0 +1,134 @@
+package desk_test
+
+import (
+	"strings"
+	"testing"
+
+	"postern/internal/desk"
+	"postern/internal/fault"
+	"postern/internal/form/formtest"
+	"postern/internal/postcode"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// slip is the slip of a notification, as text or as a page.
+func slip(t *testing.T, d *testkit.Desk, id, lang string, html bool) string {
+	t.Helper()
+	out, err := d.Counter.GetSlip(t.Context(), &localv1.GetSlipRequest{Id: id, Language: lang, Html: html})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out.GetContent())
+}
+
+func says(t *testing.T, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if not, ok := strings.CutPrefix(want, "!"); ok && strings.Contains(text, not) {
+			t.Errorf("it says %q:\n%s", not, text)
+		} else if !ok && !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestTheNumbersNeedNeitherHubNorAGoodForm(t *testing.T) {
+	_, d := opened(t)
+	d.Link.Down(true)
+	for name, c := range map[string]struct {
+		req  *localv1.TonightRequest
+		want []string
+	}{
+		"a form with faults": {&localv1.TonightRequest{FormJson: []byte(`{"tonight":{"answer":"TONIGHT_ANSWER_YES"},"oops":1,"children":[{"authority":"E06000023"}]}`)}, []string{testkit.Bristol}},
+		"no authority":       {&localv1.TonightRequest{FormJson: []byte(`{"tonight":{"answer":"TONIGHT_ANSWER_NOT_SURE"}}`)}, []string{testkit.Bristol, testkit.Lancashire, "W06000006"}},
+		"an unknown one":     {&localv1.TonightRequest{Authorities: []string{"E09000001"}}, []string{testkit.Bristol, testkit.Lancashire, "W06000006"}},
+		"nobody alone":       {&localv1.TonightRequest{FormJson: []byte(`{"tonight":{"answer":"TONIGHT_ANSWER_NO"},"children":[{"authority":"E06000023"}]}`)}, nil},
+		"one by name":        {&localv1.TonightRequest{Authorities: []string{testkit.Lancashire}}, []string{testkit.Lancashire}},
+	} {
+		out, err := d.Counter.Tonight(t.Context(), c.req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range out.GetNumbers() {
+			got = append(got, n.GetAuthority())
+			if n.GetPhone() == "" || n.GetTeam() == "" || n.GetName() == "" {
+				t.Errorf("%s: %v", name, n)
+			}
+		}
+		if strings.Join(got, " ") != strings.Join(c.want, " ") {
+			t.Errorf("%s: the numbers of %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestASlipForEveryEnd(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Bristol, testkit.Bristol)
+	f.Consent.Children = []uint32{1}
+	id := d.Take(f)[0]
+	says(t, slip(t, d, id, "", false), "Nothing has been sent yet", "About Peregrine-1", "Code: ")
+	x.Settle()
+	sent := slip(t, d, id, "en", false)
+	says(t, sent, "They have been told", "About Peregrine-1", "Nothing is sent about Peregrine-2", d.Get(id).GetNotification().GetSlipCode(), "Your permission lasts until")
+	says(t, slip(t, d, id, "cy", true), `<html lang="cy">`, "<title>Yr hyn a ddywedoch wrthym am eich teulu</title>", "Am Peregrine-1")
+
+	declined := d.Take(formtest.Declined())[0]
+	x.Settle()
+	says(t, slip(t, d, declined, "", false), "You said no.", "must still think", "!Code:", "!Lancashire")
+
+	nobody := formtest.Enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED)
+	nobody.AskAgainDate, nobody.PrisonNumber = "", "A0077ZZ"
+	asked := d.Take(nobody)[0]
+	says(t, slip(t, d, asked, "", false), "We will ask you again on "+x.Clock.Now().AddDate(0, 0, 1).Format("2 January 2006"))
+
+	_, err := d.Counter.GetSlip(t.Context(), &localv1.GetSlipRequest{Id: id, Language: "fr"})
+	wantFault(t, err, fault.Invalid, "NO_LANGUAGE")
+}
+
+// On paper they would be told, so there is no slip of what they were not told on purpose.
+func TestNoSlipTellsWhoWasNotTold(t *testing.T) {
+	_, d := opened(t)
+	urgent := formtest.Urgent(testkit.Bristol, 1)
+	id := d.Take(urgent)[0]
+	_, err := d.Counter.GetSlip(t.Context(), &localv1.GetSlipRequest{Id: id})
+	wantFault(t, err, fault.Precondition, "NOT_TOLD")
+	urgent.Urgency.ParentTold, urgent.PrisonNumber = posternv1.Answer_ANSWER_YES, "A0078ZZ"
+	says(t, slip(t, d, d.Take(urgent)[0], "", false), "Nothing has been sent yet", "You can object", "!Code:")
+}
+
+// Where only the postcode told the authority, the slip has the names all the same.
+func TestTheSlipOfAFormThatNamesNoAuthority(t *testing.T) {
+	_, d := opened(t)
+	table, err := postcode.Sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Restart(func(c *desk.Config) { c.Postcodes = table })
+	f := formtest.New("")
+	f.Children[0].Home.Postcode = "ZZ99 1AA"
+	says(t, slip(t, d, d.Take(f)[0], "", false), "About Peregrine-1")
+}
+
+func TestCountsGoToTheHubOrNowhere(t *testing.T) {
+	x, d := opened(t)
+	csv := []byte("date,received\n" + x.Clock.Now().Format("2/1/2006") + ",7\n")
+	d.Link.Down(true)
+	_, err := d.Counter.SendReceptions(t.Context(), &localv1.SendReceptionsRequest{Csv: csv})
+	if fault.KindOf(err) != fault.Unavailable || len(spool(t, d)) != 0 {
+		t.Errorf("without the hub: %v, %d wait", err, len(spool(t, d)))
+	}
+	d.Link.Down(false)
+	out, err := d.Counter.SendReceptions(t.Context(), &localv1.SendReceptionsRequest{Csv: csv})
+	if err != nil || out.GetDays() != 1 || out.GetReceived() != 7 {
+		t.Errorf("%v, %v", out, err)
+	}
+	coverage, err := x.Hub.GetCoverage(t.Context(), &posternv1.GetCoverageRequest{})
+	if err != nil || len(coverage.GetPrisons()) != 1 || coverage.GetPrisons()[0].GetReceived() != 7 {
+		t.Errorf("the hub has %v, %v", coverage, err)
+	}
+	_, err = d.Counter.SendReceptions(t.Context(), &localv1.SendReceptionsRequest{Csv: []byte("date,received\nsoon,7\n"), Language: "cy"})
+	wantFault(t, err, fault.Invalid, "RECEPTIONS_INVALID")
+}

@@ -1,0 +1,180 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger"
+	"postern/internal/schema"
+	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// What came of asking a person, as it is kept. A later answer takes the place of an earlier one, but that nobody asked
+// never takes the place of an answer, nor that there are children the place of having told about them.
+const (
+	askedNotYet byte = 1 + iota
+	askedChildren
+	askedNone
+	askedDeclined
+	askedTold
+)
+
+// asked is what a statement says of asking; 0 for one that says nothing of it.
+func asked(m *posternv1.Manifest) byte {
+	switch m.GetEnquiry().GetOutcome() {
+	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED:
+		return askedNotYet
+	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN:
+		return askedChildren
+	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN:
+		return askedNone
+	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED:
+		return askedDeclined
+	}
+	if m.GetOffer() != nil {
+		return askedTold
+	}
+	return 0
+}
+
+// countAsked notes, in the transaction of a decision, what came of asking this person on this day of reception. A person
+// is told from others by a reference that only the desk can make, and of that only a digest is kept: enough to count
+// nobody twice. A transfer is no new reception.
+func countAsked(tx *ledger.Tx, v *envelope.Verified) error {
+	m := v.Manifest()
+	now, r := asked(m), m.GetReception()
+	if _, err := time.Parse(time.DateOnly, r.GetReceiveDate()); err != nil || now == 0 || len(v.Hub().GetSubjectRef()) == 0 ||
+		r.GetReason() == posternv1.ReceptionReason_RECEPTION_REASON_TRANSFER {
+		return nil
+	}
+	subject := sha256.Sum256(v.Hub().GetSubjectRef())
+	key := join(v.Sender().ID, r.GetReceiveDate(), string(subject[:16]))
+	before, err := tx.Get(schema.HubAsked, key)
+	if err != nil {
+		return err
+	}
+	if len(before) == 1 && (now == askedNotYet || now == askedChildren && before[0] == askedTold) {
+		return nil
+	}
+	return tx.Put(schema.HubAsked, key, []byte{now})
+}
+
+// countReceptions takes a prison's count of its receptions: verified already, recorded, answered. Nothing is decided.
+func (h *Hub) countReceptions(ctx context.Context, v *envelope.Verified, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
+	var made recorded
+	now := h.now()
+	d := &posternv1.Decision{Outcome: posternv1.Outcome_OUTCOME_WITHHOLD, Reasons: []*posternv1.Reason{{
+		RuleId: "receptions_counted", Text: "The counts are on record. Nothing was sent about anybody.", Law: "UK GDPR Article 5(2), accountability"}}}
+	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		made = recorded{} // the transaction may run again
+		same := idempotencyKey(v.Sender().URI(), v.Manifest().GetNotificationId(), v.ManifestSHA256())
+		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
+			copy(made.earlier[:], earlier)
+			return err
+		}
+		entry, err := tx.Record(ledger.Sent, ledger.Event{
+			Kind:    logv1.Kind_KIND_RECEPTIONS_COUNTED,
+			Time:    now,
+			Core:    &logv1.Core{ManifestSha256: v.ManifestSHA256(), Outcome: d.GetOutcome()},
+			Details: &logv1.Details{Caller: v.Sender().URI(), Sender: v.Manifest().GetSender(), Decision: d, Receptions: v.Manifest().GetReceptions()},
+		})
+		if err != nil {
+			return err
+		}
+		made.entry = entry
+		event := entry.EventID()
+		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil {
+			return err
+		}
+		for _, day := range v.Manifest().GetReceptions().GetDays() {
+			if err := tx.Put(schema.HubReceived, join(v.Sender().ID, day.GetReceiveDate()), binary.BigEndian.AppendUint32(nil, day.GetReceived())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.answer(ctx, made, decision{Decision: d}, known)
+}
+
+// GetCoverage counts, by prison, who came and who was asked.
+func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest) (*posternv1.GetCoverageResponse, error) {
+	for _, date := range []string{req.GetStartDate(), req.GetEndDate()} {
+		if _, err := time.Parse(time.DateOnly, date); err != nil && date != "" {
+			return nil, fault.New(fault.Invalid, "BAD_DATE", "A day is written as year, month and day, such as 2026-11-22.")
+		}
+	}
+	prisons := map[string]*posternv1.Coverage{}
+	counted := map[string]bool{} // prison ‖ 0 ‖ date
+	within := func(key []byte) (prison, date string, ok bool) {
+		parts := strings.SplitN(string(key), "\x00", 3)
+		prison, date = parts[0], parts[1]
+		return prison, date, (req.GetPrisonId() == "" || req.GetPrisonId() == prison) && date >= req.GetStartDate() &&
+			(req.GetEndDate() == "" || date <= req.GetEndDate())
+	}
+	of := func(prison string) *posternv1.Coverage {
+		if prisons[prison] == nil {
+			prisons[prison] = &posternv1.Coverage{PrisonId: prison}
+		}
+		return prisons[prison]
+	}
+	err := h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		received := s.Scan(schema.HubReceived, nil, nil, func(key, value []byte) (bool, error) {
+			if prison, date, ok := within(key); ok {
+				c := of(prison)
+				c.DaysCounted++
+				c.Received += binary.BigEndian.Uint32(value)
+				counted[prison+"\x00"+date] = true
+			}
+			return true, nil
+		})
+		return errors.Join(received, s.Scan(schema.HubAsked, nil, nil, func(key, value []byte) (bool, error) {
+			if prison, date, ok := within(key); ok {
+				count(of(prison), value[0], counted[prison+"\x00"+date])
+			}
+			return true, nil
+		}))
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &posternv1.GetCoverageResponse{}
+	for _, c := range prisons {
+		out.Prisons = append(out.Prisons, c)
+	}
+	slices.SortFunc(out.Prisons, func(a, b *posternv1.Coverage) int { return strings.Compare(a.GetPrisonId(), b.GetPrisonId()) })
+	return out, nil
+}
+
+// count adds one person; counted says whether the prison counted who came that day.
+func count(c *posternv1.Coverage, what byte, counted bool) {
+	if what == askedNotYet {
+		c.NotAsked++
+		return
+	}
+	c.Asked++
+	if counted {
+		c.AskedOfReceived++
+	}
+	switch what {
+	case askedChildren:
+		c.Children++
+	case askedNone:
+		c.NoChildren++
+	case askedDeclined:
+		c.Declined++
+	case askedTold:
+		c.Told++
+	}
+}
