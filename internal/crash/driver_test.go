@@ -134,6 +134,9 @@ func (d *driver) withdraws() action {
 	defer d.ledger.mu.Unlock()
 	var ids [][2]string
 	for _, f := range d.forms {
+		if f.json == nil {
+			continue // the demo's own
+		}
 		for _, id := range f.ids {
 			ids = append(ids, [2]string{f.desk, id})
 		}

@@ -98,6 +98,9 @@ func (s seen) items(inbox, id string) []*localv1.Item {
 func (l *ledger) open(s seen) string {
 	for desk, notifications := range s.desks {
 		for _, n := range notifications {
+			if n.GetAuthority() != "" && inboxOf(n.GetAuthority()) == "" {
+				continue
+			}
 			switch n.GetState() {
 			case localv1.State_STATE_QUEUED, localv1.State_STATE_ACCEPTED:
 				if n.GetElsewhere() {
@@ -158,10 +161,11 @@ func (l *ledger) judge(s seen) (findings []string) {
 
 // judgeOne judges one notification: what its desk says of it, against what its team is shown.
 func (l *ledger) judgeOne(s seen, n *localv1.Notification, found func(string, ...any)) {
-	var items []*localv1.Item
-	if n.GetAuthority() != "" {
-		items = s.items(inboxOf(n.GetAuthority()), n.GetId())
+	inbox := inboxOf(n.GetAuthority())
+	if n.GetAuthority() != "" && inbox == "" {
+		return
 	}
+	items := s.items(inbox, n.GetId())
 	if len(items) > 1 {
 		found("twice: %s is shown %d times", n.GetId(), len(items))
 	}
@@ -175,7 +179,7 @@ func (l *ledger) judgeOne(s seen, n *localv1.Notification, found func(string, ..
 		if visible {
 			found("shown: %s was withdrawn and the team sees it", n.GetId())
 		}
-	case localv1.State_STATE_WITHDRAWN, localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED:
+	case localv1.State_STATE_WITHDRAWN, localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED, localv1.State_STATE_WAITING:
 		if len(items) > 0 {
 			found("shown: %s is %s and the team has it", n.GetId(), n.GetState())
 		}
