@@ -20,6 +20,10 @@ func (a *app) policyCommand() *cobra.Command {
 		&cobra.Command{Use: "check DIR", Short: "Check that a policy bundle is fit for use", Args: exactly(1), RunE: a.policyCheck},
 		&cobra.Command{Use: "test DIR", Short: "Run a bundle's rule tests and cases, with coverage", Args: exactly(1), RunE: a.policyTest},
 		&cobra.Command{Use: "explain INPUT.json", Short: "Decide an input with the built-in policy and say why", Args: exactly(1), RunE: a.policyExplain},
+		a.policySignCommand(),
+		&cobra.Command{Use: "export DIR", Short: "Write the built-in bundle to a new folder, to change it", Args: exactly(1), RunE: a.policyExport},
+		&cobra.Command{Use: "catalogue [DIR]", Short: "Print every rule in plain words, with its law, tests and cases", Args: cobra.MaximumNArgs(1), RunE: a.policyCatalogue},
+		&cobra.Command{Use: "diff A B", Short: "Say what changes from one bundle to another, and which cases are decided differently", Args: exactly(2), RunE: a.policyDiff},
 		&cobra.Command{Use: "sections", Short: "List the sections of the form: the data dictionary", Args: exactly(0), RunE: a.policySections})
 	return c
 }

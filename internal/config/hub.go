@@ -31,7 +31,7 @@ type Hub struct {
 	Listen         string   `yaml:"listen"`          // host:port for the other parties
 	LogKey         LogKeys  `yaml:"log_key"`         // the private keys that sign the checkpoints
 	CheckpointFile string   `yaml:"checkpoint_file"` // where the newest checkpoints are kept outside the database, best on another disk
-	Policy         string   `yaml:"policy"`          // a folder with a policy bundle; empty for the built-in one
+	Policy         string   `yaml:"policy"`          // a folder with a signed policy bundle, in the place of the built-in one until one is activated
 	Operator       Identity `yaml:"operator"`        // signs the directory in `hub directory load`; not needed to serve
 	Postcodes      string   `yaml:"postcodes"`       // a postcode table as the desks have it, or a folder of them: `hub directory load` then names what nobody serves
 	Retry          Retry    `yaml:"retry"`           // how deliveries are tried again
@@ -93,6 +93,7 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterCourierServiceServer(r, h)
 		localv1.RegisterDeadLetterServiceServer(r, h)
 		localv1.RegisterOperationsServiceServer(r, h)
+		localv1.RegisterPolicyServiceServer(r, h)
 	}
 	s.Checks = h.Checks()
 	s.Remote = func(r grpc.ServiceRegistrar) {
@@ -120,6 +121,9 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	var bundle fs.FS
 	if c.Policy != "" {
 		bundle = os.DirFS(c.resolve(c.Policy))
+		if _, _, err := engine.VerifyBundle(bundle, b.anchors, rt.Clock()); err != nil {
+			return nil, nil, err
+		}
 	}
 	e, err := engine.New(ctx, engine.Config{Bundle: bundle, Log: rt.Log, Remember: true})
 	if err != nil {

@@ -44,9 +44,11 @@ type Config struct {
 type Engine struct {
 	query    *rego.PreparedEvalQuery
 	revision string
+	archive  []byte // the files that decide
 	version  string
 	timeout  time.Duration
 	log      *slog.Logger
+	remember bool
 	memory   *memory // nil when nothing is remembered
 }
 
@@ -82,7 +84,11 @@ func load(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{query: prepared, revision: b.revision(), version: engineVersion(), timeout: cfg.Timeout, log: cfg.Log}
+	archive, err := tarOf(b.files)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{query: prepared, revision: b.revision(), archive: archive, version: engineVersion(), timeout: cfg.Timeout, log: cfg.Log, remember: cfg.Remember}
 	if cfg.Remember {
 		e.memory = newMemory(b)
 	}
@@ -101,6 +107,23 @@ func (e *Engine) try() error {
 
 // Revision is the revision of the bundle: the hex SHA-256 of the files that decide.
 func (e *Engine) Revision() string { return e.revision }
+
+// Archive is the files that decide as a tar, the same bytes for the same revision: what is kept so that a decision can
+// be replayed with the rules it was made by.
+func (e *Engine) Archive() []byte { return e.archive }
+
+// For is an engine for another bundle, and otherwise like this one.
+func (e *Engine) For(ctx context.Context, source fs.FS) (*Engine, error) {
+	return New(ctx, Config{Bundle: source, Timeout: e.timeout, Log: e.log, Remember: e.remember})
+}
+
+// Refusing stands in for a bundle that cannot be used any more: it refers everything to a person, in its name.
+func (e *Engine) Refusing(revision string) *Engine {
+	return &Engine{revision: revision, version: e.version, timeout: e.timeout, log: e.log}
+}
+
+// Refuses reports whether the engine refers everything to a person for want of a policy.
+func (e *Engine) Refuses() bool { return e.query == nil }
 
 // Version names the evaluator and this program, such as "opa/1.22.2 postern/devel": what must be the same for a
 // replay to mean something.
@@ -182,6 +205,9 @@ func (e *Engine) evaluate(in *Input, value ast.Value, timeout time.Duration) (d 
 	cancel := topdown.NewCancel()
 	timer := time.AfterFunc(timeout, cancel.Cancel)
 	defer timer.Stop()
+	if e.query == nil {
+		return nil, errors.New("engine: there is no policy that can decide")
+	}
 	results, err := e.query.Eval(context.Background(),
 		rego.EvalParsedInput(value), rego.EvalSortSets(true), rego.EvalExternalCancel(cancel),
 		rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }))

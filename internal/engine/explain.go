@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/plain"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -26,28 +27,36 @@ func Explain(ctx context.Context, e *Engine, inputJSON []byte) (string, error) {
 
 	say("What was asked")
 	say("  %s", request(in))
-	if in.Statement == "OFFER" && in.Route == "STANDARD" {
-		say("  %s", permission(in))
-		say("  %s", agreed(in))
+	for _, line := range background(in) {
+		say("  %s", line)
 	}
 	say("")
-	say("What was decided: %s", verdicts[d.GetOutcome()])
+	say("What was decided: %s", verdict(d.GetOutcome(), len(in.Children) > 0))
 	if d.GetValidUntilTime() != nil {
 		say("  It may be acted upon until %s.", clock(d.GetValidUntilTime()))
 	}
 	if d.GetDueTime() != nil {
 		say("  Somebody must act by %s.", clock(d.GetDueTime()))
 	}
+	if d.GetPriority() {
+		say("  The team is asked to look at it before others.")
+	}
+	if d.GetFirstNotificationId() != "" {
+		say("  The same was sent before, as notification %s.", d.GetFirstNotificationId())
+	}
 	tell(say, d.GetReasons())
 	for _, c := range d.GetChildren() {
 		say("")
-		say("Child %d: %s", c.GetNumber(), verdicts[c.GetOutcome()])
+		say("Child %d: %s", c.GetNumber(), verdict(c.GetOutcome(), true))
 		own := slices.DeleteFunc(slices.Clone(c.GetReasons()), func(r *posternv1.Reason) bool { return said(d.GetReasons(), r) })
 		if tell(say, own); len(own) == 0 {
 			say("  Because: see above.")
 		}
 		if len(c.GetNeeds()) > 0 {
-			say("  It waits for: %s.", strings.Join(c.GetNeeds(), ", "))
+			say("  It waits for: %s.", waitsFor(c.GetNeeds()))
+		}
+		if c.GetDueTime() != nil {
+			say("  Due: %s.", clock(c.GetDueTime()))
 		}
 	}
 	if len(d.GetPaths()) > 0 {
@@ -77,6 +86,31 @@ func Explain(ctx context.Context, e *Engine, inputJSON []byte) (string, error) {
 	return b.String(), nil
 }
 
+// needed are the words for what a rule may wait for.
+var needed = map[string]string{
+	"ask_again":               "somebody to ask the parent again",
+	"call":                    "a telephone call to the front door, on record",
+	"public_protection_check": "the public-protection check",
+}
+
+func waitsFor(needs []string) string {
+	words := make([]string, len(needs))
+	for i, n := range needs {
+		if words[i] = needed[n]; words[i] == "" {
+			words[i] = n
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// verdict is an outcome in words. An enquiry offers nothing, so nothing of it goes.
+func verdict(o posternv1.Outcome, offers bool) string {
+	if o == posternv1.Outcome_OUTCOME_WITHHOLD && !offers {
+		return "the answer is recorded, and there is nothing to do."
+	}
+	return verdicts[o]
+}
+
 var verdicts = map[posternv1.Outcome]string{
 	posternv1.Outcome_OUTCOME_SHARE:           "it may go.",
 	posternv1.Outcome_OUTCOME_WAIT:            "it waits for something ordinary that is missing.",
@@ -96,7 +130,7 @@ var duties = map[posternv1.ObligationKind]string{
 
 func request(in *Input) string {
 	if in.Statement == "ENQUIRY" {
-		return fmt.Sprintf("Prison %s says how it ended when somebody was asked about children: %s.", in.Caller.PrisonID, in.Enquiry.Outcome)
+		return fmt.Sprintf("Prison %s says how it ended when somebody was asked about children: %s.", in.Caller.PrisonID, plain.Words(in.Enquiry.Outcome))
 	}
 	what := fmt.Sprintf("%d children", len(in.Children))
 	if len(in.Children) == 1 {
@@ -106,10 +140,77 @@ func request(in *Input) string {
 		in.Caller.PrisonID, in.Recipient.Authority, what, strings.ToLower(in.Route), in.Today)
 }
 
+// background is what the route asks for: permission and agreement, why it is urgent, or who considered it.
+func background(in *Input) []string {
+	if in.Statement != "OFFER" {
+		return nil
+	}
+	lines := map[string]func(*Input) []string{
+		"STANDARD": func(in *Input) []string { return []string{permission(in), agreed(in), checkDone(in)} },
+		"URGENT":   func(in *Input) []string { return []string{emergency(in), telephoned(in)} },
+		"DUTY":     func(in *Input) []string { return []string{considered(in)} },
+	}[in.Route]
+	if lines == nil {
+		return nil
+	}
+	if out := lines(in); in.Route != "STANDARD" || len(in.Calls) == 0 {
+		return out
+	}
+	return append(lines(in), telephoned(in))
+}
+
+func checkDone(in *Input) string {
+	switch in.Gate {
+	case "NO_HOLD":
+		return "Public-protection check: done, and it holds nothing back."
+	case "HOLD":
+		return "Public-protection check: done, and a person must decide."
+	}
+	return "Public-protection check: not done yet."
+}
+
+func emergency(in *Input) string {
+	if in.Urgency.Reason == "" || in.Urgency.AuthorisedRole == "" {
+		return "Urgent: without a reason, or authorised by nobody."
+	}
+	return fmt.Sprintf("Urgent: %s; authorised by the %s.", plain.Words(in.Urgency.Reason), plain.Words(in.Urgency.AuthorisedRole))
+}
+
+func telephoned(in *Input) string {
+	if len(in.Calls) == 0 {
+		return "Calls: none on record."
+	}
+	var calls []string
+	for _, c := range in.Calls {
+		about := "all children"
+		if c.Child > 0 {
+			about = fmt.Sprintf("child %d", c.Child)
+		}
+		calls = append(calls, fmt.Sprintf("about %s on %s, %s", about, readable(c.Time), plain.Words(c.Result)))
+	}
+	return "Calls: " + strings.Join(calls, "; ") + "."
+}
+
+func considered(in *Input) string {
+	c := in.Consideration
+	if c == nil {
+		return "Considered by a person: nothing on record."
+	}
+	law := map[string]string{"DUTY_S16LA": "the duty to share information", "PUBLIC_TASK": "telling as a public task"}[c.Law]
+	if law == "" {
+		law = "no law that is named"
+	}
+	told := map[string]string{"YES": "The parent was told.", "NO": "The parent was not told."}[c.ParentTold]
+	if told == "" {
+		told = "Whether the parent was told is not on record."
+	}
+	return fmt.Sprintf("Considered by the %s on %s: %s. %s", plain.Words(c.Role), readable(c.Time), law, told)
+}
+
 func permission(in *Input) string {
 	switch {
 	case in.Consent.State != "GIVEN":
-		return fmt.Sprintf("Permission: not given (%s).", in.Consent.State)
+		return fmt.Sprintf("Permission: not given (%s).", plain.Words(in.Consent.State))
 	case in.Consent.Understood != "YES":
 		return "Permission: given, but the person could not say back what to."
 	default:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -25,11 +26,14 @@ func TestExplainTellsTheWholeStory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts := append([]string{"What was decided: " + verdicts[d.GetOutcome()]}, d.GetPaths()...)
+		parts := append([]string{"What was decided: " + verdict(d.GetOutcome(), len(in.Children) > 0)}, d.GetPaths()...)
+		parts = append(parts, staying(in, d)...)
 		reasons := d.GetReasons()
 		for _, c := range d.GetChildren() {
 			reasons = append(reasons, c.GetReasons()...)
+			parts = append(parts, fmt.Sprintf("Child %d: %s", c.GetNumber(), verdicts[c.GetOutcome()]), clock(c.GetDueTime()), waitsFor(c.GetNeeds()))
 		}
+		parts = append(parts, clock(d.GetDueTime()), clock(d.GetValidUntilTime()), d.GetFirstNotificationId())
 		for _, r := range reasons {
 			parts = append(parts, r.GetText(), r.GetLaw())
 		}
@@ -41,7 +45,7 @@ func TestExplainTellsTheWholeStory(t *testing.T) {
 				t.Errorf("%s: %q is not told:\n%s", name, part, text)
 			}
 		}
-		for _, code := range []string{"OUTCOME_", "OBLIGATION_", "map[", "%!"} {
+		for _, code := range []string{"OUTCOME_", "OBLIGATION_", "map[", "%!", "NOT_", "_DONE", "ask_again", "public_protection", "S16LA"} {
 			if strings.Contains(text, code) {
 				t.Errorf("%s: %q is no word:\n%s", name, code, text)
 			}
@@ -63,6 +67,7 @@ func TestExplainToldOnce(t *testing.T) {
   Prison BLI offers to tell authority E06000023 about 2 children, by the standard route, on 2026-11-23.
   Permission: given, until Sun 21 Feb 2027 10:00.
   Data-sharing agreement: BLI-E06000023, in force until the end of 2027-03-31.
+  Public-protection check: done, and it holds nothing back.
 
 What was decided: it may go.
   It may be acted upon until Mon 30 Nov 2026 10:00.

@@ -44,7 +44,7 @@ type Config struct {
 	Store    store.Store // holds schema.Hub
 	Vault    *vault.Vault
 	Ledger   *ledger.Ledger
-	Engine   *engine.Engine
+	Engine   *engine.Engine // decides until a policy is activated
 	Sender   delivery.Sender
 	Backoff  queue.Backoff // zero for the defaults
 	Clock    func() time.Time
@@ -67,10 +67,15 @@ type Hub struct {
 	localv1.UnimplementedCourierServiceServer
 	localv1.UnimplementedDeadLetterServiceServer
 	localv1.UnimplementedOperationsServiceServer
+	localv1.UnimplementedPolicyServiceServer
 
 	cfg       Config
 	delivery  *delivery.Delivery
 	directory atomic.Pointer[directory.Directory] // the revision in force; replaced after its leaf is committed
+	policy    atomic.Pointer[engine.Engine]       // what decides; replaced after its leaf is committed
+	refused   atomic.Pointer[policyRefusal]       // the last policy that was refused since the start; nil for none
+
+	activating sync.Mutex // owns the order in which policies come into force
 
 	keysMu    sync.Mutex // owns published, and every replacing of directory
 	published published
@@ -79,7 +84,7 @@ type Hub struct {
 	refusals map[string]*rate.Limiter // per party URI
 }
 
-// Open reads the directory in force and makes a hub. A hub without a directory starts and refers every statement to a
+// Open reads the policy and the directory in force and makes a hub. A hub without a directory starts and refers every statement to a
 // person, since it knows no prison and no authority.
 func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if cfg.RefusalBudget == 0 {
@@ -90,6 +95,9 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	}
 	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}}
 	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
+		if err := h.openPolicy(ctx, s); err != nil {
+			return err
+		}
 		var err error
 		if h.published, err = readPublished(s); err != nil {
 			return err
@@ -106,6 +114,9 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 		return nil
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := h.keepPolicy(ctx); err != nil {
 		return nil, err
 	}
 	if h.directory.Load() == nil {

@@ -25,6 +25,7 @@ type Measures struct {
 	events     ops.Counter   // log, kind
 	commits    ops.Histogram // seconds
 	sends      ops.Counter   // result
+	policies   ops.Counter   // result
 
 	grown [2]atomic.Int64 // when each log last grew, Unix nanoseconds; 0 when not since the start
 }
@@ -40,7 +41,8 @@ func NewMeasures(m *ops.Metrics) *Measures {
 		events:     m.Counter("postern_events_total", "Leaves of the two logs, by kind: delivered, undelivered and so on.", "log", "kind"),
 		commits: m.Histogram("postern_commit_seconds", "From the start of a transaction of the ledger until it is durable.",
 			.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5),
-		sends: m.Counter("postern_sends_total", "Attempts to hand a delivery to an inbox: answered, or why not.", "result"),
+		policies: m.Counter("postern_policies_total", "Policies that somebody tried to bring into force: activated or refused.", "result"),
+		sends:    m.Counter("postern_sends_total", "Attempts to hand a delivery to an inbox: answered, or why not.", "result"),
 	}
 }
 

@@ -76,7 +76,7 @@ func (h *Hub) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.
 	for _, log := range []ledger.Log{ledger.Sent, ledger.Received} {
 		add(h.examineLog(ctx, log, now))
 	}
-	add(ops.OK("policy", "revision "+h.cfg.Engine.Revision()))
+	add(h.examinePolicy()...)
 	if d.Number() > 0 {
 		add(ops.OK("directory", fmt.Sprintf("revision %d: %d authorities, %d prisons, %d agreements", d.Number(), len(d.Authorities()), len(d.Prisons()), len(d.Agreements()))))
 	}

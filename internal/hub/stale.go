@@ -86,7 +86,7 @@ func (h *Hub) decideAgain(ctx context.Context, rel delivery.Release, withdrawn [
 	if len(withdrawn) > 0 {
 		in.Withdraw(withdrawn)
 	}
-	out, verbatim := h.cfg.Engine.Decide(ctx, in)
+	out, verbatim := h.policy.Load().Decide(ctx, in)
 	if !narrower(before, out) {
 		// The engine saw nothing else offered, so this is a fault of a bundle or of ours, and a person must decide.
 		h.cfg.Log.ErrorContext(ctx, "a decision made again was wider, and is referred to a person", "policy_revision", out.GetPolicyRevision())

@@ -139,7 +139,7 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 		in.Withdraw(tomb.Paths)
 	}
 	in.SentBefore(first)
-	out, verbatim := h.cfg.Engine.Decide(ctx, in)
+	out, verbatim := h.policy.Load().Decide(ctx, in)
 	return decision{out, verbatim, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content}, nil
 }
 

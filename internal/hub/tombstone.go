@@ -106,7 +106,7 @@ func withdrawnReason(text string, paths ...string) *posternv1.Reason {
 // asked: a withdrawal needs nobody's approval.
 func (h *Hub) withheld(v *envelope.Verified, now time.Time) *posternv1.Decision {
 	d := &posternv1.Decision{
-		Outcome: posternv1.Outcome_OUTCOME_WITHHOLD, PolicyRevision: h.cfg.Engine.Revision(), EngineVersion: h.cfg.Engine.Version(), DecideTime: timestamppb.New(now),
+		Outcome: posternv1.Outcome_OUTCOME_WITHHOLD, PolicyRevision: h.policy.Load().Revision(), EngineVersion: h.policy.Load().Version(), DecideTime: timestamppb.New(now),
 		Reasons: []*posternv1.Reason{withdrawnReason("The person withdrew this before it came to the hub, so nothing of it goes.")},
 	}
 	for _, c := range v.Children() {

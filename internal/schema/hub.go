@@ -19,7 +19,7 @@ const (
 	HubUpdate         store.Keyspace = "hub_update"          // party URI ‖ 0 ‖ sequence BE → serialized Update for a desk
 	HubUpdateSequence store.Keyspace = "hub_update_sequence" // party URI → last sequence used, BE
 	HubDirectory      store.Keyspace = "hub_directory"       // "revision" → Signed; "entry" ‖ n BE → bytes
-	HubPolicy         store.Keyspace = "hub_policy"          // digest of a bundle → its tar
+	HubPolicy         store.Keyspace = "hub_policy"          // revision of a bundle → serialized GetPolicyResponse
 	HubRelease        store.Keyspace = "hub_release"         // notification id → where its newest delivery stands, and whether one ever began
 	HubParked         store.Keyspace = "hub_parked"          // destination ‖ 0 ‖ sequence BE → queue item that was given up; its content stays in hub_outbox_content
 	HubKept           store.Keyspace = "hub_kept"            // destination ‖ 0 ‖ delivery number BE → queue item that was acknowledged; its content stays in hub_outbox_content

@@ -106,7 +106,7 @@ func (c *cast) certify() (err error) {
 	if c.anchors, err = identity.NewAnchors(a); err != nil {
 		return err
 	}
-	for _, path := range []string{hubPath, operatorPath, AuditorPath, deskPath(HMPBristol), deskPath(HMPParc), deskPath(HMPBerwyn),
+	for _, path := range []string{hubPath, operatorPath, "/operator/second", AuditorPath, deskPath(HMPBristol), deskPath(HMPParc), deskPath(HMPBerwyn),
 		inboxPath(Bristol), inboxPath(Lancashire), inboxPath(Wrexham)} {
 		file := filepath.Join(dir, strings.ReplaceAll(path, "/", "_"))
 		issue := ca.IssueConfig{OutCert: file + ".pem", OutKey: file + "-key.pem", Now: enrolled(), Days: 400}
