@@ -47,7 +47,7 @@ func (a *app) policySign(dir, certificate, key string) error {
 	}
 	// Written under another name first: a crash leaves the old signatures or the new ones.
 	file := filepath.Join(dir, engine.SignatureFile)
-	if err := os.WriteFile(file+".new", signatures, 0o644); err == nil {
+	if err = os.WriteFile(file+".new", signatures, 0o644); err == nil {
 		err = os.Rename(file+".new", file)
 	}
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
-	"postern/internal/form"
 	"postern/internal/identity"
 	"postern/internal/ledger"
 	"postern/internal/rpc"
@@ -145,28 +144,11 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 
 // input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
 func (h *Hub) input(v *envelope.Verified, d *directory.Directory, now time.Time) *engine.Input {
-	prison, known := d.Prison(v.Sender().ID)
 	facts := engine.Facts{
-		Manifest: v.Manifest(), Children: v.Children(), Hub: v.Hub(), OfferedPaths: v.Paths(), CallerPrison: v.Sender().ID,
-		PrisonKnown: known, PrisonJurisdiction: prison.GetJurisdiction(), Now: now,
+		Manifest: v.Manifest(), Children: v.Children(), Hub: v.Hub(), OfferedPaths: v.Paths(), CallerPrison: v.Sender().ID, Now: now,
 	}
-	code := v.Manifest().GetOffer().GetAuthority()
-	if a, ok := d.Authority(code); ok {
-		facts.Recipient = engine.Recipient{
-			Authority: code, Known: true, Enrolled: d.Enrolled(code, now), Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
-			EarlyHelp:    frontDoor(d, code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP, now),
-			Safeguarding: frontDoor(d, code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING, now),
-		}
-	}
-	if a, ok := d.Agreement(v.Sender().ID, code, form.Today(now)); ok {
-		facts.Agreement = a
-	}
+	facts.Consult(d, v.Manifest().GetOffer().GetAuthority())
 	return engine.NewInput(facts)
-}
-
-func frontDoor(d *directory.Directory, code string, role posternv1.FrontDoorRole, now time.Time) engine.FrontDoor {
-	name, phone, inHours := d.PhoneNow(code, role, now)
-	return engine.FrontDoor{Name: name, PhoneNow: phone, InHours: inHours}
 }
 
 // disclose copies the released sections into a fresh envelope, unread; nil when nothing goes.

@@ -1,0 +1,28 @@
+package engine
+
+import (
+	"postern/internal/directory"
+	"postern/internal/form"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Consult adds what the directory says today of the sending prison, of the authority and of the agreement between them.
+// A hub that decides and a desk that looks ahead ask the same here.
+func (f *Facts) Consult(d *directory.Directory, authority string) {
+	prison, known := d.Prison(f.CallerPrison)
+	f.PrisonKnown, f.PrisonJurisdiction = known, prison.GetJurisdiction()
+	if a, ok := d.Authority(authority); ok {
+		door := func(role posternv1.FrontDoorRole) FrontDoor {
+			name, phone, inHours := d.PhoneNow(authority, role, f.Now)
+			return FrontDoor{Name: name, PhoneNow: phone, InHours: inHours}
+		}
+		f.Recipient = Recipient{
+			Authority: authority, Known: true, Enrolled: d.Enrolled(authority, f.Now), Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
+			EarlyHelp:    door(posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP),
+			Safeguarding: door(posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING),
+		}
+	}
+	if a, ok := d.Agreement(f.CallerPrison, authority, form.Today(f.Now)); ok {
+		f.Agreement = a
+	}
+}
