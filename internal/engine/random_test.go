@@ -28,7 +28,7 @@ func inputs() *rapid.Generator[*Input] {
 		in.Statement = mostly("statement", "OFFER", "ENQUIRY", "")
 		in.Route = mostly("route", rapid.SampledFrom([]string{"STANDARD", "STANDARD", "URGENT", "DUTY"}).Draw(t, "way"), "", "NEW")
 		in.Gate = mostly("gate", "NO_HOLD", "HOLD", "NOT_DONE", "")
-		in.AlreadyNotified, in.Redirected = rapid.IntRange(0, 9).Draw(t, "sent before") == 9, rarely("redirected")
+		in.AlreadyNotified, in.Redirected = rapid.IntRange(0, 4).Draw(t, "sent before") == 4, rarely("redirected")
 		in.FirstSubmitTime = mostly("first submitted", hours("submitted"), "", "soon")
 		in.Today = mostly("today", "2026-11-23", "2026-09-29")
 		in.Enquiry.Outcome = rapid.SampledFrom([]string{"", "DECLINED", "NO_CHILDREN", "NOT_ASKED"}).Draw(t, "enquiry")
@@ -110,7 +110,7 @@ func aChild(t *rapid.T, n int, mostly func(string, string, ...string) string, ra
 	}
 	if !c.Unborn && !rarely("age unknown") {
 		age := rapid.IntRange(0, 17).Draw(t, "age")
-		if rarely("grown up") {
+		if rapid.IntRange(0, 9).Draw(t, "grown up") == 9 {
 			age = 18
 		}
 		c.AgeYears = &age

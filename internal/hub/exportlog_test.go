@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/engine"
 	"postern/internal/fault"
 	"postern/internal/hub"
 	"postern/internal/ledger"
@@ -49,7 +50,9 @@ func newExporting(t *testing.T) *exporting {
 	noError(t, err)
 	x.keys, err = verify.NewKeys(sentKey, receivedKey)
 	noError(t, err)
-	h, err := hub.Open(t.Context(), hub.Config{Store: s, Vault: v, Ledger: x.Ledger, Clock: time.Now, Log: log})
+	rules, err := engine.New(t.Context(), engine.Config{Timeout: time.Minute})
+	noError(t, err)
+	h, err := hub.Open(t.Context(), hub.Config{Store: s, Vault: v, Ledger: x.Ledger, Engine: rules, Clock: time.Now, Log: log})
 	noError(t, err)
 	conn, stop, err := rpc.InProcess(rpc.LocalConfig{}, func(r grpc.ServiceRegistrar) { posternv1.RegisterAuditServiceServer(r, h) })
 	noError(t, err)
