@@ -43,7 +43,7 @@ func NewInput(f Facts) *Input {
 		ChangeReason:      plain.Enum(offer.GetChangeReason()),
 		Supersedes:        m.GetSupersedes() != "",
 		Redirected:        f.Redirected,
-		FirstSubmitTime:   stamp(f.Hub.GetFirstSubmitTime()),
+		FirstSubmitTime:   firstSubmitted(f),
 		Gate:              plain.Enum(f.Hub.GetGate()),
 		Caller:            Caller{PrisonID: f.CallerPrison, Jurisdiction: f.PrisonJurisdiction, Known: f.PrisonKnown},
 		Reception: Reception{
@@ -72,6 +72,17 @@ func NewInput(f Facts) *Input {
 		in.Calls = append(in.Calls, Call{stamp(call.GetCallTime()), plain.Enum(call.GetResult()), int(call.GetChildNumber())})
 	}
 	return in
+}
+
+// firstSubmitted is when waiting began. A statement that does not say is as old as its manifest, and one that does not
+// say that either came now: no clock that does not matter to a route may stand in its way.
+func firstSubmitted(f Facts) string {
+	for _, t := range []*timestamppb.Timestamp{f.Hub.GetFirstSubmitTime(), f.Manifest.GetCreateTime()} {
+		if t != nil {
+			return stamp(t)
+		}
+	}
+	return moment(f.Now.Truncate(time.Second))
 }
 
 func childFacts(f *posternv1.ChildFacts) Child {

@@ -135,3 +135,21 @@ func TestAWithdrawnSectionIsNotPermitted(t *testing.T) {
 		t.Errorf("permitted %v", in.Children[0].Permitted)
 	}
 }
+
+// TestAnUrgentStatementNeedsNoClock: when a statement was first submitted starts the clocks of what waits; one that does
+// not say so goes by the urgent route all the same, though nobody has answered the telephone.
+func TestAnUrgentStatementNeedsNoClock(t *testing.T) {
+	f := facts()
+	f.Hub.FirstSubmitTime = nil
+	f.Manifest.CreateTime = timestamppb.New(noon.Add(-time.Hour))
+	if in := NewInput(f); in.FirstSubmitTime != moment(noon.Add(-time.Hour)) {
+		t.Errorf("first submitted %s", in.FirstSubmitTime)
+	}
+	f.Manifest.CreateTime = nil
+	in := family()
+	in.FirstSubmitTime = NewInput(f).FirstSubmitTime
+	in.Route, in.Urgency, in.Calls = "URGENT", Urgency{"CHILD_MAY_BE_ALONE", "DUTY_GOVERNOR"}, []Call{{Time: in.Now, Result: "NO_ANSWER"}}
+	if d, _ := patient(t).Decide(t.Context(), in); d.GetOutcome() != share {
+		t.Errorf("decided %v", d)
+	}
+}

@@ -176,6 +176,10 @@ func TestEveryOutcomeHasAReason(t *testing.T) {
 	seen := map[posternv1.Outcome]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		in := inputs().Draw(t, "input")
+		if rapid.IntRange(0, 3).Draw(t, "plain") == 0 { // or nothing is ever withheld: so much is in the way of that
+			in = family()
+			in.AlreadyNotified = rapid.Bool().Draw(t, "again")
+		}
 		d, _ := e.Decide(t.Context(), in)
 		reasons := d.GetReasons()
 		for _, c := range d.GetChildren() {

@@ -29,7 +29,7 @@ func inputs() *rapid.Generator[*Input] {
 		in.Route = mostly("route", rapid.SampledFrom([]string{"STANDARD", "STANDARD", "URGENT", "DUTY"}).Draw(t, "way"), "", "NEW")
 		in.Gate = mostly("gate", "NO_HOLD", "HOLD", "NOT_DONE", "")
 		in.AlreadyNotified, in.Redirected = rapid.IntRange(0, 4).Draw(t, "sent before") == 4, rarely("redirected")
-		in.FirstSubmitTime = mostly("first submitted", hours("submitted"), "", "soon")
+		in.FirstSubmitTime = hours("submitted")
 		in.Today = mostly("today", "2026-11-23", "2026-09-29")
 		in.Enquiry.Outcome = rapid.SampledFrom([]string{"", "DECLINED", "NO_CHILDREN", "NOT_ASKED"}).Draw(t, "enquiry")
 		in.Caller.Known = !rarely("unknown prison")
@@ -84,7 +84,7 @@ func aConsideration(t *rapid.T, mostly func(string, string, ...string) string) *
 		Role: mostly("who", "SAFEGUARDING_LEAD", "DUTY_GOVERNOR"), Time: "2026-11-23T09:40:00Z",
 	}
 	for n := 0; n <= 4; n++ {
-		if n > 0 && !seldom(t, "more detrimental") {
+		if n > 0 && rapid.IntRange(0, 3).Draw(t, "more detrimental") < 3 {
 			c.NotMoreDetrimental = append(c.NotMoreDetrimental, n)
 		}
 		for _, s := range section.All() {
