@@ -78,6 +78,7 @@ type Desk struct {
 	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
 	resealing atomic.Bool                         // something came after which something may have to be sealed again
 	pinning   sync.Mutex                          // owns the replacing of directory: keys and revisions come by two loops
+	rules     rules                               // the sharing policy that was last synced
 	submit    sync.Mutex                          // owns the making of notifications: the same form twice at once is one form
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
 	wake      chan struct{}                       // capacity 1: something was spooled
@@ -115,6 +116,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
 		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates, "clocks": d.StepClocks, "reseal": d.StepReseal,
+		"policy": d.StepPolicy,
 	} {
 		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}

@@ -90,6 +90,9 @@ func (h *Hub) GetPolicy(ctx context.Context, req *posternv1.GetPolicyRequest) (o
 	if revision == "" {
 		revision = h.policy.Load().Revision()
 	}
+	if revision == req.GetKnownRevision() {
+		return &posternv1.GetPolicyResponse{}, nil
+	}
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		out, err = readPolicy(s, revision)
 		return err
