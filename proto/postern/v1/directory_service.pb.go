@@ -254,7 +254,9 @@ func (x *ListAuthoritiesResponse) GetNextPageToken() string {
 type GetPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision; empty for the one in force.
-	Revision      string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The revision the caller holds; if it is the one asked for, the answer is empty.
+	KnownRevision string `protobuf:"bytes,2,opt,name=known_revision,json=knownRevision,proto3" json:"known_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -292,6 +294,13 @@ func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
 func (x *GetPolicyRequest) GetRevision() string {
 	if x != nil {
 		return x.Revision
+	}
+	return ""
+}
+
+func (x *GetPolicyRequest) GetKnownRevision() string {
+	if x != nil {
+		return x.KnownRevision
 	}
 	return ""
 }
@@ -388,9 +397,10 @@ const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\x17ListAuthoritiesResponse\x12.\n" +
 	"\brevision\x18\x01 \x01(\v2\x12.postern.v1.SignedR\brevision\x12\x18\n" +
 	"\aentries\x18\x02 \x03(\fR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\".\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"U\n" +
 	"\x10GetPolicyRequest\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision\"\x9c\x01\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12%\n" +
+	"\x0eknown_revision\x18\x02 \x01(\tR\rknownRevision\"\x9c\x01\n" +
 	"\x11GetPolicyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x16\n" +
 	"\x06bundle\x18\x02 \x01(\fR\x06bundle\x125\n" +
