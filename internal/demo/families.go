@@ -30,6 +30,8 @@ var families = []tale{
 	{"The carer is under 18: the first call is not answered", carerUnder18},
 	{"A mother alone with two children", motherAlone},
 	{"The parent says no: the safeguarding lead considers it", declined},
+	{"The parent says no, and the duty to share is considered in England", dutyEngland},
+	{"A doubt about capacity, and sharing is considered in Wales", dutyWales},
 	{"The public-protection check is not done; cleared, it goes by itself", gateCleared},
 	{"Public protection holds it", gateHeld},
 	{"Half a postcode, and staff who know the place", postcodeUnknown},
@@ -108,6 +110,46 @@ func declined(t *teller) {
 	t.step("That is a record of its own, and holds no word of why", func() (string, error) {
 		return t.lastEvent("considered", "family worker")
 	})
+}
+
+func dutyEngland(t *teller) {
+	t.submit("declined.json", referred)
+	enquiry := ""
+	t.step("The safeguarding lead fills in a form by the duty route, from what the prison holds", func() (string, error) {
+		enquiry = t.sent.GetId()
+		detail, err := t.take("duty_england.json", 1, func(form map[string]any) { form["supersedes"] = t.sent.GetReference() })
+		if err == nil {
+			err = is(t.sent, accepted)
+		}
+		return detail, err
+	})
+	t.awaitState("The team's own signature says that it has it", delivered)
+	t.reads(bristol)
+	t.step("The refusal is answered: nothing is left to consider", func() (string, error) {
+		out, err := t.desk(t.prison).GetNotification(t.ctx, &localv1.GetNotificationRequest{Id: enquiry})
+		if err != nil {
+			return "", err
+		}
+		return "", is(out.GetNotification(), closed)
+	})
+	t.audited()
+}
+
+func dutyWales(t *teller) {
+	t.prison = hmpParc
+	t.submit("duty_wales.json", referred)
+	t.considers("The safeguarding lead decides to share, and names what", &localv1.ConsiderRequest{
+		Share: true, Reasons: "The grandmother asked for help with the school run, and he may not have understood the question.",
+		Codes: &posternv1.Consideration{
+			Relevant: posternv1.Answer_ANSWER_YES, HelpsFunction: "sswbwa2014.s17", NotMoreDetrimental: []uint32{1}, ParentTold: posternv1.Answer_ANSWER_YES,
+			Paths: []string{"parent/name", "child/1/identity", "child/1/relationship", "child/1/home", "child/1/carer", "child/1/safety"},
+		},
+	}, accepted)
+	t.step("In Wales that is a public task, not the duty of England", func() (string, error) {
+		return "", hasReason(t.sent.GetDecision(), "public_task_considered")
+	})
+	t.awaitState("The team's own signature says that it has it", delivered)
+	t.reads(bridgend)
 }
 
 func gateCleared(t *teller) {

@@ -11,9 +11,29 @@ import (
 
 // hours are stories that need another hour or day, told one after the other on a stage with a clock of its own.
 var hours = []tale{
+	{"Urgent at night, and nobody answers", urgentAtNight},
 	{"A child is named on day three", dayThree},
 	{"The permission runs out between sending and delivery", runsOut},
 	{"The check is never done: on the next working day a person must decide", overdue},
+}
+
+func urgentAtNight(t *teller) {
+	t.step("It is half past nine in the evening", func() (string, error) { return t.clockAt(21, 30) })
+	t.submit("urgent_at_night.json", waiting)
+	t.mustDo("Nobody has telephoned: the number of the emergency duty team is shown", posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR)
+	t.calls("Nobody answers", noAnswer, accepted)
+	t.later("Five minutes later", 5*time.Minute)
+	t.step("Nobody answers again: call the police", func() (string, error) {
+		out, err := t.cases(t.prison).RecordCall(t.ctx, &localv1.RecordCallRequest{Id: t.sent.GetReference(), Result: noAnswer})
+		if err != nil {
+			return "", err
+		}
+		t.sent = out.GetNotifications()[0]
+		return "", nil
+	})
+	t.mustDo("The desk shows the number of the police", posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE)
+	t.awaitState("Without her permission, the safeguarding team has what helps tonight", delivered)
+	t.reads(bristol)
 }
 
 func dayThree(t *teller) {
@@ -77,6 +97,14 @@ func (t *teller) later(name string, d time.Duration) {
 		t.clock.move(d)
 		return "It is now " + plain.Time(t.clock.Now()), nil
 	})
+}
+
+// clockAt lets time pass until it is this hour and minute in London.
+func (t *teller) clockAt(hour, minute int) (string, error) {
+	if err := t.clock.at(hour, minute); err != nil {
+		return "", err
+	}
+	return "It is now " + plain.Time(t.clock.Now()), nil
 }
 
 // numberOf is the prison number of a form.

@@ -248,9 +248,20 @@ func withCasework(f *posternv1.Form, n *localv1.Notification) *posternv1.Form {
 		}
 	}
 	if c := lastConsidered(n, true); c != nil {
-		f.Route = posternv1.Route_ROUTE_DUTY
+		f.Route, f.Consideration, f.ConsiderationReasons = posternv1.Route_ROUTE_DUTY, c.GetCodes(), c.GetReasons()
+		f.LawfulBasis = basisOf(c.GetCodes().GetLaw())
 	}
 	return f
+}
+
+// basisOf is the lawful basis of what a person decided to share without permission.
+func basisOf(law posternv1.ConsiderationLaw) *posternv1.LawfulBasis {
+	if law == posternv1.ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA {
+		return &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_LEGAL_OBLIGATION, Schedule1Paragraph: 18,
+			Gateway: "ca2004.s16LA", Confidentiality: posternv1.Confidentiality_CONFIDENTIALITY_STATUTORY_DUTY}
+	}
+	return &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Schedule1Paragraph: 18,
+		Gateway: "ca2004.s28", Confidentiality: posternv1.Confidentiality_CONFIDENTIALITY_OVERRIDING_PUBLIC_INTEREST}
 }
 
 // settled takes in what the newest decision means for the clocks.

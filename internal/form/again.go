@@ -13,7 +13,9 @@ import (
 // was good stays good, though a date has passed or the directory has changed since. Only whether the consent has ended
 // is judged anew.
 func Again(f *posternv1.Form, now time.Time) *Checked {
-	f = proto.CloneOf(f)
+	c := &checker{form: proto.CloneOf(f), env: Env{Now: now}, today: mustDate(Today(now))}
+	c.dates("", c.form.ProtoReflect()) // what is kept has dates as they were typed
+	f = c.form
 	return &Checked{typed: f, form: f, expired: !consent.Expiry(f.GetConsent()).After(now)}
 }
 
