@@ -22,6 +22,16 @@ func exactly(n int) cobra.PositionalArgs {
 	}
 }
 
+// atMost takes up to n arguments; more is a usage error.
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage(fmt.Sprintf("%s takes at most %d argument(s), not %d: postern %s", c.CommandPath(), n, len(args), strings.TrimPrefix(c.UseLine(), "postern ")))
+		}
+		return nil
+	}
+}
+
 // needsCommand makes every command that only has further ones refuse to run without: cobra itself prints the help and
 // ends with success, and a script with a slip in it would go on.
 func needsCommand(c *cobra.Command) {

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"postern/internal/config"
+	"postern/internal/ledger/verify"
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 )
@@ -22,7 +24,54 @@ func (a *app) hubOperations() []*cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return a.hubStatus(c.Context()) }}
 	key := &cobra.Command{Use: "new-log-key sent|received OUT", Short: "Make the next key of a log; docs/operations.md says how it comes into force", Args: exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error { return a.hubNewLogKey(args[0], args[1]) }}
-	return []*cobra.Command{pause, status, key}
+	var known, earlier []string
+	generation := &cobra.Command{Use: "new-generation DIR", Args: exactly(1),
+		Short: "Open new logs that name the newest checkpoints known of the old, with keys made in DIR; docs/operations.md says when"}
+	generation.Flags().StringArrayVar(&known, "known", nil, "a file with signed checkpoints that a party has seen (postern desk known-log); may be given several times")
+	generation.Flags().StringArrayVar(&earlier, "earlier-key", nil, "a verifier key of an earlier generation that is in the database or among the known; may be given several times")
+	generation.RunE = func(c *cobra.Command, args []string) error {
+		return a.hubNewGeneration(c.Context(), args[0], known, earlier)
+	}
+	return []*cobra.Command{pause, status, key, generation}
+}
+
+func (a *app) hubNewGeneration(ctx context.Context, dir string, files, earlier []string) error {
+	cfg, err := load(a, config.LoadHub)
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	var known []string
+	for _, file := range files {
+		text, err := a.readInput(file)
+		if err != nil {
+			return err
+		}
+		notes, err := verify.SplitCheckpoints(string(text))
+		if err != nil {
+			return err
+		}
+		known = append(known, notes...)
+	}
+	n, err := cfg.NewGeneration(ctx, config.NewRuntime(a.log()), dir, known, earlier)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"log_key": map[string]any{"sent": n.SentKey, "received": n.ReceivedKey},
+			"verifier_keys": []string{n.SentVKey, n.ReceivedVKey}, "follows": n.Follows})
+	}
+	a.line("A new generation is open. Its first event names %d checkpoint(s) of the log before it:", len(n.Follows))
+	for _, checkpoint := range n.Follows {
+		if head, err := verify.ReadHead(checkpoint); err == nil {
+			a.line("  %s, %d events", head.Origin, head.Size)
+		}
+	}
+	a.line("Put these under log_key and start the hub:\n  sent: %s\n  received: %s", n.SentKey, n.ReceivedKey)
+	a.line("Give these to every party, for hub.log_keys, beside the ones before:\n%s\n%s", n.SentVKey, n.ReceivedVKey)
+	return nil
 }
 
 func (a *app) hubPause(ctx context.Context, pause bool) error {

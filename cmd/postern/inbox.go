@@ -21,6 +21,7 @@ func (a *app) inboxCommand() *cobra.Command {
 		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow},
 		a.inboxAnswerStopCommand())
 	c.AddCommand(a.inboxKeyCommands()...)
+	c.AddCommand(logCommands(a, config.LoadInbox)...)
 	return c
 }
 

@@ -2,13 +2,15 @@
 // signed log.
 //
 // It guarantees that GetEvent says "verified" only when the receipt holds under the configured log keys, and the
-// details that are shown are the ones the leaf commits to; and that an export holds nothing else. It does not see names, and it does not by itself notice
-// that a hub shows different logs to different parties: comparing checkpoints does.
+// details that are shown are the ones the leaf commits to; that an export holds nothing else; and that a hub whose logs
+// do not continue what the auditor has seen of them is asked nothing more, until a person says so. It does not see names,
+// and it does not by itself notice that a hub shows different logs to different parties: comparing checkpoints does.
 package auditor
 
 import (
 	"context"
 	"encoding/hex"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +19,10 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
+	"postern/internal/ops"
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
@@ -33,6 +37,11 @@ type Config struct {
 	Identity *identity.Identity // signs exports
 	Anchors  *identity.Anchors
 	Clock    func() time.Time
+	Memory   follow.Memory // where the auditor remembers what it has seen of the logs
+	First    []string      // signed checkpoints of the logs from enrolment; optional
+	HubPhone string        // of the hub's operator, shown when a log does not continue; optional
+	Log      *slog.Logger  // slog.Default when nil
+	Metrics  *ops.Metrics  // what it counts goes here; nil counts for nobody
 }
 
 // Auditor is an auditor.
@@ -41,16 +50,59 @@ type Auditor struct {
 	localv1.UnimplementedCoverageServiceServer
 	localv1.UnimplementedOperationsServiceServer
 
-	cfg Config
+	cfg    Config
+	follow *follow.Follower // what is known of the hub's logs, and whether the auditor has stopped
 }
 
 // Open makes an auditor.
-func Open(cfg Config) *Auditor { return &Auditor{cfg: cfg} }
+func Open(ctx context.Context, cfg Config) (*Auditor, error) {
+	f, err := follow.Open(ctx, follow.Config{Keys: cfg.LogKeys, Memory: cfg.Memory, Hub: cfg.Hub, First: cfg.First, Phone: cfg.HubPhone,
+		Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics})
+	return &Auditor{cfg: cfg, follow: f}, err
+}
+
+// Log is what the auditor knows of the hub's logs. Serve it on the control socket.
+func (a *Auditor) Log() *follow.Follower { return a.follow }
+
+// take verifies checkpoints of an answer and holds them against what is known.
+func (a *Auditor) take(ctx context.Context, asked follow.Asked, proofs []*posternv1.ConsistencyProof, checkpoints ...string) error {
+	for _, c := range checkpoints {
+		seen, err := a.follow.Verify(c)
+		if err == nil {
+			err = a.follow.Take(ctx, asked, proofs, seen)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeReceipt is take for the checkpoint of a receipt; one that does not verify is the caller's to judge.
+func (a *Auditor) takeReceipt(ctx context.Context, asked follow.Asked, proofs []*posternv1.ConsistencyProof, r *posternv1.Receipt) error {
+	event, err := verify.Receipt(r, a.cfg.LogKeys)
+	if err != nil {
+		return nil
+	}
+	return a.follow.Take(ctx, asked, proofs, follow.SeenIn(event))
+}
 
 // ListEvents lists events as the hub tells them; opening one with GetEvent checks it.
 func (a *Auditor) ListEvents(ctx context.Context, req *localv1.ListEventsRequest) (*localv1.ListEventsResponse, error) {
-	out, err := a.cfg.Hub.ListEvents(ctx, req.GetRequest())
+	asked, err := a.follow.Ask()
 	if err != nil {
+		return nil, err
+	}
+	question := proto.CloneOf(req.GetRequest())
+	if question == nil {
+		question = &posternv1.ListEventsRequest{}
+	}
+	question.KnownLogs = asked.Known()
+	out, err := a.cfg.Hub.ListEvents(ctx, question)
+	if err != nil {
+		return nil, a.follow.Failed(ctx, asked, err)
+	}
+	if err := a.take(ctx, asked, out.GetConsistency(), out.GetCheckpoints()...); err != nil {
 		return nil, err
 	}
 	return &localv1.ListEventsResponse{Response: out}, nil
@@ -59,7 +111,7 @@ func (a *Auditor) ListEvents(ctx context.Context, req *localv1.ListEventsRequest
 // GetEvent opens one event and checks it. A proof that does not hold is an answer, not an error: the auditor must see
 // what was shown and what is wrong with it.
 func (a *Auditor) GetEvent(ctx context.Context, req *localv1.GetEventRequest) (*localv1.GetEventResponse, error) {
-	out, err := a.cfg.Hub.GetEvent(ctx, &posternv1.GetEventRequest{Id: req.GetId()})
+	out, err := a.getEvent(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +120,19 @@ func (a *Auditor) GetEvent(ctx context.Context, req *localv1.GetEventRequest) (*
 		answer.Fault = fault.From(err).Message
 	}
 	return answer, nil
+}
+
+// getEvent asks for one event.
+func (a *Auditor) getEvent(ctx context.Context, id string) (*posternv1.GetEventResponse, error) {
+	asked, err := a.follow.Ask()
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.cfg.Hub.GetEvent(ctx, &posternv1.GetEventRequest{Id: id, KnownLogs: asked.Known()})
+	if err != nil {
+		return nil, a.follow.Failed(ctx, asked, err)
+	}
+	return out, a.takeReceipt(ctx, asked, out.GetConsistency(), out.GetReceipt())
 }
 
 // check verifies the receipt, that the details open it, that the event shown is the one they describe, and that it is

@@ -28,7 +28,7 @@ const exportWait = time.Minute
 func (a *Auditor) GetProof(ctx context.Context, req *localv1.GetProofRequest) (*localv1.GetProofResponse, error) {
 	id := strings.ToLower(req.GetId())
 	if b, err := hex.DecodeString(id); err != nil || len(b) != verify.EventIDSize {
-		out, err := a.cfg.Hub.GetEvent(ctx, &posternv1.GetEventRequest{Id: req.GetId()})
+		out, err := a.getEvent(ctx, req.GetId())
 		if err == nil {
 			err = a.check(req.GetId(), out)
 		}
@@ -37,8 +37,15 @@ func (a *Auditor) GetProof(ctx context.Context, req *localv1.GetProofRequest) (*
 		}
 		return &localv1.GetProofResponse{Receipt: out.GetReceipt()}, nil
 	}
-	out, err := a.cfg.Hub.GetProof(ctx, &posternv1.GetProofRequest{EventId: id})
+	asked, err := a.follow.Ask()
 	if err != nil {
+		return nil, err
+	}
+	out, err := a.cfg.Hub.GetProof(ctx, &posternv1.GetProofRequest{EventId: id, KnownLogs: asked.Known()})
+	if err != nil {
+		return nil, a.follow.Failed(ctx, asked, err)
+	}
+	if err := a.takeReceipt(ctx, asked, out.GetConsistency(), out.GetReceipt()); err != nil {
 		return nil, err
 	}
 	event, err := verify.Receipt(out.GetReceipt(), a.cfg.LogKeys)
@@ -93,7 +100,11 @@ func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreaming
 // for what it brought; one that brings nothing ends the export.
 func (a *Auditor) exportLog(ctx context.Context, w *archive.Writer, now *localv1.ExportedLog, tell func() error) error {
 	known, _ := w.Head(now.Origin)
-	req := &posternv1.ExportLogRequest{Origin: now.Origin, StartIndex: known.Size, KnownSize: known.Size}
+	asked, err := a.follow.Ask()
+	if err != nil {
+		return err
+	}
+	req := &posternv1.ExportLogRequest{Origin: now.Origin, StartIndex: known.Size, KnownSize: known.Size, KnownLogs: asked.Known()}
 	var log *archive.Log
 	var broken error // on our side, where another call is of no use
 	for {
@@ -101,6 +112,9 @@ func (a *Auditor) exportLog(ctx context.Context, w *archive.Writer, now *localv1
 		err := a.exportCall(ctx, req, func(part *posternv1.ExportLogResponse) (err error) {
 			defer func() { broken = err }()
 			if log == nil {
+				if err := a.take(ctx, asked, part.GetProofs(), part.GetCheckpoint()); err != nil {
+					return err
+				}
 				if log, err = w.Begin(part.GetCheckpoint(), part.GetConsistency()); err != nil {
 					return err
 				}
@@ -119,6 +133,8 @@ func (a *Auditor) exportLog(ctx context.Context, w *archive.Writer, now *localv1
 			return broken
 		case log != nil && now.Written == now.Size:
 			return nil
+		case fault.From(err).Reason == "LOG_AHEAD":
+			return a.follow.Failed(ctx, asked, err)
 		case err != nil && (!passes(err) || now.Written == before):
 			return err
 		case now.Written == before:

@@ -19,6 +19,7 @@ import (
 	"postern/internal/auditor"
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/identity"
 	"postern/internal/identity/ca"
 	"postern/internal/ledger"
@@ -75,7 +76,9 @@ func newExporting(t *testing.T) *exporting {
 	noError(t, err)
 
 	hub := serve(t, func(r grpc.ServiceRegistrar) { posternv1.RegisterAuditServiceServer(r, x) })
-	a := auditor.Open(auditor.Config{Hub: posternv1.NewAuditServiceClient(hub), LogKeys: x.keys, Identity: id, Anchors: x.anchors, Clock: time.Now})
+	a, err := auditor.Open(t.Context(), auditor.Config{Hub: posternv1.NewAuditServiceClient(hub), LogKeys: x.keys, Identity: id, Anchors: x.anchors,
+		Clock: time.Now, Memory: follow.InFile(filepath.Join(dir, "known.json"))})
+	noError(t, err)
 	x.auditor = localv1.NewAuditorServiceClient(serve(t, func(r grpc.ServiceRegistrar) { localv1.RegisterAuditorServiceServer(r, a) }))
 	return x
 }
@@ -117,20 +120,31 @@ func (x *exporting) add(t *testing.T, n int) (last [16]byte) {
 	return last
 }
 
+// GetCheckpoint proves what is known, as a hub does.
+func (x *exporting) GetCheckpoint(ctx context.Context, req *posternv1.GetCheckpointRequest) (*posternv1.GetCheckpointResponse, error) {
+	g, _ := x.LogOf(req.GetOrigin())
+	_, _, checkpoint := x.Cut().Head(g)
+	proofs, err := x.Cut().Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	return &posternv1.GetCheckpointResponse{Checkpoint: checkpoint, Proofs: proofs}, err
+}
+
 // ExportLog answers as a hub does, ten entries a message and a hundred a call, unless the connection breaks.
 func (x *exporting) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStreamingServer[posternv1.ExportLogResponse]) error {
-	g, _ := x.LogOf(req.GetOrigin())
-	size, checkpoint, p, err := x.HeadSince(stream.Context(), g, req.GetKnownSize())
+	size, checkpoint, p, err := x.HeadSince(stream.Context(), req.GetOrigin(), req.GetKnownSize())
 	if err != nil {
 		return err
 	}
 	x.call++
-	messages := []*posternv1.ExportLogResponse{{Checkpoint: checkpoint, Consistency: p}}
+	proofs, err := x.Cut().Proofs(stream.Context(), req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	if err != nil {
+		return err
+	}
+	messages := []*posternv1.ExportLogResponse{{Checkpoint: checkpoint, Consistency: p, Proofs: proofs}}
 	end := min(size, req.GetStartIndex()+100)
 	if req.GetEndIndex() > 0 {
 		end = min(end, req.GetEndIndex())
 	}
-	err = x.Range(stream.Context(), g, req.GetStartIndex(), end, func(e ledger.Logged) (bool, error) {
+	err = x.Range(stream.Context(), req.GetOrigin(), req.GetStartIndex(), end, func(e ledger.Logged) (bool, error) {
 		if e.Index%10 == 0 || len(messages) == 1 {
 			messages = append(messages, &posternv1.ExportLogResponse{})
 		}

@@ -9,7 +9,10 @@ import (
 
 // Examine says which logs the auditor can verify.
 func (a *Auditor) Examine(context.Context, *localv1.ExamineRequest) (*localv1.ExamineResponse, error) {
-	out := &localv1.ExamineResponse{}
+	out := &localv1.ExamineResponse{Findings: a.follow.Findings()}
+	if err := a.follow.Stopped(); err != nil {
+		out.Findings = append(out.Findings, ops.Fault("hub's log", err))
+	}
 	origins := a.cfg.LogKeys.Origins()
 	for _, origin := range origins {
 		out.Findings = append(out.Findings, ops.OK("log key", "can verify "+origin))

@@ -2,10 +2,13 @@ package config
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 
 	"google.golang.org/grpc"
 
 	"postern/internal/auditor"
+	"postern/internal/follow"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	localv1 "postern/proto/postern/local/v1"
@@ -42,13 +45,22 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := auditor.Open(auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), Coverage: posternv1.NewCoverageServiceClient(conn), LogKeys: keys,
-		Identity: b.identity, Anchors: b.anchors, Clock: rt.Clock})
+	first, err := c.checkpoints(c.Hub)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	a, err := auditor.Open(ctx, auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), Coverage: posternv1.NewCoverageServiceClient(conn), LogKeys: keys,
+		Identity: b.identity, Anchors: b.anchors, Clock: rt.Clock, Memory: follow.InFile(filepath.Join(c.DataDir(), "known-logs.json")),
+		First: first, HubPhone: c.Hub.Phone, Log: rt.Log, Metrics: b.metrics})
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	s := c.service("auditor "+b.identity.Party().ID, b, rt, "")
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterAuditorServiceServer(r, a)
 		localv1.RegisterCoverageServiceServer(r, a)
 		localv1.RegisterOperationsServiceServer(r, a)
+		localv1.RegisterLogTrustServiceServer(r, a.Log())
 	}
 	s.Close = closeAll(conn)
 	return s, nil

@@ -49,9 +49,13 @@ type Common struct {
 
 // Peer is a hub as its clients know it.
 type Peer struct {
-	Name    string   `yaml:"name"`     // the hub's name, as in its certificate
-	Address string   `yaml:"address"`  // host:port
-	LogKeys []string `yaml:"log_keys"` // verifier keys of its logs: the sent log for desks and inboxes, both for auditors
+	Name     string   `yaml:"name"`          // the hub's name, as in its certificate
+	Address  string   `yaml:"address"`       // host:port
+	LogKeys  []string `yaml:"log_keys"`      // verifier keys of its logs: the sent log for desks and inboxes, both for auditors
+	Received []string `yaml:"received_keys"` // for inboxes: verifier keys of the received log, so that its receipts prove that reports were recorded
+	Phone    string   `yaml:"phone"`         // of its operator, shown when a log does not continue what this party knows of it
+
+	CheckpointFiles []string `yaml:"checkpoint_files"` // signed checkpoints of its logs from enrolment; without any the first contact is believed
 }
 
 // load reads a configuration file into cfg, whose Common is c, and reports every problem at once, missing values too.
@@ -149,6 +153,23 @@ func (c *Common) anchorConfig() (identity.AnchorConfig, error) {
 
 // logKeys reads the verifier keys of a hub's logs.
 func (p Peer) logKeys() (verify.Keys, error) { return verify.NewKeys(p.LogKeys...) }
+
+// checkpoints reads the signed checkpoints from enrolment.
+func (c *Common) checkpoints(p Peer) ([]string, error) {
+	var all []string
+	for _, path := range p.CheckpointFiles {
+		b, err := os.ReadFile(c.resolve(path))
+		if err != nil {
+			return nil, fault.Newf(fault.Precondition, "NO_CHECKPOINT", "The checkpoint file %s cannot be read. Check the path under hub.checkpoint_files.", path).Because(err)
+		}
+		notes, err := verify.SplitCheckpoints(string(b))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, notes...)
+	}
+	return all, nil
+}
 
 // party is the hub as a party of the trust domain.
 func (p Peer) party(domain string) (identity.Party, error) {

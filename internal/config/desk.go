@@ -90,6 +90,10 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	cfg.Identity, cfg.Anchors, cfg.Store, cfg.Vault = b.identity, b.anchors, b.store, b.vault
 	cfg.Hub, cfg.Directory = posternv1.NewSubmissionServiceClient(conn), posternv1.NewDirectoryServiceClient(conn)
 	cfg.Clock, cfg.Rand, cfg.Log, cfg.Metrics = rt.Clock, rt.Rand, rt.Log, b.metrics
+	cfg.Prover, cfg.HubPhone = posternv1.NewAuditServiceClient(conn), c.Hub.Phone
+	if cfg.First, err = c.checkpoints(c.Hub); err != nil {
+		return nil, closing(err, b)
+	}
 	d, err := desk.Open(ctx, cfg)
 	if err != nil {
 		return nil, closing(err, b)
@@ -101,6 +105,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterCaseworkServiceServer(r, d)
 		localv1.RegisterCounterServiceServer(r, d)
 		localv1.RegisterOperationsServiceServer(r, d)
+		localv1.RegisterLogTrustServiceServer(r, d.Log())
 	}
 	s.Checks = d.Checks()
 	s.Run, s.Close = d.Run, closeAll(conn, b.store)

@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -31,6 +30,7 @@ type Hub struct {
 	Listen         string   `yaml:"listen"`          // host:port for the other parties
 	LogKey         LogKeys  `yaml:"log_key"`         // the private keys that sign the checkpoints
 	CheckpointFile string   `yaml:"checkpoint_file"` // where the newest checkpoints are kept outside the database, best on another disk
+	WitnessFiles   []string `yaml:"witness_files"`   // signed checkpoints of the logs as others have seen them, such as another machine's copy of an auditor's; the hub signs nothing below them
 	Policy         string   `yaml:"policy"`          // a folder with a signed policy bundle, in the place of the built-in one until one is activated
 	Operator       Identity `yaml:"operator"`        // signs the directory in `hub directory load`; not needed to serve
 	Postcodes      string   `yaml:"postcodes"`       // a postcode table as the desks have it, or a folder of them: `hub directory load` then names what nobody serves
@@ -114,7 +114,7 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	}
 	measures := hub.NewMeasures(b.metrics)
 	l, err := c.openLedger(ctx, rt, ledger.Config{
-		Store: b.store, Vault: b.vault, Keys: keys, CheckpointFile: c.resolve(c.CheckpointFile), Observe: measures.Committed})
+		Store: b.store, Vault: b.vault, Keys: keys, CheckpointFile: c.resolve(c.CheckpointFile), WitnessFiles: c.witnessFiles(), Observe: measures.Committed})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -147,6 +147,14 @@ func (c *Hub) openLedger(ctx context.Context, rt Runtime, cfg ledger.Config) (_ 
 	}
 	cfg.Clock, cfg.Rand, cfg.Log = rt.Clock, rt.Rand, rt.Log
 	return ledger.Open(ctx, cfg)
+}
+
+func (c *Hub) witnessFiles() []string {
+	var all []string
+	for _, path := range c.WitnessFiles {
+		all = append(all, c.resolve(path))
+	}
+	return all
 }
 
 // nextLogKeys reads the keys that sign beside the present ones, where there are any. Who serves signs with them; who
@@ -182,12 +190,7 @@ func (c *Hub) NewLogKey(log, path string, random io.Reader) (vkey string, err er
 	if skey, vkey, err = ledger.GenerateKey(random, origin); err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over a key that is there
-	if err != nil {
-		return "", fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be made. Name a new file in a folder that you may write to.", path).Because(err)
-	}
-	_, err = f.WriteString(skey + "\n")
-	return vkey, errors.Join(err, f.Sync(), f.Close())
+	return vkey, writeNewKey(path, skey)
 }
 
 func (c *Common) readKey(path string) (string, error) {

@@ -3,12 +3,14 @@ package config
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"postern/internal/fault"
 	"postern/internal/inbox"
+	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -52,6 +54,10 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	allLogs, err := verify.NewKeys(slices.Concat(c.Hub.LogKeys, c.Hub.Received)...)
+	if err != nil {
+		return nil, err
+	}
 	keys, err := inbox.LoadKeys(c.KeyDir())
 	if err != nil {
 		return nil, err
@@ -64,9 +70,14 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, closing(err, b)
 	}
+	first, err := c.checkpoints(c.Hub)
+	if err != nil {
+		return nil, closing(err, b)
+	}
 	in, err := inbox.Open(inbox.Config{
+		Prover: posternv1.NewAuditServiceClient(conn), First: first, HubPhone: c.Hub.Phone,
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn),
-		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
+		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, AllLogs: allLogs, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
 	if err != nil {
 		return nil, closing(err, b)
@@ -76,6 +87,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterTeamServiceServer(r, in)
 		localv1.RegisterRingServiceServer(r, in)
 		localv1.RegisterOperationsServiceServer(r, in)
+		localv1.RegisterLogTrustServiceServer(r, in.Log())
 	}
 	s.Checks = in.Checks()
 	if !c.Collect {

@@ -95,10 +95,11 @@ type Delivery struct {
 	kept   *queue.Queue // acknowledged, by delivery number
 	wake   chan struct{}
 
-	mu      sync.Mutex       // owns the fields below, and reads of cfg.Rand
-	lanes   map[string]*lane // by destination; there are never more than authorities
-	busy    int              // lanes with an attempt under way
-	changed chan struct{}    // closed and made anew when there may be work
+	mu      sync.Mutex                       // owns the fields below, and reads of cfg.Rand
+	lanes   map[string]*lane                 // by destination; there are never more than authorities
+	busy    int                              // lanes with an attempt under way
+	changed chan struct{}                    // closed and made anew when there may be work
+	known   map[string][]*posternv1.KnownLog // what each inbox said to know of our logs
 }
 
 // New makes a Delivery. It starts nothing.
@@ -121,6 +122,7 @@ func New(c Config) *Delivery {
 		wake:    make(chan struct{}, 1),
 		lanes:   map[string]*lane{},
 		changed: make(chan struct{}),
+		known:   map[string][]*posternv1.KnownLog{},
 	}
 }
 

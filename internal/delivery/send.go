@@ -164,6 +164,7 @@ func (d *Delivery) send(ctx context.Context, to identity.Party, address string, 
 	if err != nil {
 		return outcome{}, nil, err
 	}
+	d.Heard(p.item.Destination, answer.GetKnownLogs())
 	if o, err = verify(answer, to, p.item.ID, p.about.subject(), d.cfg.Anchors, d.cfg.Clock()); err == nil {
 		err = failpoint.Hit(failpoint.DeliveryAnswered)
 	}
@@ -187,9 +188,14 @@ func (d *Delivery) route(authority string) (to identity.Party, address string, e
 // release makes the Delivery out of the two things that only one transaction could have written: the sealed body and
 // the event in the ledger. Without either, or where they differ, there is nothing to send.
 func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery, error) {
-	receipt, err := d.cfg.Ledger.Receipt(ctx, p.about.EventID)
+	cut := d.cfg.Ledger.Cut()
+	receipt, err := cut.Receipt(ctx, p.about.EventID)
 	if err != nil {
 		return nil, err
+	}
+	consistency, err := cut.Proofs(ctx, d.knownBy(p.item.Destination), ledger.Sent, ledger.Received)
+	if err != nil {
+		return nil, err // an inbox that knows more than we hold: this is an old copy, and it must not deliver
 	}
 	if p.sealed == nil {
 		return nil, errNoBody
@@ -210,7 +216,7 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 	if !covered || !bytes.Equal(core.GetManifestSha256(), p.about.ManifestSHA256) {
 		return nil, errNotCovered
 	}
-	out.Receipt = receipt
+	out.Receipt, out.Consistency = receipt, consistency
 	if p.about.again() {
 		out.Acknowledgement = &posternv1.Signed{}
 		if err := proto.Unmarshal(p.about.Acknowledged, out.Acknowledgement); err != nil {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -48,6 +49,21 @@ func Updates(s store.Snapshot, party string, after uint64, limit int) (updates [
 		return nil, after, err
 	}
 	return updates, last, nil
+}
+
+// UpdateMark is a digest of the update numbered n, by which a place in a list is known again: after a hub's database was
+// put back, the same number may be another update. It is zero for 0, and ok is false when there is no such update.
+func UpdateMark(r store.Reader, party string, n uint64) (mark [8]byte, ok bool, err error) {
+	if n == 0 {
+		return mark, true, nil
+	}
+	row, err := r.Get(schema.HubUpdate, updateKey(party, n))
+	if err != nil || row == nil {
+		return mark, false, err
+	}
+	sum := sha256.Sum256(row)
+	copy(mark[:], sum[:])
+	return mark, true, nil
 }
 
 func updateKey(party string, n uint64) []byte {

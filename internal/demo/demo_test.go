@@ -148,7 +148,8 @@ func TestAStepThatDoesNotHoldFailsTheDemo(t *testing.T) {
 	}
 }
 
-// withoutBristol takes Bristol's agreement out of the directory, and lets the hub begin anew with that one.
+// withoutBristol takes Bristol's agreement out of the directory, and lets everybody begin anew with that one: parties that
+// remembered the hub's logs would rightly stop.
 func withoutBristol(t *testing.T, dir string) {
 	t.Helper()
 	path := filepath.Join(dir, "directory.yaml")
@@ -163,9 +164,15 @@ func withoutBristol(t *testing.T, dir string) {
 	if err := os.WriteFile(path, bytes.Replace(b, []byte(line), nil, 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"hub/hub.db", "hub-checkpoints/newest"} {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
+	for _, pattern := range []string{"hub/hub.db", "hub-checkpoints/newest", "desk-*/desk.db", "inbox-*/inbox.db", "auditor/known-logs.json"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("no %s: %v", pattern, err)
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

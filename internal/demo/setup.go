@@ -262,7 +262,7 @@ func (f *folder) writeConfigs() error {
 	if err != nil {
 		return fault.From(err)
 	}
-	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], sent)
+	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  phone: 01632 960109\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], sent)
 	files := map[string]string{
 		"hub.yaml": f.common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
 			"checkpoint_file: hub-checkpoints/newest\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\n" + quickRetry,
@@ -273,7 +273,7 @@ func (f *folder) writeConfigs() error {
 	}
 	for _, code := range authorities {
 		p := inboxParty(code)
-		files[p+".yaml"] = f.common(p) + peer + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
+		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + received + "\n" + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
 	}
 	for name, text := range files {
 		if name == "hub.yaml" {

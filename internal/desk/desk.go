@@ -6,6 +6,8 @@
 //   - The same form twice is one form and gets the same answer.
 //   - Only sections that the person agreed to are sealed at all, and only for the authority they are for.
 //   - A decision is shown only after its receipt was verified; "delivered" only after the team's own signature was.
+//   - A hub whose log does not continue what the desk has seen of it gets nothing more and is believed nothing more,
+//     until a person says so. The desk goes on taking forms.
 //
 // What it does not: it never learns what an authority knows or does beyond the closed set of updates. Names live here
 // in clear for the staff who typed them, sealed on disk through package vault.
@@ -22,6 +24,7 @@ import (
 
 	"postern/internal/directory"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
@@ -49,9 +52,12 @@ type Config struct {
 	Vault     *vault.Vault
 	Hub       posternv1.SubmissionServiceClient
 	Directory posternv1.DirectoryServiceClient
-	LogKeys   verify.Keys // the hub's sent log
-	RefKey    []byte      // 32 bytes: the desk's own key for references, so that they link nothing across desks
-	Unit      string      // the unit of the prison
+	LogKeys   verify.Keys                  // the hub's sent log, in all its generations
+	Prover    posternv1.AuditServiceClient // where the hub proves that its log continues; nil believes only what comes with an answer
+	First     []string                     // signed checkpoints of the log from enrolment; optional
+	HubPhone  string                       // of the hub's operator, shown when the log does not continue; optional
+	RefKey    []byte                       // 32 bytes: the desk's own key for references, so that they link nothing across desks
+	Unit      string                       // the unit of the prison
 	ReplyTo   *posternv1.ReplyTo
 	Basis     *posternv1.LawfulBasis // where a form names none
 	Postcodes *postcode.Table        // nil for none: then staff choose the authority of every child
@@ -73,7 +79,8 @@ type Desk struct {
 	localv1.UnimplementedPinServiceServer
 
 	cfg       Config
-	failures  ops.Counter // step, reason
+	follow    *follow.Follower // what is known of the hub's log, and whether the desk has stopped
+	failures  ops.Counter      // step, reason
 	spool     *queue.Queue
 	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
 	resealing atomic.Bool                         // something came after which something may have to be sealed again
@@ -89,7 +96,12 @@ func Open(ctx context.Context, cfg Config) (*Desk, error) {
 	d := &Desk{cfg: cfg, spool: queue.New(queue.Config{Keyspace: schema.DeskSpool}), wake: make(chan struct{}, 1)}
 	d.directory.Store(directory.Empty())
 	d.count(cfg.Metrics)
-	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
+	var err error
+	if d.follow, err = follow.Open(ctx, follow.Config{Keys: cfg.LogKeys, Memory: follow.InStore(cfg.Store, schema.DeskMeta), Hub: cfg.Prover,
+		First: cfg.First, Phone: cfg.HubPhone, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics}); err != nil {
+		return nil, err
+	}
+	err = cfg.Store.View(ctx, func(s store.Snapshot) error {
 		signed, entries, ok, err := directory.Load(s, schema.DeskDirectory)
 		if err != nil || !ok {
 			return err
@@ -106,6 +118,9 @@ func Open(ctx context.Context, cfg Config) (*Desk, error) {
 	})
 	return d, err
 }
+
+// Log is what the desk knows of the hub's log. Serve it on the control socket.
+func (d *Desk) Log() *follow.Follower { return d.follow }
 
 // Run syncs the directory, drains the spool, fetches updates and submits again what is due until ctx ends. Each is a Step; an error in one is
 // logged and tried again, because a desk must go on taking forms whatever the hub does. Only after a write whose outcome

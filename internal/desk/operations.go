@@ -32,6 +32,7 @@ func (d *Desk) Checks() []ops.Check {
 			}
 			return nil
 		}},
+		d.follow.Check(),
 	}
 }
 
@@ -133,6 +134,7 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 	dir := d.directory.Load().At(now)
 	out := &localv1.ExamineResponse{Findings: ops.Examine(ctx, d.Checks())}
 	add := func(f *localv1.Finding) { out.Findings = append(out.Findings, f) }
+	out.Findings = append(out.Findings, d.follow.Findings()...)
 	if len(d.cfg.Staff) == 0 {
 		add(ops.Problem("staff", "No member of staff may use this desk.", "Name the users of this machine under staff in the configuration."))
 	} else {

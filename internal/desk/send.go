@@ -15,6 +15,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/ledger/verify"
 	"postern/internal/queue"
 	"postern/internal/schema"
@@ -61,9 +62,9 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 	if err := failpoint.Hit(failpoint.DeskSubmit); err != nil {
 		return err
 	}
-	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message, Resubmitted: resubmitted(item)})
-	if err == nil {
-		err = d.checkReceipt(message, answer)
+	answer, err := d.ask(ctx, message, resubmitted(item), d.checkReceipt)
+	if fault.From(err).Reason == stoppedReason {
+		return err // nothing was sent, or what came back is not believed: it stays in the spool as it is
 	}
 	if err == nil {
 		err = failpoint.Hit(failpoint.DeskAnswered)
@@ -115,6 +116,28 @@ func signedWith(s *posternv1.Signed, leaf []byte) bool {
 	return len(s.GetSignatures()) == 1 && len(s.GetSignatures()[0].GetCertificates()) > 0 && bytes.Equal(s.GetSignatures()[0].GetCertificates()[0], leaf)
 }
 
+// ask submits a statement and returns the hub's answer when all of it holds: what the given check finds in its receipt,
+// and that the log it is in continues what the desk knows.
+func (d *Desk) ask(ctx context.Context, message *posternv1.SealedNotification, again bool,
+	check func(*posternv1.SealedNotification, *posternv1.SubmitResponse) (*verify.Event, error)) (*posternv1.SubmitResponse, error) {
+	asked, err := d.follow.Ask()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message, Resubmitted: again, KnownLogs: asked.Known()})
+	if err != nil {
+		return nil, d.follow.Failed(ctx, asked, err)
+	}
+	event, err := check(message, answer)
+	if err != nil {
+		return nil, err
+	}
+	return answer, d.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event))
+}
+
+// stoppedReason is the reason of the fault of a desk that has stopped.
+const stoppedReason = "LOG_STOPPED"
+
 // postpone keeps the item and tries again later.
 func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error {
 	wait := d.cfg.Backoff.After(item.Attempts, mathrand.Float64())
@@ -135,17 +158,17 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 
 // checkReceipt verifies that the decision is in the sent log and is about this manifest. A decision without a receipt
 // that holds is no decision: the hub, or something between, is not to be trusted, and the notification stays queued.
-func (d *Desk) checkReceipt(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) error {
+func (d *Desk) checkReceipt(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) (*verify.Event, error) {
 	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	if event.Kind != logv1.Kind_KIND_DECIDED || !bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) ||
 		!proves(event.Core, answer.GetDecision(), message) {
-		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this notification. Stop using this hub and telephone its operator.")
+		return nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this notification. Stop using this hub and telephone its operator.")
 	}
-	return nil
+	return event, nil
 }
 
 // proves reports whether the core is that of the decision: all of it that a core holds. The reasons are the hub's word.

@@ -14,6 +14,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -34,11 +35,15 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	page, err := d.cfg.Hub.ListUpdates(ctx, &posternv1.ListUpdatesRequest{PageToken: string(token)})
+	asked, err := d.follow.Ask()
 	if err != nil {
 		return false, err
 	}
-	if _, err := verify.Checkpoint(page.GetCheckpoint(), d.cfg.LogKeys); err != nil {
+	page, err := d.cfg.Hub.ListUpdates(ctx, &posternv1.ListUpdatesRequest{PageToken: string(token), KnownLogs: asked.Known()})
+	if err != nil {
+		return false, d.follow.Failed(ctx, asked, err)
+	}
+	if err := d.takePage(ctx, asked, page); err != nil {
 		return false, err
 	}
 	if lost, err := d.heard(ctx, page.GetCheckpoint()); err != nil || lost {
@@ -63,6 +68,22 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	return true, d.promised().Update(ctx, func(tx store.Tx) error {
 		return tx.Put(schema.DeskCursor, updatesKey, []byte(page.GetNextPageToken()))
 	})
+}
+
+// takePage holds the checkpoint of a page, and those of the receipts in it, against what is known of the log. A receipt
+// that does not verify is left to applyUpdate, which passes over its update.
+func (d *Desk) takePage(ctx context.Context, asked follow.Asked, page *posternv1.ListUpdatesResponse) error {
+	newest, err := d.follow.Verify(page.GetCheckpoint())
+	if err != nil {
+		return err
+	}
+	seen := []follow.Seen{newest}
+	for _, u := range page.GetUpdates() {
+		if event, err := verify.Receipt(u.GetReceipt(), d.cfg.LogKeys); err == nil {
+			seen = append(seen, follow.SeenIn(event))
+		}
+	}
+	return d.follow.Take(ctx, asked, page.GetConsistency(), seen...)
 }
 
 // applyUpdate applies one update; again, it changes nothing. One that this desk cannot believe or does not know is
@@ -148,11 +169,22 @@ func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *lo
 // StepDirectory syncs the directory whole, verifies it, and keeps it. It reports whether a newer one came into force.
 func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 	current := d.directory.Load()
-	req := &posternv1.ListAuthoritiesRequest{KnownRevision: current.Number()}
+	asked, err := d.follow.Ask()
+	if err != nil {
+		return false, err
+	}
+	req := &posternv1.ListAuthoritiesRequest{KnownRevision: current.Number(), KnownLogs: asked.Known()}
 	var revision *posternv1.Signed
 	var entries [][]byte
 	for {
 		page, err := d.cfg.Directory.ListAuthorities(ctx, req)
+		if err != nil {
+			return false, d.follow.Failed(ctx, asked, err)
+		}
+		newest, err := d.follow.Verify(page.GetCheckpoint())
+		if err == nil {
+			err = d.follow.Take(ctx, asked, page.GetConsistency(), newest)
+		}
 		if err != nil {
 			return false, err
 		}

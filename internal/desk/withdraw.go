@@ -324,9 +324,9 @@ func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
 	if err := failpoint.Hit(failpoint.DeskWithdraw); err != nil {
 		return err
 	}
-	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
-	if err == nil {
-		err = d.checkWithdrawn(message, answer)
+	answer, err := d.ask(ctx, message, false, d.checkWithdrawn)
+	if fault.From(err).Reason == stoppedReason {
+		return err
 	}
 	if err == nil {
 		err = failpoint.Hit(failpoint.DeskWithdrawn)
@@ -351,17 +351,17 @@ func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
 }
 
 // checkWithdrawn verifies that the withdrawal is in the sent log.
-func (d *Desk) checkWithdrawn(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) error {
+func (d *Desk) checkWithdrawn(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) (*verify.Event, error) {
 	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	if event.Kind != logv1.Kind_KIND_WITHDRAWN || !bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) ||
 		event.Core.GetOutcome() != answer.GetDecision().GetOutcome() || !proto.Equal(event.Core.GetEventTime(), answer.GetDecision().GetDecideTime()) {
-		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this withdrawal. Stop using this hub and telephone its operator.")
+		return nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this withdrawal. Stop using this hub and telephone its operator.")
 	}
-	return nil
+	return event, nil
 }
 
 // settleWithdrawal keeps the hub's answer with its receipt, sets the state, and takes the item off the spool, in one

@@ -12,6 +12,7 @@ var rows = [][]string{
 	{"internal/demo", "internal/testkit", "internal/doctor"},
 	{"internal/config"},
 	actors,
+	{"internal/follow"}, // what three of the four actors know of the hub's logs
 	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory"},
 	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema", "internal/slip"},

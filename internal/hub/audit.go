@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/identity"
 	"postern/internal/ledger"
 	"postern/internal/rpc"
 	"postern/internal/store"
@@ -16,12 +17,16 @@ import (
 
 // ListEvents lists events of both logs, newest first.
 func (h *Hub) ListEvents(ctx context.Context, req *posternv1.ListEventsRequest) (*posternv1.ListEventsResponse, error) {
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
+		return nil, err
+	}
 	filter, err := h.filter(ctx, req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
 	out := &posternv1.ListEventsResponse{}
 	size := pageSize(req.GetPageSize(), 25, 100)
+	cut := h.cfg.Ledger.Cut()
 	next, err := h.cfg.Ledger.Events(ctx, ledger.Position(req.GetPageToken()), size, func(at ledger.Logged) (bool, error) {
 		e := h.event(at)
 		if !filter(e) {
@@ -34,7 +39,11 @@ func (h *Hub) ListEvents(ctx context.Context, req *posternv1.ListEventsRequest) 
 		return nil, err
 	}
 	out.NextPageToken = string(next)
-	out.Consistency, err = h.consistency(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	for _, g := range []ledger.Log{ledger.Sent, ledger.Received} {
+		_, _, checkpoint := cut.Head(g)
+		out.Checkpoints = append(out.Checkpoints, checkpoint)
+	}
+	out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
 	return out, err
 }
 
@@ -72,7 +81,7 @@ func fired(d *posternv1.Decision, rule string) bool {
 func (h *Hub) event(at ledger.Logged) *posternv1.Event {
 	d := at.Details
 	e := &posternv1.Event{
-		EventId: hex.EncodeToString(at.Leaf.EventID[:]), Origin: h.cfg.Ledger.Origin(at.Log), Index: at.Index, Kind: kindName(at.Leaf.Kind),
+		EventId: hex.EncodeToString(at.Leaf.EventID[:]), Origin: at.Origin, Index: at.Index, Kind: kindName(at.Leaf.Kind),
 		RecordTime: at.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: d.GetSender().GetPrisonId(),
 		Authority: d.GetAuthority(), Decision: d.GetDecision(), OfferedPaths: d.GetOfferedPaths(),
 	}
@@ -84,6 +93,9 @@ func (h *Hub) event(at ledger.Logged) *posternv1.Event {
 
 // GetEvent opens one event, by its id or as the newest decision of a notification.
 func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*posternv1.GetEventResponse, error) {
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
+		return nil, err
+	}
 	id, err := h.findEvent(ctx, req.GetId())
 	if err != nil {
 		return nil, err
@@ -92,11 +104,12 @@ func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*po
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := h.cfg.Ledger.Receipt(ctx, id)
+	cut := h.cfg.Ledger.Cut()
+	receipt, err := cut.Receipt(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	consistency, err := h.consistency(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	consistency, err := cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
 	return &posternv1.GetEventResponse{Event: h.event(at), Receipt: receipt, Details: at.Record.GetDetails(), Consistency: consistency}, err
 }
 
@@ -127,29 +140,46 @@ func (h *Hub) findEvent(ctx context.Context, id string) ([16]byte, error) {
 	return event, err
 }
 
-// GetCheckpoint returns the newest checkpoint of a log. A desk asking for the received log hears what it would hear of
-// any unknown log: the size of that log would tell it what happened next.
+// visible are the logs whose checkpoints a party may see. Not the received one for a desk: its size would tell what
+// happened next.
+func (h *Hub) visible(p identity.Party) []ledger.Log {
+	if p.Role == posternv1.Role_ROLE_DESK {
+		return []ledger.Log{ledger.Sent}
+	}
+	return []ledger.Log{ledger.Sent, ledger.Received}
+}
+
+// GetCheckpoint returns the newest checkpoint of a log, the proof that it continues what the caller knows, and of a later
+// generation how it began. A desk asking for the received log hears what it would hear of any unknown log.
 func (h *Hub) GetCheckpoint(ctx context.Context, req *posternv1.GetCheckpointRequest) (*posternv1.GetCheckpointResponse, error) {
 	caller, _ := rpc.Party(ctx)
-	visible := []ledger.Log{ledger.Sent, ledger.Received}
-	if caller.Role == posternv1.Role_ROLE_DESK {
-		visible = visible[:1]
+	origin, visible := req.GetOrigin(), h.visible(caller)
+	if log, ok := h.cfg.Ledger.LogOf(origin); !ok || !slices.Contains(visible, log) {
+		return nil, notYours
 	}
-	for _, log := range visible {
-		if req.GetOrigin() != h.cfg.Ledger.Origin(log) {
-			continue
-		}
-		_, checkpoint, consistency, err := h.cfg.Ledger.HeadSince(ctx, log, req.GetKnownSize())
-		if err != nil {
-			return nil, err
-		}
-		out := &posternv1.GetCheckpointResponse{Checkpoint: checkpoint}
-		if req.GetKnownSize() > 0 {
-			out.Consistency = consistency
-		}
-		return out, nil
+	if err := h.ahead(ctx, req.GetKnownLogs(), visible...); err != nil {
+		return nil, err
 	}
-	return nil, notYours
+	cut, out := h.cfg.Ledger.Cut(), &posternv1.GetCheckpointResponse{}
+	var err error
+	if out.Checkpoint, out.Consistency, err = cut.HeadSince(ctx, origin, req.GetKnownSize()); err != nil {
+		return nil, err
+	}
+	if req.GetKnownSize() == 0 {
+		out.Consistency = nil
+	}
+	if out.Proofs, err = cut.Proofs(ctx, req.GetKnownLogs(), visible...); err != nil {
+		return nil, err
+	}
+	if out.Opening, err = cut.Opening(ctx, origin); err != nil || out.Opening == nil {
+		return out, err
+	}
+	for _, k := range req.GetKnownLogs() {
+		if p, err := cut.Ended(ctx, origin, k); err == nil { // what was lost cannot be proved
+			out.Ended = append(out.Ended, p)
+		}
+	}
+	return out, nil
 }
 
 // GetProof cuts a receipt again. A desk gets those of its own statements, an inbox those of what was shared with it.
@@ -158,6 +188,9 @@ func (h *Hub) GetProof(ctx context.Context, req *posternv1.GetProofRequest) (*po
 	b, err := hex.DecodeString(req.GetEventId())
 	if err != nil || len(b) != 16 {
 		return nil, notYours
+	}
+	if err := h.ahead(ctx, req.GetKnownLogs(), h.visible(caller)...); err != nil {
+		return nil, err
 	}
 	event := [16]byte(b)
 	at, err := h.logged(ctx, event)
@@ -178,6 +211,10 @@ func (h *Hub) GetProof(ctx context.Context, req *posternv1.GetProofRequest) (*po
 			return nil, notYours
 		}
 	}
-	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
-	return &posternv1.GetProofResponse{Receipt: receipt}, err
+	cut, out := h.cfg.Ledger.Cut(), &posternv1.GetProofResponse{}
+	if out.Receipt, err = cut.Receipt(ctx, event); err != nil {
+		return nil, err
+	}
+	out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), h.visible(caller)...)
+	return out, err
 }

@@ -9,6 +9,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/ledger"
 	"postern/internal/rpc"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -25,6 +26,10 @@ const (
 func (h *Hub) Collect(req *posternv1.CollectRequest, stream grpc.ServerStreamingServer[posternv1.CollectResponse]) error {
 	ctx := stream.Context()
 	caller, _ := rpc.Party(ctx)
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
+		return err
+	}
+	h.delivery.Heard(caller.ID, req.GetKnownLogs())
 	if err := h.delivery.Claim(ctx, caller.ID, req.GetHeld()); err != nil {
 		return err
 	}
@@ -92,6 +97,6 @@ func (h *Hub) collected(ctx context.Context, caller identity.Party, req *postern
 	if err := h.delivery.Claim(ctx, caller.ID, req.GetHeld()); err != nil {
 		return nil, err
 	}
-	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
-	return &posternv1.ReportResponse{Receipt: receipt}, err
+	h.delivery.Heard(caller.ID, req.GetKnownLogs())
+	return h.reported(ctx, req, event)
 }

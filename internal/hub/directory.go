@@ -22,13 +22,22 @@ const pageBytes = 128 << 10
 
 // ListAuthorities serves the signed revision and its entries verbatim.
 func (h *Hub) ListAuthorities(ctx context.Context, req *posternv1.ListAuthoritiesRequest) (*posternv1.ListAuthoritiesResponse, error) {
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent); err != nil {
+		return nil, err
+	}
+	out, cut := &posternv1.ListAuthoritiesResponse{}, h.cfg.Ledger.Cut()
+	_, _, out.Checkpoint = cut.Head(ledger.Sent)
+	var err error
+	if out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent); err != nil {
+		return nil, err
+	}
 	current := h.directory.Load().Number()
 	if current == 0 || (req.GetPageToken() == "" && req.GetKnownRevision() == current) {
-		return &posternv1.ListAuthoritiesResponse{}, nil
+		return out, nil
 	}
 	var signed *posternv1.Signed
 	var entries [][]byte
-	err := h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+	err = h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
 		signed, entries, _, err = directory.Load(s, schema.HubDirectory)
 		return err
 	})
@@ -40,7 +49,7 @@ func (h *Hub) ListAuthorities(ctx context.Context, req *posternv1.ListAuthoritie
 	if err != nil || start > len(entries) {
 		return nil, badToken
 	}
-	out := &posternv1.ListAuthoritiesResponse{Revision: signed}
+	out.Revision = signed
 	limit, size := pageSize(req.GetPageSize(), len(entries), len(entries)), 0
 	end := start
 	for end < len(entries) && end-start < limit && (end == start || size+len(entries[end]) <= pageBytes) {

@@ -26,14 +26,23 @@ const (
 // first body goes.
 func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStreamingServer[posternv1.ExportLogResponse]) error {
 	ctx := stream.Context()
-	log, ok := h.cfg.Ledger.LogOf(req.GetOrigin())
-	if !ok {
+	origin := req.GetOrigin()
+	if _, ok := h.cfg.Ledger.LogOf(origin); !ok {
 		return notYours
 	}
-	size, checkpoint, consistency, err := h.cfg.Ledger.HeadSince(ctx, log, req.GetKnownSize())
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
+		return err
+	}
+	cut := h.cfg.Ledger.Cut()
+	checkpoint, consistency, err := cut.HeadSince(ctx, origin, req.GetKnownSize())
 	if err != nil {
 		return err
 	}
+	proofs, err := cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	if err != nil {
+		return err
+	}
+	size := consistency.GetNewSize()
 	next, end := req.GetStartIndex(), req.GetEndIndex()
 	if end == 0 {
 		end = size
@@ -41,15 +50,15 @@ func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStrea
 	if next > end {
 		return fault.New(fault.Invalid, "BAD_RANGE", "The first entry asked for comes after the last.")
 	}
-	if err := stream.Send(&posternv1.ExportLogResponse{Checkpoint: checkpoint, Consistency: consistency}); err != nil {
+	if err := stream.Send(&posternv1.ExportLogResponse{Checkpoint: checkpoint, Consistency: consistency, Proofs: proofs}); err != nil {
 		return err
 	}
 	stop := min(end, next+exportCall)
-	if err := h.disclosing(ctx, log, next, stop, req); err != nil {
+	if err := h.disclosing(ctx, origin, next, stop, req); err != nil {
 		return err
 	}
 	for next < stop {
-		part, err := h.exportPart(ctx, log, next, min(stop, next+exportPart))
+		part, err := h.exportPart(ctx, origin, next, min(stop, next+exportPart))
 		if err != nil {
 			return err
 		}
@@ -62,10 +71,10 @@ func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStrea
 }
 
 // exportPart reads what goes into one message; at least one entry.
-func (h *Hub) exportPart(ctx context.Context, log ledger.Log, from, to uint64) ([]*posternv1.ExportedEntry, error) {
+func (h *Hub) exportPart(ctx context.Context, origin string, from, to uint64) ([]*posternv1.ExportedEntry, error) {
 	var part []*posternv1.ExportedEntry
 	bytes := 0
-	err := h.cfg.Ledger.Range(ctx, log, from, to, func(at ledger.Logged) (bool, error) {
+	err := h.cfg.Ledger.Range(ctx, origin, from, to, func(at ledger.Logged) (bool, error) {
 		e := &posternv1.ExportedEntry{Index: at.Index, Leaf: at.Record.GetLeaf(), Body: &posternv1.ExportedBody{
 			Core: at.Record.GetCore(), Details: at.Record.GetDetails(), Opening: at.Record.GetOpening()}}
 		part = append(part, e)
@@ -77,10 +86,10 @@ func (h *Hub) exportPart(ctx context.Context, log ledger.Log, from, to uint64) (
 
 // disclosing records that a part of a log is opened to an auditor. Events that only say what the same auditor has seen
 // are passed over, or no export would ever be up to date.
-func (h *Hub) disclosing(ctx context.Context, log ledger.Log, from, to uint64, req proto.Message) error {
+func (h *Hub) disclosing(ctx context.Context, origin string, from, to uint64, req proto.Message) error {
 	party, _ := rpc.Party(ctx)
 	caller, news := party.URI(), false
-	err := h.cfg.Ledger.Range(ctx, log, from, to, func(at ledger.Logged) (bool, error) {
+	err := h.cfg.Ledger.Range(ctx, origin, from, to, func(at ledger.Logged) (bool, error) {
 		news = at.Leaf.Kind != logv1.Kind_KIND_DISCLOSED_TO_AUDITOR || at.Details.GetCaller() != caller
 		return !news, nil
 	})

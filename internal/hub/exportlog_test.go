@@ -139,9 +139,9 @@ func TestALongLogTakesSeveralCalls(t *testing.T) {
 		leaf, err := verify.ParseLeaf(e.GetLeaf())
 		noError(t, err)
 		noError(t, verify.Body(leaf, e.GetBody().GetOpening(), e.GetBody().GetCore(), e.GetBody().GetDetails()))
-		record, _, index, err := x.Record(t.Context(), leaf.EventID)
+		held, err := x.Event(t.Context(), leaf.EventID)
 		noError(t, err)
-		if e.GetIndex() != uint64(i) || index != uint64(i) || sha256.Sum256(record.GetDetails()) != sha256.Sum256(e.GetBody().GetDetails()) {
+		if e.GetIndex() != uint64(i) || held.Index != uint64(i) || sha256.Sum256(held.Record.GetDetails()) != sha256.Sum256(e.GetBody().GetDetails()) {
 			t.Fatalf("entry %d is %d", i, e.GetIndex())
 		}
 	}
@@ -254,7 +254,7 @@ func TestWhatIsExportedIsAnEvent(t *testing.T) {
 		t.Fatalf("%d events", size())
 	}
 	var what logv1.Kind
-	noError(t, x.Range(t.Context(), ledger.Received, 0, 1, func(e ledger.Logged) (bool, error) {
+	noError(t, x.Range(t.Context(), x.Origin(ledger.Received), 0, 1, func(e ledger.Logged) (bool, error) {
 		what = e.Leaf.Kind
 		return true, nil
 	}))

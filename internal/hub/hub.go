@@ -34,6 +34,7 @@ import (
 	"postern/internal/store"
 	"postern/internal/vault"
 	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -71,6 +72,7 @@ type Hub struct {
 
 	cfg       Config
 	delivery  *delivery.Delivery
+	selfCheck *ledger.SelfCheck
 	directory atomic.Pointer[directory.Directory] // the revision in force; replaced after its leaf is committed
 	policy    atomic.Pointer[engine.Engine]       // what decides; replaced after its leaf is committed
 	refused   atomic.Pointer[policyRefusal]       // the last policy that was refused since the start; nil for none
@@ -93,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if cfg.Measures == nil {
 		cfg.Measures = NewMeasures(ops.NewMetrics())
 	}
-	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}}
+	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}, selfCheck: ledger.NewSelfCheck(cfg.Ledger, 0, 0)}
 	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
 		if err := h.openPolicy(ctx, s); err != nil {
 			return err
@@ -130,12 +132,15 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	return h, nil
 }
 
-// Run sequences the ledger and delivers until ctx ends, or until the outcome of a write is unknown: then the process
-// must exit, and starting again recovers.
+// Run records that the hub has started, then sequences the ledger, delivers and checks the logs until ctx ends, or until
+// the outcome of a write is unknown or a log is found damaged: then the process must exit, and starting again recovers.
 func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run, h.retain}
+	if err := h.started(ctx); err != nil {
+		return err
+	}
+	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run, h.retain, h.selfCheck.Run}
 	ended := make(chan error, len(loops))
 	for _, loop := range loops {
 		go func() { ended <- loop(ctx) }()
@@ -149,6 +154,24 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	return first
 }
+
+// started records the start: a log whose hub was down, or ran twice, says so itself. In the sent log, since no inbox
+// causes it.
+func (h *Hub) started(ctx context.Context) error {
+	return h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+		_, err := tx.Record(ledger.Sent, ledger.Event{
+			Kind:    logv1.Kind_KIND_HUB_STARTED,
+			Time:    h.now(),
+			Core:    &logv1.Core{PolicyRevision: h.cfg.Engine.Revision()},
+			Details: &logv1.Details{Caller: h.cfg.Identity.Party().URI(), DirectoryRevision: h.directory.Load().Number()},
+		})
+		return err
+	})
+}
+
+// StepSelfCheck checks the next events of the logs, and reports false when all have been checked. Its error is damage,
+// and nothing is signed any more.
+func (h *Hub) StepSelfCheck(ctx context.Context) (bool, error) { return h.selfCheck.Step(ctx) }
 
 // StepDelivery makes at most one attempt for each inbox that something waits for, and reports whether it made any.
 func (h *Hub) StepDelivery(ctx context.Context) (bool, error) { return h.delivery.Step(ctx) }

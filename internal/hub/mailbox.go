@@ -27,6 +27,9 @@ import (
 // what may flow back. The same report again changes nothing.
 func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*posternv1.ReportResponse, error) {
 	caller, _ := rpc.Party(ctx)
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
+		return nil, err
+	}
 	if answer := answerOf(req, nil); answer != nil {
 		return h.collected(ctx, caller, req, answer)
 	}
@@ -57,8 +60,18 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	if err := failpoint.Hit(failpoint.HubReported); err != nil {
 		return nil, err
 	}
-	receipt, err := h.cfg.Ledger.Receipt(ctx, event)
-	return &posternv1.ReportResponse{Receipt: receipt}, err
+	return h.reported(ctx, req, event)
+}
+
+// reported proves that a report was recorded, and that the log it is in continues what the caller knows.
+func (h *Hub) reported(ctx context.Context, req *posternv1.ReportRequest, event [16]byte) (out *posternv1.ReportResponse, err error) {
+	cut := h.cfg.Ledger.Cut()
+	out = &posternv1.ReportResponse{}
+	if out.Receipt, err = cut.Receipt(ctx, event); err != nil {
+		return nil, err
+	}
+	out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
+	return out, err
 }
 
 // recordReport writes the leaf and, when something flows back, the desk's update, in one transaction.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type Measures struct {
 	commits    ops.Histogram // seconds
 	sends      ops.Counter   // result
 	policies   ops.Counter   // result
+	behind     ops.Counter   // role
 
 	grown [2]atomic.Int64 // when each log last grew, Unix nanoseconds; 0 when not since the start
 }
@@ -41,6 +43,7 @@ func NewMeasures(m *ops.Metrics) *Measures {
 		events:     m.Counter("postern_events_total", "Leaves of the two logs, by kind: delivered, undelivered and so on.", "log", "kind"),
 		commits: m.Histogram("postern_commit_seconds", "From the start of a transaction of the ledger until it is durable.",
 			.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5),
+		behind:   m.Counter("postern_log_ahead_total", "Calls refused because the caller knows more of a log than this hub holds.", "role"),
 		policies: m.Counter("postern_policies_total", "Policies that somebody tried to bring into force: activated or refused.", "result"),
 		sends:    m.Counter("postern_sends_total", "Attempts to hand a delivery to an inbox: answered, or why not.", "result"),
 	}
@@ -54,6 +57,9 @@ func (m *Measures) Committed(c ledger.Commit) {
 		m.grown[e.Log-1].Store(c.Time.UnixNano())
 	}
 }
+
+// ahead counts a caller who knows more than we do.
+func (m *Measures) ahead(role string) { m.behind(strings.TrimPrefix(role, "ROLE_")) }
 
 // decided counts a decision once, and once for each rule that was a reason in it, under the outcome it led to.
 func (m *Measures) decided(d *posternv1.Decision) {
@@ -101,6 +107,8 @@ var gauges = []ops.Gauge{
 	{Name: "postern_delivery_paused", Help: "1 while deliveries are paused."},
 	{Name: "postern_log_size", Help: "Leaves of a log.", Labels: []string{"log"}},
 	{Name: "postern_checkpoint_age_seconds", Help: "How long ago a log last grew; to the hour before its first growth after a start.", Labels: []string{"log"}},
+	{Name: "postern_self_check_events", Help: "Events of the logs that the self-check has read since the start."},
+	{Name: "postern_self_check_age_seconds", Help: "How long ago the self-check had last read everything; absent before the first time."},
 	{Name: "postern_directory_revision", Help: "The number of the directory in force; 0 for none."},
 	{Name: "postern_recipient_key_days", Help: "Whole days until an authority's recipient key ends; negative after it.", Labels: []string{"authority"}},
 }
@@ -126,6 +134,11 @@ func (h *Hub) measure(ctx context.Context, report ops.Report) error {
 			}
 		}
 		report("postern_checkpoint_age_seconds", ops.Since(at, now), log.String())
+	}
+	checked := h.selfCheck.State()
+	report("postern_self_check_events", float64(checked.Events))
+	if !checked.Passed.IsZero() {
+		report("postern_self_check_age_seconds", ops.Since(checked.Passed, now))
 	}
 	paused, err := h.delivery.PausedSince(ctx)
 	if err != nil {

@@ -76,6 +76,11 @@ func (h *Hub) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.
 	for _, log := range []ledger.Log{ledger.Sent, ledger.Received} {
 		add(h.examineLog(ctx, log, now))
 	}
+	if s := h.selfCheck.State(); !s.Passed.IsZero() {
+		add(ops.OK("self-check", fmt.Sprintf("every event of the logs was read and is whole, last at %s", plain.Time(s.Passed.UTC()))))
+	} else {
+		add(ops.OK("self-check", fmt.Sprintf("under way: %d events read since the start", s.Events)))
+	}
 	add(h.examinePolicy()...)
 	if d.Number() > 0 {
 		add(ops.OK("directory", fmt.Sprintf("revision %d: %d authorities, %d prisons, %d agreements", d.Number(), len(d.Authorities()), len(d.Prisons()), len(d.Agreements()))))

@@ -31,6 +31,9 @@ import (
 // then answered as an error; a decision not to share is an ordinary answer.
 func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*posternv1.SubmitResponse, error) {
 	caller, _ := rpc.Party(ctx)
+	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent); err != nil {
+		return nil, err
+	}
 	for range 3 {
 		v, err := h.verify(caller, req.GetNotification())
 		if err != nil {
@@ -257,21 +260,22 @@ func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
 // What was recorded just now is in memory. An earlier decision is read back, with the words it was made in.
 func (h *Hub) answer(ctx context.Context, made recorded, d decision, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
 	out := &posternv1.SubmitResponse{Decision: d.Decision}
+	cut := h.cfg.Ledger.Cut() // after the commit: it covers what was recorded
 	var err error
 	if made.earlier == ([16]byte{}) {
-		out.Receipt, err = h.cfg.Ledger.ReceiptOf(ctx, made.entry)
+		out.Receipt, err = cut.ReceiptOf(ctx, made.entry)
 	} else {
 		var at ledger.Logged
 		if at, err = h.logged(ctx, made.earlier); err != nil {
 			return nil, err
 		}
 		out.Decision = at.Details.GetDecision()
-		out.Receipt, err = h.cfg.Ledger.Receipt(ctx, made.earlier)
+		out.Receipt, err = cut.Receipt(ctx, made.earlier)
 	}
 	if err != nil {
 		return nil, err
 	}
-	out.Consistency, err = h.consistency(ctx, known, ledger.Sent)
+	out.Consistency, err = cut.Proofs(ctx, known, ledger.Sent)
 	return out, err
 }
 

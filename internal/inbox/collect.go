@@ -23,7 +23,11 @@ func (in *Inbox) collect(ctx context.Context, untilIdle bool) (worked bool, err 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := in.cfg.Hub.Collect(ctx, &posternv1.CollectRequest{Held: held, UntilIdle: untilIdle})
+	asked, err := in.follow.Ask()
+	if err != nil {
+		return false, err
+	}
+	stream, err := in.cfg.Hub.Collect(ctx, &posternv1.CollectRequest{Held: held, UntilIdle: untilIdle, KnownLogs: asked.Known()})
 	if err != nil {
 		return false, err
 	}
@@ -33,7 +37,7 @@ func (in *Inbox) collect(ctx context.Context, untilIdle bool) (worked bool, err 
 			return worked, nil
 		}
 		if err != nil {
-			return worked, err
+			return worked, in.follow.Failed(ctx, asked, err)
 		}
 		if err := in.collected(ctx, next.GetDelivery()); err != nil {
 			return worked, err
@@ -52,7 +56,7 @@ func (in *Inbox) collected(ctx context.Context, d *posternv1.Delivery) error {
 	if signed == nil {
 		signed = answer.GetReport()
 	}
-	_, err = in.cfg.Hub.Report(ctx, &posternv1.ReportRequest{Signed: signed, DeliveryId: d.GetDeliveryId(), Held: answer.GetHeld()})
+	err = in.report(ctx, &posternv1.ReportRequest{Signed: signed, DeliveryId: d.GetDeliveryId(), Held: answer.GetHeld()})
 	if fault.KindOf(err) == fault.NotFound && err != nil {
 		in.cfg.Log.InfoContext(ctx, "the hub does not await this answer any more", "delivery", d.GetDeliveryId())
 		return nil // withdrawn meanwhile; the stop request is on its way

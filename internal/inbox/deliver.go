@@ -14,6 +14,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/form"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
@@ -25,15 +26,38 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// Deliver takes one delivery: check, open, keep, acknowledge. A refusal is a signed report, not an error: an error
-// means that the inbox could not say, and the hub tries again.
+// Deliver takes one delivery: follow, check, open, keep, acknowledge. A refusal is a signed report, not an error: an
+// error means that the inbox could not say, and the hub tries again.
 func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*posternv1.DeliverResponse, error) {
-	answer, err := in.take(ctx, req.GetDelivery())
+	d := req.GetDelivery()
+	if err := in.follows(ctx, d); err != nil {
+		return nil, err
+	}
+	answer, err := in.take(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	answer.Held, err = in.held(ctx)
+	if answer.Held, err = in.held(ctx); err != nil {
+		return nil, err
+	}
+	known, err := in.follow.Ask()
+	answer.KnownLogs = known.Known() // beside the answer that was kept: the proofs of the next delivery start here
 	return answer, err
+}
+
+// follows holds the log that a delivery's receipt is from against what is known of it. A receipt that does not verify is
+// left to be refused. What is wrong with the log is an error and no refusal: a refusal would end the delivery, and with a
+// hub that can be trusted again it is as good as ever.
+func (in *Inbox) follows(ctx context.Context, d *posternv1.Delivery) error {
+	err := in.follow.Stopped()
+	if event, wrong := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys); err == nil && wrong == nil {
+		err = in.follow.Given(ctx, d.GetConsistency(), follow.SeenIn(event))
+	}
+	if err == nil {
+		return nil
+	}
+	in.deliveries(fault.From(err).Reason)
+	return fault.New(fault.Unavailable, fault.From(err).Reason, "The inbox cannot take this: the hub's log is not proved to continue what the inbox has seen of it.").Because(err)
 }
 
 func (in *Inbox) take(ctx context.Context, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {

@@ -6,6 +6,7 @@
 //     sections and is still valid: a hub cannot release what it did not record.
 //   - The acknowledgement is sent only after the item is on disk. The same delivery, or the same manifest in another
 //     delivery, is shown once and answered the same.
+//   - A hub whose logs do not continue what the inbox has seen of them delivers nothing more, until a person says so.
 //   - Facts that the hub decided on are held against the opened values; a contradiction is reported and shown.
 //
 // What it does not: it cannot tell whether what the parent said is true. "Not a risk assessment. Check your own
@@ -23,6 +24,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
@@ -43,7 +45,11 @@ type Config struct {
 	Hub      posternv1.MailboxServiceClient        // where reports go
 	Keys     map[string]*envelope.RecipientPrivate // by key id: the current one, and old ones until the last delivery
 	KeyDir   string                                // the folder they are from, where successors go; empty for none to be made
-	LogKeys  verify.Keys                           // the hub's sent log
+	LogKeys  verify.Keys                           // the hub's sent log, in all its generations: nothing else vouches for a delivery
+	AllLogs  verify.Keys                           // that, and the received log, which vouches for reports; the zero Keys for LogKeys alone
+	Prover   posternv1.AuditServiceClient          // where the hub proves that its logs continue; nil believes only what comes with a delivery
+	First    []string                              // signed checkpoints of the logs from enrolment; optional
+	HubPhone string                                // of the hub's operator, shown when a log does not continue; optional
 	Backoff  queue.Backoff
 	Poll     time.Duration // how often to retry reports
 	Collect  bool          // whether it collects from the hub, and is not sent to
@@ -60,6 +66,7 @@ type Inbox struct {
 	localv1.UnimplementedOperationsServiceServer
 
 	cfg        Config
+	follow     *follow.Follower // what is known of the hub's logs, and whether the inbox has stopped
 	ring       *ring
 	showing    sync.Mutex // owns the choice of which of two that say the same is shown
 	rotating   sync.Mutex // owns the making of a successor: two at once would both follow one key
@@ -80,8 +87,16 @@ func Open(cfg Config) (*Inbox, error) {
 	}
 	in := &Inbox{cfg: cfg, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1)}
 	in.count(cfg.Metrics)
-	return in, nil
+	if len(cfg.AllLogs.Origins()) == 0 {
+		in.cfg.AllLogs = cfg.LogKeys
+	}
+	in.follow, err = follow.Open(context.Background(), follow.Config{Keys: in.cfg.AllLogs, Memory: follow.InStore(cfg.Store, schema.InboxMeta), Hub: cfg.Prover,
+		First: cfg.First, Phone: cfg.HubPhone, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics})
+	return in, err
 }
+
+// Log is what the inbox knows of the hub's logs. Serve it on the control socket.
+func (in *Inbox) Log() *follow.Follower { return in.follow }
 
 // Run sends reports, keeps the recipient keys fresh, and collects or says once how far it holds all, until ctx ends, or until a write's outcome is
 // unknown: then the process must exit, and starting again reads what was written.

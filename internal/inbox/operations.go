@@ -18,7 +18,7 @@ func (in *Inbox) Checks() []ops.Check {
 			_, err := s.Get(schema.InboxMeta, sequenceKey)
 			return err
 		})
-	}}}
+	}}, in.follow.Check()}
 }
 
 var gauges = []ops.Gauge{
@@ -63,7 +63,7 @@ func (in *Inbox) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*local
 	if err != nil {
 		return nil, err
 	}
-	return &localv1.ExamineResponse{Findings: append(ops.Examine(ctx, in.Checks()),
+	return &localv1.ExamineResponse{Findings: append(append(ops.Examine(ctx, in.Checks()), in.follow.Findings()...),
 		ops.OK("recipient keys", fmt.Sprintf("%d private keys can open deliveries", len(in.cfg.Keys))),
 		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting))))}, nil
 }

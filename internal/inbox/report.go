@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -14,6 +15,8 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
+	"postern/internal/follow"
+	"postern/internal/ledger/verify"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -100,6 +103,31 @@ func (in *Inbox) wakeUp() {
 	}
 }
 
+// report sends one report. Where the inbox has the key of the received log, it is sent only when its receipt proves it.
+func (in *Inbox) report(ctx context.Context, req *posternv1.ReportRequest) error {
+	asked, err := in.follow.Ask()
+	if err != nil {
+		return err
+	}
+	req.KnownLogs = asked.Known()
+	answer, err := in.cfg.Hub.Report(ctx, req)
+	if err != nil {
+		return in.follow.Failed(ctx, asked, err)
+	}
+	event, err := verify.Receipt(answer.GetReceipt(), in.cfg.AllLogs)
+	if fault.From(err).Reason == "ORIGIN_UNKNOWN" {
+		return nil // we have no key of the received log, and must believe the hub
+	}
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(req.GetSigned().GetPayload())
+	if req.GetDeliveryId() == "" && !bytes.Equal(event.Core.GetSubjectSha256(), digest[:]) { // an answer to a delivery is an event of its own
+		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this report.")
+	}
+	return in.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event))
+}
+
 // StepReports sends the oldest report that is due, and reports whether there was one.
 func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 	var item queue.Item
@@ -118,7 +146,7 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 	if err := failpoint.Hit(failpoint.InboxReport); err != nil {
 		return false, err
 	}
-	_, sendErr := in.cfg.Hub.Report(ctx, &posternv1.ReportRequest{Signed: signed})
+	sendErr := in.report(ctx, &posternv1.ReportRequest{Signed: signed})
 	if err := failpoint.Hit(failpoint.InboxReported); err != nil {
 		return false, err
 	}

@@ -103,7 +103,7 @@ func (b *batch) take(tx *Tx) error {
 func (b *batch) putTile(g Log) func(level int, n uint64, row []tlog.Hash) error {
 	return func(level int, n uint64, row []tlog.Hash) error {
 		(*b.tiles.of(g))[tileAt{level, int64(n)}] = newPyramid(row)
-		return b.tx.Put(schema.HubTile, tileKey(g, level, n), joinTile(row))
+		return b.tx.Put(schema.HubTile, tileKey(b.ledger.tree(g), level, n), joinTile(row))
 	}
 }
 
@@ -130,13 +130,14 @@ func (b *batch) close(g Log) error {
 	}
 	h.tiles = tiles
 	b.appended = true
-	return b.tx.Put(schema.HubLog, []byte{byte(g)}, []byte(h.checkpoint))
+	return b.tx.Put(schema.HubLog, []byte{byte(b.ledger.tree(g))}, []byte(h.checkpoint))
 }
 
 // readBack computes the root a second time, by other code and from the leaves and tiles as the transaction holds them.
 // One flipped bit between hashing a leaf and storing it has ended a public log; here it ends the batch.
 func (b *batch) readBack(g Log, from, size uint64, root tlog.Hash) error {
-	tiles := stored(b.tx, g, nil)
+	t := b.ledger.tree(g)
+	tiles := stored(b.tx, t, nil)
 	if again, err := tlog.TreeHash(int64(size), tiles); err != nil {
 		return err
 	} else if again != root {
@@ -151,7 +152,7 @@ func (b *batch) readBack(g Log, from, size uint64, root tlog.Hash) error {
 		return err
 	}
 	for i, h := range hashes {
-		bytes, err := b.tx.Get(schema.HubLeaf, leafKey(g, from+uint64(i)))
+		bytes, err := b.tx.Get(schema.HubLeaf, leafKey(t, from+uint64(i)))
 		if err != nil {
 			return err
 		}

@@ -17,8 +17,8 @@ import (
 // batches that come while it runs.
 func (l *Ledger) CheckAll(ctx context.Context) error {
 	return l.view(ctx, func(r reading) error {
-		for _, g := range logs {
-			if err := r.checkLog(ctx, g); err != nil {
+		for _, t := range r.trees() {
+			if err := r.checkLog(ctx, t); err != nil {
 				return err
 			}
 		}
@@ -26,64 +26,93 @@ func (l *Ledger) CheckAll(ctx context.Context) error {
 	})
 }
 
-func (r reading) checkLog(ctx context.Context, g Log) error {
-	var tree edge
-	compare := func(level int, n uint64, row []tlog.Hash) error {
-		data, err := r.snap.Get(schema.HubTile, tileKey(g, level, n))
+// walk recomputes one tree from its leaves, in order, and holds everything of it against what is stored.
+type walk struct {
+	tree tree
+	size uint64 // how much of it is walked
+	root tlog.Hash
+	edge edge
+}
+
+func (r reading) walk(t tree) *walk {
+	h := r.head(t)
+	return &walk{tree: t, size: h.Size, root: tlog.Hash(h.Root)}
+}
+
+// compare holds a tile against the stored one, which may have grown since.
+func (w *walk) compare(r reading) func(level int, n uint64, row []tlog.Hash) error {
+	return func(level int, n uint64, row []tlog.Hash) error {
+		data, err := r.snap.Get(schema.HubTile, tileKey(w.tree, level, n))
 		if err != nil {
 			return err
 		}
 		if !bytes.HasPrefix(data, joinTile(row)) || len(data) > tileWidth*tlog.HashSize {
-			return corrupt(g, "a tile is not the one of its leaves")
+			return corrupt(w.tree.log(), "a tile is not the one of its leaves")
 		}
 		return nil
 	}
-	head := r.heads.of(g)
-	for i := range head.Size {
+}
+
+// step checks the next events, at most so many, and reports whether the end has come.
+func (w *walk) step(ctx context.Context, r reading, most uint64) (done bool, err error) {
+	for range min(most, w.size-w.edge.size) {
 		if err := ctx.Err(); err != nil {
-			return err
+			return false, err
 		}
-		e, err := r.at(g, i)
-		if err != nil {
-			return err
-		}
-		if at, err := r.snap.Get(schema.HubEventIndex, e.Leaf.EventID[:]); err != nil {
-			return err
-		} else if !bytes.Equal(at, leafKey(g, i)) {
-			return corrupt(g, "an event is not filed under its id")
-		}
-		if err := tree.add(tlog.RecordHash(e.Record.Leaf), compare); err != nil {
-			return err
+		if err := w.next(r); err != nil {
+			return false, err
 		}
 	}
-	if err := tree.partial(0, compare); err != nil {
+	if w.edge.size < w.size {
+		return false, nil
+	}
+	if err := w.edge.partial(0, w.compare(r)); err != nil {
+		return false, err
+	}
+	if w.edge.root() != w.root {
+		return false, corrupt(w.tree.log(), "its leaves have another root than its checkpoint")
+	}
+	return true, nil
+}
+
+func (w *walk) next(r reading) error {
+	e, err := r.at(w.tree, w.edge.size)
+	if err != nil {
 		return err
 	}
-	if tree.root() != tlog.Hash(head.Root) {
-		return corrupt(g, "its leaves have another root than its checkpoint")
+	if at, err := r.snap.Get(schema.HubEventIndex, e.Leaf.EventID[:]); err != nil {
+		return err
+	} else if !bytes.Equal(at, leafKey(w.tree, e.Index)) {
+		return corrupt(w.tree.log(), "an event is not filed under its id")
 	}
-	return nil
+	return w.edge.add(tlog.RecordHash(e.Record.Leaf), w.compare(r))
+}
+
+func (r reading) checkLog(ctx context.Context, t tree) error {
+	_, err := r.walk(t).step(ctx, r, 1<<63)
+	return err
 }
 
 // checkCounts finds records, leaves and tiles that no tree holds. The snapshot may be newer than the heads; then there
 // is nothing to compare with, and the next check will.
 func (r reading) checkCounts() error {
-	var events, tiles uint64
-	for _, g := range logs {
-		newest, err := r.snap.Get(schema.HubLog, []byte{byte(g)})
+	var events, tiles, trees uint64
+	for _, t := range r.trees() {
+		newest, err := r.snap.Get(schema.HubLog, []byte{byte(t)})
 		if err != nil {
 			return err
 		}
-		head := r.heads.of(g)
+		head := r.head(t)
 		if string(newest) != head.checkpoint {
 			return nil
 		}
+		trees++
 		events += head.Size
 		for level := 0; width(head.Size, level) > 0; level++ {
 			tiles += (width(head.Size, level) + tileWidth - 1) / tileWidth
 		}
 	}
-	want := map[store.Keyspace]uint64{schema.HubLog: uint64(len(logs)), schema.HubTile: tiles,
+	want := map[store.Keyspace]uint64{schema.HubLog: trees, schema.HubTile: tiles,
 		schema.HubLeaf: events, schema.HubEventIndex: events, schema.HubRecord: events}
 	for _, ks := range own {
 		var n uint64

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"postern/internal/failpoint"
@@ -59,24 +60,53 @@ func readCheckpoints(path string, keys verify.Keys) ([]verify.Head, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	heads, err := readNotes(path, keys, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	unread := fault.New(fault.Unverified, "LEDGER_CHECKPOINT_FILE",
-		"The checkpoint file is damaged or not of this log. Find out why; only then remove it.")
-	if err != nil {
-		return nil, unread.Because(err)
+	if err == nil && len(heads) != len(logs) {
+		err = errUnread
 	}
-	blocks := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n\n")
-	if len(blocks) != 2*len(logs) {
-		return nil, unread
+	return heads, err
+}
+
+// readWitness reads what a witness has seen: any number of signed checkpoints of ours, which must be there and verify.
+// One of a log that we do not sign any more, as of an older generation, says nothing about those we do.
+func readWitness(path string, keys verify.Keys) ([]verify.Head, error) {
+	heads, err := readNotes(path, keys, true)
+	if err != nil {
+		return nil, fault.Newf(fault.Unverified, "LEDGER_CHECKPOINT_FILE",
+			"The witness's checkpoints in %s cannot be read or are not of this log. Put the file back, or take it out of the configuration when that witness is gone.", path).Because(err)
+	}
+	return heads, nil
+}
+
+var errUnread = fault.New(fault.Unverified, "LEDGER_CHECKPOINT_FILE",
+	"The checkpoint file is damaged or not of this log. Find out why; only then remove it.")
+
+// isEnded reports whether an origin is that of a generation before one of ours.
+func isEnded(origin string, keys verify.Keys) bool {
+	return slices.ContainsFunc(keys.Origins(), func(ours string) bool { return verify.Succeeds(origin, ours) })
+}
+
+// readNotes reads signed checkpoints; with ended it passes over those of generations before ours.
+func readNotes(path string, keys verify.Keys, ended bool) ([]verify.Head, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, errUnread.Because(err)
+	}
+	notes, err := verify.SplitCheckpoints(string(data))
+	if err != nil {
+		return nil, errUnread.Because(err)
 	}
 	var heads []verify.Head
-	for i := 0; i < len(blocks); i += 2 {
-		h, err := verify.Checkpoint(blocks[i]+"\n\n"+blocks[i+1]+"\n", keys)
+	for _, n := range notes {
+		if h, err := verify.ReadHead(n); err == nil && ended && isEnded(h.Origin, keys) {
+			continue
+		}
+		h, err := verify.Checkpoint(n, keys)
 		if err != nil {
-			return nil, unread.Because(err)
+			return nil, errUnread.Because(err)
 		}
 		heads = append(heads, h)
 	}

@@ -60,6 +60,16 @@ type perLog[T any] [len(logs)]T
 
 func (p *perLog[T]) of(g Log) *T { return &p[g-1] }
 
+// tree is a log of one generation as it lies in the store: the log byte of its keys. The first generation has 1 and 2,
+// the next 3 and 4. Only those of the newest generation grow; the others are closed for good.
+type tree uint8
+
+// log is which of the two logs it is a generation of.
+func (t tree) log() Log { return Log((t-1)%tree(len(logs)) + 1) }
+
+// tree is the newest generation of a log.
+func (l *Ledger) tree(g Log) tree { return l.base + tree(g) }
+
 // Config is what a Ledger is made of.
 type Config struct {
 	Store          store.Store      // a database of schema.Hub; the caller closes it, after Run has returned
@@ -68,6 +78,7 @@ type Config struct {
 	Clock          func() time.Time // the time of events that bring none; time.Now when nil
 	Rand           io.Reader        // event ids, openings and salts; crypto/rand when nil
 	CheckpointFile string           // where the newest checkpoints are kept outside the database; empty for nowhere
+	WitnessFiles   []string         // checkpoints of ours that others have seen, which the logs must continue; each must be there
 	MaxBatch       int              // the most ops of one transaction; 256 when 0
 	MaxQueue       int              // the most ops that wait for the next one; 1024 when 0
 	Log            *slog.Logger     // slog.Default when nil
@@ -93,6 +104,11 @@ type Ledger struct {
 	// heads is what may be shown: it is replaced after a batch is durable, both logs together.
 	heads atomic.Pointer[perLog[published]]
 
+	witnessed []verify.Head // read from Config.WitnessFiles
+
+	base   tree        // below the trees of the newest generation
+	closed []published // the last checkpoint of every tree of an older generation; set by Open
+
 	step  sync.Mutex   // held for one batch; owns edges
 	edges perLog[edge] // the right edge of each committed tree
 
@@ -114,9 +130,28 @@ type published struct {
 
 // Open opens the ledger in a hub's store, making it on the first run, and checks it: each newest checkpoint is signed
 // by our key, its root is that of the stored tiles, the last tiles and leaves agree, and the database is not behind
-// Config.CheckpointFile. A ledger that fails any of these is refused: Unverified LEDGER_CORRUPT or LEDGER_WRONG_KEY,
+// Config.CheckpointFile or Config.WitnessFiles. A ledger that fails any of these is refused: Unverified LEDGER_CORRUPT, LEDGER_WRONG_KEY or LEDGER_CHECKPOINT_FILE,
 // Precondition LEDGER_SHORTER or LEDGER_FORKED.
 func Open(ctx context.Context, c Config) (*Ledger, error) {
+	l, err := newLedger(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range c.WitnessFiles {
+		seen, err := readWitness(path, l.keys)
+		if err != nil {
+			return nil, err
+		}
+		l.witnessed = append(l.witnessed, seen...)
+	}
+	if err := l.recover(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// newLedger makes a ledger that has read nothing yet.
+func newLedger(c Config) (*Ledger, error) {
 	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: c.CheckpointFile,
 		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe}
 	if l.clock == nil {
@@ -137,13 +172,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if c.Store == nil || c.Vault == nil || l.maxBatch < 1 || l.maxQueue < 1 {
 		return nil, fault.New(fault.Invalid, "LEDGER_CONFIG", "The ledger needs a store, a vault, and limits above zero.")
 	}
-	if err := l.useKeys(c.Keys); err != nil {
-		return nil, err
-	}
-	if err := l.recover(ctx); err != nil {
-		return nil, err
-	}
-	return l, nil
+	return l, l.useKeys(c.Keys)
 }
 
 // Origin returns the origin of a log: its name in every checkpoint. It is empty for a log that does not exist.
@@ -154,11 +183,24 @@ func (l *Ledger) Origin(g Log) string {
 	return l.heads.Load().of(g).Origin
 }
 
-// LogOf returns the log with an origin.
+// LogOf returns which log has an origin, in any generation.
 func (l *Ledger) LogOf(origin string) (Log, bool) {
+	t, ok := l.treeOf(origin)
+	if !ok {
+		return 0, false
+	}
+	return t.log(), true
+}
+
+func (l *Ledger) treeOf(origin string) (tree, bool) {
 	for _, g := range logs {
 		if l.Origin(g) == origin {
-			return g, true
+			return l.tree(g), true
+		}
+	}
+	for i := range l.closed {
+		if l.closed[i].Origin == origin {
+			return tree(i + 1), true
 		}
 	}
 	return 0, false
@@ -170,8 +212,7 @@ func (l *Ledger) Head(g Log) (size uint64, root [32]byte, checkpoint string) {
 	if g != Sent && g != Received {
 		return 0, root, ""
 	}
-	h := l.heads.Load().of(g)
-	return h.Size, h.Root, h.checkpoint
+	return l.Cut().Head(g)
 }
 
 // VerifierKey returns the public key of a log (C2SP signed-note), for those who verify it.

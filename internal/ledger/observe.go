@@ -50,7 +50,7 @@ func (l *Ledger) Newest(ctx context.Context, g Log) (hour time.Time, err error) 
 		if size == 0 {
 			return nil
 		}
-		b, err := r.snap.Get(schema.HubLeaf, leafKey(g, size-1))
+		b, err := r.snap.Get(schema.HubLeaf, leafKey(l.tree(g), size-1))
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ func TestRange(t *testing.T) {
 	h := newHub(t)
 	h.add(Sent, 7)
 	list := func(from, to uint64, limit int) (got []uint64, err error) {
-		err = h.Range(t.Context(), Sent, from, to, func(e Logged) (bool, error) {
+		err = h.Range(t.Context(), h.Origin(Sent), from, to, func(e Logged) (bool, error) {
 			if e.Record == nil || e.Leaf.Hour == 0 {
 				t.Error("an event without its record")
 			}
@@ -39,8 +39,8 @@ func TestRange(t *testing.T) {
 	wantFault(t, err, fault.Precondition, "LOG_AHEAD")
 	_, err = list(5, 4, 9)
 	wantFault(t, err, fault.Precondition, "LOG_AHEAD")
-	wantFault(t, h.Range(t.Context(), Log(3), 0, 0, nil), fault.NotFound, "LOG_NOT_FOUND")
-	if err := h.Range(t.Context(), Sent, 0, 1, func(Logged) (bool, error) { return false, errOp }); err != errOp {
+	wantFault(t, h.Range(t.Context(), "hub.example/other", 0, 0, nil), fault.NotFound, "LOG_NOT_FOUND")
+	if err := h.Range(t.Context(), h.Origin(Sent), 0, 1, func(Logged) (bool, error) { return false, errOp }); err != errOp {
 		t.Error(err)
 	}
 }
@@ -54,15 +54,15 @@ func TestHeadSince(t *testing.T) {
 		h.add(Sent, 3)
 	}
 	for _, k := range known {
-		size, checkpoint, p, err := h.HeadSince(t.Context(), Sent, k.Size)
+		size, checkpoint, p, err := h.HeadSince(t.Context(), h.Origin(Sent), k.Size)
 		check(t, err)
 		head, err := verify.Checkpoint(checkpoint, h.verifierKeys())
 		check(t, err)
 		check(t, verify.Continues(k, head, p))
 		check(t, proof.VerifyConsistency(rfc6962.DefaultHasher, k.Size, size, p.Hashes, k.Root[:], head.Root[:]))
 	}
-	_, _, _, err := h.HeadSince(t.Context(), Sent, 13)
+	_, _, _, err := h.HeadSince(t.Context(), h.Origin(Sent), 13)
 	wantFault(t, err, fault.Precondition, "LOG_AHEAD")
-	_, _, _, err = h.HeadSince(t.Context(), Log(0), 0)
+	_, _, _, err = h.HeadSince(t.Context(), "", 0)
 	wantFault(t, err, fault.NotFound, "LOG_NOT_FOUND")
 }

@@ -22,24 +22,25 @@ import (
 // Logged is an event as the log holds it.
 type Logged struct {
 	Log     Log
+	Origin  string // of its generation
 	Index   uint64
 	Leaf    verify.Leaf
 	Record  *logv1.Record
 	Core    *logv1.Core
 	Details *logv1.Details
+
+	tree tree
 }
 
 // reading is one read of the logs: a snapshot of the store, seen as far as the heads that were published before it was
 // taken. The store may hold a batch that is not published yet; it is not shown.
 type reading struct {
-	ledger *Ledger
-	heads  *perLog[published]
-	snap   store.Snapshot
+	Cut
+	snap store.Snapshot
 }
 
 func (l *Ledger) view(ctx context.Context, fn func(reading) error) error {
-	heads := l.heads.Load() // before the snapshot, which so holds at least this much
-	return l.store.View(ctx, func(s store.Snapshot) error { return fn(reading{l, heads, s}) })
+	return l.Cut().view(ctx, fn) // cut before the snapshot, which so holds at least this much
 }
 
 func notFound() error {
@@ -55,45 +56,46 @@ func (r reading) byID(id [verify.EventIDSize]byte) (Logged, error) {
 	if at == nil {
 		return Logged{}, notFound()
 	}
-	g, index, ok := parseLeafKey(at)
+	t, index, ok := r.ledger.parseLeafKey(at)
 	if !ok {
 		return Logged{}, store.Corrupt(schema.HubEventIndex, id[:])
 	}
-	if index >= r.heads.of(g).Size {
+	if index >= r.head(t).Size {
 		return Logged{}, notFound()
 	}
-	e, err := r.at(g, index)
+	e, err := r.at(t, index)
 	if err == nil && e.Leaf.EventID != id {
-		err = corrupt(g, "an event is filed under the id of another")
+		err = corrupt(t.log(), "an event is filed under the id of another")
 	}
 	return e, err
 }
 
-func parseLeafKey(key []byte) (g Log, index uint64, ok bool) {
-	if len(key) != 9 || (Log(key[0]) != Sent && Log(key[0]) != Received) {
+func (l *Ledger) parseLeafKey(key []byte) (t tree, index uint64, ok bool) {
+	if len(key) != 9 || key[0] == 0 || tree(key[0]) > l.base+tree(len(logs)) {
 		return 0, 0, false
 	}
-	return Log(key[0]), binary.BigEndian.Uint64(key[1:]), true
+	return tree(key[0]), binary.BigEndian.Uint64(key[1:]), true
 }
 
 // at reads the event at an index below the head, and checks that its record opens its leaf.
-func (r reading) at(g Log, index uint64) (Logged, error) {
-	e := Logged{Log: g, Index: index, Record: new(logv1.Record), Details: new(logv1.Details)}
-	leaf, err := r.snap.Get(schema.HubLeaf, leafKey(g, index))
+func (r reading) at(t tree, index uint64) (Logged, error) {
+	g := t.log()
+	e := Logged{Log: g, Origin: r.head(t).Origin, Index: index, Record: new(logv1.Record), Details: new(logv1.Details), tree: t}
+	leaf, err := r.snap.Get(schema.HubLeaf, leafKey(t, index))
 	if err != nil {
 		return e, err
 	}
 	if e.Leaf, err = verify.ParseLeaf(leaf); err != nil {
 		return e, corrupt(g, "a leaf is missing or malformed").Because(err)
 	}
-	sealed, err := r.snap.Get(schema.HubRecord, leafKey(g, index))
+	sealed, err := r.snap.Get(schema.HubRecord, leafKey(t, index))
 	if err != nil {
 		return e, err
 	}
 	if sealed == nil {
 		return e, corrupt(g, "the record of a leaf is missing")
 	}
-	plain, err := r.ledger.vault.Open(string(schema.HubRecord), leafKey(g, index), sealed)
+	plain, err := r.ledger.vault.Open(string(schema.HubRecord), leafKey(t, index), sealed)
 	if err != nil {
 		return e, err
 	}
@@ -113,38 +115,14 @@ func (e Logged) receipt() *posternv1.Receipt {
 	return &posternv1.Receipt{Leaf: e.Record.Leaf, Core: e.Record.Core, DetailsSha256: details[:], Opening: e.Record.Opening}
 }
 
-// Receipt cuts the receipt of an event to the newest checkpoint and verifies it as its reader will. NotFound
-// EVENT_NOT_FOUND when no durable event has the id.
+// Receipt cuts the receipt of an event to the newest checkpoint. See Cut.Receipt.
 func (l *Ledger) Receipt(ctx context.Context, id [verify.EventIDSize]byte) (*posternv1.Receipt, error) {
-	var receipt *posternv1.Receipt
-	err := l.view(ctx, func(r reading) error {
-		e, err := r.byID(id)
-		if err != nil {
-			return err
-		}
-		receipt, err = l.cut(ctx, r.heads.of(e.Log), e.Log, e.Index, e.receipt(), r.snap)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return receipt, nil
+	return l.Cut().Receipt(ctx, id)
 }
 
-// ReceiptOf is Receipt for an event whose Append has returned nil a moment ago. What the receipt states is what Record
-// hashed, the tiles of the newest batch are in memory, and the check at the end is the same, so that nothing is read
-// from the store but the tiles of an older batch. NotFound EVENT_NOT_FOUND for an entry that was not committed.
+// ReceiptOf is Receipt for an event whose Append has returned nil a moment ago. See Cut.ReceiptOf.
 func (l *Ledger) ReceiptOf(ctx context.Context, e Entry) (*posternv1.Receipt, error) {
-	if e.receipt == nil {
-		return nil, notFound()
-	}
-	head := l.heads.Load().of(e.log)
-	if e.index >= head.Size {
-		return nil, notFound()
-	}
-	r := e.receipt
-	return l.cut(ctx, head, e.log, e.index, &posternv1.Receipt{Leaf: r.Leaf, Core: r.Core, DetailsSha256: r.DetailsSha256, Opening: r.Opening},
-		single{ctx, l.store})
+	return l.Cut().ReceiptOf(ctx, e)
 }
 
 // single reads single records, each in a snapshot of its own: for what never changes once it is there.
@@ -162,8 +140,8 @@ func (s single) Get(ks store.Keyspace, key []byte) (value []byte, err error) {
 }
 
 // cut adds the proof to a receipt.
-func (l *Ledger) cut(ctx context.Context, head *published, g Log, index uint64, receipt *posternv1.Receipt, r store.Reader) (*posternv1.Receipt, error) {
-	path, err := tlog.ProveRecord(int64(head.Size), int64(index), stored(r, g, head.tiles))
+func (l *Ledger) cut(ctx context.Context, head *published, t tree, index uint64, receipt *posternv1.Receipt, r store.Reader) (*posternv1.Receipt, error) {
+	path, err := tlog.ProveRecord(int64(head.Size), int64(index), stored(r, t, head.tiles))
 	if err != nil {
 		return nil, err
 	}
@@ -174,24 +152,24 @@ func (l *Ledger) cut(ctx context.Context, head *published, g Log, index uint64, 
 	receipt.TlogProof = p.Text()
 	// A receipt that does not hold would accuse us; better none. The signature was checked when it was made.
 	if _, err := verify.ReceiptAt(receipt, head.checkpoint, head.Head); err != nil {
-		l.log.ErrorContext(ctx, "a receipt failed its own check", "log", g.String(), "index", index, "error", err)
-		return nil, corrupt(g, "a proof cut from it does not hold").Because(err)
+		l.log.ErrorContext(ctx, "a receipt failed its own check", "log", t.log().String(), "index", index, "error", err)
+		return nil, corrupt(t.log(), "a proof cut from it does not hold").Because(err)
 	}
 	return receipt, nil
 }
 
-// Record returns everything the hub keeps of an event, with its place. NotFound EVENT_NOT_FOUND when no durable event
+// Event returns everything the hub keeps of an event, with its place. NotFound EVENT_NOT_FOUND when no durable event
 // has the id.
-func (l *Ledger) Record(ctx context.Context, id [verify.EventIDSize]byte) (*logv1.Record, Log, uint64, error) {
+func (l *Ledger) Event(ctx context.Context, id [verify.EventIDSize]byte) (Logged, error) {
 	var e Logged
 	err := l.view(ctx, func(r reading) (err error) {
 		e, err = r.byID(id)
 		return err
 	})
 	if err != nil {
-		return nil, 0, 0, err
+		return Logged{}, err
 	}
-	return e.Record, e.Log, e.Index, nil
+	return e, nil
 }
 
 // Position is a place in the list of all events; the zero Position is before the newest. It is opaque, and stays valid
@@ -204,11 +182,11 @@ type Position string
 func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(Logged) (taken bool, err error)) (Position, error) {
 	var next Position
 	err := l.view(ctx, func(r reading) error {
-		left, err := after.left(r.heads)
+		left, err := r.left(after)
 		if err != nil {
 			return err
 		}
-		newest := perLog[*Logged]{}
+		newest := make([]*Logged, len(left))
 		for taken, seen := 0, 0; ; seen++ {
 			if next = leftPosition(left); next == "" || taken >= limit || seen >= l.maxScan {
 				return nil
@@ -217,20 +195,20 @@ func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(
 				return err
 			}
 			var e *Logged
-			for _, g := range logs {
-				if n := *left.of(g); n > 0 && *newest.of(g) == nil {
-					at, err := r.at(g, n-1)
+			for i, n := range left {
+				if n > 0 && newest[i] == nil {
+					at, err := r.at(tree(i+1), n-1)
 					if err != nil {
 						return err
 					}
-					*newest.of(g) = &at
+					newest[i] = &at
 				}
-				if c := *newest.of(g); c != nil && (e == nil || c.time().After(e.time())) {
+				if c := newest[i]; c != nil && (e == nil || c.time().After(e.time())) {
 					e = c
 				}
 			}
-			*left.of(e.Log)--
-			*newest.of(e.Log) = nil
+			left[e.tree-1]--
+			newest[e.tree-1] = nil
 			ok, err := fn(*e)
 			if err != nil {
 				return err
@@ -248,16 +226,17 @@ func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(
 
 func (e Logged) time() time.Time { return e.Core.GetEventTime().AsTime() }
 
-// left returns how many events of each log lie after the position.
-func (p Position) left(heads *perLog[published]) (left perLog[uint64], err error) {
-	for i := range heads {
-		left[i] = heads[i].Size
+// left returns how many events of each tree lie after the position.
+func (r reading) left(p Position) ([]uint64, error) {
+	var left []uint64
+	for _, t := range r.trees() {
+		left = append(left, r.head(t).Size)
 	}
 	if p == "" {
 		return left, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(string(p))
-	if err != nil || len(b) != 8*len(logs) {
+	if err != nil || len(b) != 8*len(left) {
 		return left, badPosition()
 	}
 	for i := range left {
@@ -274,7 +253,7 @@ func badPosition() error {
 	return fault.New(fault.Invalid, "BAD_POSITION", "The page token is not one of ours. Start from the first page.")
 }
 
-func leftPosition(left perLog[uint64]) Position {
+func leftPosition(left []uint64) Position {
 	var b []byte
 	some := false
 	for _, n := range left {
@@ -289,7 +268,7 @@ func leftPosition(left perLog[uint64]) Position {
 // Consistency proves that the newest checkpoint of a log continues its tree of oldSize leaves. Precondition LOG_AHEAD
 // when the caller knows more leaves than there are: somebody's log was put back.
 func (l *Ledger) Consistency(ctx context.Context, g Log, oldSize uint64) (*posternv1.ConsistencyProof, error) {
-	_, _, p, err := l.HeadSince(ctx, g, oldSize)
+	_, _, p, err := l.HeadSince(ctx, l.Origin(g), oldSize)
 	if err != nil {
 		return nil, err
 	}

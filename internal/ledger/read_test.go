@@ -73,12 +73,12 @@ func (h *hub) matches(rt *rapid.T, g Log, ids [][16]byte, keys verify.Keys, earl
 	ctx := h.tb.Context()
 	leaves := make([][]byte, len(ids))
 	for i, id := range ids {
-		r, log, index, err := h.Record(ctx, id)
+		e, err := h.Event(ctx, id)
 		check(rt, err)
-		if log != g || index != uint64(i) {
-			rt.Fatalf("event %d of %v is at %d of %v", i, g, index, log)
+		if e.Log != g || e.Origin != h.Origin(g) || e.Index != uint64(i) {
+			rt.Fatalf("event %d of %v is at %d of %v", i, g, e.Index, e.Log)
 		}
-		leaves[i] = r.Leaf
+		leaves[i] = e.Record.Leaf
 	}
 	size, root, checkpoint := h.Head(g)
 	head, err := verify.Checkpoint(checkpoint, keys)
@@ -116,7 +116,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	h.add(Sent, 2)
 	_, err := h.Receipt(t.Context(), [16]byte{1})
 	wantFault(t, err, fault.NotFound, "EVENT_NOT_FOUND")
-	_, _, _, err = h.Record(t.Context(), [16]byte{1})
+	_, err = h.Event(t.Context(), [16]byte{1})
 	wantFault(t, err, fault.NotFound, "EVENT_NOT_FOUND")
 	_, err = h.Consistency(t.Context(), Sent, 3)
 	wantFault(t, err, fault.Precondition, "LOG_AHEAD")
@@ -177,7 +177,7 @@ func TestEventsNewestFirstOverBothLogs(t *testing.T) {
 	if _, err := h.Events(t.Context(), "", 1, func(Logged) (bool, error) { return false, errOp }); err != errOp {
 		t.Fatal(err)
 	}
-	for _, bad := range []Position{"x", "AAAA", "//////////8AAAAAAAAAAA", leftPosition(perLog[uint64]{1000, 1})} {
+	for _, bad := range []Position{"x", "AAAA", "//////////8AAAAAAAAAAA", leftPosition([]uint64{1000, 1})} {
 		_, err := h.Events(t.Context(), bad, 1, nil)
 		wantFault(t, err, fault.Invalid, "BAD_POSITION")
 	}
@@ -217,10 +217,11 @@ func TestGolden(t *testing.T) {
 	h.add(Sent, 3)
 	r, err := h.Receipt(t.Context(), id)
 	check(t, err)
-	record, _, _, err := h.Record(t.Context(), id)
+	logged, err := h.Event(t.Context(), id)
 	check(t, err)
+	record := logged.Record
 	_, _, checkpoint := h.Head(Sent)
-	sealed := h.contents()[string(schema.HubRecord)+"/"+string(leafKey(Sent, 2))]
+	sealed := h.contents()[string(schema.HubRecord)+"/"+string(leafKey(tree(Sent), 2))]
 	for name, got := range map[string][]byte{
 		"core.hex":           []byte(hex.EncodeToString(r.Core) + "\n"),
 		"details.hex":        []byte(hex.EncodeToString(record.Details) + "\n"),

@@ -30,22 +30,24 @@ func (l *Ledger) recover(ctx context.Context) error {
 		return err
 	}
 	var heads perLog[published]
-	read := func(r store.Reader) error {
+	err = l.store.View(ctx, func(s store.Snapshot) (err error) {
+		if l.base, err = newestGeneration(s); err != nil {
+			return err
+		}
 		for _, g := range logs {
-			var err error
-			if *heads.of(g), *l.edges.of(g), err = l.load(r, g); err != nil {
+			if *heads.of(g), *l.edges.of(g), err = l.load(s, g); err != nil {
 				return err
 			}
-			if err := l.compare(r, g, heads.of(g).Head, outside); err != nil {
+			if err := l.compare(s, g, heads.of(g).Head, append(outside, l.witnessed...)); err != nil {
 				return err
 			}
 		}
 		if (heads.of(Sent).checkpoint == "") != (heads.of(Received).checkpoint == "") {
 			return corrupt(Sent, "one of the two logs is missing") // both are made in one transaction
 		}
-		return nil
-	}
-	if err := l.store.View(ctx, func(s store.Snapshot) error { return read(s) }); err != nil {
+		return l.loadClosed(s, &heads)
+	})
+	if err != nil {
 		return err
 	}
 	if heads.of(Sent).checkpoint == "" {
@@ -86,7 +88,7 @@ func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
 func (l *Ledger) putCheckpoints(ctx context.Context, heads perLog[published]) error {
 	return l.store.Update(ctx, func(tx store.Tx) error {
 		for _, g := range logs {
-			if err := tx.Put(schema.HubLog, []byte{byte(g)}, []byte(heads.of(g).checkpoint)); err != nil {
+			if err := tx.Put(schema.HubLog, []byte{byte(l.tree(g))}, []byte(heads.of(g).checkpoint)); err != nil {
 				return err
 			}
 		}
@@ -111,9 +113,10 @@ func (l *Ledger) completeAll(ctx context.Context, heads *perLog[published]) erro
 	return l.putCheckpoints(ctx, *heads)
 }
 
-// load reads and checks one log. In a new store it has neither checkpoint nor leaves.
+// load reads and checks the newest generation of one log. In a new store it has neither checkpoint nor leaves.
 func (l *Ledger) load(r store.Reader, g Log) (published, edge, error) {
-	checkpoint, err := r.Get(schema.HubLog, []byte{byte(g)})
+	t := l.tree(g)
+	checkpoint, err := r.Get(schema.HubLog, []byte{byte(t)})
 	if err != nil {
 		return published{}, edge{}, err
 	}
@@ -127,30 +130,37 @@ func (l *Ledger) load(r store.Reader, g Log) (published, edge, error) {
 			return p, edge{}, corrupt(g, "its checkpoint is of another log")
 		}
 	}
-	if beyond, err := r.Get(schema.HubLeaf, leafKey(g, p.Size)); err != nil {
-		return p, edge{}, err
+	e, err := loadTree(r, t, &p)
+	return p, e, err
+}
+
+// loadTree reads the right edge of a tree and checks it against the head, whose tiles it sets.
+func loadTree(r store.Reader, t tree, p *published) (edge, error) {
+	g := t.log()
+	if beyond, err := r.Get(schema.HubLeaf, leafKey(t, p.Size)); err != nil {
+		return edge{}, err
 	} else if beyond != nil {
-		return p, edge{}, corrupt(g, "it has more leaves than its checkpoint says")
+		return edge{}, corrupt(g, "it has more leaves than its checkpoint says")
 	}
 	if p.Size == 0 {
 		if p.checkpoint != "" && p.Root != verify.EmptyRoot {
-			return p, edge{}, corrupt(g, "its checkpoint has a wrong root")
+			return edge{}, corrupt(g, "its checkpoint has a wrong root")
 		}
-		return p, edge{}, nil
+		return edge{}, nil
 	}
-	e, err := loadEdge(r, g, p.Size)
+	e, err := loadEdge(r, t, p.Size)
 	if err != nil {
-		return p, e, err
+		return e, err
 	}
 	if e.root() != tlog.Hash(p.Root) {
-		return p, e, corrupt(g, "its tiles have another root than its checkpoint")
+		return e, corrupt(g, "its tiles have another root than its checkpoint")
 	}
 	p.tiles = e.tiles()
-	return p, e, checkEdge(r, g, e)
+	return e, checkEdge(r, t, e)
 }
 
 // loadEdge reads the partial tile of each level.
-func loadEdge(r store.Reader, g Log, size uint64) (edge, error) {
+func loadEdge(r store.Reader, t tree, size uint64) (edge, error) {
 	e := edge{size: size}
 	for level := 0; width(size, level) > 0; level++ {
 		n, w := width(size, level+1), int(width(size, level)%tileWidth)
@@ -158,12 +168,12 @@ func loadEdge(r store.Reader, g Log, size uint64) (edge, error) {
 		if w == 0 {
 			continue
 		}
-		data, err := r.Get(schema.HubTile, tileKey(g, level, n))
+		data, err := r.Get(schema.HubTile, tileKey(t, level, n))
 		if err != nil {
 			return e, err
 		}
 		if len(data) != w*tlog.HashSize {
-			return e, corrupt(g, "the right edge of its tree is missing or has the wrong size")
+			return e, corrupt(t.log(), "the right edge of its tree is missing or has the wrong size")
 		}
 		e.rows[level] = splitTile(data)
 	}
@@ -172,14 +182,14 @@ func loadEdge(r store.Reader, g Log, size uint64) (edge, error) {
 
 // checkEdge checks what the root does not cover by itself: on each level the last full tile against its hash in the
 // level above, and on the lowest one the leaves of the last two tiles, where the last batch is. CheckAll does the rest.
-func checkEdge(r store.Reader, g Log, e edge) error {
-	tiles := stored(r, g, nil)
+func checkEdge(r store.Reader, t tree, e edge) error {
+	g, tiles := t.log(), stored(r, t, nil)
 	for level := range e.rows {
 		n := width(e.size, level+1) // full tiles on this level, and so hashes on the next
 		if n == 0 {
 			break
 		}
-		data, err := r.Get(schema.HubTile, tileKey(g, level, n-1))
+		data, err := r.Get(schema.HubTile, tileKey(t, level, n-1))
 		if err != nil {
 			return err
 		}
@@ -200,7 +210,7 @@ func checkEdge(r store.Reader, g Log, e edge) error {
 		if err != nil {
 			return err
 		}
-		bytes, err := r.Get(schema.HubLeaf, leafKey(g, i))
+		bytes, err := r.Get(schema.HubLeaf, leafKey(t, i))
 		if err != nil {
 			return err
 		}
@@ -211,8 +221,8 @@ func checkEdge(r store.Reader, g Log, e edge) error {
 	return nil
 }
 
-// compare holds a log against the checkpoint that was kept outside the database. That one was written after the commit
-// it covers, so a log that is shorter, or differs where it should agree, is an old or foreign copy. Signing on it would
+// compare holds a log against the checkpoints that were kept outside the database: our own file, which is written after
+// the commit it covers, and what witnesses have seen, which was shown. So a log that is shorter, or differs where it should agree, is an old or foreign copy. Signing on it would
 // show two people two different logs.
 func (l *Ledger) compare(r store.Reader, g Log, h verify.Head, outside []verify.Head) error {
 	for _, seen := range outside {
@@ -221,19 +231,19 @@ func (l *Ledger) compare(r store.Reader, g Log, h verify.Head, outside []verify.
 		}
 		if h.Size < seen.Size {
 			return fault.Newf(fault.Precondition, "LEDGER_SHORTER",
-				"The %s log has %d leaves, but had %d when its checkpoint was last kept outside the database. An old copy was put back. Nothing is signed: restore the newest backup.",
+				"The %s log has %d leaves, but had %d when its checkpoint was last kept outside the database, or seen by a witness. An old copy was put back. Nothing is signed: restore the newest backup, or open a new generation.",
 				g, h.Size, seen.Size)
 		}
 		root := tlog.Hash(verify.EmptyRoot)
 		if seen.Size > 0 {
 			var err error
-			if root, err = tlog.TreeHash(int64(seen.Size), stored(r, g, nil)); err != nil {
+			if root, err = tlog.TreeHash(int64(seen.Size), stored(r, l.tree(g), nil)); err != nil {
 				return err
 			}
 		}
 		if !bytes.Equal(root[:], seen.Root[:]) {
 			return fault.Newf(fault.Precondition, "LEDGER_FORKED",
-				"The %s log does not continue the checkpoint that was kept outside the database. Nothing is signed: restore the newest backup.", g)
+				"The %s log does not continue the checkpoint that was kept outside the database, or seen by a witness. Nothing is signed: restore the newest backup, or open a new generation.", g)
 		}
 	}
 	return nil

@@ -99,24 +99,24 @@ func TestADamagedStoreIsRefused(t *testing.T) {
 		"checkpoint flipped":        {schema.HubLog, []byte{1}, flip, "LEDGER_WRONG_KEY"},
 		"checkpoint removed":        {schema.HubLog, []byte{1}, remove, "LEDGER_CORRUPT"},
 		"empty checkpoint removed":  {schema.HubLog, []byte{2}, remove, "LEDGER_CORRUPT"},
-		"right edge flipped":        {schema.HubTile, tileKey(Sent, 0, 2), flip, "LEDGER_CORRUPT"},
-		"right edge removed":        {schema.HubTile, tileKey(Sent, 0, 2), remove, "LEDGER_CORRUPT"},
-		"right edge shortened":      {schema.HubTile, tileKey(Sent, 0, 2), shorten, "LEDGER_CORRUPT"},
-		"second level flipped":      {schema.HubTile, tileKey(Sent, 1, 0), flip, "LEDGER_CORRUPT"},
-		"last full tile flipped":    {schema.HubTile, tileKey(Sent, 0, 1), flip, "LEDGER_CORRUPT"},
-		"last full tile removed":    {schema.HubTile, tileKey(Sent, 0, 1), remove, "LEDGER_CORRUPT"},
-		"old tile flipped":          {schema.HubTile, tileKey(Sent, 0, 0), flip, ""},
-		"stray tile":                {schema.HubTile, tileKey(Sent, 0, 9), func([]byte) []byte { return []byte("x") }, ""},
-		"last leaf flipped":         {schema.HubLeaf, leafKey(Sent, size-1), flip, "LEDGER_CORRUPT"},
-		"last leaf removed":         {schema.HubLeaf, leafKey(Sent, size-1), remove, "LEDGER_CORRUPT"},
-		"leaf of the tile before":   {schema.HubLeaf, leafKey(Sent, 256), flip, "LEDGER_CORRUPT"},
-		"old leaf flipped":          {schema.HubLeaf, leafKey(Sent, 255), flip, ""},
-		"old leaf removed":          {schema.HubLeaf, leafKey(Sent, 3), remove, ""},
-		"leaf beyond the end":       {schema.HubLeaf, leafKey(Sent, size), func([]byte) []byte { return make([]byte, 54) }, "LEDGER_CORRUPT"},
-		"leaf far beyond the end":   {schema.HubLeaf, leafKey(Sent, size+5), func([]byte) []byte { return make([]byte, 54) }, ""},
-		"leaf in the empty log":     {schema.HubLeaf, leafKey(Received, 0), func([]byte) []byte { return make([]byte, 54) }, "LEDGER_CORRUPT"},
-		"record of nothing":         {schema.HubRecord, leafKey(Sent, size), func([]byte) []byte { return []byte("x") }, ""},
-		"index of nothing":          {schema.HubEventIndex, make([]byte, 16), func([]byte) []byte { return leafKey(Sent, 1) }, ""},
+		"right edge flipped":        {schema.HubTile, tileKey(tree(Sent), 0, 2), flip, "LEDGER_CORRUPT"},
+		"right edge removed":        {schema.HubTile, tileKey(tree(Sent), 0, 2), remove, "LEDGER_CORRUPT"},
+		"right edge shortened":      {schema.HubTile, tileKey(tree(Sent), 0, 2), shorten, "LEDGER_CORRUPT"},
+		"second level flipped":      {schema.HubTile, tileKey(tree(Sent), 1, 0), flip, "LEDGER_CORRUPT"},
+		"last full tile flipped":    {schema.HubTile, tileKey(tree(Sent), 0, 1), flip, "LEDGER_CORRUPT"},
+		"last full tile removed":    {schema.HubTile, tileKey(tree(Sent), 0, 1), remove, "LEDGER_CORRUPT"},
+		"old tile flipped":          {schema.HubTile, tileKey(tree(Sent), 0, 0), flip, ""},
+		"stray tile":                {schema.HubTile, tileKey(tree(Sent), 0, 9), func([]byte) []byte { return []byte("x") }, ""},
+		"last leaf flipped":         {schema.HubLeaf, leafKey(tree(Sent), size-1), flip, "LEDGER_CORRUPT"},
+		"last leaf removed":         {schema.HubLeaf, leafKey(tree(Sent), size-1), remove, "LEDGER_CORRUPT"},
+		"leaf of the tile before":   {schema.HubLeaf, leafKey(tree(Sent), 256), flip, "LEDGER_CORRUPT"},
+		"old leaf flipped":          {schema.HubLeaf, leafKey(tree(Sent), 255), flip, ""},
+		"old leaf removed":          {schema.HubLeaf, leafKey(tree(Sent), 3), remove, ""},
+		"leaf beyond the end":       {schema.HubLeaf, leafKey(tree(Sent), size), func([]byte) []byte { return make([]byte, 54) }, "LEDGER_CORRUPT"},
+		"leaf far beyond the end":   {schema.HubLeaf, leafKey(tree(Sent), size+5), func([]byte) []byte { return make([]byte, 54) }, ""},
+		"leaf in the empty log":     {schema.HubLeaf, leafKey(tree(Received), 0), func([]byte) []byte { return make([]byte, 54) }, "LEDGER_CORRUPT"},
+		"record of nothing":         {schema.HubRecord, leafKey(tree(Sent), size), func([]byte) []byte { return []byte("x") }, ""},
+		"index of nothing":          {schema.HubEventIndex, make([]byte, 16), func([]byte) []byte { return leafKey(tree(Sent), 1) }, ""},
 		"checkpoint of another log": {schema.HubLog, []byte{1}, nil, "LEDGER_CORRUPT"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,22 +149,22 @@ func TestADamagedRecordIsFound(t *testing.T) {
 	ids := h.add(Sent, 4)
 	good := h.contents()
 	value := func(index uint64) []byte {
-		return []byte(good[string(schema.HubRecord)+"/"+string(leafKey(Sent, index))])
+		return []byte(good[string(schema.HubRecord)+"/"+string(leafKey(tree(Sent), index))])
 	}
 	for name, change := range map[string]func([]byte) []byte{
 		"flipped": flip, "removed": remove, "swapped": func([]byte) []byte { return value(1) },
 	} {
-		h.set(schema.HubRecord, leafKey(Sent, 0), change)
+		h.set(schema.HubRecord, leafKey(tree(Sent), 0), change)
 		if _, err := h.Receipt(t.Context(), ids[0]); err == nil || fault.KindOf(err) == fault.NotFound {
 			t.Errorf("%s: the receipt gives %v", name, err)
 		}
 		if err := h.CheckAll(t.Context()); err == nil {
 			t.Errorf("%s: CheckAll passes", name)
 		}
-		h.set(schema.HubRecord, leafKey(Sent, 0), func([]byte) []byte { return value(0) })
+		h.set(schema.HubRecord, leafKey(tree(Sent), 0), func([]byte) []byte { return value(0) })
 	}
 	// An event filed under another's id gives nobody that event.
-	h.set(schema.HubEventIndex, ids[0][:], func([]byte) []byte { return leafKey(Sent, 1) })
+	h.set(schema.HubEventIndex, ids[0][:], func([]byte) []byte { return leafKey(tree(Sent), 1) })
 	_, err := h.Receipt(t.Context(), ids[0])
 	wantFault(t, err, fault.Unverified, "LEDGER_CORRUPT")
 	wantFault(t, h.CheckAll(t.Context()), fault.Unverified, "LEDGER_CORRUPT")
@@ -172,7 +172,7 @@ func TestADamagedRecordIsFound(t *testing.T) {
 	if _, err := h.Receipt(t.Context(), ids[0]); fault.KindOf(err) != fault.Internal {
 		t.Fatal(err)
 	}
-	h.set(schema.HubEventIndex, ids[0][:], func([]byte) []byte { return leafKey(Sent, 0) })
+	h.set(schema.HubEventIndex, ids[0][:], func([]byte) []byte { return leafKey(tree(Sent), 0) })
 }
 
 func TestConfigIsChecked(t *testing.T) {

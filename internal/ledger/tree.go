@@ -18,13 +18,13 @@ const (
 )
 
 // leafKey is the key of a leaf.
-func leafKey(g Log, index uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{byte(g)}, index)
+func leafKey(t tree, index uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{byte(t)}, index)
 }
 
 // tileKey is the key of a tile. It lacks the width: a partial tile is rewritten in place until it is full.
-func tileKey(g Log, level int, n uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{byte(g), byte(level)}, n)
+func tileKey(t tree, level int, n uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{byte(t), byte(level)}, n)
 }
 
 // edge is the right edge of a tree: on each level the hashes of the tile that is not full yet. Level l holds hashes
@@ -179,7 +179,7 @@ func (t edgeTiles) replaced(fresh edgeTiles) edgeTiles {
 
 // stored reads the hashes of a log's tree from its tiles, those in memory first, and remembers what it read for as long
 // as it lives. The tiles may be those of a larger tree: what a smaller one needs is in them too.
-func stored(r store.Reader, g Log, memory edgeTiles) tlog.HashReader {
+func stored(r store.Reader, of tree, memory edgeTiles) tlog.HashReader {
 	read := map[tileAt][]byte{}
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
@@ -189,20 +189,20 @@ func stored(r store.Reader, g Log, memory edgeTiles) tlog.HashReader {
 			if tile, ok := memory[at]; ok {
 				level, n := tlog.SplitStoredHashIndex(index)
 				if hashes[i], ok = tile.hash(level-tileHeight*t.L, n); !ok {
-					return nil, corrupt(g, "a tile of the tree in memory is too short")
+					return nil, corrupt(of.log(), "a tile of the tree in memory is too short")
 				}
 				continue
 			}
 			data, ok := read[at]
 			var err error
 			if !ok {
-				if data, err = r.Get(schema.HubTile, tileKey(g, t.L, uint64(t.N))); err != nil {
+				if data, err = r.Get(schema.HubTile, tileKey(of, t.L, uint64(t.N))); err != nil {
 					return nil, err
 				}
 				read[at] = data
 			}
 			if hashes[i], err = tlog.HashFromTile(t, data, index); err != nil { // also when data is missing or too short
-				return nil, corrupt(g, "a tile of the tree is missing or too short").Because(err)
+				return nil, corrupt(of.log(), "a tile of the tree is missing or too short").Because(err)
 			}
 		}
 		return hashes, nil

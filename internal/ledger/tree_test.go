@@ -37,7 +37,7 @@ type tiles map[string][]byte
 func (m tiles) Get(_ store.Keyspace, key []byte) ([]byte, error) { return m[string(key)], nil }
 
 func (m tiles) put(level int, n uint64, row []tlog.Hash) error {
-	m[string(tileKey(Sent, level, n))] = joinTile(row)
+	m[string(tileKey(tree(Sent), level, n))] = joinTile(row)
 	return nil
 }
 
@@ -75,14 +75,14 @@ func TestEdgeIsTheNaiveTree(t *testing.T) {
 			if got, want := e.root(), tlog.Hash(naive(leaves)); got != want {
 				t.Fatalf("root of %d leaves is %v, not %v", len(leaves), got, want)
 			}
-			again, err := loadEdge(m, Sent, e.size)
+			again, err := loadEdge(m, tree(Sent), e.size)
 			check(t, err)
 			if again.root() != e.root() {
 				t.Fatalf("the edge of %d leaves as stored has another root", e.size)
 			}
 		}
 		size := len(leaves)
-		reader := stored(m, Sent, nil)
+		reader := stored(m, tree(Sent), nil)
 		root := e.root()
 		for range 20 {
 			index := rapid.IntRange(0, size-1).Draw(t, "index")
@@ -101,14 +101,14 @@ func TestEveryProofOfSmallTrees(t *testing.T) {
 	leaves := someLeaves(0, most)
 	for size := 1; size <= most; size++ {
 		m.grow(t, &e, leaves[size-1:size])
-		root, reader := e.root(), stored(m, Sent, nil)
+		root, reader := e.root(), stored(m, tree(Sent), nil)
 		for i := range size {
 			provesInclusion(t, reader, leaves, i, size, root)
 			provesConsistency(t, reader, i+1, size, naive(leaves[:i+1]), root)
 		}
 	}
 	// Old trees can still be proven from the tiles of the newest.
-	reader := stored(m, Sent, nil)
+	reader := stored(m, tree(Sent), nil)
 	for size := 1; size <= most; size++ {
 		provesInclusion(t, reader, leaves, size/2, size, naive(leaves[:size]))
 	}
@@ -126,7 +126,7 @@ func TestThreeLevels(t *testing.T) {
 	if root != tlog.Hash(naive(leaves)) {
 		t.Fatal("the root is not that of the naive tree")
 	}
-	reader := stored(m, Sent, nil)
+	reader := stored(m, tree(Sent), nil)
 	for _, i := range []int{0, 255, 256, 1<<16 - 1, 1 << 16, size - 1} {
 		provesInclusion(t, reader, leaves, i, size, root)
 		provesConsistency(t, reader, i+1, size, naive(leaves[:i+1]), root)
@@ -135,7 +135,7 @@ func TestThreeLevels(t *testing.T) {
 	for key := range m {
 		for _, at := range []int{0, len(m[key]) - 1} {
 			m[key][at] ^= 1
-			again, err := loadEdge(m, Sent, size)
+			again, err := loadEdge(m, tree(Sent), size)
 			check(t, err)
 			if wrong := again.root() != root || checkTiles(m, again) != nil; !wrong && onEdge(key, size) {
 				t.Fatalf("a change in tile %x is not seen at the start", key)
@@ -143,7 +143,7 @@ func TestThreeLevels(t *testing.T) {
 			m[key][at] ^= 1
 		}
 	}
-	if loaded, err := loadEdge(tiles{}, Sent, size); err == nil {
+	if loaded, err := loadEdge(tiles{}, tree(Sent), size); err == nil {
 		t.Fatalf("an edge without tiles was loaded: %d rows", len(loaded.rows))
 	}
 }
@@ -151,7 +151,7 @@ func TestThreeLevels(t *testing.T) {
 // checkTiles is the part of checkEdge that needs no leaves.
 func checkTiles(m tiles, e edge) error {
 	whole := leafless{m, e.size}
-	return checkEdge(whole, Sent, e)
+	return checkEdge(whole, tree(Sent), e)
 }
 
 // leafless answers reads of leaves with those of someLeaves.

@@ -214,7 +214,7 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	at := leafKey(g, *tx.next.of(g))
+	at := leafKey(tx.ledger.tree(g), *tx.next.of(g))
 	sealed, err := tx.ledger.vault.SealFrom(bytes.NewReader(random.seal[:]), string(schema.HubRecord), at, record)
 	if err != nil {
 		return Entry{}, err

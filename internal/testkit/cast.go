@@ -44,15 +44,13 @@ func enrolled() time.Time { return Now.AddDate(0, -1, 0) }
 
 // cast is what is costly to make and never changes: one serves all exchanges of a test binary.
 type cast struct {
-	anchors    *identity.Anchors
-	identities map[string]*identity.Identity         // by path
-	renewed    *identity.Identity                    // HMP Bristol's desk with a renewed certificate
-	recipients map[string]*envelope.RecipientPrivate // by authority
-	logKeys    ledger.Keys
-	nextKeys   ledger.Keys // of the generation of the logs after that
-	sent, both verify.Keys // the verifier keys of the sent log, and of both
-	engine     *engine.Engine
-	log        *Log // what the engine says
+	anchors     *identity.Anchors
+	identities  map[string]*identity.Identity         // by path
+	renewed     *identity.Identity                    // HMP Bristol's desk with a renewed certificate
+	recipients  map[string]*envelope.RecipientPrivate // by authority
+	generations [2]ledger.Keys                        // of the hub's logs
+	engine      *engine.Engine
+	log         *Log // what the engine says
 }
 
 var theCast = sync.OnceValues(func() (_ *cast, err error) {
@@ -60,22 +58,10 @@ var theCast = sync.OnceValues(func() (_ *cast, err error) {
 	if err := c.certify(); err != nil {
 		return nil, err
 	}
-	var sent, received string
-	var sent2, received2 string
-	for _, k := range []struct {
-		name           string
-		secret, public *string
-	}{{"sent", &c.logKeys.Sent, &sent}, {"received", &c.logKeys.Received, &received},
-		{"sent/2", &c.nextKeys.Sent, &sent2}, {"received/2", &c.nextKeys.Received, &received2}} {
-		if *k.secret, *k.public, err = ledger.GenerateKey(rand.Reader, Domain+"/"+k.name); err != nil {
+	for i := range c.generations {
+		if c.generations[i], err = logKeys(uint64(i + 1)); err != nil {
 			return nil, err
 		}
-	}
-	if c.sent, err = verify.NewKeys(sent, sent2); err != nil {
-		return nil, err
-	}
-	if c.both, err = verify.NewKeys(sent, received, sent2, received2); err != nil {
-		return nil, err
 	}
 	for _, code := range []string{Bristol, Lancashire} {
 		if c.recipients[code], err = envelope.GenerateRecipient(); err != nil {
@@ -86,6 +72,16 @@ var theCast = sync.OnceValues(func() (_ *cast, err error) {
 	c.engine, err = engine.New(context.Background(), engine.Config{Timeout: 20 * time.Second, Log: c.log.Logger()})
 	return c, err
 })
+
+// logKeys makes the keys of a generation of the hub's logs.
+func logKeys(generation uint64) (k ledger.Keys, err error) {
+	for name, secret := range map[string]*string{"sent": &k.Sent, "received": &k.Received} {
+		if *secret, _, err = ledger.GenerateKey(rand.Reader, verify.OriginOf(Domain+"/"+name, generation)); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+}
 
 // certify makes the trial CA, a certificate for everybody, and forgets the CA.
 func (c *cast) certify() (err error) {

@@ -41,11 +41,13 @@ type Exchange struct {
 	Store  store.Store
 	Ledger *ledger.Ledger
 
-	t       testing.TB
-	cast    *cast
-	cfg     Config
-	dir     string
-	logKeys ledger.Keys
+	t          testing.TB
+	cast       *cast
+	cfg        Config
+	dir        string
+	logKeys    ledger.Keys // of the hub's newest generation of logs
+	sent, both []string    // the verifier keys of all that it has and will have
+	first      []string    // checkpoints that parties get when they enrol
 
 	mu      sync.Mutex // owns the maps; parties are opened from the test's goroutine and the hub's
 	serves  server
@@ -62,7 +64,10 @@ func NewExchange(t testing.TB, edits ...func(*Config)) *Exchange {
 	for _, edit := range edits {
 		edit(&x.cfg)
 	}
-	x.logKeys = x.cast.logKeys
+	for _, k := range x.cast.generations {
+		x.giveKeys(k)
+	}
+	x.logKeys = x.cast.generations[0]
 	x.openHub()
 	t.Cleanup(x.close)
 	if !x.cfg.NoDirectory {
@@ -111,14 +116,14 @@ func (x *Exchange) RestartHub() {
 	x.openHub()
 }
 
-// LoseHub replaces the hub's disk by an empty one. The operator opens the next generation of the logs, whose keys every
-// party has, and loads the directory.
+// LoseHub replaces the hub's disk by an empty one. The operator asks every party what it has seen of the logs, opens the
+// next generation, whose keys every party has and which names all of that, and loads the directory.
 func (x *Exchange) LoseHub() {
 	x.t.Helper()
+	known := x.known()
 	must(x.t, x.Store.Close())
 	must(x.t, os.RemoveAll(x.Path("hub")))
-	x.logKeys = x.cast.nextKeys
-	x.openHub()
+	x.openGeneration(x.cast.generations[1], known...)
 	x.LoadDirectory(1, x.cfg.Register)
 }
 
@@ -175,8 +180,17 @@ func (x *Exchange) Identity(path string) *identity.Identity {
 // Anchors are the trust anchors.
 func (x *Exchange) Anchors() *identity.Anchors { return x.cast.anchors }
 
-// LogKeys are the verifier keys of both logs.
-func (x *Exchange) LogKeys() verify.Keys { return x.cast.both }
+// LogKeys are the verifier keys of both logs, in all their generations.
+func (x *Exchange) LogKeys() verify.Keys {
+	x.t.Helper()
+	return value(verify.NewKeys(x.both...))(x.t)
+}
+
+// SentKeys are the verifier keys of the sent log, in all its generations.
+func (x *Exchange) SentKeys() verify.Keys {
+	x.t.Helper()
+	return value(verify.NewKeys(x.sent...))(x.t)
+}
 
 // ToHub is the link of a party to the hub, by its path.
 func (x *Exchange) ToHub(path string) *Link {

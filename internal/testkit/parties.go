@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/auditor"
 	"postern/internal/desk"
+	"postern/internal/follow"
 	"postern/internal/inbox"
 	"postern/internal/rpc"
 	"postern/internal/schema"
@@ -25,6 +26,9 @@ import (
 // Staff is who uses every desk: this process's user.
 var Staff = desk.Staff{ID: "TEST01", Role: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER,
 	Also: []posternv1.StaffRole{posternv1.StaffRole_STAFF_ROLE_PUBLIC_PROTECTION, posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD}}
+
+// HubPhone is the telephone number of the hub's operator.
+const HubPhone = "01632 960109"
 
 // RefKey is every desk's key for references.
 var RefKey = [32]byte{'r', 'e', 'f'}
@@ -73,7 +77,8 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 	cfg := desk.Config{
 		Identity: x.Identity(deskPath(d.prison)), Anchors: x.cast.anchors, Store: d.Store, Vault: x.vault(name),
 		Hub: posternv1.NewSubmissionServiceClient(d.Link), Directory: posternv1.NewDirectoryServiceClient(d.Link),
-		LogKeys: x.cast.sent, RefKey: RefKey[:], Unit: "Reception",
+		Prover: posternv1.NewAuditServiceClient(d.Link), First: x.first, HubPhone: HubPhone,
+		LogKeys: x.SentKeys(), RefKey: RefKey[:], Unit: "Reception",
 		ReplyTo: &posternv1.ReplyTo{Role: "Resettlement team", Phone: "01632 960100"},
 		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
 		Staff:   map[uint32]desk.Staff{uint32(os.Getuid()): Staff}, Poll: time.Minute, Backoff: backoff,
@@ -170,8 +175,8 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	keys := x.recipientKeys(in.authority)
 	cfg := inbox.Config{
 		Identity: x.Identity(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
-		Hub: posternv1.NewMailboxServiceClient(in.ToHub), Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
-		LogKeys: x.cast.sent, Backoff: backoff, Poll: time.Minute, Clock: x.Clock.Now, Log: x.Log.Logger(),
+		Hub: posternv1.NewMailboxServiceClient(in.ToHub), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
+		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.Clock.Now, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
 		edit(&cfg)
@@ -228,9 +233,11 @@ func (in *Inbox) Items() []*localv1.Item {
 	return value(in.ListItems(in.x.t.Context(), &localv1.ListItemsRequest{}))(in.x.t).GetItems()
 }
 
-// Auditor is an auditor of the hub.
+// Auditor is an auditor of the hub. What one remembers the next one does too.
 func (x *Exchange) Auditor() *auditor.Auditor {
-	return auditor.Open(auditor.Config{Hub: x.Audit(AuditorPath), LogKeys: x.cast.both})
+	x.t.Helper()
+	return value(auditor.Open(x.t.Context(), auditor.Config{Hub: x.Audit(AuditorPath), LogKeys: x.LogKeys(), Clock: x.Clock.Now,
+		Memory: follow.InFile(x.Path("auditor.json")), HubPhone: HubPhone, Log: x.Log.Logger()}))(x.t)
 }
 
 // Backup copies the inbox's database as it is now, and returns where the copy is.

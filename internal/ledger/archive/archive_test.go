@@ -189,7 +189,7 @@ func TestAHubThatLies(t *testing.T) {
 	dir := t.TempDir()
 	_, err := w.export(dir, nil)
 	check(t, err)
-	_, _, sameSize, err := lie.HeadSince(t.Context(), ledger.Sent, 10)
+	_, _, sameSize, err := lie.HeadSince(t.Context(), lie.Origin(ledger.Sent), 10)
 	check(t, err)
 	_, _, other := lie.Head(ledger.Sent)
 	begin := func(checkpoint string, p *posternv1.ConsistencyProof) error {
@@ -200,7 +200,7 @@ func TestAHubThatLies(t *testing.T) {
 	}
 	refused(t, begin(other, sameSize), "CONSISTENCY_WRONG")
 	lie.add(ledger.Sent, 5)
-	_, longer, p, err := lie.HeadSince(t.Context(), ledger.Sent, 10)
+	_, longer, p, err := lie.HeadSince(t.Context(), lie.Origin(ledger.Sent), 10)
 	check(t, err)
 	refused(t, begin(longer, p), "CONSISTENCY_WRONG")
 	shorter := newWorld(t, trust, "true")
@@ -215,7 +215,7 @@ func TestAHubThatLies(t *testing.T) {
 	check(t, err)
 	refused(t, l.AddExported(&posternv1.ExportedEntry{Index: 1}), "ENTRY_MISSING")
 	refused(t, l.Add([]byte("no leaf"), nil), "LEAF_MALFORMED")
-	check(t, w.Range(t.Context(), ledger.Sent, 0, 1, func(e ledger.Logged) (bool, error) {
+	check(t, w.Range(t.Context(), w.Origin(ledger.Sent), 0, 1, func(e ledger.Logged) (bool, error) {
 		body := &archive.Body{Opening: e.Record.Opening, Core: e.Record.Core, Details: append(bytes.Clone(e.Record.Details), 0)}
 		refused(t, l.Add(e.Record.Leaf, body), "COMMITMENT_WRONG")
 		body.Opening = nil

@@ -131,7 +131,7 @@ func (w *world) head(g ledger.Log) verify.Head {
 // begin begins a log of a Writer as an auditor does, with what the hub answers.
 func (w *world) begin(a *archive.Writer, g ledger.Log) (*archive.Log, error) {
 	old, _ := a.Head(w.Origin(g))
-	_, checkpoint, p, err := w.HeadSince(w.tb.Context(), g, old.Size)
+	_, checkpoint, p, err := w.HeadSince(w.tb.Context(), w.Origin(g), old.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (w *world) begin(a *archive.Writer, g ledger.Log) (*archive.Log, error) {
 
 // feed adds what a log lacks, up to an index; absent says which bodies the hub keeps back.
 func (w *world) feed(l *archive.Log, g ledger.Log, to uint64, absent func(uint64) bool) error {
-	return w.Range(w.tb.Context(), g, l.Next(), to, func(e ledger.Logged) (bool, error) {
+	return w.Range(w.tb.Context(), w.Origin(g), l.Next(), to, func(e ledger.Logged) (bool, error) {
 		b := &archive.Body{Opening: e.Record.GetOpening(), Core: e.Record.GetCore(), Details: e.Record.GetDetails()}
 		if absent != nil && absent(e.Index) {
 			b = nil

@@ -66,6 +66,39 @@ type Head struct {
 	Root   [sha256.Size]byte
 }
 
+// Generation takes an origin apart: a log of the n-th generation, from 2 on, has the origin of its first one, a slash and
+// n. A log that ends without one is of the first.
+func Generation(origin string) (first string, n uint64) {
+	if i := strings.LastIndexByte(origin, '/'); i > 0 {
+		if n, ok := decimal(origin[i+1:]); ok && n > 1 {
+			return origin[:i], n
+		}
+	}
+	return origin, 1
+}
+
+// SameLog reports whether two origins are of one log, in whatever generations.
+func SameLog(a, b string) bool {
+	x, _ := Generation(a)
+	y, _ := Generation(b)
+	return x == y
+}
+
+// Succeeds reports whether next is the origin of a later generation of the same log.
+func Succeeds(origin, next string) bool {
+	_, a := Generation(origin)
+	_, b := Generation(next)
+	return SameLog(origin, next) && b > a
+}
+
+// OriginOf is the origin of a log's n-th generation.
+func OriginOf(first string, n uint64) string {
+	if n <= 1 {
+		return first
+	}
+	return first + "/" + strconv.FormatUint(n, 10)
+}
+
 // Text returns the note text of the checkpoint (C2SP tlog-checkpoint): three lines and no extension.
 func (h Head) Text() string {
 	return h.Origin + "\n" + strconv.FormatUint(h.Size, 10) + "\n" + base64.StdEncoding.EncodeToString(h.Root[:]) + "\n"
@@ -105,6 +138,29 @@ func Checkpoint(signed string, keys Keys) (Head, error) {
 		}
 	}
 	return h, nil
+}
+
+// ReadHead reads what a signed checkpoint states and does not judge who signed it.
+func ReadHead(signed string) (Head, error) {
+	text, _, ok := strings.Cut(signed, "\n\n")
+	if !ok {
+		return Head{}, refuse("CHECKPOINT_MALFORMED", "The checkpoint has no signature.")
+	}
+	return parseHead(text + "\n")
+}
+
+// SplitCheckpoints takes apart a file of checkpoints, one after the other with an empty line between. A note has one
+// empty line of its own, so the file is read in pairs of blocks.
+func SplitCheckpoints(text string) ([]string, error) {
+	blocks := strings.Split(strings.TrimRight(text, "\n"), "\n\n")
+	if len(blocks)%2 != 0 {
+		return nil, refuse("CHECKPOINT_MALFORMED", "The file does not consist of signed checkpoints.")
+	}
+	var notes []string
+	for i := 0; i < len(blocks); i += 2 {
+		notes = append(notes, blocks[i]+"\n\n"+blocks[i+1]+"\n")
+	}
+	return notes, nil
 }
 
 func parseHead(text string) (Head, error) {

@@ -212,7 +212,9 @@ type ListEventsResponse struct {
 	// Where to go on; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Consistency proofs from what the caller knew.
-	Consistency   []*ConsistencyProof `protobuf:"bytes,3,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	Consistency []*ConsistencyProof `protobuf:"bytes,3,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	// The newest checkpoint of each log.
+	Checkpoints   []string `protobuf:"bytes,4,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,13 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 func (x *ListEventsResponse) GetConsistency() []*ConsistencyProof {
 	if x != nil {
 		return x.Consistency
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetCheckpoints() []string {
+	if x != nil {
+		return x.Checkpoints
 	}
 	return nil
 }
@@ -538,7 +547,9 @@ type GetCheckpointRequest struct {
 	// The origin of the log.
 	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
 	// The size the caller knows, to get a proof.
-	KnownSize     uint64 `protobuf:"varint,2,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
+	KnownSize uint64 `protobuf:"varint,2,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
+	// How much the caller knows of this log, and of its generation before.
+	KnownLogs     []*KnownLog `protobuf:"bytes,3,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,13 +598,26 @@ func (x *GetCheckpointRequest) GetKnownSize() uint64 {
 	return 0
 }
 
+func (x *GetCheckpointRequest) GetKnownLogs() []*KnownLog {
+	if x != nil {
+		return x.KnownLogs
+	}
+	return nil
+}
+
 // GetCheckpointResponse is a signed checkpoint.
 type GetCheckpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The signed note.
 	Checkpoint string `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	// The consistency proof from what the caller knew.
-	Consistency   *ConsistencyProof `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
+	// The consistency proof from known_size.
+	Consistency *ConsistencyProof `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
+	// Consistency proofs from each size of this log in known_logs.
+	Proofs []*ConsistencyProof `protobuf:"bytes,3,rep,name=proofs,proto3" json:"proofs,omitempty"`
+	// Of a later generation, the receipt of its first event, which commits to what is known of the generation before.
+	Opening *Receipt `protobuf:"bytes,4,opt,name=opening,proto3" json:"opening,omitempty"`
+	// Consistency proofs from each size of the generation before in known_logs to the last checkpoint that this hub holds of it; one that the hub cannot prove is left out.
+	Ended         []*ConsistencyProof `protobuf:"bytes,5,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,11 +666,34 @@ func (x *GetCheckpointResponse) GetConsistency() *ConsistencyProof {
 	return nil
 }
 
+func (x *GetCheckpointResponse) GetProofs() []*ConsistencyProof {
+	if x != nil {
+		return x.Proofs
+	}
+	return nil
+}
+
+func (x *GetCheckpointResponse) GetOpening() *Receipt {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
+func (x *GetCheckpointResponse) GetEnded() []*ConsistencyProof {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
 // GetProofRequest asks for the receipt of an event.
 type GetProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event id.
-	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// How much of each log the caller knows.
+	KnownLogs     []*KnownLog `protobuf:"bytes,2,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -688,11 +735,20 @@ func (x *GetProofRequest) GetEventId() string {
 	return ""
 }
 
+func (x *GetProofRequest) GetKnownLogs() []*KnownLog {
+	if x != nil {
+		return x.KnownLogs
+	}
+	return nil
+}
+
 // GetProofResponse is a receipt.
 type GetProofResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The receipt, cut to the newest checkpoint.
-	Receipt       *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Consistency proofs from what the caller knew.
+	Consistency   []*ConsistencyProof `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,6 +790,13 @@ func (x *GetProofResponse) GetReceipt() *Receipt {
 	return nil
 }
 
+func (x *GetProofResponse) GetConsistency() []*ConsistencyProof {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
 // ExportLogRequest asks for the entries of a log.
 type ExportLogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -744,7 +807,9 @@ type ExportLogRequest struct {
 	// The index after the last entry wanted; 0 for all that the newest checkpoint covers.
 	EndIndex uint64 `protobuf:"varint,3,opt,name=end_index,json=endIndex,proto3" json:"end_index,omitempty"`
 	// The size of the checkpoint the caller knows, to get a proof.
-	KnownSize     uint64 `protobuf:"varint,4,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
+	KnownSize uint64 `protobuf:"varint,4,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
+	// How much of each log the caller knows.
+	KnownLogs     []*KnownLog `protobuf:"bytes,5,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -807,6 +872,13 @@ func (x *ExportLogRequest) GetKnownSize() uint64 {
 	return 0
 }
 
+func (x *ExportLogRequest) GetKnownLogs() []*KnownLog {
+	if x != nil {
+		return x.KnownLogs
+	}
+	return nil
+}
+
 // ExportLogResponse is a part of a log.
 type ExportLogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -815,7 +887,9 @@ type ExportLogResponse struct {
 	// The consistency proof from what the caller knew to that checkpoint; in the first message only.
 	Consistency *ConsistencyProof `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	// The next entries, in the order of the log.
-	Entries       []*ExportedEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	Entries []*ExportedEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Consistency proofs from each size in known_logs to that checkpoint; in the first message only.
+	Proofs        []*ConsistencyProof `protobuf:"bytes,4,rep,name=proofs,proto3" json:"proofs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -867,6 +941,13 @@ func (x *ExportLogResponse) GetConsistency() *ConsistencyProof {
 func (x *ExportLogResponse) GetEntries() []*ExportedEntry {
 	if x != nil {
 		return x.Entries
+	}
+	return nil
+}
+
+func (x *ExportLogResponse) GetProofs() []*ConsistencyProof {
+	if x != nil {
+		return x.Proofs
 	}
 	return nil
 }
@@ -1021,11 +1102,12 @@ const file_postern_v1_audit_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12/\n" +
 	"\x06filter\x18\x03 \x01(\v2\x17.postern.v1.EventFilterR\x06filter\x123\n" +
 	"\n" +
-	"known_logs\x18\x04 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\xa7\x01\n" +
+	"known_logs\x18\x04 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\xc9\x01\n" +
 	"\x12ListEventsResponse\x12)\n" +
 	"\x06events\x18\x01 \x03(\v2\x11.postern.v1.EventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12>\n" +
-	"\vconsistency\x18\x03 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\xfa\x02\n" +
+	"\vconsistency\x18\x03 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x12 \n" +
+	"\vcheckpoints\x18\x04 \x03(\tR\vcheckpoints\"\xfa\x02\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x14\n" +
@@ -1048,33 +1130,44 @@ const file_postern_v1_audit_service_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\v2\x11.postern.v1.EventR\x05event\x12-\n" +
 	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\fR\adetails\x12>\n" +
-	"\vconsistency\x18\x04 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"M\n" +
+	"\vconsistency\x18\x04 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\x82\x01\n" +
 	"\x14GetCheckpointRequest\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1d\n" +
 	"\n" +
-	"known_size\x18\x02 \x01(\x04R\tknownSize\"w\n" +
+	"known_size\x18\x02 \x01(\x04R\tknownSize\x123\n" +
+	"\n" +
+	"known_logs\x18\x03 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\x90\x02\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12>\n" +
-	"\vconsistency\x18\x02 \x01(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\",\n" +
+	"\vconsistency\x18\x02 \x01(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x124\n" +
+	"\x06proofs\x18\x03 \x03(\v2\x1c.postern.v1.ConsistencyProofR\x06proofs\x12-\n" +
+	"\aopening\x18\x04 \x01(\v2\x13.postern.v1.ReceiptR\aopening\x122\n" +
+	"\x05ended\x18\x05 \x03(\v2\x1c.postern.v1.ConsistencyProofR\x05ended\"a\n" +
 	"\x0fGetProofRequest\x12\x19\n" +
-	"\bevent_id\x18\x01 \x01(\tR\aeventId\"A\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x123\n" +
+	"\n" +
+	"known_logs\x18\x02 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\x81\x01\n" +
 	"\x10GetProofResponse\x12-\n" +
-	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x87\x01\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
+	"\vconsistency\x18\x02 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\xbc\x01\n" +
 	"\x10ExportLogRequest\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1f\n" +
 	"\vstart_index\x18\x02 \x01(\x04R\n" +
 	"startIndex\x12\x1b\n" +
 	"\tend_index\x18\x03 \x01(\x04R\bendIndex\x12\x1d\n" +
 	"\n" +
-	"known_size\x18\x04 \x01(\x04R\tknownSize\"\xa8\x01\n" +
+	"known_size\x18\x04 \x01(\x04R\tknownSize\x123\n" +
+	"\n" +
+	"known_logs\x18\x05 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\xde\x01\n" +
 	"\x11ExportLogResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12>\n" +
 	"\vconsistency\x18\x02 \x01(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x123\n" +
-	"\aentries\x18\x03 \x03(\v2\x19.postern.v1.ExportedEntryR\aentries\"g\n" +
+	"\aentries\x18\x03 \x03(\v2\x19.postern.v1.ExportedEntryR\aentries\x124\n" +
+	"\x06proofs\x18\x04 \x03(\v2\x1c.postern.v1.ConsistencyProofR\x06proofs\"g\n" +
 	"\rExportedEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12,\n" +
@@ -1142,26 +1235,34 @@ var file_postern_v1_audit_service_proto_depIdxs = []int32{
 	3,  // 10: postern.v1.GetEventResponse.event:type_name -> postern.v1.Event
 	19, // 11: postern.v1.GetEventResponse.receipt:type_name -> postern.v1.Receipt
 	17, // 12: postern.v1.GetEventResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	17, // 13: postern.v1.GetCheckpointResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	19, // 14: postern.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	17, // 15: postern.v1.ExportLogResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	12, // 16: postern.v1.ExportLogResponse.entries:type_name -> postern.v1.ExportedEntry
-	13, // 17: postern.v1.ExportedEntry.body:type_name -> postern.v1.ExportedBody
-	1,  // 18: postern.v1.AuditService.ListEvents:input_type -> postern.v1.ListEventsRequest
-	4,  // 19: postern.v1.AuditService.GetEvent:input_type -> postern.v1.GetEventRequest
-	6,  // 20: postern.v1.AuditService.GetCheckpoint:input_type -> postern.v1.GetCheckpointRequest
-	8,  // 21: postern.v1.AuditService.GetProof:input_type -> postern.v1.GetProofRequest
-	10, // 22: postern.v1.AuditService.ExportLog:input_type -> postern.v1.ExportLogRequest
-	2,  // 23: postern.v1.AuditService.ListEvents:output_type -> postern.v1.ListEventsResponse
-	5,  // 24: postern.v1.AuditService.GetEvent:output_type -> postern.v1.GetEventResponse
-	7,  // 25: postern.v1.AuditService.GetCheckpoint:output_type -> postern.v1.GetCheckpointResponse
-	9,  // 26: postern.v1.AuditService.GetProof:output_type -> postern.v1.GetProofResponse
-	11, // 27: postern.v1.AuditService.ExportLog:output_type -> postern.v1.ExportLogResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	16, // 13: postern.v1.GetCheckpointRequest.known_logs:type_name -> postern.v1.KnownLog
+	17, // 14: postern.v1.GetCheckpointResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	17, // 15: postern.v1.GetCheckpointResponse.proofs:type_name -> postern.v1.ConsistencyProof
+	19, // 16: postern.v1.GetCheckpointResponse.opening:type_name -> postern.v1.Receipt
+	17, // 17: postern.v1.GetCheckpointResponse.ended:type_name -> postern.v1.ConsistencyProof
+	16, // 18: postern.v1.GetProofRequest.known_logs:type_name -> postern.v1.KnownLog
+	19, // 19: postern.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	17, // 20: postern.v1.GetProofResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	16, // 21: postern.v1.ExportLogRequest.known_logs:type_name -> postern.v1.KnownLog
+	17, // 22: postern.v1.ExportLogResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	12, // 23: postern.v1.ExportLogResponse.entries:type_name -> postern.v1.ExportedEntry
+	17, // 24: postern.v1.ExportLogResponse.proofs:type_name -> postern.v1.ConsistencyProof
+	13, // 25: postern.v1.ExportedEntry.body:type_name -> postern.v1.ExportedBody
+	1,  // 26: postern.v1.AuditService.ListEvents:input_type -> postern.v1.ListEventsRequest
+	4,  // 27: postern.v1.AuditService.GetEvent:input_type -> postern.v1.GetEventRequest
+	6,  // 28: postern.v1.AuditService.GetCheckpoint:input_type -> postern.v1.GetCheckpointRequest
+	8,  // 29: postern.v1.AuditService.GetProof:input_type -> postern.v1.GetProofRequest
+	10, // 30: postern.v1.AuditService.ExportLog:input_type -> postern.v1.ExportLogRequest
+	2,  // 31: postern.v1.AuditService.ListEvents:output_type -> postern.v1.ListEventsResponse
+	5,  // 32: postern.v1.AuditService.GetEvent:output_type -> postern.v1.GetEventResponse
+	7,  // 33: postern.v1.AuditService.GetCheckpoint:output_type -> postern.v1.GetCheckpointResponse
+	9,  // 34: postern.v1.AuditService.GetProof:output_type -> postern.v1.GetProofResponse
+	11, // 35: postern.v1.AuditService.ExportLog:output_type -> postern.v1.ExportLogResponse
+	31, // [31:36] is the sub-list for method output_type
+	26, // [26:31] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_audit_service_proto_init() }

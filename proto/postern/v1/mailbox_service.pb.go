@@ -141,7 +141,9 @@ type ReportRequest struct {
 	// With the answer to a delivery that was collected, an Acknowledgement or a Report{refusal}, the id of that delivery.
 	DeliveryId string `protobuf:"bytes,3,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// How far the caller holds all that it has acknowledged; absent from one that does not count.
-	Held          *Held `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
+	Held *Held `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
+	// How much of each log the caller knows.
+	KnownLogs     []*KnownLog `protobuf:"bytes,5,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,11 +206,20 @@ func (x *ReportRequest) GetHeld() *Held {
 	return nil
 }
 
+func (x *ReportRequest) GetKnownLogs() []*KnownLog {
+	if x != nil {
+		return x.KnownLogs
+	}
+	return nil
+}
+
 // ReportResponse proves that the report was recorded.
 type ReportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The receipt in the received log.
-	Receipt       *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Consistency proofs from what the caller knew.
+	Consistency   []*ConsistencyProof `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -246,6 +257,13 @@ func (*ReportResponse) Descriptor() ([]byte, []int) {
 func (x *ReportResponse) GetReceipt() *Receipt {
 	if x != nil {
 		return x.Receipt
+	}
+	return nil
+}
+
+func (x *ReportResponse) GetConsistency() []*ConsistencyProof {
+	if x != nil {
+		return x.Consistency
 	}
 	return nil
 }
@@ -438,7 +456,7 @@ const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"\n" +
 	"until_idle\x18\x04 \x01(\bR\tuntilIdleJ\x04\b\x02\x10\x03R\x10highest_sequence\"C\n" +
 	"\x0fCollectResponse\x120\n" +
-	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\xc2\x01\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\xf7\x01\n" +
 	"\rReportRequest\x12*\n" +
 	"\x06signed\x18\x01 \x01(\v2\x12.postern.v1.SignedR\x06signed\x12>\n" +
 	"\n" +
@@ -446,9 +464,12 @@ const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"redirected\x12\x1f\n" +
 	"\vdelivery_id\x18\x03 \x01(\tR\n" +
 	"deliveryId\x12$\n" +
-	"\x04held\x18\x04 \x01(\v2\x10.postern.v1.HeldR\x04held\"?\n" +
+	"\x04held\x18\x04 \x01(\v2\x10.postern.v1.HeldR\x04held\x123\n" +
+	"\n" +
+	"known_logs\x18\x05 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\x7f\n" +
 	"\x0eReportResponse\x12-\n" +
-	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"5\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
+	"\vconsistency\x18\x02 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"5\n" +
 	"\rResumeRequest\x12$\n" +
 	"\x04held\x18\x01 \x01(\v2\x10.postern.v1.HeldR\x04held\"\x10\n" +
 	"\x0eResumeResponse\"L\n" +
@@ -491,6 +512,7 @@ var file_postern_v1_mailbox_service_proto_goTypes = []any{
 	(*Signed)(nil),             // 11: postern.v1.Signed
 	(*SealedNotification)(nil), // 12: postern.v1.SealedNotification
 	(*Receipt)(nil),            // 13: postern.v1.Receipt
+	(*ConsistencyProof)(nil),   // 14: postern.v1.ConsistencyProof
 }
 var file_postern_v1_mailbox_service_proto_depIdxs = []int32{
 	8,  // 0: postern.v1.CollectRequest.known_logs:type_name -> postern.v1.KnownLog
@@ -499,22 +521,24 @@ var file_postern_v1_mailbox_service_proto_depIdxs = []int32{
 	11, // 3: postern.v1.ReportRequest.signed:type_name -> postern.v1.Signed
 	12, // 4: postern.v1.ReportRequest.redirected:type_name -> postern.v1.SealedNotification
 	9,  // 5: postern.v1.ReportRequest.held:type_name -> postern.v1.Held
-	13, // 6: postern.v1.ReportResponse.receipt:type_name -> postern.v1.Receipt
-	9,  // 7: postern.v1.ResumeRequest.held:type_name -> postern.v1.Held
-	11, // 8: postern.v1.PublishKeyRequest.recipient_key:type_name -> postern.v1.Signed
-	0,  // 9: postern.v1.MailboxService.Collect:input_type -> postern.v1.CollectRequest
-	2,  // 10: postern.v1.MailboxService.Report:input_type -> postern.v1.ReportRequest
-	4,  // 11: postern.v1.MailboxService.Resume:input_type -> postern.v1.ResumeRequest
-	6,  // 12: postern.v1.MailboxService.PublishKey:input_type -> postern.v1.PublishKeyRequest
-	1,  // 13: postern.v1.MailboxService.Collect:output_type -> postern.v1.CollectResponse
-	3,  // 14: postern.v1.MailboxService.Report:output_type -> postern.v1.ReportResponse
-	5,  // 15: postern.v1.MailboxService.Resume:output_type -> postern.v1.ResumeResponse
-	7,  // 16: postern.v1.MailboxService.PublishKey:output_type -> postern.v1.PublishKeyResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	8,  // 6: postern.v1.ReportRequest.known_logs:type_name -> postern.v1.KnownLog
+	13, // 7: postern.v1.ReportResponse.receipt:type_name -> postern.v1.Receipt
+	14, // 8: postern.v1.ReportResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	9,  // 9: postern.v1.ResumeRequest.held:type_name -> postern.v1.Held
+	11, // 10: postern.v1.PublishKeyRequest.recipient_key:type_name -> postern.v1.Signed
+	0,  // 11: postern.v1.MailboxService.Collect:input_type -> postern.v1.CollectRequest
+	2,  // 12: postern.v1.MailboxService.Report:input_type -> postern.v1.ReportRequest
+	4,  // 13: postern.v1.MailboxService.Resume:input_type -> postern.v1.ResumeRequest
+	6,  // 14: postern.v1.MailboxService.PublishKey:input_type -> postern.v1.PublishKeyRequest
+	1,  // 15: postern.v1.MailboxService.Collect:output_type -> postern.v1.CollectResponse
+	3,  // 16: postern.v1.MailboxService.Report:output_type -> postern.v1.ReportResponse
+	5,  // 17: postern.v1.MailboxService.Resume:output_type -> postern.v1.ResumeResponse
+	7,  // 18: postern.v1.MailboxService.PublishKey:output_type -> postern.v1.PublishKeyResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_mailbox_service_proto_init() }
