@@ -169,8 +169,10 @@ type Core struct {
 	FollowsEvent []byte `protobuf:"bytes,7,opt,name=follows_event,json=followsEvent,proto3" json:"follows_event,omitempty"`
 	// The digest of another thing the event is about: a policy bundle, a directory revision, a refused statement.
 	SubjectSha256 []byte `protobuf:"bytes,8,opt,name=subject_sha256,json=subjectSha256,proto3" json:"subject_sha256,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of the first event of a new generation of a log: the newest signed checkpoints known of the one before it, and the last that this hub holds.
+	FollowsCheckpoints []string `protobuf:"bytes,9,rep,name=follows_checkpoints,json=followsCheckpoints,proto3" json:"follows_checkpoints,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Core) Reset() {
@@ -255,6 +257,13 @@ func (x *Core) GetFollowsEvent() []byte {
 func (x *Core) GetSubjectSha256() []byte {
 	if x != nil {
 		return x.SubjectSha256
+	}
+	return nil
+}
+
+func (x *Core) GetFollowsCheckpoints() []string {
+	if x != nil {
+		return x.FollowsCheckpoints
 	}
 	return nil
 }
@@ -490,7 +499,7 @@ var File_postern_log_v1_log_proto protoreflect.FileDescriptor
 
 const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x18postern/log/v1/log.proto\x12\x0epostern.log.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x15postern/v1/form.proto\x1a\x1apostern/v1/statement.proto\"\xfd\x02\n" +
+	"\x18postern/log/v1/log.proto\x12\x0epostern.log.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x15postern/v1/form.proto\x1a\x1apostern/v1/statement.proto\"\xae\x03\n" +
 	"\x04Core\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12-\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x13.postern.v1.OutcomeR\aoutcome\x12'\n" +
@@ -500,7 +509,8 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"event_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12D\n" +
 	"\x10valid_until_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidUntilTime\x12#\n" +
 	"\rfollows_event\x18\a \x01(\fR\ffollowsEvent\x12%\n" +
-	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\"\xf8\x03\n" +
+	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\x12/\n" +
+	"\x13follows_checkpoints\x18\t \x03(\tR\x12followsCheckpoints\"\xf8\x03\n" +
 	"\aDetails\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x16\n" +
 	"\x06caller\x18\x02 \x01(\tR\x06caller\x12'\n" +
