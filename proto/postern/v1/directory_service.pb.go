@@ -30,6 +30,8 @@ type ListAuthoritiesRequest struct {
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// The number of the revision the caller holds; if it is the newest, the answer is empty.
 	KnownRevision uint64 `protobuf:"varint,3,opt,name=known_revision,json=knownRevision,proto3" json:"known_revision,omitempty"`
+	// How much of each log the caller knows.
+	KnownLogs     []*KnownLog `protobuf:"bytes,4,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,6 +85,13 @@ func (x *ListAuthoritiesRequest) GetKnownRevision() uint64 {
 		return x.KnownRevision
 	}
 	return 0
+}
+
+func (x *ListAuthoritiesRequest) GetKnownLogs() []*KnownLog {
+	if x != nil {
+		return x.KnownLogs
+	}
+	return nil
 }
 
 // ListKeysRequest asks for the recipient keys that inboxes have published.
@@ -195,6 +204,10 @@ type ListAuthoritiesResponse struct {
 	Entries [][]byte `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
 	// Where to go on; empty at the end.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The newest checkpoint of the sent log.
+	Checkpoint string `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Consistency proofs from what the caller knew.
+	Consistency   []*ConsistencyProof `protobuf:"bytes,5,rep,name=consistency,proto3" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,6 +261,20 @@ func (x *ListAuthoritiesResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListAuthoritiesResponse) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *ListAuthoritiesResponse) GetConsistency() []*ConsistencyProof {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
 }
 
 // GetPolicyRequest asks for a policy bundle.
@@ -383,21 +410,27 @@ var File_postern_v1_directory_service_proto protoreflect.FileDescriptor
 const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\n" +
 	"\"postern/v1/directory_service.proto\x12\n" +
-	"postern.v1\x1a\x17postern/v1/access.proto\x1a\x1apostern/v1/statement.proto\"{\n" +
+	"postern.v1\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/statement.proto\"\xb0\x01\n" +
 	"\x16ListAuthoritiesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12%\n" +
-	"\x0eknown_revision\x18\x03 \x01(\x04R\rknownRevision\"4\n" +
+	"\x0eknown_revision\x18\x03 \x01(\x04R\rknownRevision\x123\n" +
+	"\n" +
+	"known_logs\x18\x04 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"4\n" +
 	"\x0fListKeysRequest\x12!\n" +
 	"\fknown_number\x18\x01 \x01(\x04R\vknownNumber\"e\n" +
 	"\x10ListKeysResponse\x129\n" +
 	"\x0erecipient_keys\x18\x01 \x03(\v2\x12.postern.v1.SignedR\rrecipientKeys\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\"\x8b\x01\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\xeb\x01\n" +
 	"\x17ListAuthoritiesResponse\x12.\n" +
 	"\brevision\x18\x01 \x01(\v2\x12.postern.v1.SignedR\brevision\x12\x18\n" +
 	"\aentries\x18\x02 \x03(\fR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"U\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\tR\n" +
+	"checkpoint\x12>\n" +
+	"\vconsistency\x18\x05 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"U\n" +
 	"\x10GetPolicyRequest\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12%\n" +
 	"\x0eknown_revision\x18\x02 \x01(\tR\rknownRevision\"\x9c\x01\n" +
@@ -433,24 +466,28 @@ var file_postern_v1_directory_service_proto_goTypes = []any{
 	(*ListAuthoritiesResponse)(nil), // 3: postern.v1.ListAuthoritiesResponse
 	(*GetPolicyRequest)(nil),        // 4: postern.v1.GetPolicyRequest
 	(*GetPolicyResponse)(nil),       // 5: postern.v1.GetPolicyResponse
-	(*Signed)(nil),                  // 6: postern.v1.Signed
-	(*Signature)(nil),               // 7: postern.v1.Signature
+	(*KnownLog)(nil),                // 6: postern.v1.KnownLog
+	(*Signed)(nil),                  // 7: postern.v1.Signed
+	(*ConsistencyProof)(nil),        // 8: postern.v1.ConsistencyProof
+	(*Signature)(nil),               // 9: postern.v1.Signature
 }
 var file_postern_v1_directory_service_proto_depIdxs = []int32{
-	6, // 0: postern.v1.ListKeysResponse.recipient_keys:type_name -> postern.v1.Signed
-	6, // 1: postern.v1.ListAuthoritiesResponse.revision:type_name -> postern.v1.Signed
-	7, // 2: postern.v1.GetPolicyResponse.signatures:type_name -> postern.v1.Signature
-	0, // 3: postern.v1.DirectoryService.ListAuthorities:input_type -> postern.v1.ListAuthoritiesRequest
-	1, // 4: postern.v1.DirectoryService.ListKeys:input_type -> postern.v1.ListKeysRequest
-	4, // 5: postern.v1.DirectoryService.GetPolicy:input_type -> postern.v1.GetPolicyRequest
-	3, // 6: postern.v1.DirectoryService.ListAuthorities:output_type -> postern.v1.ListAuthoritiesResponse
-	2, // 7: postern.v1.DirectoryService.ListKeys:output_type -> postern.v1.ListKeysResponse
-	5, // 8: postern.v1.DirectoryService.GetPolicy:output_type -> postern.v1.GetPolicyResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	6, // 0: postern.v1.ListAuthoritiesRequest.known_logs:type_name -> postern.v1.KnownLog
+	7, // 1: postern.v1.ListKeysResponse.recipient_keys:type_name -> postern.v1.Signed
+	7, // 2: postern.v1.ListAuthoritiesResponse.revision:type_name -> postern.v1.Signed
+	8, // 3: postern.v1.ListAuthoritiesResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	9, // 4: postern.v1.GetPolicyResponse.signatures:type_name -> postern.v1.Signature
+	0, // 5: postern.v1.DirectoryService.ListAuthorities:input_type -> postern.v1.ListAuthoritiesRequest
+	1, // 6: postern.v1.DirectoryService.ListKeys:input_type -> postern.v1.ListKeysRequest
+	4, // 7: postern.v1.DirectoryService.GetPolicy:input_type -> postern.v1.GetPolicyRequest
+	3, // 8: postern.v1.DirectoryService.ListAuthorities:output_type -> postern.v1.ListAuthoritiesResponse
+	2, // 9: postern.v1.DirectoryService.ListKeys:output_type -> postern.v1.ListKeysResponse
+	5, // 10: postern.v1.DirectoryService.GetPolicy:output_type -> postern.v1.GetPolicyResponse
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_directory_service_proto_init() }
@@ -459,6 +496,7 @@ func file_postern_v1_directory_service_proto_init() {
 		return
 	}
 	file_postern_v1_access_proto_init()
+	file_postern_v1_decision_proto_init()
 	file_postern_v1_statement_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
