@@ -3,6 +3,7 @@ module postern
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/uuid v1.6.0
 	github.com/open-policy-agent/opa v1.22.2

@@ -90,6 +90,15 @@ stage_images() {
 # An inbox that says nothing delays nobody else.
 stage_slow() { crash '^TestASilentInboxDelaysNobodyElse$'; }
 
+# memory is a folder for what a simulated hub syncs, in memory where there is one: what its crash forgets, the simulator says.
+memory() { if [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi; }
+
+# A thousand histories of the simulator: without the race detector, since everything in one happens on one goroutine.
+stage_world() { GOTMPDIR=${TMPDIR:-/tmp} TMPDIR=$(memory) go test -count=1 -timeout 20m -v -run '^TestWorld$' ./internal/testkit/world -seeds 1000 | grep -v '^ *\(===\|---\)'; }
+
+# Every seeded bug is built into the program, and caught.
+stage_bugs() { go test -count=1 -timeout 30m -v -run '^TestSeededBugs$' ./internal/testkit/world -kill -memory "$(memory)" | grep -v '^ *\(===\|---\)'; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -101,7 +110,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper flips kills failpoints disk power images slow demo)
+stages=(install gofmt vet staticcheck buf policy test tamper flips world bugs kills failpoints disk power images slow demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	mathrand "math/rand/v2"
 	"slices"
 	"time"
 
@@ -78,13 +77,11 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 		}
 		return err
 	}
-	f := fault.From(err)
-	switch f.Kind {
-	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+	if f := fault.From(err); forGood(f) {
 		if resubmitted(item) {
 			return d.settleAgain(ctx, item, nil, nil) // such as when it has expired; what was, stands
 		}
-		// The hub has refused for good and recorded it. Nobody else will act on this family now: a person must.
+		// The hub has recorded it. Nobody else will act on this family now: a person must.
 		return d.settle(ctx, item, d.refusedByHub(f), nil)
 	}
 	return d.postpone(ctx, item, err)
@@ -138,9 +135,23 @@ func (d *Desk) ask(ctx context.Context, message *posternv1.SealedNotification, a
 // stoppedReason is the reason of the fault of a desk that has stopped.
 const stoppedReason = "LOG_STOPPED"
 
+// forGood reports whether the hub has refused a statement for good. One that comes from the future by the hub's clock is
+// taken once that moment has come, whichever of the two clocks is wrong.
+func forGood(f *fault.Error) bool {
+	switch f.Kind {
+	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+		return f.Reason != "FROM_THE_FUTURE"
+	}
+	return false
+}
+
 // postpone keeps the item and tries again later.
 func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error {
-	wait := d.cfg.Backoff.After(item.Attempts, mathrand.Float64())
+	jitter, err := queue.Jitter(d.cfg.Rand)
+	if err != nil {
+		return errors.Join(err, cause)
+	}
+	wait := d.cfg.Backoff.After(item.Attempts, jitter)
 	if r := fault.From(cause).RetryAfter; r > wait {
 		wait = r
 	}
@@ -149,7 +160,7 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 	if err := failpoint.Hit(failpoint.DeskPostpone); err != nil {
 		return errors.Join(err, cause)
 	}
-	err := d.promised().Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
+	err = d.promised().Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
 	if errors.Is(err, queue.ErrGone) {
 		return nil // withdrawn meanwhile
 	}

@@ -113,7 +113,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
 				return err
 			}
-			if err := d.checkAcknowledgement(message, n, update.Acknowledgement); err != nil {
+			if err := d.checkAcknowledgement(message, n, update.Acknowledgement, u.GetUpdateTime().AsTime()); err != nil {
 				skip = fault.From(err)
 				return skip
 			}
@@ -150,8 +150,18 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 
 // checkAcknowledgement verifies that the team of this very authority signed for this very manifest. The hub cannot
 // make one, so "delivered" does not rest on its word.
-func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *localv1.Notification, s *posternv1.Signed) error {
-	party, err := envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, d.cfg.Clock())
+//
+// The certificate is judged in the hour in which the hub heard it, and not by now: a desk that was off meanwhile would
+// lose it to a certificate that has ended since. No hour before the notification was made counts.
+func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *localv1.Notification, s *posternv1.Signed, hour time.Time) error {
+	now := d.cfg.Clock()
+	if end := hour.Add(time.Hour); end.Before(now) && end.After(n.GetCreateTime().AsTime()) {
+		now = end
+	}
+	party, err := envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, now)
+	if err != nil && hour.Before(now) && hour.After(n.GetCreateTime().AsTime()) {
+		party, err = envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, hour) // it ended within the hour
+	}
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ import (
 // notification that cannot be sent.
 const withdrawals = "withdrawals"
 
+// withdrawalLife is how long a withdrawal may be on its way: a right does not run out while the line is cut.
+const withdrawalLife = 10 * 365 * 24 * time.Hour
+
 // The rule ids by which the hub says what became of a withdrawal.
 const (
 	ruleWithdrawn = "withdrawn"
@@ -157,7 +160,7 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 	now := d.cfg.Clock().Truncate(time.Second)
 	message, err := envelope.Seal(envelope.Draft{Withdrawn: digest, Manifest: &posternv1.Manifest{
 		NotificationId: wid, Audience: d.cfg.Identity.Party().Domain,
-		CreateTime: timestamppb.New(now), ExpireTime: timestamppb.New(now.Add(manifestLife)),
+		CreateTime: timestamppb.New(now), ExpireTime: timestamppb.New(now.Add(withdrawalLife)),
 		Sender: d.sender(by), Statement: &posternv1.Manifest_Withdrawal{Withdrawal: stated},
 	}}, nil, d.cfg.Identity)
 	if err != nil {
@@ -334,9 +337,7 @@ func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
 	if err == nil {
 		return d.settleWithdrawal(ctx, item, answer.GetDecision(), answer.GetReceipt())
 	}
-	f := fault.From(err)
-	switch f.Kind {
-	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+	if f := fault.From(err); forGood(f) {
 		text := "The hub did not accept this withdrawal. " + f.Message + " If it was sent, telephone the team and ask it to stop."
 		if f.Kind == fault.NotFound {
 			text = "The hub knows no notification by this name and code. Check both on the person's slip and withdraw again."

@@ -55,6 +55,7 @@ var homes = []home{
 	{"github.com/rogpeppe/go-internal", nil, nil, "command scripts are tests"},
 	{"golang.org/x/net/html", nil, nil, "a page is read in tests as a browser reads it"},
 	{"github.com/transparency-dev/merkle", nil, nil, "a second implementation to check the ledger against"},
+	{"github.com/anishathalye/porcupine", nil, nil, "it judges histories for tests"},
 }
 
 // harnesses are packages for tests that are not test files, because several packages' tests share them.

@@ -15,7 +15,9 @@ package inbox
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -54,6 +56,7 @@ type Config struct {
 	Poll     time.Duration // how often to retry reports
 	Collect  bool          // whether it collects from the hub, and is not sent to
 	Clock    func() time.Time
+	Rand     io.Reader // for jitter; nil: crypto/rand
 	Log      *slog.Logger
 	Metrics  *ops.Metrics // what it counts goes here; nil counts for nobody
 }
@@ -80,6 +83,9 @@ type Inbox struct {
 func Open(cfg Config) (*Inbox, error) {
 	if len(cfg.Keys) == 0 {
 		return nil, fault.New(fault.Precondition, "NO_RECIPIENT_KEY", "The inbox has no private key, so it could open nothing. Restore its key folder.")
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
 	}
 	keys, err := openRing(cfg.Keys, cfg.KeyDir)
 	if err != nil {

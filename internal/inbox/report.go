@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	mathrand "math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -155,12 +154,16 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 		in.cfg.Log.ErrorContext(ctx, "the hub refused a report", "delivery", item.ID, "reason", fault.From(sendErr).Reason)
 		sendErr = nil // it would refuse it for ever; the mismatch stays on the item the team sees
 	}
+	r, err := queue.Jitter(in.cfg.Rand)
+	if err != nil {
+		return true, errors.Join(sendErr, err)
+	}
 	err = store.Reserved(in.cfg.Store).Update(context.WithoutCancel(ctx), func(tx store.Tx) error { // it was promised
 		if sendErr == nil {
 			return in.reports.Remove(tx, item)
 		}
 		retry := item
-		retry.DueTime = in.cfg.Clock().Add(in.cfg.Backoff.After(item.Attempts, mathrand.Float64()))
+		retry.DueTime = in.cfg.Clock().Add(in.cfg.Backoff.After(item.Attempts, r))
 		retry.Attempts++
 		return in.reports.Retry(tx, retry)
 	})

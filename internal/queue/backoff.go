@@ -1,6 +1,12 @@
 package queue
 
-import "time"
+import (
+	"encoding/binary"
+	"io"
+	"time"
+
+	"postern/internal/fault"
+)
 
 // Backoff says how long to wait after a failure: exponential with full jitter, so that many who failed together do not
 // come back together.
@@ -17,4 +23,13 @@ func (b Backoff) After(attempts uint32, r float64) time.Duration {
 		longest *= 2
 	}
 	return time.Duration(r * float64(min(longest, b.Max)))
+}
+
+// Jitter draws the random number for After.
+func Jitter(r io.Reader) (float64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return 0, fault.From(err)
+	}
+	return float64(binary.BigEndian.Uint64(b[:])>>11) / (1 << 53), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,7 +51,8 @@ type cast struct {
 	recipients  map[string]*envelope.RecipientPrivate // by authority
 	generations [2]ledger.Keys                        // of the hub's logs
 	engine      *engine.Engine
-	log         *Log // what the engine says
+	ca          map[string][]byte // the files of the trial CA, for certificates made later
+	log         *Log              // what the engine says
 }
 
 var theCast = sync.OnceValues(func() (_ *cast, err error) {
@@ -75,15 +77,18 @@ var theCast = sync.OnceValues(func() (_ *cast, err error) {
 
 // logKeys makes the keys of a generation of the hub's logs.
 func logKeys(generation uint64) (k ledger.Keys, err error) {
-	for name, secret := range map[string]*string{"sent": &k.Sent, "received": &k.Received} {
-		if *secret, _, err = ledger.GenerateKey(rand.Reader, verify.OriginOf(Domain+"/"+name, generation)); err != nil {
+	for _, of := range []struct {
+		name   string
+		secret *string
+	}{{"sent", &k.Sent}, {"received", &k.Received}} { // in one order, so that one seed makes the same keys
+		if *of.secret, _, err = ledger.GenerateKey(rand.Reader, verify.OriginOf(Domain+"/"+of.name, generation)); err != nil {
 			return k, err
 		}
 	}
 	return k, nil
 }
 
-// certify makes the trial CA, a certificate for everybody, and forgets the CA.
+// certify makes the trial CA and a certificate for everybody.
 func (c *cast) certify() (err error) {
 	dir, err := os.MkdirTemp("", "postern-testkit-")
 	if err != nil {
@@ -119,8 +124,37 @@ func (c *cast) certify() (err error) {
 	if err := ca.Issue(dir, "spiffe://"+Domain+deskPath(HMPBristol), issue); err != nil {
 		return err
 	}
-	c.renewed, err = identity.Load(issue.OutCert, issue.OutKey)
+	if c.renewed, err = identity.Load(issue.OutCert, issue.OutKey); err != nil {
+		return err
+	}
+	c.ca, err = readAll(dir)
 	return err
+}
+
+// readAll reads the files of a folder and its folders, by their names in it.
+func readAll(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files[strings.TrimPrefix(path, dir)], err = os.ReadFile(path)
+		return err
+	})
+	return files, err
+}
+
+// Issue makes another certificate and key for a party, by its path.
+func (x *Exchange) Issue(path string, from time.Time, days int) *identity.Identity {
+	x.t.Helper()
+	dir := x.t.TempDir()
+	for name, b := range x.cast.ca {
+		must(x.t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		must(x.t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+	c := ca.IssueConfig{OutCert: filepath.Join(dir, "leaf.pem"), OutKey: filepath.Join(dir, "leaf-key.pem"), Now: from, Days: days}
+	must(x.t, ca.Issue(dir, "spiffe://"+Domain+path, c))
+	return value(identity.Load(c.OutCert, c.OutKey))(x.t)
 }
 
 const (

@@ -28,7 +28,14 @@ type Config struct {
 	NoDirectory   bool     // the hub starts without one
 	Register      Register // the first directory, number 1
 
-	Hub func(*hub.Config) // changes what the hub is made of, at every start; nil for nothing
+	Hub    func(*hub.Config)    // changes what the hub is made of, at every start; nil for nothing
+	Ledger func(*ledger.Config) // the same for its ledger
+
+	// For a simulator; nil for a file and for the exchange's clock. A party is named as its folder is: hub, desk-BLI.
+	Open       func(party string, d schema.Database) (store.Store, error)
+	ClockOf    func(party string) func() time.Time
+	IdentityOf func(path string) *identity.Identity // of a desk or an inbox; nil for the usual one
+	Sending    func(authority, address string)      // hears where the hub sends to
 }
 
 // Exchange is a hub and whoever deals with it. Parties open when they are first asked for.
@@ -86,10 +93,14 @@ func (x *Exchange) openHub() {
 	x.t.Helper()
 	x.Store = x.open("hub", schema.Hub)
 	v := x.vault("hub")
-	x.Ledger = value(ledger.Open(x.t.Context(), ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger()}))(x.t)
+	log := ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger()}
+	if x.cfg.Ledger != nil {
+		x.cfg.Ledger(&log)
+	}
+	x.Ledger = value(ledger.Open(x.t.Context(), log))(x.t)
 	cfg := hub.Config{
 		Identity: x.Identity(hubPath), Anchors: x.cast.anchors, Store: x.Store, Vault: v, Ledger: x.Ledger, Engine: x.cast.engine,
-		Sender: sender{x}, Backoff: backoff, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
+		Sender: sender{x}, Backoff: backoff, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
 	}
 	if x.cfg.Hub != nil {
 		x.cfg.Hub(&cfg)
@@ -132,12 +143,23 @@ func (x *Exchange) Renewed() *identity.Identity { return x.cast.renewed }
 
 func (x *Exchange) open(party string, d schema.Database) store.Store {
 	x.t.Helper()
+	if x.cfg.Open != nil {
+		return value(x.cfg.Open(party, d))(x.t)
+	}
 	return value(bolt.Open(x.t.Context(), bolt.Config{Path: x.Path(party, d.Name+".db"), Schema: d}))(x.t)
 }
 
 func (x *Exchange) vault(party string) *vault.Vault {
 	x.t.Helper()
-	return value(vault.Open(vault.Config{Dir: x.Path(party, "vault"), Clock: x.Clock.Now, Rand: rand.Reader}))(x.t)
+	return value(vault.Open(vault.Config{Dir: x.Path(party, "vault"), Clock: x.clockOf(party), Rand: rand.Reader}))(x.t)
+}
+
+// clockOf is the clock of a party.
+func (x *Exchange) clockOf(party string) func() time.Time {
+	if x.cfg.ClockOf != nil {
+		return x.cfg.ClockOf(party)
+	}
+	return x.Clock.Now
 }
 
 // Path is a path in the exchange's folder, where each party has its own: hub/hub.db, desk-BLI/desk.db.
@@ -175,6 +197,16 @@ func (x *Exchange) Identity(path string) *identity.Identity {
 		x.t.Fatalf("nobody is %s", path)
 	}
 	return i
+}
+
+// speaksAs is the identity that a desk or an inbox runs with.
+func (x *Exchange) speaksAs(path string) *identity.Identity {
+	if x.cfg.IdentityOf != nil {
+		if i := x.cfg.IdentityOf(path); i != nil {
+			return i
+		}
+	}
+	return x.Identity(path)
 }
 
 // Anchors are the trust anchors.
@@ -221,7 +253,10 @@ func (x *Exchange) Audit(path string) posternv1.AuditServiceClient {
 // sender is the courier's way to the inboxes.
 type sender struct{ x *Exchange }
 
-func (s sender) Send(ctx context.Context, to identity.Party, _ string, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+func (s sender) Send(ctx context.Context, to identity.Party, address string, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+	if s.x.cfg.Sending != nil {
+		s.x.cfg.Sending(to.ID, address)
+	}
 	return s.x.Inbox(to.ID).Client().Deliver(ctx, &posternv1.DeliverRequest{Delivery: d})
 }
 

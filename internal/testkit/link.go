@@ -49,8 +49,13 @@ type Link struct {
 	arrived  chan struct{}
 	requests func(method string, b []byte) []byte
 	answers  func(method string, b []byte) []byte
+	carry    Carrier
 	open     []context.CancelCauseFunc // the streams that were opened
 }
+
+// Carrier takes a call in place of the link: deliver has the other side handle the request, as it is by then, as often
+// and as late as the carrier likes. What the carrier returns is all that the caller gets.
+type Carrier func(method string, request []byte, deliver func() (answer []byte, err error)) (answer []byte, err error)
 
 // Down cuts the link, or mends it: every call fails with Unavailable and the other side hears nothing; streams break.
 func (l *Link) Down(down bool) {
@@ -87,6 +92,9 @@ func (l *Link) Requests(fn func(method string, b []byte) []byte) { l.set(func() 
 // Answers does for answers what Requests does for requests.
 func (l *Link) Answers(fn func(method string, b []byte) []byte) { l.set(func() { l.answers = fn }) }
 
+// Carry hands every call to a carrier, past the other faults; nil ends it.
+func (l *Link) Carry(c Carrier) { l.set(func() { l.carry = c }) }
+
 func (l *Link) set(fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,11 +114,19 @@ func (l *Link) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	}
 	l.mu.Lock()
 	down, twice, gate, arrived, requests, answers := l.down, l.twice, l.gate, l.arrived, l.requests, l.answers
+	carry := l.carry
 	lose := l.lose > 0 && !down
 	if lose {
 		l.lose--
 	}
 	l.mu.Unlock()
+	if carry != nil {
+		answer, err := carry(method, b, func() ([]byte, error) { return l.handle(context.WithoutCancel(ctx), method, b) })
+		if err != nil {
+			return err
+		}
+		return read(answer, reply)
+	}
 	if requests != nil {
 		b = requests(method, b)
 	}
@@ -141,6 +157,10 @@ func (l *Link) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	if answers != nil {
 		answer = answers(method, answer)
 	}
+	return read(answer, reply)
+}
+
+func read(answer []byte, reply any) error {
 	if err := proto.Unmarshal(answer, reply.(proto.Message)); err != nil {
 		return fault.New(fault.Unavailable, "GARBLED", "The answer cannot be read.").Because(err)
 	}

@@ -75,14 +75,14 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 	name := "desk-" + d.prison
 	d.Store = x.open(name, schema.Desk)
 	cfg := desk.Config{
-		Identity: x.Identity(deskPath(d.prison)), Anchors: x.cast.anchors, Store: d.Store, Vault: x.vault(name),
+		Identity: x.speaksAs(deskPath(d.prison)), Anchors: x.cast.anchors, Store: d.Store, Vault: x.vault(name),
 		Hub: posternv1.NewSubmissionServiceClient(d.Link), Directory: posternv1.NewDirectoryServiceClient(d.Link),
 		Prover: posternv1.NewAuditServiceClient(d.Link), First: x.first, HubPhone: HubPhone,
 		LogKeys: x.SentKeys(), RefKey: RefKey[:], Unit: "Reception",
 		ReplyTo: &posternv1.ReplyTo{Role: "Resettlement team", Phone: "01632 960100"},
 		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
 		Staff:   map[uint32]desk.Staff{uint32(os.Getuid()): Staff}, Poll: time.Minute, Backoff: backoff,
-		Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger(),
+		Clock: x.clockOf(name), Rand: rand.Reader, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
 		edit(&cfg)
@@ -174,9 +174,9 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	in.Store = x.open(name, schema.Inbox)
 	keys := x.recipientKeys(in.authority)
 	cfg := inbox.Config{
-		Identity: x.Identity(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
+		Identity: x.speaksAs(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
 		Hub: posternv1.NewMailboxServiceClient(in.ToHub), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
-		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.Clock.Now, Log: x.Log.Logger(),
+		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: rand.Reader, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
 		edit(&cfg)

@@ -3,6 +3,7 @@ package testkit
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type Register struct {
 	KeyEnds  map[string]time.Time         // when the recipient key of an authority ends; in a year where absent
 	Sections map[string][]string          // what the agreement of an authority includes, as patterns; all where absent
 	Collect  []string                     // the authorities whose inbox collects
+	Without  []string                     // authorities whose agreement is not in it
+	Address  map[string]string            // of the endpoint of an authority, where it has moved
 }
 
 // Revision makes a signed directory revision.
@@ -31,6 +34,14 @@ func (x *Exchange) Revision(number uint64, r Register) *localv1.LoadDirectoryReq
 	yaml := directoryYAML
 	for _, code := range r.Collect {
 		yaml = strings.Replace(yaml, pushes[code], "endpoint: {mode: collect}", 1)
+	}
+	for code, name := range names {
+		if slices.Contains(r.Without, code) {
+			yaml = strings.Replace(yaml, "  - file: agreement-"+name+"\n", "", 1)
+		}
+		if address := r.Address[code]; address != "" {
+			yaml = strings.Replace(yaml, name+".example:8443", address, 1)
+		}
 	}
 	write("directory.yaml", []byte(yaml))
 	for _, code := range []string{Bristol, Lancashire} {
@@ -52,6 +63,9 @@ func (x *Exchange) Revision(number uint64, r Register) *localv1.LoadDirectoryReq
 	signed := value(directory.Sign(x.Identity(operatorPath), revision))(x.t)
 	return &localv1.LoadDirectoryRequest{Revision: signed, Entries: entries}
 }
+
+// names are those of the authorities that take part, in file names and addresses.
+var names = map[string]string{Bristol: "bristol", Lancashire: "lancashire"}
 
 // LoadDirectory brings a revision into force at the hub; desks learn of it at their next StepDirectory.
 func (x *Exchange) LoadDirectory(number uint64, r Register) {

@@ -56,6 +56,13 @@ func (d *Disk) Crash() {
 	}
 }
 
+// Copy is another disk with what a crash would leave of this one: a backup, or an old state to put back.
+func (d *Disk) Copy() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &Disk{name: d.name, version: d.version, durable: d.durable, written: d.durable}
+}
+
 // adopt checks the schema and gives the disk to a store.
 func (d *Disk) adopt(s *Store) error {
 	d.mu.Lock()

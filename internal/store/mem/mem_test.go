@@ -221,3 +221,22 @@ func TestCrashesLoseWhatIsNotDurable(t *testing.T) {
 		t.Error("the control lost nothing")
 	}
 }
+
+func TestACopyGoesItsOwnWay(t *testing.T) {
+	d := mem.NewDisk()
+	s := open(t, d, storetest.Schema)
+	if err := put(s, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	old := d.Copy()
+	if err := put(s, "b", "1"); err != nil {
+		t.Fatal(err)
+	}
+	restored := open(t, old, storetest.Schema)
+	if err := put(restored, "c", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if got, copied := content(t, s), content(t, restored); got != "a=1 b=1" || copied != "a=1 c=1" {
+		t.Errorf("the disk has %s, its copy %s", got, copied)
+	}
+}

@@ -1,0 +1,73 @@
+package desk_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"postern/internal/desk"
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// A hub refuses what comes from the future by its clock. That passes, so a desk whose clock is ahead keeps its
+// notification and its withdrawal, and gets both answers once their moment has come.
+func TestWhatComesFromTheFutureWaits(t *testing.T) {
+	x, d := opened(t)
+	ahead := func(c *desk.Config) { c.Clock = func() time.Time { return x.Clock.Now().Add(time.Hour) } }
+	d.Restart(ahead)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	if _, err := d.StepSpool(t.Context()); err == nil || d.State(id) != queued {
+		t.Fatalf("from the future: %v, %v", d.State(id), err)
+	}
+	x.Clock.Advance(time.Hour)
+	x.Settle()
+	if d.State(id) != delivered {
+		t.Fatalf("an hour later: %v", d.State(id))
+	}
+
+	req := &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}
+	if _, err := d.Withdraw(t.Context(), req, testkit.Staff); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.StepSpool(t.Context()); err == nil || d.Get(id).GetNotification().GetWithdrawals()[0].GetAnswer() != nil {
+		t.Fatalf("a withdrawal from the future: %v, %v", d.Get(id), err)
+	}
+	x.Clock.Advance(time.Hour)
+	x.Settle()
+	if d.State(id) != localv1.State_STATE_STOP_ASKED {
+		t.Fatalf("an hour later: %v", d.State(id))
+	}
+}
+
+// A desk that was off while the team's certificate ended hears all the same that the team has it.
+func TestAnAcknowledgementOutlivesItsCertificate(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	for _, step := range []func(context.Context) (bool, error){d.StepSpool, x.Hub.StepDelivery} {
+		if _, err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.Clock.Advance(500 * 24 * time.Hour)
+	if _, err := d.StepUpdates(t.Context()); err != nil || d.State(id) != delivered {
+		t.Errorf("the desk has it as %v (%v)", d.State(id), err)
+	}
+}
+
+// However long the line was cut, a withdrawal is taken; the notification itself is too old by then.
+func TestAWithdrawalDoesNotRunOut(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	req := &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}
+	if _, err := d.Withdraw(t.Context(), req, testkit.Staff); err != nil {
+		t.Fatal(err)
+	}
+	x.Clock.Advance(100 * 24 * time.Hour)
+	x.Settle()
+	if d.State(id) != localv1.State_STATE_WITHDRAWN {
+		t.Errorf("after a hundred days: %v", d.State(id))
+	}
+}

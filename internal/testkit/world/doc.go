@@ -1,0 +1,13 @@
+// Package world is the simulator: desks, a hub, inboxes and an auditor in one goroutine, driven by one seed through
+// everything that can go wrong, beside a ledger outside the system and an oracle that judges what they did.
+//
+// One scheduler picks each next action: a form is taken, a step is made, power fails, a clock jumps. The network is a
+// function of the seed too: each message may be lost, doubled or delayed, its answer apart from it, and other parties may
+// act while it is on its way. The parties are the real ones with their real policy, sealing and signatures; only the
+// disk is store/mem, which forgets what was not synced. So a seed is a history: it plays again byte for byte.
+//
+// It guarantees nothing about bolt, sockets, TLS or goroutine scheduling: the tests of store/bolt, rpc and the crash
+// harness with real processes have those. It is for tests only; nothing imports it.
+//
+// To play a history again: go test ./internal/testkit/world -run '^TestWorld$' -seed N -v
+package world

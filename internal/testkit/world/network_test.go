@@ -1,0 +1,130 @@
+package world
+
+import (
+	"crypto/sha256"
+	"path"
+	"strings"
+
+	"postern/internal/fault"
+	"postern/internal/testkit"
+)
+
+// split takes a party's name apart: desk-BLI is a desk.
+func split(name string) (kind, id string) {
+	kind, id, _ = strings.Cut(name, "-")
+	return kind, id
+}
+
+// What the network tells a caller, who cannot know whether the other side heard.
+var (
+	errDown = fault.New(fault.Unavailable, "NOBODY", "Nobody answers there.")
+	errLost = fault.New(fault.Deadline, "LOST", "No answer came in time.")
+)
+
+// carry is the network between two parties.
+func (w *World) carry(from, to string) testkit.Carrier {
+	return func(method string, request []byte, deliver func() ([]byte, error)) ([]byte, error) {
+		w.counts.messages++
+		method = path.Base(method)
+		what := from + " → " + to + " " + method
+		dull := w.calm && strings.HasPrefix(method, "List") // healing asks often, and nothing changes
+		if !dull {
+			w.say("%s %x", what, digest(request))
+		}
+		if to == "hub" {
+			w.canary(what, request)
+		}
+		w.ledger.asked(from, to, method, request)
+		w.meanwhile()
+
+		handle := func() ([]byte, error) {
+			call := w.tick()
+			answer, err := deliver()
+			if !dull {
+				w.say("%s answered %x %s", what, digest(answer), reason(err))
+			}
+			w.ledger.answered(from, to, method, request, answer, err, call)
+			return answer, err
+		}
+		switch {
+		case w.parties[to].down:
+			return nil, errDown
+		case w.chance(w.swarm.drop):
+			w.count("request lost")
+			w.say("%s lost", what)
+			return nil, errLost
+		case w.chance(w.swarm.delay):
+			w.count("request delayed")
+			w.say("%s delayed", what)
+			w.late = append(w.late, late{to, what, func() { _, _ = handle() }})
+			w.ledger.held(method, request)
+			return nil, errLost
+		case w.chance(w.swarm.double):
+			w.count("request doubled")
+			if w.rand.IntN(2) == 0 {
+				w.late = append(w.late, late{to, what, func() { _, _ = handle() }})
+			} else {
+				_, _ = handle()
+				w.meanwhile()
+			}
+		}
+		if w.parties[to].down { // it may have crashed between the two
+			return nil, errDown
+		}
+		answer, err := handle()
+		w.meanwhile()
+		if w.chance(w.swarm.drop) {
+			w.count("answer lost")
+			w.say("%s: answer lost", what)
+			return nil, errLost
+		}
+		return answer, err
+	}
+}
+
+// meanwhile lets others act while a message is on its way.
+func (w *World) meanwhile() {
+	if !w.chance(w.swarm.meanwhile) {
+		return
+	}
+	w.count("act while a message travels")
+	w.between()
+}
+
+// between lets the next action happen in the middle of another.
+func (w *World) between() {
+	if w.depth >= 2 {
+		return
+	}
+	w.depth++
+	defer func() { w.depth-- }()
+	w.act()
+}
+
+// arrive lets the network give up one of the messages that it holds, in any order.
+func (w *World) arrive(i int) {
+	l := w.late[i]
+	w.late = append(w.late[:i:i], w.late[i+1:]...)
+	if w.parties[l.to].down {
+		return
+	}
+	w.say("late: %s", l.what)
+	w.count("late message")
+	l.arrive()
+}
+
+func digest(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	sum := sha256.Sum256(b)
+	return sum[:4]
+}
+
+// reason names an error in the trace.
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return fault.From(err).Reason
+}
