@@ -62,6 +62,9 @@ stage_test() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
 # Ten thousand ways to tamper with an export, each found: too many for the race detector, which sees a few of each kind.
 stage_tamper() { go test -count=1 -v -run '^TestTamperings$' ./internal/ledger/archive; }
 
+# Another program than ours reads the export of a demo's hub.
+stage_fsck() { scripts/fsck.sh; }
+
 # Two thousand flipped bits in a hub's live database, each found: bbolt alone is read in child processes, which may die.
 stage_flips() { go test -count=1 -v -run '^(TestEveryFlippedBit|TestFlipChild)$' ./internal/store/bolt; }
 
@@ -110,7 +113,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper flips world bugs kills failpoints disk power images slow demo)
+stages=(install gofmt vet staticcheck buf policy test tamper fsck flips world bugs kills failpoints disk power images slow demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

@@ -17,7 +17,6 @@ import (
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
-	posternv1 "postern/proto/postern/v1"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -36,65 +35,6 @@ func (a *app) auditor(ctx context.Context, fn func(context.Context, localv1.Audi
 	return with(ctx, a, config.LoadAuditor, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return fn(ctx, localv1.NewAuditorServiceClient(conn))
 	})
-}
-
-func (a *app) auditListCommand() *cobra.Command {
-	filter, outcome := &posternv1.EventFilter{}, ""
-	var limit uint32
-	c := &cobra.Command{Use: "list", Short: "List events, newest first", Args: exactly(0)}
-	c.Flags().StringVar(&filter.PrisonId, "prison", "", "only events of this prison")
-	c.Flags().StringVar(&filter.Authority, "authority", "", "only events of this authority (GSS code)")
-	c.Flags().StringVar(&filter.RuleId, "rule", "", "only decisions in which this rule fired")
-	c.Flags().StringVar(&filter.Kind, "kind", "", "only events of this kind, such as decided")
-	c.Flags().StringVar(&outcome, "outcome", "", "only decisions with this outcome: SHARE, WAIT, WITHHOLD, REFER_TO_PERSON")
-	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many events")
-	coverage := coverageFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *coverage {
-			return a.auditCoverage(c, filter.GetPrisonId())
-		}
-		if outcome != "" {
-			n, ok := plain.Value(posternv1.Outcome(0), outcome)
-			if !ok {
-				return usage("--outcome is SHARE, WAIT, WITHHOLD or REFER_TO_PERSON")
-			}
-			filter.Outcome = posternv1.Outcome(n)
-		}
-		return a.auditor(c.Context(), func(ctx context.Context, auditor localv1.AuditorServiceClient) error {
-			events, err := listEvents(ctx, auditor, filter, limit)
-			if err != nil {
-				return err
-			}
-			return list(a, events, eventMap, "No events.", []string{"EVENT", "TIME", "KIND", "REFERENCE", "PRISON", "AUTHORITY", "OUTCOME"}, func(e *posternv1.Event) []string {
-				return []string{e.GetEventId(), when(e.GetRecordTime()), e.GetKind(), e.GetReference(), e.GetPrisonId(), e.GetAuthority(), plain.Enum(e.GetDecision().GetOutcome())}
-			})
-		})
-	}
-	return c
-}
-
-// listEvents asks for pages until there are enough.
-func listEvents(ctx context.Context, auditor localv1.AuditorServiceClient, filter *posternv1.EventFilter, limit uint32) ([]*posternv1.Event, error) {
-	var events []*posternv1.Event
-	req := &posternv1.ListEventsRequest{Filter: filter}
-	for {
-		req.PageSize = min(100, limit-uint32(len(events)))
-		out, err := auditor.ListEvents(ctx, &localv1.ListEventsRequest{Request: req})
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, out.GetResponse().GetEvents()...)
-		req.PageToken = out.GetResponse().GetNextPageToken()
-		if req.PageToken == "" || uint32(len(events)) >= limit {
-			return events, nil
-		}
-	}
-}
-
-func eventMap(e *posternv1.Event) map[string]any {
-	m := plain.Map(e)
-	m["id"] = e.GetEventId()
-	return m
 }
 
 func (a *app) auditShow(c *cobra.Command, args []string) error {
@@ -138,6 +78,9 @@ func (a *app) printEvent(out *localv1.GetEventResponse) error {
 		a.line("  Sections offered: %s", pathList(e.GetOfferedPaths()))
 		a.line("  Sections released: %s", pathList(e.GetDecision().GetPaths()))
 		a.line("  Policy %s, engine %s", e.GetDecision().GetPolicyRevision(), e.GetDecision().GetEngineVersion())
+	}
+	if d.GetQuestion() != "" {
+		a.line("  Asked: %s", visible(d.GetQuestion()))
 	}
 	if d.GetRefusal() != "" {
 		a.line("  What: %s", d.GetRefusal())

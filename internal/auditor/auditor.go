@@ -163,11 +163,22 @@ func (a *Auditor) check(asked string, r *posternv1.GetEventResponse) error {
 	return nil
 }
 
+// prisonOf is the prison that an event concerns: the sender's, or that of the desk that caused it.
+func prisonOf(d *logv1.Details) string {
+	if id := d.GetSender().GetPrisonId(); id != "" {
+		return id
+	}
+	if p, err := identity.ParseURI(d.GetCaller()); err == nil && p.Role == posternv1.Role_ROLE_DESK {
+		return p.ID
+	}
+	return ""
+}
+
 // describe is the event that a verified receipt and its details show.
 func describe(event *verify.Event, d *logv1.Details) *posternv1.Event {
 	e := &posternv1.Event{
 		EventId: hex.EncodeToString(event.EventID[:]), Origin: event.Origin, Index: event.Index, Kind: strings.ToLower(plain.Enum(event.Kind)),
-		RecordTime: event.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: d.GetSender().GetPrisonId(),
+		RecordTime: event.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: prisonOf(d),
 		Authority: d.GetAuthority(), Decision: d.GetDecision(), OfferedPaths: d.GetOfferedPaths(),
 	}
 	if e.GetNotificationId() != "" {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -34,7 +35,35 @@ type Hub struct {
 	Policy         string   `yaml:"policy"`          // a folder with a signed policy bundle, in the place of the built-in one until one is activated
 	Operator       Identity `yaml:"operator"`        // signs the directory in `hub directory load`; not needed to serve
 	Postcodes      string   `yaml:"postcodes"`       // a postcode table as the desks have it, or a folder of them: `hub directory load` then names what nobody serves
+	Auditors       []Scope  `yaml:"auditors"`        // who may ask for events, and which they see
 	Retry          Retry    `yaml:"retry"`           // how deliveries are tried again
+}
+
+// Scope says what an auditor sees: the events of these prisons, of these authorities, or all. An event that is outside is
+// for this auditor not there.
+type Scope struct {
+	Name        string   `yaml:"name"`        // in the auditor's certificate, /auditor/NAME
+	All         bool     `yaml:"all"`         // everything
+	Prisons     []string `yaml:"prisons"`     // by id, such as BLI
+	Authorities []string `yaml:"authorities"` // by GSS code
+}
+
+// scopes are the auditors by name.
+func (c *Hub) scopes() (map[string]hub.Scope, error) {
+	var wrong []fault.Field
+	all := map[string]hub.Scope{}
+	for i, s := range c.Auditors {
+		at := fmt.Sprintf("auditors[%d]", i)
+		_, twice := all[s.Name]
+		switch {
+		case s.Name == "" || twice:
+			wrong = append(wrong, fault.Field{Path: at + ".name", Reason: "Missing, or there twice.", Fix: "Name each auditor once, as in its certificate."})
+		case s.All == (len(s.Prisons)+len(s.Authorities) > 0):
+			wrong = append(wrong, fault.Field{Path: at, Reason: "It does not say what the auditor may see, or says two things.", Fix: "Say all: true, or list prisons and authorities."})
+		}
+		all[s.Name] = hub.Scope{All: s.All, Prisons: s.Prisons, Authorities: s.Authorities}
+	}
+	return all, fault.InvalidFields("BAD_CONFIG", "The hub's configuration has faults.", wrong)
 }
 
 // LogKeys are the files with the private keys of the two logs (C2SP signed-note), mode 0600.
@@ -63,9 +92,13 @@ func (r Retry) backoff() queue.Backoff {
 // LoadHub reads a hub's configuration.
 func LoadHub(path string) (*Hub, error) {
 	c := &Hub{}
-	return c, load(path, c, &c.Common, func() map[string]string {
+	err := load(path, c, &c.Common, func() map[string]string {
 		return map[string]string{"listen": c.Listen, "log_key.sent": c.LogKey.Sent, "log_key.received": c.LogKey.Received}
 	})
+	if err == nil {
+		_, err = c.scopes()
+	}
+	return c, err
 }
 
 // LoadOperator reads the operator's identity.
@@ -112,9 +145,13 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	if err != nil {
 		return nil, nil, err
 	}
+	auditors, err := c.scopes()
+	if err != nil {
+		return nil, nil, err
+	}
 	measures := hub.NewMeasures(b.metrics)
 	l, err := c.openLedger(ctx, rt, ledger.Config{
-		Store: b.store, Vault: b.vault, Keys: keys, CheckpointFile: c.resolve(c.CheckpointFile), WitnessFiles: c.witnessFiles(), Observe: measures.Committed})
+		Store: b.store, Vault: b.vault, Keys: keys, CheckpointFile: c.resolve(c.CheckpointFile), WitnessFiles: c.witnessFiles(), Terms: hub.Terms, Observe: measures.Committed})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,7 +169,7 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	sender := rpc.NewInboxSender(rpc.SenderConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock})
 	h, err := hub.Open(ctx, hub.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Ledger: l, Engine: e, Sender: sender,
-		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log, Measures: measures,
+		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log, Auditors: auditors, Measures: measures,
 	})
 	return h, sender, err
 }

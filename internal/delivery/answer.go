@@ -94,6 +94,15 @@ func hasUnknown(s *posternv1.Signed) bool {
 	return n > 0
 }
 
+// senderOf names the prison whose notification it was, for the auditors who may see that prison's.
+func senderOf(desk string) *posternv1.Sender {
+	party, err := identity.ParseURI(desk)
+	if err != nil {
+		return nil
+	}
+	return &posternv1.Sender{PrisonId: party.ID}
+}
+
 // undelivered is the outcome when the hub gives up: nothing is dropped silently, the ledger and the desk both hear.
 func undelivered(why string) outcome {
 	return outcome{kind: logv1.Kind_KIND_UNDELIVERED, why: why, update: replyUndelivered()}
@@ -130,7 +139,7 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]
 			Time: now,
 			Core: &logv1.Core{ManifestSha256: w.ManifestSHA256, EventTime: timestamppb.New(now), FollowsEvent: w.EventID[:], SubjectSha256: w.Stop},
 			Details: &logv1.Details{
-				Caller: o.caller, NotificationId: w.NotificationID, Authority: it.Destination, DeliveryId: it.ID, Refusal: o.why,
+				Caller: o.caller, NotificationId: w.NotificationID, Sender: senderOf(w.Sender), Authority: it.Destination, DeliveryId: it.ID, Refusal: o.why,
 			},
 		})
 		if err != nil {

@@ -15,74 +15,12 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// ListEvents lists events of both logs, newest first.
-func (h *Hub) ListEvents(ctx context.Context, req *posternv1.ListEventsRequest) (*posternv1.ListEventsResponse, error) {
-	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
-		return nil, err
-	}
-	filter, err := h.filter(ctx, req.GetFilter())
-	if err != nil {
-		return nil, err
-	}
-	out := &posternv1.ListEventsResponse{}
-	size := pageSize(req.GetPageSize(), 25, 100)
-	cut := h.cfg.Ledger.Cut()
-	next, err := h.cfg.Ledger.Events(ctx, ledger.Position(req.GetPageToken()), size, func(at ledger.Logged) (bool, error) {
-		e := h.event(at)
-		if !filter(e) {
-			return false, nil
-		}
-		out.Events = append(out.Events, e)
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	out.NextPageToken = string(next)
-	for _, g := range []ledger.Log{ledger.Sent, ledger.Received} {
-		_, _, checkpoint := cut.Head(g)
-		out.Checkpoints = append(out.Checkpoints, checkpoint)
-	}
-	out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
-	return out, err
-}
-
-// filter makes the predicate of a filter.
-func (h *Hub) filter(ctx context.Context, f *posternv1.EventFilter) (func(*posternv1.Event) bool, error) {
-	var ids []string
-	if f.GetNotification() != "" {
-		var err error
-		if ids, err = h.notificationIDs(ctx, f.GetNotification()); err != nil {
-			return nil, err
-		}
-	}
-	return func(e *posternv1.Event) bool {
-		at := e.GetRecordTime().AsTime()
-		return (f.GetStartTime() == nil || !at.Before(f.GetStartTime().AsTime())) &&
-			(f.GetEndTime() == nil || at.Before(f.GetEndTime().AsTime())) &&
-			(f.GetPrisonId() == "" || f.GetPrisonId() == e.GetPrisonId()) &&
-			(f.GetAuthority() == "" || f.GetAuthority() == e.GetAuthority()) &&
-			(f.GetOutcome() == 0 || f.GetOutcome() == e.GetDecision().GetOutcome()) &&
-			(f.GetKind() == "" || f.GetKind() == e.GetKind()) &&
-			(f.GetRuleId() == "" || fired(e.GetDecision(), f.GetRuleId())) &&
-			(f.GetNotification() == "" || slices.Contains(ids, e.GetNotificationId()))
-	}, nil
-}
-
-// fired reports whether a rule is among the reasons of a decision.
-func fired(d *posternv1.Decision, rule string) bool {
-	is := func(r *posternv1.Reason) bool { return r.GetRuleId() == rule }
-	return slices.ContainsFunc(d.GetReasons(), is) || slices.ContainsFunc(d.GetChildren(), func(c *posternv1.ChildDecision) bool {
-		return slices.ContainsFunc(c.GetReasons(), is)
-	})
-}
-
 // event is an event as an auditor sees it: no opening, no Input.
 func (h *Hub) event(at ledger.Logged) *posternv1.Event {
 	d := at.Details
 	e := &posternv1.Event{
 		EventId: hex.EncodeToString(at.Leaf.EventID[:]), Origin: at.Origin, Index: at.Index, Kind: kindName(at.Leaf.Kind),
-		RecordTime: at.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: d.GetSender().GetPrisonId(),
+		RecordTime: at.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: prisonOf(d),
 		Authority: d.GetAuthority(), Decision: d.GetDecision(), OfferedPaths: d.GetOfferedPaths(),
 	}
 	if e.GetNotificationId() != "" {
@@ -93,6 +31,10 @@ func (h *Hub) event(at ledger.Logged) *posternv1.Event {
 
 // GetEvent opens one event, by its id or as the newest decision of a notification.
 func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*posternv1.GetEventResponse, error) {
+	who, err := h.auditor(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
 		return nil, err
 	}
@@ -101,7 +43,13 @@ func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*po
 		return nil, err
 	}
 	at, err := h.logged(ctx, id)
+	if fault.KindOf(err) == fault.NotFound || err == nil && !who.sees(at) {
+		return nil, notYours
+	}
 	if err != nil {
+		return nil, err
+	}
+	if err := h.disclosed(ctx, who, opening(id)); err != nil {
 		return nil, err
 	}
 	cut := h.cfg.Ledger.Cut()
@@ -209,6 +157,17 @@ func (h *Hub) GetProof(ctx context.Context, req *posternv1.GetProofRequest) (*po
 	case posternv1.Role_ROLE_INBOX:
 		if at.Leaf.Kind != logv1.Kind_KIND_DECIDED || d.GetAuthority() != caller.ID || d.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
 			return nil, notYours
+		}
+	case posternv1.Role_ROLE_AUDITOR:
+		who, err := h.auditor(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !who.sees(at) {
+			return nil, notYours
+		}
+		if err := h.disclosed(ctx, who, opening(event)); err != nil {
+			return nil, err
 		}
 	}
 	cut, out := h.cfg.Ledger.Cut(), &posternv1.GetProofResponse{}

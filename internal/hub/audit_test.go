@@ -58,11 +58,17 @@ func TestEventsAreListedNewestFirstAndInPages(t *testing.T) {
 			break
 		}
 	}
+	paged = undisclosed(paged) // that the first list was asked for
 	if !slices.EqualFunc(all, paged, func(a, b *posternv1.Event) bool { return proto.Equal(a, b) }) {
 		t.Error("pages of two give another list")
 	}
 	_, err := audit.ListEvents(t.Context(), &posternv1.ListEventsRequest{PageToken: "nonsense"})
-	wantFault(t, err, fault.Invalid, "BAD_POSITION")
+	wantFault(t, err, fault.Invalid, "BAD_PAGE_TOKEN")
+}
+
+// undisclosed are the events that do not tell of a list.
+func undisclosed(events []*posternv1.Event) []*posternv1.Event {
+	return slices.DeleteFunc(events, func(e *posternv1.Event) bool { return e.GetKind() == "disclosed_to_auditor" })
 }
 
 func TestEventsAreFiltered(t *testing.T) {
@@ -74,8 +80,8 @@ func TestEventsAreFiltered(t *testing.T) {
 		want   string
 	}{
 		"kind":            {&posternv1.EventFilter{Kind: "decided"}, "decided decided decided"},
-		"no such kind":    {&posternv1.EventFilter{Kind: "forgotten"}, ""},
-		"prison":          {&posternv1.EventFilter{PrisonId: "BLI"}, "decided decided"},
+		"prison":          {&posternv1.EventFilter{PrisonId: "BLI"}, "delivered decided decided"},
+		"prison, refused": {&posternv1.EventFilter{PrisonId: "PRI", Kind: "refused"}, "refused"},
 		"authority":       {&posternv1.EventFilter{Authority: testkit.Lancashire}, "delivered decided decided"},
 		"outcome":         {&posternv1.EventFilter{Outcome: refer}, "decided"},
 		"rule":            {&posternv1.EventFilter{RuleId: "no_data_sharing_agreement"}, "decided"},
@@ -92,7 +98,7 @@ func TestEventsAreFiltered(t *testing.T) {
 				var kinds []string
 				for token := ""; ; {
 					page := must(audit.ListEvents(t.Context(), &posternv1.ListEventsRequest{Filter: c.filter, PageSize: size, PageToken: token}))(t)
-					for _, e := range page.GetEvents() {
+					for _, e := range undisclosed(page.GetEvents()) {
 						kinds = append(kinds, e.GetKind())
 					}
 					if token = page.GetNextPageToken(); token == "" {
@@ -107,6 +113,16 @@ func TestEventsAreFiltered(t *testing.T) {
 	}
 	_, err := audit.ListEvents(t.Context(), &posternv1.ListEventsRequest{Filter: &posternv1.EventFilter{Notification: "PN-AAAA-AAAA"}})
 	wantFault(t, err, fault.Invalid, "BAD_REFERENCE")
+	for path, f := range map[string]*posternv1.EventFilter{
+		"filter.kind":     {Kind: "forgotten"},
+		"filter.outcome":  {Outcome: 99},
+		"filter.end_time": {StartTime: timestamppb.New(testkit.Now), EndTime: timestamppb.New(testkit.Now)},
+	} {
+		_, err := audit.ListEvents(t.Context(), &posternv1.ListEventsRequest{Filter: f})
+		if wantFault(t, err, fault.Invalid, "BAD_FILTER"); len(fault.From(err).Fields) != 1 || fault.From(err).Fields[0].Path != path {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }
 
 func TestAnEventIsFoundByEveryName(t *testing.T) {
@@ -132,7 +148,7 @@ func TestAnEventIsFoundByEveryName(t *testing.T) {
 	}{
 		"":                                     {fault.Invalid, "BAD_EVENT_NAME"},
 		"nonsense":                             {fault.Invalid, "BAD_EVENT_NAME"},
-		strings.Repeat("ab", 16):               {fault.NotFound, "EVENT_NOT_FOUND"},
+		strings.Repeat("ab", 16):               {fault.NotFound, "NOT_FOUND"},
 		"5f0c6d2e-8b1a-4e3f-9a47-1c2d3e4f5a6b": {fault.NotFound, "NOT_FOUND"},
 		envelope.Reference("5f0c6d2e-8b1a-4e3f-9a47-1c2d3e4f5a6b"): {fault.NotFound, "NOT_FOUND"},
 	} {

@@ -2,14 +2,12 @@ package hub
 
 import (
 	"context"
-	"crypto/sha256"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/fault"
 	"postern/internal/ledger"
-	"postern/internal/rpc"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -22,10 +20,14 @@ const (
 	exportCall  = 1 << 12   // entries in a call
 )
 
-// ExportLog streams a log from an index on, and what opens its leaves. That it does is an event, committed before the
+// ExportLog streams a log from an index on, and what opens the leaves within the caller's scope. That it does is an event, committed before the
 // first body goes.
 func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStreamingServer[posternv1.ExportLogResponse]) error {
 	ctx := stream.Context()
+	who, err := h.auditor(ctx)
+	if err != nil {
+		return err
+	}
 	origin := req.GetOrigin()
 	if _, ok := h.cfg.Ledger.LogOf(origin); !ok {
 		return notYours
@@ -54,11 +56,11 @@ func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStrea
 		return err
 	}
 	stop := min(end, next+exportCall)
-	if err := h.disclosing(ctx, origin, next, stop, req); err != nil {
+	if err := h.disclosing(ctx, who, origin, next, stop); err != nil {
 		return err
 	}
 	for next < stop {
-		part, err := h.exportPart(ctx, origin, next, min(stop, next+exportPart))
+		part, err := h.exportPart(ctx, who, origin, next, min(stop, next+exportPart))
 		if err != nil {
 			return err
 		}
@@ -71,12 +73,14 @@ func (h *Hub) ExportLog(req *posternv1.ExportLogRequest, stream grpc.ServerStrea
 }
 
 // exportPart reads what goes into one message; at least one entry.
-func (h *Hub) exportPart(ctx context.Context, origin string, from, to uint64) ([]*posternv1.ExportedEntry, error) {
+func (h *Hub) exportPart(ctx context.Context, who auditing, origin string, from, to uint64) ([]*posternv1.ExportedEntry, error) {
 	var part []*posternv1.ExportedEntry
 	bytes := 0
 	err := h.cfg.Ledger.Range(ctx, origin, from, to, func(at ledger.Logged) (bool, error) {
-		e := &posternv1.ExportedEntry{Index: at.Index, Leaf: at.Record.GetLeaf(), Body: &posternv1.ExportedBody{
-			Core: at.Record.GetCore(), Details: at.Record.GetDetails(), Opening: at.Record.GetOpening()}}
+		e := &posternv1.ExportedEntry{Index: at.Index, Leaf: at.Record.GetLeaf()}
+		if who.sees(at) {
+			e.Body = &posternv1.ExportedBody{Core: at.Record.GetCore(), Details: at.Record.GetDetails(), Opening: at.Record.GetOpening()}
+		}
 		part = append(part, e)
 		bytes += proto.Size(e)
 		return bytes < exportBytes, nil
@@ -86,24 +90,14 @@ func (h *Hub) exportPart(ctx context.Context, origin string, from, to uint64) ([
 
 // disclosing records that a part of a log is opened to an auditor. Events that only say what the same auditor has seen
 // are passed over, or no export would ever be up to date.
-func (h *Hub) disclosing(ctx context.Context, origin string, from, to uint64, req proto.Message) error {
-	party, _ := rpc.Party(ctx)
-	caller, news := party.URI(), false
+func (h *Hub) disclosing(ctx context.Context, who auditing, origin string, from, to uint64) error {
+	news := false
 	err := h.cfg.Ledger.Range(ctx, origin, from, to, func(at ledger.Logged) (bool, error) {
-		news = at.Leaf.Kind != logv1.Kind_KIND_DISCLOSED_TO_AUDITOR || at.Details.GetCaller() != caller
+		news = at.Leaf.Kind != logv1.Kind_KIND_DISCLOSED_TO_AUDITOR || at.Details.GetCaller() != who.party.URI()
 		return !news, nil
 	})
 	if err != nil || !news {
 		return err
 	}
-	question, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
-	if err != nil {
-		return err
-	}
-	digest := sha256.Sum256(append([]byte("export\x00"), question...))
-	return h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
-		_, err := tx.Record(ledger.Received, ledger.Event{Kind: logv1.Kind_KIND_DISCLOSED_TO_AUDITOR, Time: h.cfg.Clock(),
-			Core: &logv1.Core{SubjectSha256: digest[:]}, Details: &logv1.Details{Caller: caller}})
-		return err
-	})
+	return h.disclosed(ctx, who, disclosure{Origin: origin, From: from, To: to})
 }

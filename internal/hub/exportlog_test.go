@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -52,7 +53,8 @@ func newExporting(t *testing.T) *exporting {
 	noError(t, err)
 	rules, err := engine.New(t.Context(), engine.Config{Timeout: time.Minute})
 	noError(t, err)
-	h, err := hub.Open(t.Context(), hub.Config{Store: s, Vault: v, Ledger: x.Ledger, Engine: rules, Clock: time.Now, Log: log})
+	h, err := hub.Open(t.Context(), hub.Config{Store: s, Vault: v, Ledger: x.Ledger, Engine: rules, Clock: time.Now, Rand: rand.Reader, Log: log,
+		Auditors: map[string]hub.Scope{"": {All: true}}})
 	noError(t, err)
 	conn, stop, err := rpc.InProcess(rpc.LocalConfig{}, func(r grpc.ServiceRegistrar) { posternv1.RegisterAuditServiceServer(r, h) })
 	noError(t, err)

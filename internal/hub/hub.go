@@ -54,7 +54,8 @@ type Config struct {
 	// RefusalBudget is how many refused statements an hour become leaves, per party; beyond it they are only counted
 	// and logged, so that a broken or stolen desk cannot fill the disk. 0 means 600.
 	RefusalBudget int
-	Measures      *Measures // what it counts; nil counts for nobody
+	Auditors      map[string]Scope // what each auditor may see, by the name in its certificate; others may not ask
+	Measures      *Measures        // what it counts; nil counts for nobody
 }
 
 // Hub is a hub. Serve its services, and Run it, until its context ends.
@@ -82,6 +83,7 @@ type Hub struct {
 	keysMu    sync.Mutex // owns published, and every replacing of directory
 	published published
 
+	pageKey  [32]byte                 // authenticates page tokens
 	mu       sync.Mutex               // guards refusals
 	refusals map[string]*rate.Limiter // per party URI
 }
@@ -96,6 +98,9 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 		cfg.Measures = NewMeasures(ops.NewMetrics())
 	}
 	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}, selfCheck: ledger.NewSelfCheck(cfg.Ledger, 0, 0)}
+	if _, err := io.ReadFull(cfg.Rand, h.pageKey[:]); err != nil {
+		return nil, fault.New(fault.Unavailable, "RANDOM", "The source of random values failed.").Because(err)
+	}
 	err := cfg.Store.View(ctx, func(s store.Snapshot) error {
 		if err := h.openPolicy(ctx, s); err != nil {
 			return err
@@ -140,7 +145,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	if err := h.started(ctx); err != nil {
 		return err
 	}
-	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run, h.retain, h.selfCheck.Run}
+	loops := []func(context.Context) error{h.cfg.Ledger.Run, h.delivery.Run, h.retain, h.selfCheck.Run, h.index}
 	ended := make(chan error, len(loops))
 	for _, loop := range loops {
 		go func() { ended <- loop(ctx) }()
@@ -168,6 +173,31 @@ func (h *Hub) started(ctx context.Context) error {
 		return err
 	})
 }
+
+// indexPause is how long the index of events rests after a block: it is never in a hurry, and the line comes first.
+const indexPause = 100 * time.Millisecond
+
+// index keeps the index of events behind the logs. What it lacks is looked through instead, so it only ever costs time.
+func (h *Hub) index(ctx context.Context) error {
+	for ctx.Err() == nil {
+		worked, err := h.cfg.Ledger.StepIndex(ctx)
+		if err != nil && ctx.Err() == nil {
+			h.cfg.Log.WarnContext(ctx, "the index of events is not brought up to date, trying again", "reason", fault.From(err).Reason)
+		}
+		wait := indexPause
+		if !worked || err != nil {
+			wait = 100 * indexPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// StepIndex indexes the next events for auditors' lists, and reports whether there were any.
+func (h *Hub) StepIndex(ctx context.Context) (bool, error) { return h.cfg.Ledger.StepIndex(ctx) }
 
 // StepSelfCheck checks the next events of the logs, and reports false when all have been checked. Its error is damage,
 // and nothing is signed any more.

@@ -96,7 +96,7 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 			Kind:    kind,
 			Time:    now,
 			Core:    &logv1.Core{ManifestSha256: r.GetManifestSha256(), FollowsEvent: follows, SubjectSha256: digest[:]},
-			Details: &logv1.Details{Caller: uri, NotificationId: about.GetNotificationId(), Authority: authority, DeliveryId: r.GetDeliveryId(), Refusal: reportName(r)},
+			Details: &logv1.Details{Caller: uri, NotificationId: about.GetNotificationId(), Sender: &posternv1.Sender{PrisonId: prisonOf(about.Details)}, Authority: authority, DeliveryId: r.GetDeliveryId(), Refusal: reportName(r)},
 		})
 		if err != nil {
 			return err

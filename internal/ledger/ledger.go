@@ -72,17 +72,18 @@ func (l *Ledger) tree(g Log) tree { return l.base + tree(g) }
 
 // Config is what a Ledger is made of.
 type Config struct {
-	Store          store.Store      // a database of schema.Hub; the caller closes it, after Run has returned
-	Vault          *vault.Vault     // seals the records
-	Keys           Keys             // sign the checkpoints; their names are the origins of the logs
-	Clock          func() time.Time // the time of events that bring none; time.Now when nil
-	Rand           io.Reader        // event ids, openings and salts; crypto/rand when nil
-	CheckpointFile string           // where the newest checkpoints are kept outside the database; empty for nowhere
-	WitnessFiles   []string         // checkpoints of ours that others have seen, which the logs must continue; each must be there
-	MaxBatch       int              // the most ops of one transaction; 256 when 0
-	MaxQueue       int              // the most ops that wait for the next one; 1024 when 0
-	Log            *slog.Logger     // slog.Default when nil
-	Observe        func(Commit)     // told of every durable batch, on the sequencer: it must be quick; nil for nobody
+	Store          store.Store        // a database of schema.Hub; the caller closes it, after Run has returned
+	Vault          *vault.Vault       // seals the records
+	Keys           Keys               // sign the checkpoints; their names are the origins of the logs
+	Clock          func() time.Time   // the time of events that bring none; time.Now when nil
+	Rand           io.Reader          // event ids, openings and salts; crypto/rand when nil
+	CheckpointFile string             // where the newest checkpoints are kept outside the database; empty for nowhere
+	WitnessFiles   []string           // checkpoints of ours that others have seen, which the logs must continue; each must be there
+	MaxBatch       int                // the most ops of one transaction; 256 when 0
+	MaxQueue       int                // the most ops that wait for the next one; 1024 when 0
+	Log            *slog.Logger       // slog.Default when nil
+	Terms          func(Logged) Terms // what an event is indexed by, on StepIndex; nil for no index. Changing it needs a new index
+	Observe        func(Commit)       // told of every durable batch, on the sequencer: it must be quick; nil for nobody
 }
 
 // Ledger is the two logs. Its methods may be called from any goroutine.
@@ -100,6 +101,7 @@ type Ledger struct {
 	keys     verify.Keys
 	vkeys    perLog[string]
 	observe  func(Commit)
+	terms    func(Logged) Terms
 
 	// heads is what may be shown: it is replaced after a batch is durable, both logs together.
 	heads atomic.Pointer[perLog[published]]
@@ -153,7 +155,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 // newLedger makes a ledger that has read nothing yet.
 func newLedger(c Config) (*Ledger, error) {
 	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: c.CheckpointFile,
-		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe}
+		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
 	if l.clock == nil {
 		l.clock = time.Now
 	}

@@ -180,23 +180,39 @@ type Position string
 // taken limit of them. It returns where to go on, or the zero Position at the end. After many events that fn did not
 // take it may return early, with a position to go on from. Invalid BAD_POSITION for a Position it never returned.
 func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(Logged) (taken bool, err error)) (Position, error) {
+	return l.Cut().Events(ctx, after, limit, Where{}, fn)
+}
+
+// maxSkip bounds how many leaves one call of Events passes over unopened.
+const maxSkip = 1 << 18
+
+// Events is Ledger.Events as far as the cut, narrowed.
+func (c Cut) Events(ctx context.Context, after Position, limit int, where Where, fn func(Logged) (taken bool, err error)) (Position, error) {
 	var next Position
-	err := l.view(ctx, func(r reading) error {
+	err := c.view(ctx, func(r reading) error {
 		left, err := r.left(after)
 		if err != nil {
 			return err
 		}
 		newest := make([]*Logged, len(left))
-		for taken, seen := 0, 0; ; seen++ {
-			if next = leftPosition(left); next == "" || taken >= limit || seen >= l.maxScan {
+		for taken, seen, skipped := 0, 0, 0; ; seen++ {
+			if next = leftPosition(left); next == "" || taken >= limit || seen >= c.ledger.maxScan || skipped >= maxSkip {
 				return nil
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			var e *Logged
-			for i, n := range left {
-				if n > 0 && newest[i] == nil {
+			for i := range left {
+				if newest[i] == nil {
+					n, passed, err := r.skip(ctx, tree(i+1), left[i], where, maxSkip-skipped)
+					if err != nil {
+						return err
+					}
+					skipped += passed
+					if left[i] = n; n == 0 || skipped >= maxSkip {
+						continue
+					}
 					at, err := r.at(tree(i+1), n-1)
 					if err != nil {
 						return err
@@ -206,6 +222,9 @@ func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(
 				if c := newest[i]; c != nil && (e == nil || c.time().After(e.time())) {
 					e = c
 				}
+			}
+			if e == nil || skipped >= maxSkip {
+				continue // nothing is left, or enough was passed over: the next round says where to go on
 			}
 			left[e.tree-1]--
 			newest[e.tree-1] = nil
@@ -222,6 +241,38 @@ func (l *Ledger) Events(ctx context.Context, after Position, limit int, fn func(
 		return "", err
 	}
 	return next, nil
+}
+
+// skip passes over the events of a tree that are not wanted, from the newest of the first n on, and returns how many are
+// left then, and how many leaves it looked at for that: at most so many. What is indexed it looks up.
+func (r reading) skip(ctx context.Context, t tree, n uint64, where Where, most int) (left uint64, passed int, err error) {
+	blocks, err := r.indexed(t)
+	if err != nil {
+		return n, 0, err
+	}
+	for n > 0 && passed < most {
+		if n <= blocks*blockEvents && where.narrows() {
+			if n, err = r.lookup(ctx, t, n, where); err != nil || n == 0 {
+				return n, passed, err
+			}
+		}
+		if where.Leaf == nil {
+			return n, passed, nil
+		}
+		b, err := r.snap.Get(schema.HubLeaf, leafKey(t, n-1))
+		if err != nil {
+			return n, passed, err
+		}
+		l, err := verify.ParseLeaf(b)
+		if err != nil {
+			return n, passed, corrupt(t.log(), "a leaf is missing or malformed").Because(err)
+		}
+		if where.Leaf(l) {
+			return n, passed, nil
+		}
+		n, passed = n-1, passed+1
+	}
+	return n, passed, nil
 }
 
 func (e Logged) time() time.Time { return e.Core.GetEventTime().AsTime() }

@@ -20,7 +20,7 @@ import (
 )
 
 // own are the keyspaces that only the ledger writes.
-var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubEventIndex}
+var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubEventIndex, schema.HubTerm}
 
 // marshal writes what is hashed: once, and never again from the message.
 var marshal = proto.MarshalOptions{Deterministic: true}

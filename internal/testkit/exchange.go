@@ -93,7 +93,7 @@ func (x *Exchange) openHub() {
 	x.t.Helper()
 	x.Store = x.open("hub", schema.Hub)
 	v := x.vault("hub")
-	log := ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger()}
+	log := ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Terms: hub.Terms, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger()}
 	if x.cfg.Ledger != nil {
 		x.cfg.Ledger(&log)
 	}
@@ -101,6 +101,7 @@ func (x *Exchange) openHub() {
 	cfg := hub.Config{
 		Identity: x.Identity(hubPath), Anchors: x.cast.anchors, Store: x.Store, Vault: v, Ledger: x.Ledger, Engine: x.cast.engine,
 		Sender: sender{x}, Backoff: backoff, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
+		Auditors: map[string]hub.Scope{x.Identity(AuditorPath).Party().ID: {All: true}},
 	}
 	if x.cfg.Hub != nil {
 		x.cfg.Hub(&cfg)

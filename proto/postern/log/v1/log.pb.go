@@ -296,7 +296,9 @@ type Details struct {
 	// For a consideration that ended in not sharing, its codes.
 	Consideration *v1.Consideration `protobuf:"bytes,12,opt,name=consideration,proto3" json:"consideration,omitempty"`
 	// How many people came to the sender's prison, day by day, where that is what was stated.
-	Receptions    *v1.Receptions `protobuf:"bytes,13,opt,name=receptions,proto3" json:"receptions,omitempty"`
+	Receptions *v1.Receptions `protobuf:"bytes,13,opt,name=receptions,proto3" json:"receptions,omitempty"`
+	// For a disclosure, what the auditor asked for: a filter, an event, or a part of a log (JSON).
+	Question      string `protobuf:"bytes,14,opt,name=question,proto3" json:"question,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -422,6 +424,13 @@ func (x *Details) GetReceptions() *v1.Receptions {
 	return nil
 }
 
+func (x *Details) GetQuestion() string {
+	if x != nil {
+		return x.Question
+	}
+	return ""
+}
+
 // Record is what the hub keeps of an event, sealed in its vault: everything that opens the commitment in the leaf.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -510,7 +519,7 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\x10valid_until_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidUntilTime\x12#\n" +
 	"\rfollows_event\x18\a \x01(\fR\ffollowsEvent\x12%\n" +
 	"\x0esubject_sha256\x18\b \x01(\fR\rsubjectSha256\x12/\n" +
-	"\x13follows_checkpoints\x18\t \x03(\tR\x12followsCheckpoints\"\xf8\x03\n" +
+	"\x13follows_checkpoints\x18\t \x03(\tR\x12followsCheckpoints\"\x94\x04\n" +
 	"\aDetails\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x16\n" +
 	"\x06caller\x18\x02 \x01(\tR\x06caller\x12'\n" +
@@ -528,7 +537,8 @@ const file_postern_log_v1_log_proto_rawDesc = "" +
 	"\rconsideration\x18\f \x01(\v2\x19.postern.v1.ConsiderationR\rconsideration\x126\n" +
 	"\n" +
 	"receptions\x18\r \x01(\v2\x16.postern.v1.ReceptionsR\n" +
-	"receptions\"d\n" +
+	"receptions\x12\x1a\n" +
+	"\bquestion\x18\x0e \x01(\tR\bquestion\"d\n" +
 	"\x06Record\x12\x12\n" +
 	"\x04leaf\x18\x01 \x01(\fR\x04leaf\x12\x12\n" +
 	"\x04core\x18\x02 \x01(\fR\x04core\x12\x18\n" +
