@@ -30,6 +30,11 @@ type outcome struct {
 	update *posternv1.Update // what the desk is told, without id and time
 }
 
+// ranOut reports whether the inbox refused because the decision had run out on the way.
+func (o outcome) ranOut() bool {
+	return o.kind == logv1.Kind_KIND_DELIVERY_REFUSED && o.why == strings.TrimPrefix(posternv1.RefusalReason_REFUSAL_REASON_STALE_DECISION.String(), "REFUSAL_REASON_")
+}
+
 // errBadAnswer: the inbox answered, and the answer proves nothing.
 var errBadAnswer = fault.New(fault.Unverified, "ANSWER_NOT_VERIFIED", "The inbox's answer does not verify.")
 

@@ -112,6 +112,8 @@ func (d *Delivery) Answered(ctx context.Context, from identity.Party, deliveryID
 		return event, err
 	case in == d.kept || in == d.parked && o.kind != logv1.Kind_KIND_DELIVERED:
 		return p.about.Settled, nil
+	case o.ranOut() && d.cfg.Decider != nil && in == d.outbox:
+		return event, errors.Join(errNotSent, d.ranOut(ctx, p))
 	}
 	if event, err = d.settle(ctx, p, o); err == nil && event == [16]byte{} {
 		err = errNotSent

@@ -162,6 +162,9 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 		return true, errors.Join(d.broke(dest, d.cfg.Clock()), d.failed(ctx, p, err, byItself(err)))
 	}
 	d.answered(dest)
+	if o.ranOut() && d.cfg.Decider != nil {
+		return true, d.ranOut(ctx, p)
+	}
 	// A crash just here loses the answer, not the delivery: it is sent again, and the inbox, which knows it by its id,
 	// gives the same answer without showing it twice.
 	if _, err := d.settle(ctx, p, o); err != nil {
@@ -275,6 +278,16 @@ func (d *Delivery) notBegun(ctx context.Context, p pending, cause error) error {
 		return cause
 	}
 	return d.failed(ctx, p, cause, byItself(cause))
+}
+
+// ranOut deals with a delivery whose decision held when its send began, and did not any more when it arrived. The inbox
+// was right to refuse it; the family is not given up for that. It is decided again, or, where only the clock of the inbox
+// is ahead of ours, tried again.
+func (d *Delivery) ranOut(ctx context.Context, p pending) error {
+	if d.cfg.Clock().Before(p.about.ValidUntil) {
+		return d.failed(ctx, p, errStale, true)
+	}
+	return d.notBegun(ctx, p, errStale)
 }
 
 // failed keeps a delivery for a later attempt. One that has failed too often by itself is parked: it may be with the

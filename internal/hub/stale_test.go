@@ -151,6 +151,31 @@ func TestADecisionWhoseTimeIsOverIsMadeAgain(t *testing.T) {
 	}
 }
 
+// The decision holds when the send begins and has run out when it arrives. The inbox refuses it, and the family is not
+// given up for that.
+func TestADecisionThatRunsOutOnTheWayIsMadeAgain(t *testing.T) {
+	short := bundleWith(t, `"decision_valid_hours": 168`, `"decision_valid_hours": 1`)
+	e := must(engine.New(t.Context(), engine.Config{Bundle: short, Timeout: 20 * time.Second}))(t)
+	w := newWorld(t, func(c *testkit.Config) { c.Hub = func(h *hub.Config) { h.Engine = e } })
+	w.decided(w.shareable())
+	late := true
+	w.Inbox(testkit.Bristol).Link.Requests(func(_ string, b []byte) []byte {
+		if late {
+			late = false
+			w.Clock.Advance(90 * time.Minute)
+		}
+		return b
+	})
+	w.Settle()
+	decisions, _ := w.decisions()
+	if items := w.Inbox(testkit.Bristol).Items(); late || len(items) != 1 || len(decisions) != 2 || len(w.again()) != 1 {
+		t.Errorf("%d decisions, the team sees %v", len(decisions), items)
+	}
+	if refused := w.events(logv1.Kind_KIND_DELIVERY_REFUSED); len(refused) != 0 {
+		t.Errorf("%d refusals are recorded", len(refused))
+	}
+}
+
 // The permission ends while it waits: before a send began nothing of it goes, and it is deleted; after that nobody knows whether
 // the team has it, and the desk hears so.
 func TestThePermissionEndsWhileItWaits(t *testing.T) {
