@@ -24,7 +24,7 @@ type controlled struct {
 func rules() []rule {
 	return []rule{
 		importWalls(), privatePackages(), libraryHomes(),
-		packageDocs(), exportedDocs(),
+		packageDocs(), exportedDocs(), decisionNumbers(),
 		fileLength(), textShape(), unfinished(), machinePaths(),
 		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(),
 		measures(), clausesAreHeld(),
