@@ -102,6 +102,9 @@ stage_world() { GOTMPDIR=${TMPDIR:-/tmp} TMPDIR=$(memory) go test -count=1 -time
 # Every seeded bug is built into the program, and caught.
 stage_bugs() { go test -count=1 -timeout 30m -v -run '^TestSeededBugs$' ./internal/testkit/world -kill -memory "$(memory)" | grep -v '^ *\(===\|---\)'; }
 
+# A hub loses everything but its keys while desks live.
+stage_loss() { crash '^TestLossOfTheHubsDisk$'; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -113,7 +116,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper fsck flips world bugs kills failpoints disk power images slow demo)
+stages=(install gofmt vet staticcheck buf policy test tamper fsck flips world bugs kills failpoints disk power images slow loss demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.
