@@ -72,37 +72,25 @@ func fullDeskWithdraws(t *testing.T, n int, what string, fired *record) {
 	w.start(all...)
 	d := newDriver(w, uint64(n))
 	d.kinds = []string{"shared_in_full"}
-	var forms []action
-	for range 24 {
-		forms = append(forms, d.submits(d.formFor(deskBLI)))
-	}
-	d.do(context.Background(), forms, func() {})
-	if findings := d.settle(); len(findings) > 0 {
-		t.Fatal(lines(findings))
-	}
+	shared := d.share(1)[0]
 	s := shot{point: failpoint.StoreRelease, action: what, party: deskBLI, at: 1, record: filepath.Join(w.dir, "record")}
 	w.end(deskBLI)
 	p := w.launch(deskBLI, s.env())
 	w.await(deskBLI)
 	empty := w.fill(deskBLI, 0)
-	for _, form := range d.order { // the first few may find room inside the file
-		notification := d.forms[form].ids[0]
-		if d.forms[form].json == nil {
-			continue
+	for range 500 { // the first ones find room inside the file
+		if d.withdrawWrongly(deskBLI); d.noted(s) {
+			break
 		}
-		d.withdrawn[notification] = false
-		d.withdrawing(deskBLI, notification)(context.Background())
-		if d.withdrawn[notification] {
-			continue
-		}
-		if what == "kill" {
-			<-p.gone
-		}
-		w.revive()
-		d.withdrawing(deskBLI, notification)(context.Background())
-		if !d.withdrawn[notification] {
-			t.Errorf("a full disk kept a withdrawal from being taken\n%s", w.tail(deskBLI))
-		}
+	}
+	if what == "kill" && d.noted(s) {
+		<-p.gone
+	}
+	w.revive()
+	d.withdrawn[shared] = false
+	d.withdrawing(deskBLI, shared)(context.Background())
+	if !d.withdrawn[shared] {
+		t.Errorf("a full disk kept a withdrawal from being taken\n%s", w.tail(deskBLI))
 	}
 	if !fired.add(t, s) {
 		t.Errorf("%s did not happen", s)

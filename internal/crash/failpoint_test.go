@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -85,14 +84,7 @@ func TestFailpoints(t *testing.T) {
 	}
 	lanes.Wait()
 	births := 0
-	for point := range born {
-		for _, action := range actions {
-			for at := range testkit.N(2, 5) {
-				births++
-				birth(t, shot{point: point, action: action, at: at + 1}, &fired)
-			}
-		}
-	}
+	t.Run("births", func(t *testing.T) { births = birthAll(t, &fired) })
 	for n, action := range actions {
 		t.Run("full desk "+action, func(t *testing.T) { fullDeskWithdraws(t, n, action, &fired) })
 	}
@@ -240,7 +232,7 @@ func (d *driver) day(s shot) {
 	case failpoint.DeskDirectory, failpoint.HubDirectory:
 		_, _ = d.try("hub", "--config", d.config(hub), "directory", "load", filepath.Join(d.dir, "directory.yaml"))
 	case failpoint.HubRefused:
-		d.withdrawWrongly()
+		d.withdrawWrongly(deskPRI)
 	}
 	id := d.formFor(deskBLI)
 	d.submits(d.formFor(deskPRI))(context.Background())
@@ -278,9 +270,10 @@ func (d *driver) formFor(desk string) string {
 	return id
 }
 
-// withdrawWrongly withdraws, at the other prison, with a code that belongs to nothing: the hub refuses and records it.
-func (d *driver) withdrawWrongly() {
-	_, _ = d.desk(deskPRI).WithdrawNotification(context.Background(), &localv1.WithdrawNotificationRequest{
+// withdrawWrongly withdraws what another prison would have sent, with a code that belongs to nothing: the hub refuses and
+// records it.
+func (d *driver) withdrawWrongly(desk string) {
+	_, _ = d.desk(desk).WithdrawNotification(context.Background(), &localv1.WithdrawNotificationRequest{
 		Id: d.uuid(), SlipCode: "22222-22223", Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PAPER})
 }
 
@@ -319,23 +312,46 @@ func (d *driver) happens(s shot) {
 	}
 }
 
-// birth shoots at a first start of everybody, which the demo is; the second start must find nothing in its way.
-func birth(t *testing.T, s shot, fired *record) {
-	t.Helper()
-	dir := filepath.Join(scratch(), fmt.Sprintf("birth-%s-%s-%d", strings.ReplaceAll(string(s.point), "/", "-"), s.action, s.at))
-	s.record = dir + ".record"
-	demo := func(env ...string) ([]byte, error) {
-		cmd := exec.Command(must(armed())(t), "demo", "--once", "--dir", dir)
-		cmd.Env = append(os.Environ(), env...)
-		return cmd.CombinedOutput()
+// birthAll shoots at the first start of hub, desk and inbox, and returns how often.
+func birthAll(t *testing.T, fired *record) (births int) {
+	w := newWorld(t, 0, must(armed())(t))
+	w.start(all...)
+	for _, point := range failpoint.All() {
+		for _, party := range []string{hub, deskBLI, bristol} {
+			if !born[point] || point == failpoint.LedgerFounded && party != hub {
+				continue
+			}
+			for _, action := range actions {
+				births++
+				s := shot{point: point, action: action, party: party, at: 1, record: filepath.Join(w.dir, fmt.Sprintf("record-%d", births))}
+				if findings := birth(w, s, fired); len(findings) > 0 {
+					t.Errorf("%s at a first start:\n%s", s, lines(findings))
+				}
+			}
+		}
 	}
-	out, err := demo(s.env()...)
-	// An error is no reason not to start, when all is there nevertheless.
-	if happened := fired.add(t, s); happened && (err == nil) == (s.action == "kill") && s.action != "error" || !happened && s.at == 1 {
-		t.Errorf("%s at a first start: %v, happened %v\n%s", s, err, happened, out)
+	return births
+}
+
+// birth begins a world again with nothing written, shoots at the first start of one party, and has everybody work.
+func birth(w *world, s shot, fired *record) []string {
+	w.t.Helper()
+	w.end(deskPRI, deskBLI, lancashire, bristol, hub)
+	w.wipe()
+	for _, name := range all {
+		if name == s.party {
+			w.launch(name, s.env())
+		} else {
+			w.launch(name, nil)
+		}
+		if err := w.serves(name); err != nil {
+			w.bury(name)
+			w.start(name) // the second start finds nothing in its way
+		}
 	}
-	if out, err := demo(); err != nil {
-		t.Errorf("after %s at the first start: %v\n%s", s, err, out)
+	if !fired.add(w.t, s) {
+		w.t.Errorf("%s did not happen", s)
 	}
-	_ = os.RemoveAll(dir)
+	w.loadDirectory()
+	return newDriver(w, 1).settle()
 }

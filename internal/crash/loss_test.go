@@ -50,7 +50,7 @@ func TestLossOfTheHubsDisk(t *testing.T) {
 		w.start(all...)
 		// A desk takes no older directory than it had, so the operator's next is numbered after it.
 		for range 3 {
-			w.run("hub", "--config", w.config(hub), "directory", "load", filepath.Join(w.dir, "directory.yaml"))
+			w.loadDirectory()
 		}
 		if findings := d.settle(); len(findings) > 0 {
 			t.Fatalf("loss %d:\n%s", n, lines(findings))

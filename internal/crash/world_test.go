@@ -63,7 +63,7 @@ type party struct {
 func newWorld(t testing.TB, n int, binary string) *world {
 	t.Helper()
 	w := &world{t: t, dir: filepath.Join(scratch(), fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), n)), binary: binary, parties: map[string]*party{}}
-	w.run("demo", "--once", "--dir", w.dir)
+	w.prepare()
 	address := fmt.Sprintf("127.%d.%d.%d:", 1+n%250, 1+os.Getpid()%250, 1+n/250%250)
 	files := must(filepath.Glob(filepath.Join(w.dir, "*.yaml")))(t)
 	for _, f := range files {
@@ -72,9 +72,50 @@ func newWorld(t testing.TB, n int, binary string) *world {
 		w.edit(f, `(?m)^  max_seconds: .*`, "  max_seconds: 0.2")
 		w.edit(f, `(?m)^poll_seconds: .*`, "poll_seconds: 0.02")
 	}
-	w.run("hub", "--config", w.config(hub), "directory", "load", filepath.Join(w.dir, "directory.yaml"))
+	w.loadDirectory()
 	t.Cleanup(w.close)
 	return w
+}
+
+// prepare makes the folder as the demo does, and ends the demo before its stories: hub.yaml is the last that it writes.
+func (w *world) prepare() {
+	w.t.Helper()
+	demo := exec.Command(w.binary, "demo", "--dir", w.dir)
+	if err := demo.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); ; <-tick.C {
+		if text, err := os.ReadFile(w.config(hub)); err == nil && len(text) > 0 {
+			break
+		}
+		if time.Now().After(end) {
+			w.t.Error("the demo makes no folder")
+			break
+		}
+	}
+	_ = demo.Process.Kill()
+	_ = demo.Wait() // it was killed
+	w.wipe()
+}
+
+// wipe removes all that parties have written, and leaves configurations, certificates and keys.
+func (w *world) wipe() {
+	w.t.Helper()
+	for _, written := range []string{"*/*.db*", "*/vault", "hub-checkpoints/*"} {
+		for _, path := range must(filepath.Glob(filepath.Join(w.dir, written)))(w.t) {
+			if err := os.RemoveAll(path); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// loadDirectory brings the demo's directory into force once more.
+func (w *world) loadDirectory() {
+	w.t.Helper()
+	w.run("hub", "--config", w.config(hub), "directory", "load", filepath.Join(w.dir, "directory.yaml"))
 }
 
 // edit replaces a pattern in a file.
@@ -265,7 +306,7 @@ func (w *world) inbox(name string) localv1.TeamServiceClient {
 	return localv1.NewTeamServiceClient(w.parties[name].conn)
 }
 
-// inboxOf is the inbox of an authority; "" for one of whom only the demo's own stories tell, whose inbox is not started.
+// inboxOf is the inbox of an authority; "" for none of these.
 func inboxOf(authority string) string {
 	i := slices.IndexFunc(inboxes, func(name string) bool { return strings.HasSuffix(name, authority) })
 	if authority == "" || i < 0 {
