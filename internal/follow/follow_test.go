@@ -32,12 +32,6 @@ func stopped(t *testing.T, err error, logs *localv1.GetLogsResponse, reason stri
 	}
 }
 
-func logsOf(t *testing.T, of interface {
-	Logs() *localv1.GetLogsResponse
-}) *localv1.GetLogsResponse {
-	return of.Logs()
-}
-
 // TestPartiesRemember: every exchange moves what each party knows of the logs, and it outlives a restart.
 func TestPartiesRemember(t *testing.T) {
 	x := testkit.NewExchange(t)
