@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"postern/internal/directory"
@@ -196,9 +197,14 @@ func (d *Desk) examineCatchment(dir *directory.Directory, add func(*localv1.Find
 	}
 	codes, info := d.cfg.Postcodes.Authorities(), d.cfg.Postcodes.Info()
 	unserved := dir.Unserved(codes, d.cfg.Clock())
-	words := fmt.Sprintf("vintage %s, %d authorities, of which %d take part", info.Vintage, len(codes), len(codes)-len(unserved))
-	if len(unserved) > 0 {
-		words += "; a child elsewhere goes by the manual route, such as in " + unserved[0]
+	add(ops.OK("postcodes", fmt.Sprintf("vintage %s, %d authorities", info.Vintage, len(codes))))
+	words := "something can be sent to each of them"
+	if n := len(unserved); n > 0 {
+		const shown = 8
+		words = fmt.Sprintf("nothing can be sent to %d of the %d authorities, where a child goes by the manual route: %s", n, len(codes), strings.Join(unserved[:min(n, shown)], " "))
+		if n > shown {
+			words += fmt.Sprintf(" and %d more", n-shown)
+		}
 	}
-	add(ops.OK("postcodes", words))
+	add(ops.OK("catchment", words))
 }

@@ -1,11 +1,14 @@
 package desk_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"postern/internal/desk"
+	"postern/internal/postcode"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 )
@@ -50,6 +53,31 @@ func TestADeskExaminesItself(t *testing.T) {
 	d.Restart(func(c *desk.Config) { c.Staff = nil })
 	if found(t, d, "staff", "Name the users") != localv1.Level_LEVEL_PROBLEM {
 		t.Error("a desk that nobody may use is well")
+	}
+}
+
+// TestAnUnservedCatchmentShows: of the postcode table's authorities, those that nothing can be sent to are named.
+func TestAnUnservedCatchmentShows(t *testing.T) {
+	_, d := opened(t)
+	table := must(postcode.Sample())(t)
+	d.Restart(func(c *desk.Config) { c.Postcodes = table })
+	codes := table.Authorities()
+	served := 0
+	for _, code := range []string{testkit.Bristol, testkit.Lancashire} {
+		if slices.Contains(codes, code) {
+			served++
+		}
+	}
+	want := fmt.Sprintf("nothing can be sent to %d of the %d authorities", len(codes)-served, len(codes))
+	if served != 2 || found(t, d, "catchment", want) != localv1.Level_LEVEL_OK || found(t, d, "catchment", "manual route: E06000008 ") != localv1.Level_LEVEL_OK {
+		t.Error("a catchment that nobody serves does not show")
+	}
+	d.Restart(func(c *desk.Config) { c.Postcodes = nil })
+	r := must(d.Examine(t.Context(), &localv1.ExamineRequest{}))(t)
+	for _, f := range r.GetFindings() {
+		if f.GetCheck() == "catchment" {
+			t.Errorf("without a table the catchment is not known, and it says %q", f.GetWords())
+		}
 	}
 }
 
