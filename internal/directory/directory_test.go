@@ -271,6 +271,8 @@ func TestOpenChecksWhatASignerDidNot(t *testing.T) {
 		{"unknown prison", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Prisons = []string{"BLI", "ZZZ"} })), "agreements[0].prisons[1]"},
 		{"unknown authority", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Authorities = []string{"E06000001"} })), "agreements[0].authorities[0]"},
 		{"no parent's name", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Sections = a.Sections[1:] })), "agreements[0].sections"},
+		{"no child's identity", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Sections = slices.Delete(a.Sections, 1, 2) })), "agreements[0].sections"},
+		{"no child's home", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Sections = slices.Delete(a.Sections, 2, 3) })), "agreements[0].sections"},
 		{"home without safety", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Sections = a.Sections[:3] })), "agreements[0].sections"},
 		{"unknown section", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Sections[5] = "child/{n}/offence" })), "agreements[0].sections[5]"},
 		{"a path for a pattern", withAgreement(change(func(a *posternv1.DataSharingAgreement) { a.Sections[5] = "child/1/needs" })), "agreements[0].sections[5]"},

@@ -360,6 +360,27 @@ func TestAWithdrawalReachesWhatWasSealedAgain(t *testing.T) {
 	}
 }
 
+// TestAWithdrawalElsewhereReachesWhatWasSealedAgain: the slip names the old notification, and another prison has no word of
+// the new one.
+func TestAWithdrawalElsewhereReachesWhatWasSealedAgain(t *testing.T) {
+	x, d, in, old := onItsWay(t)
+	in.Link.Down(false)
+	settleLater(x)
+	n := d.Get(old).GetNotification()
+	other := x.Desk(testkit.HMPParc)
+	if _, err := other.Local.WithdrawNotification(t.Context(), &localv1.WithdrawNotificationRequest{
+		Id: n.GetReference(), SlipCode: n.GetSlipCode(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_FACE_TO_FACE}); err != nil {
+		t.Fatal(err)
+	}
+	settleLater(x)
+	if s := d.State(n.GetResealedBy()); n.GetResealedBy() == "" || s != localv1.State_STATE_STOP_ASKED {
+		t.Errorf("what was sealed again is %s", s)
+	}
+	if items, err := in.ListItems(t.Context(), &localv1.ListItemsRequest{}); err != nil || len(items.GetItems()) != 1 || items.GetItems()[0].GetStop() == nil {
+		t.Errorf("the team was not asked to stop: %v, %v", items, err)
+	}
+}
+
 func TestWhatIsWithdrawnIsNotSealedAgain(t *testing.T) {
 	x, d, in, old := onItsWay(t)
 	_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: old, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff)
