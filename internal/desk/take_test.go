@@ -281,3 +281,28 @@ func TestAFormTakenLongAgoGetsItsAnswerAgain(t *testing.T) {
 		t.Errorf("%v, want %v: %v", again, first, err)
 	}
 }
+
+// TestEachNotificationStatesItsLawfulBasis: the prison's own where the form names none, else the form's, under the desk's
+// signature.
+func TestEachNotificationStatesItsLawfulBasis(t *testing.T) {
+	x, d := opened(t)
+	own := &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Schedule1Paragraph: 18, Gateway: "ca2004.s11"}
+	d.Restart(func(c *desk.Config) { c.Basis = own })
+	named := family()
+	named.LawfulBasis = &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Schedule1Paragraph: 29,
+		Article9Condition: "art9.2.g", Gateway: "ca1989.s17"}
+	var stated []*posternv1.LawfulBasis
+	d.Link.Requests(func(_ string, b []byte) []byte {
+		req, m := &posternv1.SubmitRequest{}, &posternv1.Manifest{}
+		if proto.Unmarshal(b, req) == nil && proto.Unmarshal(req.GetNotification().GetManifest().GetPayload(), m) == nil && m.GetOffer() != nil {
+			stated = append(stated, m.GetOffer().GetLawfulBasis())
+		}
+		return b
+	})
+	d.Take(family())
+	d.Take(named)
+	x.Settle()
+	if len(stated) != 2 || !proto.Equal(stated[0], own) || !proto.Equal(stated[1], named.GetLawfulBasis()) {
+		t.Errorf("stated %v", stated)
+	}
+}
