@@ -5,12 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"postern/examples/forms"
 	"postern/internal/config"
 	"postern/internal/demo"
 )
@@ -91,8 +93,23 @@ func TestTheDemoHoldsAndAgainInTheSameFolder(t *testing.T) {
 			t.Errorf("log of %d leaves after %d, root %q", *r.Log.Size, before, *r.Log.Root)
 		}
 		before = *r.Log.Size
+		everyFormIsTold(t, text)
 	}
 	everyConfigLoads(t, dir)
+}
+
+// everyFormIsTold holds each example form against what was played: a family that is nobody's story is held by nothing.
+func everyFormIsTold(t *testing.T, text string) {
+	t.Helper()
+	names, err := fs.Glob(forms.Files, "*.json")
+	if err != nil || len(names) < 20 {
+		t.Fatalf("%d forms: %v", len(names), err)
+	}
+	for _, name := range names {
+		if name != "two_authorities.json" && !strings.Contains(text, name) { // that one is for the tests of what two authorities know
+			t.Errorf("no story tells %s", name)
+		}
+	}
 }
 
 func everyConfigLoads(t *testing.T, dir string) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -40,7 +42,7 @@ var families = []tale{
 }
 
 func siblings(t *teller) {
-	t.step("Reception at HMP Bristol sends one form for both children", func() (string, error) {
+	t.step("Reception at HMP Bristol sends one form for both children, siblings_two_authorities.json", func() (string, error) {
 		return t.take("siblings_two_authorities.json", 2)
 	})
 	t.goOnWith(bristol)
@@ -65,6 +67,20 @@ func unborn(t *teller) {
 	t.submit("unborn.json", accepted, dueInMonths(t, 4))
 	t.awaitState("The team's own signature says that it has it", delivered)
 	t.reads(bristol)
+	t.step("The team reads when the child is expected, and no age", func() (string, error) {
+		var identity posternv1.ChildIdentity
+		for _, s := range t.seen.GetSections() {
+			if s.GetPath() == "child/1/identity" {
+				if err := proto.Unmarshal(s.GetContent(), &identity); err != nil {
+					return "", err
+				}
+			}
+		}
+		if identity.GetDueDate() == "" || identity.GetDateOfBirth() != "" {
+			return "", failed("The team does not read a due date.")
+		}
+		return "", nil
+	})
 }
 
 func carerUnknown(t *teller) {
@@ -73,6 +89,9 @@ func carerUnknown(t *teller) {
 	t.queued("It stands in the list of what waits, with the time it is due", &localv1.ListNotificationsRequest{Waiting: true})
 	t.calls("Reception telephones, and the duty worker answers", answered, accepted)
 	t.step("It goes as one to be looked at first", func() (string, error) {
+		if !t.sent.GetDecision().GetPriority() {
+			return "", failed("It is like any other to the team.")
+		}
 		return "", hasReason(t.sent.GetDecision(), "carer_absent")
 	})
 	t.awaitState("The team's own signature says that it has it", delivered)
@@ -115,7 +134,7 @@ func declined(t *teller) {
 func dutyEngland(t *teller) {
 	t.submit("declined.json", referred)
 	enquiry := ""
-	t.step("The safeguarding lead fills in a form by the duty route, from what the prison holds", func() (string, error) {
+	t.step("The safeguarding lead fills in the form duty_england.json by the duty route, from what the prison holds", func() (string, error) {
 		enquiry = t.sent.GetId()
 		detail, err := t.take("duty_england.json", 1, func(form map[string]any) { form["supersedes"] = t.sent.GetReference() })
 		if err == nil {

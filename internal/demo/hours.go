@@ -42,7 +42,7 @@ func dayThree(t *teller) {
 	first := t.sent
 	number := numberOf(t.form)
 	t.later("Three days pass", 3*24*time.Hour)
-	t.step("She names her younger daughter, and reception sends the form anew", func() (string, error) {
+	t.step("She names her younger daughter, and reception sends the form anew, day_three_second.json", func() (string, error) {
 		detail, err := t.take("day_three_second.json", 1, func(form map[string]any) {
 			form["prison_number"], form["supersedes"] = number, first.GetFormId()
 		})
