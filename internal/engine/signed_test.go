@@ -84,7 +84,7 @@ func TestCatalogueTellsEveryRule(t *testing.T) {
 		"consent_given", "consent_declined", "consent_not_asked", "not_understood", "consent_expired", "consent_withdrawn", "capacity_concern",
 		"parent_under_18", "minimum", "no_data_sharing_agreement", "agreement_sections", "no_recipient", "gate_hold", "gate_not_done",
 		"distant_relation", "carer_absent", "address_confidential", "child_in_care", "too_old", "already_notified", "urgent",
-		"urgent_unphoned", "duty_considered", "public_task_considered", "redirected", "policy_error",
+		"urgent_unphoned", "duty_considered", "public_task_considered", "redirected", "recipient_not_covered", "policy_error",
 	} {
 		if !slices.Contains(ids, id) {
 			t.Errorf("no rule %s", id)

@@ -298,7 +298,17 @@ func TestMistakesAboutTheParent(t *testing.T) {
 		"one name alone":            {func(f *posternv1.Form) { f.Parent.Name.GivenName = "" }, nil},
 		"no name":                   {func(f *posternv1.Form) { f.Parent.Name.GivenName, f.Parent.Name.FamilyName = "", " " }, []string{"parent.name"}},
 		"a birth tomorrow":          {func(f *posternv1.Form) { f.Parent.Birth.DateOfBirth = "2026-11-23" }, []string{"parent.birth.date_of_birth"}},
-		"a language in words":       {func(f *posternv1.Form) { f.Parent.Language.Language = "Welsh and English" }, []string{"parent.language.language"}},
+		"a birth nine years ago":    {func(f *posternv1.Form) { f.Parent.Birth.DateOfBirth = "2016-11-23" }, []string{"parent.birth.date_of_birth"}},
+		"a birth in 1826":           {func(f *posternv1.Form) { f.Parent.Birth.DateOfBirth = "1826-11-22" }, []string{"parent.birth.date_of_birth"}},
+		"eighteen tomorrow, unsaid": {func(f *posternv1.Form) { f.Parent.Birth.DateOfBirth = "2008-11-23" }, []string{"consent.grantor_under_18"}},
+		"eighteen today":            {func(f *posternv1.Form) { f.Parent.Birth.DateOfBirth = "2008-11-22" }, nil},
+		"eighteen tomorrow, said": {func(f *posternv1.Form) {
+			f.Parent.Birth.DateOfBirth, f.Consent.GrantorUnder_18 = "2008-11-23", true
+		}, nil},
+		"eighteen tomorrow, and not asked": {func(f *posternv1.Form) {
+			f.Parent.Birth.DateOfBirth, f.Consent.State = "2008-11-23", posternv1.ConsentState_CONSENT_STATE_NOT_ASKED
+		}, nil},
+		"a language in words": {func(f *posternv1.Form) { f.Parent.Language.Language = "Welsh and English" }, []string{"parent.language.language"}},
 	})
 }
 

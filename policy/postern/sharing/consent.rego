@@ -54,6 +54,28 @@ recipient_covered if input.recipient.authority in input.consent.authorities
 recipient_covered if input.consent.follows_child == true
 
 # METADATA
+# title: The parent named other teams
+# description: >-
+#   The parent gave permission to tell, and did not name this team, so nothing was sent to it. Ask the parent whether this
+#   team may be told too. Otherwise the safeguarding lead decides what to do for the children who live here.
+# custom:
+#   rule_id: recipient_not_covered
+#   law: Common law duty of confidence (permission, to those it names); UK GDPR Article 5(1)(b), the same purpose
+#   routes: [STANDARD]
+recipient_not_covered := rego.metadata.rule()
+
+# Of a child found elsewhere another rule speaks, and so does another where the permission is no good for anybody.
+findings[0] contains for_a_person(recipient_not_covered) if {
+	input.route == "STANDARD"
+	input.statement == "OFFER"
+	input.redirected == false
+	input.consent.state == "GIVEN"
+	input.consent.understood == "YES"
+	now < consent_end
+	not recipient_covered
+}
+
+# METADATA
 # title: What permission and agreement let go
 # description: >-
 #   The sections that are offered, that the parent agreed to tell, and that the data-sharing agreement includes, by name;

@@ -28,7 +28,7 @@ test_permission_needs_every_fact if {
 		"/consent/understood": ["NO", "not_understood"],
 		"/consent/capacity_concern": [true, "capacity_concern"],
 		"/consent/grantor_under_18": [true, "parent_under_18"],
-		"/consent/authorities": [["E10000017"], "policy_error"],
+		"/consent/authorities": [["E10000017"], "recipient_not_covered"],
 		"/consent/expire_time": ["2026-11-23T10:00:00Z", "consent_expired"],
 	}
 	every path, found in bad {
@@ -43,6 +43,20 @@ test_an_expiry_that_is_missing_never_shares if {
 	every path in ["/consent/expire_time", "/consent/state", "/consent/understood", "/consent/capacity_concern", "/consent/authorities"] {
 		not shares(without(path))
 	}
+}
+
+test_recipient_not_covered if {
+	elsewhere := {"/consent/authorities": ["E10000017"]}
+	given := with_values(elsewhere)
+	findings_of(given, 1, "recipient_not_covered") == {["REFER_TO_PERSON", [], "Tue 17:00"]}
+	obligations(given) == set()
+	decided(without("/consent/authorities"), 1).rules == {"recipient_not_covered"}
+	asked_first := {"/consent/understood": ["NO", "not_understood"], "/consent/expire_time": ["2026-11-23T10:00:00Z", "consent_expired"]}
+	every path, found in asked_first {
+		decided(with_values(object.union(elsewhere, {path: found[0]})), 1).rules == {found[1]}
+	}
+	decided(with_values(object.union(elsewhere, {"/redirected": true})), 1).rules == {"redirected"}
+	shares(with_values(object.union(elsewhere, {"/consent/follows_child": true})))
 }
 
 test_consent_given_covers_the_named_children_only if {
