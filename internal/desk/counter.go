@@ -93,9 +93,6 @@ func (d *Desk) GetSlip(ctx context.Context, req *localv1.GetSlipRequest) (*local
 	if n.GetElsewhere() {
 		return nil, fault.New(fault.Precondition, "NO_SLIP", "Another prison sent this, so its slip is there. Here only its withdrawal was taken.")
 	}
-	if untold(f) {
-		return nil, fault.New(fault.Precondition, "NOT_TOLD", "The form says that the person was not told, so there is no slip. When they may know, record that they were told and make it then.")
-	}
 	s, err := d.slip(lang, n, f, m)
 	if err != nil {
 		return nil, err
@@ -107,13 +104,18 @@ func (d *Desk) GetSlip(ctx context.Context, req *localv1.GetSlipRequest) (*local
 	return out, err
 }
 
-// untold reports whether a form without consent says that the person was not told.
-func untold(f *posternv1.Form) bool {
-	switch f.GetRoute() {
+// untold reports whether whoever sent this without consent said that the person was not told. The route is that of the
+// notification: the safeguarding lead may have decided to share what the form had asked permission for.
+func untold(route posternv1.Route, n *localv1.Notification, f *posternv1.Form) bool {
+	switch route {
 	case posternv1.Route_ROUTE_URGENT:
 		return f.GetUrgency().GetParentTold() != posternv1.Answer_ANSWER_YES
 	case posternv1.Route_ROUTE_DUTY:
-		return f.GetConsideration().GetParentTold() != posternv1.Answer_ANSWER_YES
+		considered := f.GetConsideration()
+		if last := lastConsidered(n, true); last != nil {
+			considered = last.GetCodes()
+		}
+		return considered.GetParentTold() != posternv1.Answer_ANSWER_YES
 	default:
 		return false
 	}
@@ -132,6 +134,9 @@ func (d *Desk) slip(lang words.Language, n *localv1.Notification, f *posternv1.F
 		return slip.Slip{}, fault.New(fault.Internal, "BAD_RECORD", "A record of this desk cannot be read.").Because(err)
 	}
 	dir, offer := d.directory.Load().At(d.cfg.Clock()), manifest.GetOffer()
+	if untold(offer.GetRoute(), n, f) {
+		return slip.Slip{}, fault.New(fault.Precondition, "NOT_TOLD", "It is recorded that the person was not told, so there is no slip.")
+	}
 	prison, _ := dir.Prison(d.cfg.Identity.Party().ID)
 	s := slip.Slip{
 		Stage: slipStages[n.GetState()], Route: offer.GetRoute(), Enquiry: manifest.GetEnquiry(), Wales: prison.GetJurisdiction() == "GB-WLS",

@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -97,6 +98,32 @@ func TestNoSlipTellsWhoWasNotTold(t *testing.T) {
 	wantFault(t, err, fault.Precondition, "NOT_TOLD")
 	urgent.Urgency.ParentTold, urgent.PrisonNumber = posternv1.Answer_ANSWER_YES, "A0078ZZ"
 	says(t, slip(t, d, d.Take(urgent)[0], "", false), "Nothing has been sent yet", "You can object", "!Code:")
+}
+
+// The form asked for permission, the safeguarding lead shared without it: what they recorded counts, and not the form.
+func TestNoSlipTellsWhoWasNotToldOfAConsideration(t *testing.T) {
+	x, d := opened(t)
+	for _, told := range []posternv1.Answer{posternv1.Answer_ANSWER_NO, posternv1.Answer_ANSWER_YES} {
+		f := unchecked(testkit.Bristol)
+		f.PrisonNumber = fmt.Sprintf("A007%dZZ", told)
+		id := d.Take(f)[0]
+		x.Settle()
+		must(d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Share: true, Reasons: "why", Codes: &posternv1.Consideration{
+			Relevant: posternv1.Answer_ANSWER_YES, ParentTold: told, HelpsFunction: "ca1989.s17", NotMoreDetrimental: []uint32{1},
+			Paths: []string{"parent/name", "child/1/identity", "child/1/home", "child/1/safety"}}}))(t)
+		x.Settle()
+		if s := d.State(id); s != delivered {
+			t.Fatalf("considered and shared, it is %s", s)
+		}
+		out, err := d.Counter.GetSlip(t.Context(), &localv1.GetSlipRequest{Id: id})
+		if told == posternv1.Answer_ANSWER_NO {
+			wantFault(t, err, fault.Precondition, "NOT_TOLD")
+		} else if err != nil {
+			t.Error(err)
+		} else {
+			says(t, string(out.GetContent()), "You can object", "without your permission")
+		}
+	}
 }
 
 // Where only the postcode told the authority, the slip has the names all the same.
