@@ -327,6 +327,31 @@ func TestAFormThatPutsAnotherRight(t *testing.T) {
 	wantFault(t, err, fault.Invalid, "FORM_UNKNOWN")
 }
 
+// The page asks for the minute of a call, and two numbers can ring out within one: then it is time for the police.
+func TestTwoCallsInOneMinuteAreTwo(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.Urgent(testkit.Bristol, 1)
+	f.Urgency.Calls = nil
+	id := d.Take(f)[0]
+	x.Settle()
+	for i, number := range []string{"01632 960202", "01632 960203"} {
+		n := must(d.Cases.RecordCall(t.Context(), &localv1.RecordCallRequest{Id: id, Number: number, Result: posternv1.CallResult_CALL_RESULT_NO_ANSWER}))(t).GetNotifications()[0]
+		x.Settle()
+		police := slices.ContainsFunc(n.GetTasks(), func(t *localv1.Task) bool {
+			return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE && t.GetPhoneNumber() == "999"
+		})
+		if police != (i == 1) {
+			t.Fatalf("after %d calls: %v", i+1, n.GetTasks())
+		}
+	}
+	n := must(d.Cases.RecordCall(t.Context(), &localv1.RecordCallRequest{Id: id, Result: posternv1.CallResult_CALL_RESULT_EMERGENCY_999}))(t).GetNotifications()[0]
+	if len(n.GetCalls()) != 3 || slices.ContainsFunc(n.GetTasks(), func(t *localv1.Task) bool {
+		return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE
+	}) {
+		t.Errorf("the police were called, and still: %v", n.GetTasks())
+	}
+}
+
 // What a team has stays with it: the new notification says which one it replaces, and which child is new.
 func TestAChildNamedOnDayThree(t *testing.T) {
 	x, d := opened(t)

@@ -55,16 +55,20 @@ func (d *Desk) addPolice(s store.Snapshot, n *localv1.Notification) error {
 	if err != nil || facts.GetUrgencyReason() == posternv1.UrgencyReason_URGENCY_REASON_UNSPECIFIED {
 		return err
 	}
-	calls := facts.GetCalls()
+	// Calls are matched one by one, since two may have been made in the same minute.
+	before, unanswered := slices.Clone(facts.GetCalls()), 0
 	for _, c := range n.GetCalls() {
-		if !slices.ContainsFunc(calls, func(told *posternv1.Call) bool { return proto.Equal(told.GetCallTime(), c.GetCallTime()) }) {
-			calls = append(calls, &posternv1.Call{CallTime: c.GetCallTime(), Result: c.GetResult()})
+		if i := slices.IndexFunc(before, func(told *posternv1.Call) bool { return proto.Equal(told.GetCallTime(), c.GetCallTime()) }); i >= 0 {
+			before = slices.Delete(before, i, i+1)
 		}
-	}
-	unanswered := 0
-	for _, c := range calls {
 		if c.GetResult() != posternv1.CallResult_CALL_RESULT_NO_ANSWER {
 			return nil // somebody knows
+		}
+		unanswered++
+	}
+	for _, c := range before {
+		if c.GetResult() != posternv1.CallResult_CALL_RESULT_NO_ANSWER {
+			return nil
 		}
 		unanswered++
 	}
