@@ -114,7 +114,10 @@ func ReadYAML(path string) (*Source, error) {
 			return nil, err
 		}
 		s := &posternv1.Signed{}
-		return s, proto.Unmarshal(b, s)
+		if proto.Unmarshal(b, s) != nil {
+			return &posternv1.Signed{}, nil // it is there, and holds something else
+		}
+		return s, nil
 	})
 }
 

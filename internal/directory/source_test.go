@@ -129,19 +129,22 @@ func TestASourceWithUnreadFilesCannotBeBuilt(t *testing.T) {
 }
 
 func TestNamedFilesMustBeWhatTheyShould(t *testing.T) {
-	for _, c := range []struct{ name, old, replacement, path string }{
-		{"missing", "keys/E06000023.pb", "keys/none.pb", "authorities[0].recipient_key_file"},
-		{"another kind", "keys/E06000023.pb", "agreements/bristol.pb", "authorities[0].recipient_key_file"},
-		{"not a statement", "agreements/bristol.pb", "directory.yaml", "agreements[0].file"},
-		{"a key is no agreement", "agreements/bristol.pb", "keys/E06000023.pb", "agreements[0].file"},
-		{"no name", "file: agreements/bristol.pb", "file: ''", "agreements[0].file"},
+	for _, c := range []struct{ name, old, replacement, path, reason string }{
+		{"missing", "keys/E06000023.pb", "keys/none.pb", "authorities[0].recipient_key_file", "cannot be read"},
+		{"another kind", "keys/E06000023.pb", "agreements/bristol.pb", "authorities[0].recipient_key_file", "something else"},
+		{"not a statement", "agreements/bristol.pb", "directory.yaml", "agreements[0].file", "something else"},
+		{"half a statement", "agreements/bristol.pb", "agreements/half.pb", "agreements[0].file", "something else"},
+		{"a key is no agreement", "agreements/bristol.pb", "keys/E06000023.pb", "agreements[0].file", "something else"},
+		{"no name", "file: agreements/bristol.pb", "file: ''", "agreements[0].file", "missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
+			whole := value(os.ReadFile(w.path("agreements/bristol.pb")))(t)
+			must(t, os.WriteFile(w.path("agreements/half.pb"), whole[:len(whole)/2], 0o600))
 			w.writeYAML(func(yaml string) string { return strings.Replace(yaml, c.old, c.replacement, 1) })
 			_, err := directory.ReadYAML(w.path("directory.yaml"))
-			if f := fault.From(err); len(f.Fields) != 1 || f.Fields[0].Path != c.path {
-				t.Errorf("error %v, want one fault at %s", err, c.path)
+			if f := fault.From(err); len(f.Fields) != 1 || f.Fields[0].Path != c.path || !strings.Contains(f.Fields[0].Reason, c.reason) {
+				t.Errorf("error %v, want one fault at %s that says %q", err, c.path, c.reason)
 			}
 		})
 	}
