@@ -1,7 +1,13 @@
 package desk_test
 
 import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,6 +115,24 @@ func TestAWithdrawalReachesWhatGoesOn(t *testing.T) {
 	}
 }
 
+// measures holds a desk's gauges, as whoever watches them reads them, against what they must say.
+func measures(t *testing.T, m *ops.Metrics, want map[string]int) {
+	t.Helper()
+	lis := must(ops.Listen(t.Context(), "127.0.0.1:0"))(t)
+	server := ops.NewServer(ops.Config{Metrics: m, Log: slog.New(slog.DiscardHandler)})
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(lis) }()
+	defer func() { server.Close(); <-ended }()
+	answer := must(http.Get("http://" + lis.Addr().String() + "/metrics"))(t)
+	defer answer.Body.Close()
+	page := string(must(io.ReadAll(answer.Body))(t))
+	for name, value := range want {
+		if line := fmt.Sprintf("\npostern_%s %d\n", name, value); !strings.Contains(page, line) {
+			t.Errorf("no line %q in\n%s", line, regexp.MustCompile("(?m)^postern.*$").FindAllString(page, -1))
+		}
+	}
+}
+
 // Nobody telephoned within the hour: the desk says who is to be told, and counts it for whoever watches the measures.
 func TestTheDutyGovernorIsToBeTold(t *testing.T) {
 	x, d := opened(t)
@@ -119,8 +143,10 @@ func TestTheDutyGovernorIsToBeTold(t *testing.T) {
 	d.Restart(func(c *desk.Config) { c.Metrics = metrics })
 	id := d.Take(f)[0]
 	x.Settle()
+	measures(t, metrics, map[string]int{"cases_waiting": 1, "cases_referred": 0, "cases_overdue": 0, "duty_governor_alerts": 0, "spool_length": 0})
 	x.Clock.Advance(61 * time.Minute)
 	x.Settle()
+	measures(t, metrics, map[string]int{"cases_waiting": 0, "cases_referred": 1, "cases_overdue": 1, "duty_governor_alerts": 1})
 	n := d.Get(id).GetNotification()
 	alerts := func(t *localv1.Task) bool {
 		return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR
@@ -132,6 +158,11 @@ func TestTheDutyGovernorIsToBeTold(t *testing.T) {
 	if all[0].GetState() != accepted || slices.ContainsFunc(all[0].GetTasks(), alerts) {
 		t.Errorf("after the call it is %v", all[0])
 	}
+	measures(t, metrics, map[string]int{"cases_waiting": 0, "cases_referred": 0, "cases_overdue": 0, "duty_governor_alerts": 0})
+	d.Link.Down(true)
+	d.Take(family())
+	x.Clock.Advance(7 * time.Minute)
+	measures(t, metrics, map[string]int{"spool_length": 1, "spool_oldest_seconds": 420, "directory_revision": 1})
 }
 
 // The same when another prison takes it, with the reference and the code on the slip of the first.

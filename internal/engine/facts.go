@@ -98,6 +98,7 @@ func childFacts(f *posternv1.ChildFacts) Child {
 		InCare:                 f.GetInCare(),
 		AddressConfidential:    f.GetAddressConfidential(),
 		SameAddressGroup:       int(f.GetSameAddressGroup()),
+		OutwardCodeOnly:        f.GetOutwardCodeOnly(),
 	}
 	if age, ok := f.GetAge().(*posternv1.ChildFacts_AgeYears); ok {
 		years := int(age.AgeYears)

@@ -39,7 +39,7 @@ func facts() Facts {
 		Children: []*posternv1.ChildFacts{
 			{Number: 1, Age: &posternv1.ChildFacts_AgeYears{AgeYears: 0}, CarerIsAdult: posternv1.Answer_ANSWER_YES,
 				Known: known("child/1/identity", "child/1/home", "child/2/home", "parent/name")},
-			{Number: 2, Age: &posternv1.ChildFacts_Unborn{Unborn: true}, InCare: true, SameAddressGroup: 3},
+			{Number: 2, Age: &posternv1.ChildFacts_Unborn{Unborn: true}, InCare: true, SameAddressGroup: 3, OutwardCodeOnly: true},
 		},
 		Hub: &posternv1.HubFacts{
 			Gate: posternv1.Gate_GATE_NO_HOLD, FirstSubmitTime: given, Known: known("parent/name", "child/1/home"),
@@ -86,7 +86,7 @@ func TestNewInput(t *testing.T) {
 	check("permitted for a child that was not named", len(second.Permitted), 0)
 	check("known", []string{first.Known["home"], second.Known["home"]}, []string{"KNOWN", ""})
 	check("every section is spoken of", []int{len(first.Known), len(second.Known), len(in.Parent.Known)}, []int{10, 10, 6})
-	check("facts", []any{second.InCare, second.SameAddressGroup, first.CarerIsAdult}, []any{true, 3, "YES"})
+	check("facts", []any{second.InCare, second.SameAddressGroup, first.OutwardCodeOnly, second.OutwardCodeOnly, first.CarerIsAdult}, []any{true, 3, false, true, "YES"})
 	check("calls", in.Calls, []Call{{"2026-07-01T10:00:00Z", "NO_ANSWER", 1}})
 	check("urgency", in.Urgency, Urgency{"RISK_STATED", "DUTY_GOVERNOR"})
 	check("consideration", *in.Consideration, Consideration{Law: "DUTY_S16LA", NotMoreDetrimental: []int{1}, Paths: []string{"child/1/home"}})

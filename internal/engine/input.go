@@ -122,6 +122,7 @@ type Child struct {
 	InCare                 bool   `json:"in_care"`
 	AddressConfidential    bool   `json:"address_confidential"`
 	SameAddressGroup       int    `json:"same_address_group"`
+	OutwardCodeOnly        bool   `json:"outward_code_only"` // of the postcode only the first half is known; staff chose the authority
 }
 
 // Call is one telephone call to a front door.

@@ -106,6 +106,7 @@ func aChild(t *rapid.T, n int, mostly func(string, string, ...string) string, ra
 		InCare:                 rarely("in care"),
 		AddressConfidential:    rarely("confidential"),
 		Unborn:                 rarely("unborn"),
+		OutwardCodeOnly:        rarely("outward code"),
 		Sections:               sectionsOf(t, true),
 	}
 	if !c.Unborn && !rarely("age unknown") {

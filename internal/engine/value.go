@@ -76,7 +76,7 @@ func (c Child) value() ast.Value {
 		"carer_is_adult", str(c.CarerIsAdult), "primary_carer_before", str(c.PrimaryCarerBefore),
 		"lived_with_before", str(c.LivedWithBefore), "parental_responsibility", str(c.ParentalResponsibility),
 		"in_care", yes(c.InCare), "address_confidential", yes(c.AddressConfidential),
-		"same_address_group", num(c.SameAddressGroup))...).Value.(ast.Object)
+		"same_address_group", num(c.SameAddressGroup), "outward_code_only", yes(c.OutwardCodeOnly))...).Value.(ast.Object)
 	if c.AgeYears != nil {
 		v.Insert(str("age_years"), num(*c.AgeYears))
 	}
