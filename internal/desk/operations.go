@@ -164,6 +164,12 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 				"Sign the next one with the authority; the hub's operator loads it."))
 		}
 	}
+	for _, a := range dir.ReviewDue(now) {
+		if slices.Contains(a.GetPrisons(), d.cfg.Identity.Party().ID) {
+			add(ops.Warning("review of "+a.GetId(), "The agreement was to be reviewed on "+a.GetReviewDate()+". It is in force all the same.",
+				"Review it with its parties and sign the next version, with a new day of review; the hub's operator loads it."))
+		}
+	}
 	return out, nil
 }
 

@@ -81,6 +81,25 @@ func TestAnUnservedCatchmentShows(t *testing.T) {
 	}
 }
 
+func TestAnAgreementPastItsReviewShows(t *testing.T) {
+	x, d := opened(t)
+	due := func() (ids []string) {
+		for _, f := range must(d.Examine(t.Context(), &localv1.ExamineRequest{}))(t).GetFindings() {
+			if id, is := strings.CutPrefix(f.GetCheck(), "review of "); is && f.GetLevel() == localv1.Level_LEVEL_WARNING && strings.Contains(f.GetFix(), "sign the next version") {
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}
+	if early := due(); len(early) > 0 {
+		t.Errorf("to be reviewed already: %v", early)
+	}
+	x.Clock.Advance(366 * 24 * time.Hour)
+	if late := due(); len(late) != 1 {
+		t.Errorf("a year on, to be reviewed: %v; want the one of this prison", late)
+	}
+}
+
 func TestADeskWithoutADirectoryIsNotReady(t *testing.T) {
 	x := testkit.NewExchange(t, func(c *testkit.Config) { c.NoDirectory = true })
 	if found(t, x.Desk(testkit.HMPBristol), "directory", "see whether the hub answers") != localv1.Level_LEVEL_PROBLEM {

@@ -35,6 +35,19 @@ func (d *Directory) Ending(now time.Time, days int) []Ending {
 	return all
 }
 
+// ReviewDue lists the agreements that are in force on a day and whose day of review has come: they hold all the same, and
+// somebody is to look at them and sign a next version.
+func (d *Directory) ReviewDue(now time.Time) []*posternv1.DataSharingAgreement {
+	today := day(now, 0)
+	var due []*posternv1.DataSharingAgreement
+	for _, a := range d.agreements {
+		if a.GetStartDate() <= today && today <= a.GetEndDate() && a.GetReviewDate() <= today {
+			due = append(due, a.DataSharingAgreement)
+		}
+	}
+	return due
+}
+
 // pairWithout finds a prison and an authority that both signed a and have no agreement on a date.
 func (d *Directory) pairWithout(a agreement, date string) (prison, authority string, found bool) {
 	for _, prison := range a.GetPrisons() {

@@ -44,3 +44,14 @@ func TestEnding(t *testing.T) {
 		}
 	}
 }
+
+func TestReviewDue(t *testing.T) {
+	w := newWorld(t) // it is to be reviewed on 1 March 2027, and ends on 31 August
+	d := w.directory(1)
+	for date, want := range map[string]int{"2026-08-31": 0, "2026-10-05": 0, "2027-02-28": 0, "2027-03-01": 1, "2027-08-31": 1, "2027-09-01": 0} {
+		at := value(time.Parse(time.DateTime, date+" 12:00:00"))(t)
+		if due := d.ReviewDue(at); len(due) != want {
+			t.Errorf("on %s: %v", date, due)
+		}
+	}
+}
