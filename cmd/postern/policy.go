@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/section"
+	"postern/policy"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -19,7 +21,7 @@ func (a *app) policyCommand() *cobra.Command {
 	c.AddCommand(
 		&cobra.Command{Use: "check DIR", Short: "Check that a policy bundle is fit for use", Args: exactly(1), RunE: a.policyCheck},
 		&cobra.Command{Use: "test DIR", Short: "Run a bundle's rule tests and cases, with coverage", Args: exactly(1), RunE: a.policyTest},
-		&cobra.Command{Use: "explain INPUT.json", Short: "Decide an input with the built-in policy and say why", Args: exactly(1), RunE: a.policyExplain},
+		&cobra.Command{Use: "explain INPUT.json|CASE", Short: "Decide an input, or a case by its name or file, with the built-in policy and say why", Args: exactly(1), RunE: a.policyExplain},
 		a.policySignCommand(),
 		&cobra.Command{Use: "export DIR", Short: "Write the built-in bundle to a new folder, to change it", Args: exactly(1), RunE: a.policyExport},
 		&cobra.Command{Use: "catalogue [DIR]", Short: "Print every rule in plain words, with its law, tests and cases", Args: cobra.MaximumNArgs(1), RunE: a.policyCatalogue},
@@ -75,9 +77,25 @@ func (a *app) policyTest(c *cobra.Command, args []string) error {
 	return err
 }
 
+// toExplain is the input that is meant: the file of a case, a file with an input, or a case of the built-in policy by its
+// name.
+func (a *app) toExplain(name string) ([]byte, error) {
+	if filepath.Ext(name) == ".yaml" {
+		dir, file := filepath.Split(filepath.Clean(name))
+		return engine.CaseInput(os.DirFS(filepath.Join(dir, "..")), file)
+	}
+	data, err := a.readInput(name)
+	if err != nil && name != "-" {
+		if of, no := engine.CaseInput(policy.Bundle, name); no == nil {
+			return of, nil
+		}
+	}
+	return data, err
+}
+
 // policyExplain decides one input, such as the one that `audit show -o json` prints, and says what and why.
 func (a *app) policyExplain(c *cobra.Command, args []string) error {
-	data, err := a.readInput(args[0])
+	data, err := a.toExplain(args[0])
 	if err != nil {
 		return err
 	}

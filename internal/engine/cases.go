@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/strict"
 	posternv1 "postern/proto/postern/v1"
@@ -84,6 +85,19 @@ func readCase(source fs.FS, name string) (*Input, expectation, error) {
 	}
 	in, err := ParseInput(changed)
 	return in, s.Expect, err
+}
+
+// CaseInput is the input of a case, as JSON. The case is named as its file, or by its words as the catalogue has them.
+func CaseInput(source fs.FS, name string) ([]byte, error) {
+	file := path.Join("cases", strings.TrimSuffix(strings.ReplaceAll(name, " ", "_"), ".yaml")+".yaml")
+	if _, err := fs.Stat(source, file); err != nil {
+		return nil, fault.New(fault.NotFound, "NO_CASE", "There is no such case. `postern policy catalogue` names the cases of each rule.")
+	}
+	in, _, err := readCase(source, file)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(in.value()), nil
 }
 
 func readYAML(source fs.FS, name string, v any) error {
