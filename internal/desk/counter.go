@@ -155,6 +155,7 @@ func (d *Desk) slip(lang words.Language, n *localv1.Notification, f *posternv1.F
 	if offer.GetRoute() == posternv1.Route_ROUTE_URGENT {
 		role = posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING
 	}
+	s.Unagreed = offer.GetConsent().GetState() != posternv1.ConsentState_CONSENT_STATE_GIVEN || !consent.Reaches(offer.GetConsent(), n.GetAuthority())
 	s.Team, s.Services = called(lang, a), a.GetSignposts()
 	if s.Team == "" {
 		s.Team = n.GetAuthorityName()

@@ -100,6 +100,23 @@ func TestNoSlipTellsWhoWasNotTold(t *testing.T) {
 	says(t, slip(t, d, d.Take(urgent)[0], "", false), "Nothing has been sent yet", "You can object", "!Code:")
 }
 
+// Who named other teams, or was not asked, did not agree that this one is told, and the slip does not say so.
+func TestTheSlipSaysYouAgreedToNobodyWhoDidNot(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Bristol, testkit.Lancashire)
+	f.Consent.Authorities, f.Consent.FollowsChild = []string{testkit.Bristol}, false
+	ids := d.Take(f)
+	x.Settle()
+	says(t, slip(t, d, ids[0], "", false), "You agreed that we tell", "Code: ")
+	says(t, slip(t, d, ids[1], "", false), "You have not agreed that we tell", "!You agreed", "!What we tell them", "!Code: ")
+	if s := d.State(ids[1]); s != referred || d.Get(ids[1]).GetNotification().GetDecision().GetReasons()[0].GetRuleId() != "recipient_not_covered" {
+		t.Errorf("it is %s: %v", s, d.Get(ids[1]).GetNotification().GetDecision())
+	}
+	unasked := formtest.New(testkit.Bristol)
+	unasked.PrisonNumber, unasked.Consent = "A0079ZZ", &posternv1.Consent{State: posternv1.ConsentState_CONSENT_STATE_NOT_ASKED, Jurisdiction: "GB-ENG"}
+	says(t, slip(t, d, d.Take(unasked)[0], "cy", false), "Nid ydych wedi cytuno")
+}
+
 // The form asked for permission, the safeguarding lead shared without it: what they recorded counts, and not the form.
 func TestNoSlipTellsWhoWasNotToldOfAConsideration(t *testing.T) {
 	x, d := opened(t)

@@ -40,6 +40,7 @@ type Slip struct {
 	Stage     Stage
 	Route     posternv1.Route
 	Enquiry   *posternv1.Enquiry // the outcome of asking, where nothing is offered to anybody
+	Unagreed  bool               // whether the person has not said yes to telling this team; only the standard route asks
 	Wales     bool               // whether the prison is in Wales, where it may and need not think of the children
 	Prison    string
 	Team      string
@@ -103,9 +104,13 @@ func (s Slip) HTML(lang words.Language) ([]byte, error) {
 
 func (s Slip) blocks(lang words.Language) []block {
 	out := []block{{Paragraphs: []string{lang.Text("slip.from", words.Args{"prison": s.Prison})}}}
-	if s.Enquiry != nil {
+	switch {
+	case s.Enquiry != nil:
 		out = append(out, s.asked(lang))
-	} else {
+	case s.Unagreed && s.Route == posternv1.Route_ROUTE_STANDARD:
+		out = append(out, block{Paragraphs: []string{lang.Text("slip.unagreed", words.Args{"team": s.Team}), lang.Text("slip.nothing_until", nil), lang.Text(s.think(), nil),
+			lang.Text("slip.reference", words.Args{"reference": s.Reference})}})
+	default:
 		out = append(out, s.told(lang))
 		out = append(out, s.what(lang)...)
 		if s.Stage == Sent || s.Stage == Waiting {
@@ -121,11 +126,7 @@ func (s Slip) asked(lang words.Language) block {
 	var b block
 	switch s.Enquiry.GetOutcome() {
 	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED:
-		think := "slip.must_think"
-		if s.Wales {
-			think = "slip.may_think"
-		}
-		b.Paragraphs = append(b.Paragraphs, lang.Text("slip.declined", nil), lang.Text(think, nil))
+		b.Paragraphs = append(b.Paragraphs, lang.Text("slip.declined", nil), lang.Text(s.think(), nil))
 	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN:
 		b.Paragraphs = append(b.Paragraphs, lang.Text("slip.no_children", nil))
 	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN:
@@ -138,6 +139,14 @@ func (s Slip) asked(lang words.Language) block {
 	}
 	b.Paragraphs = append(b.Paragraphs, lang.Text("slip.change", nil), lang.Text("slip.reference", words.Args{"reference": s.Reference}))
 	return b
+}
+
+// think says that the prison considers the children whatever the person agrees to: it must in England.
+func (s Slip) think() string {
+	if s.Wales {
+		return "slip.may_think"
+	}
+	return "slip.must_think"
 }
 
 var stageWords = map[Stage]string{NotSent: "slip.not_sent", Waiting: "slip.waiting", Nothing: "slip.nothing_to_send", Sent: "slip.is_told",
