@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"postern/internal/desk"
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
@@ -45,6 +47,27 @@ func TestWhatComesFromTheFutureWaits(t *testing.T) {
 // A desk that was off while the team's certificate ended hears all the same that the team has it.
 func TestAnAcknowledgementOutlivesItsCertificate(t *testing.T) {
 	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	for _, step := range []func(context.Context) (bool, error){d.StepSpool, x.Hub.StepDelivery} {
+		if _, err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.Clock.Advance(500 * 24 * time.Hour)
+	if _, err := d.StepUpdates(t.Context()); err != nil || d.State(id) != delivered {
+		t.Errorf("the desk has it as %v (%v)", d.State(id), err)
+	}
+}
+
+// A hub whose clock is a minute behind hears the team in the hour before the notification was made. That is no reason to
+// lose what it said.
+func TestAnAcknowledgementOutlivesItsCertificateThoughAClockIsBehind(t *testing.T) {
+	x, d := opened(t)
+	d.Link.Answers(rewrite(t, "ListUpdates", &posternv1.ListUpdatesResponse{}, func(r *posternv1.ListUpdatesResponse) {
+		for _, u := range r.GetUpdates() {
+			u.UpdateTime = timestamppb.New(u.GetUpdateTime().AsTime().Add(-2 * time.Hour))
+		}
+	}))
 	id := d.Take(formtest.New(testkit.Bristol))[0]
 	for _, step := range []func(context.Context) (bool, error){d.StepSpool, x.Hub.StepDelivery} {
 		if _, err := step(t.Context()); err != nil {

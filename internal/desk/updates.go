@@ -151,16 +151,20 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 // checkAcknowledgement verifies that the team of this very authority signed for this very manifest. The hub cannot
 // make one, so "delivered" does not rest on its word.
 //
-// The certificate is judged in the hour in which the hub heard it, and not by now: a desk that was off meanwhile would
-// lose it to a certificate that has ended since. No hour before the notification was made counts.
+// The certificate is judged in the hour in which the hub heard it, and not only by now: a desk that was off meanwhile
+// would lose it to a certificate that has ended since. Now counts too: the clock of a hub may have been wrong by then.
+// Nobody acknowledged before the notification was made, so an hour before that is that moment: hours are whole, and the
+// clock of a hub may be a minute behind.
 func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *localv1.Notification, s *posternv1.Signed, hour time.Time) error {
-	now := d.cfg.Clock()
-	if end := hour.Add(time.Hour); end.Before(now) && end.After(n.GetCreateTime().AsTime()) {
-		now = end
-	}
+	now, made := d.cfg.Clock(), n.GetCreateTime().AsTime()
 	party, err := envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, now)
-	if err != nil && hour.Before(now) && hour.After(n.GetCreateTime().AsTime()) {
-		party, err = envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, hour) // it ended within the hour
+	for _, at := range []time.Time{hour.Add(time.Hour), hour} { // it may have ended, or begun, within the hour
+		if at.Before(made) {
+			at = made
+		}
+		if err != nil && at.Before(now) {
+			party, err = envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, at)
+		}
 	}
 	if err != nil {
 		return err
