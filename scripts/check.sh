@@ -96,8 +96,8 @@ stage_slow() { crash '^TestASilentInboxDelaysNobodyElse$'; }
 # memory is a folder for what a simulated hub syncs, in memory where there is one: what its crash forgets, the simulator says.
 memory() { if [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi; }
 
-# A thousand histories of the simulator: without the race detector, since everything in one happens on one goroutine.
-stage_world() { GOTMPDIR=${TMPDIR:-/tmp} TMPDIR=$(memory) go test -count=1 -timeout 20m -v -run '^TestWorld$' ./internal/testkit/world -seeds 1000 | grep -v '^ *\(===\|---\)'; }
+# Four hundred histories of the simulator, and more in a soak: without the race detector, since everything in one happens on one goroutine.
+stage_world() { GOTMPDIR=${TMPDIR:-/tmp} TMPDIR=$(memory) go test -count=1 -timeout 20m -v -run '^TestWorld$' ./internal/testkit/world -seeds 400 | grep -v '^ *\(===\|---\)'; }
 
 # Every seeded bug is built into the program, and caught.
 stage_bugs() { go test -count=1 -timeout 30m -v -run '^TestSeededBugs$' ./internal/testkit/world -kill -memory "$(memory)" | grep -v '^ *\(===\|---\)'; }

@@ -197,8 +197,8 @@ type Asked struct{ logs map[string]verify.Head }
 // Known is what a request says of it.
 func (a Asked) Known() []*posternv1.KnownLog {
 	var out []*posternv1.KnownLog
-	for origin, h := range a.logs {
-		out = append(out, &posternv1.KnownLog{Origin: origin, Size: h.Size})
+	for _, origin := range slices.Sorted(maps.Keys(a.logs)) { // in one order, so that a history can be played again
+		out = append(out, &posternv1.KnownLog{Origin: origin, Size: a.logs[origin].Size})
 	}
 	return out
 }

@@ -126,7 +126,8 @@ func (w *World) judgeInbox(code string) {
 		}
 	}
 	for _, id := range w.ledger.takenOrder {
-		if n := w.ledger.notifications[id]; n.authority == code && len(n.delivered) > 0 && !here[id] {
+		// Of what was withdrawn whole, an inbox that was put back from an older copy gets only the request to stop.
+		if n := w.ledger.notifications[id]; n.authority == code && len(n.delivered) > 0 && !here[id] && !whole(n.gone) {
 			w.fails("inbox-%s acknowledged %s and does not have it", code, id)
 		}
 	}
