@@ -84,6 +84,7 @@ func (p *parties) start(ts *testscript.TestScript, name string) (*process, error
 	s := &process{name: name, ready: make(chan struct{}), ended: make(chan struct{})}
 	s.cmd = exec.Command(binary, command, "serve", "--config", name+".yaml", "-v")
 	s.cmd.Dir, s.cmd.Env = ts.MkAbs("."), p.env
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // an interrupted check leaves no process
 	kept, err := os.OpenFile(p.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err

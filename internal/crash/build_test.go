@@ -18,6 +18,7 @@ func scratch() string {
 }
 
 func TestMain(m *testing.M) {
+	dieWithParent()
 	if err := os.MkdirAll(scratch(), 0o700); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

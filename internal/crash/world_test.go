@@ -80,7 +80,7 @@ func newWorld(t testing.TB, n int, binary string) *world {
 // prepare makes the folder as the demo does, and ends the demo before its stories: hub.yaml is the last that it writes.
 func (w *world) prepare() {
 	w.t.Helper()
-	demo := exec.Command(w.binary, "demo", "--dir", w.dir)
+	demo := child(context.Background(), w.binary, "demo", "--dir", w.dir)
 	if err := demo.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func (w *world) run(args ...string) []byte {
 func (w *world) try(args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, w.binary, args...)
+	cmd := child(ctx, w.binary, args...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -168,7 +168,7 @@ func (w *world) launch(name string, env []string, wrapper ...string) *party {
 	w.t.Helper()
 	command, _, _ := strings.Cut(name, "-")
 	args := append(wrapper, w.binary, command, "serve", "--config", w.config(name))
-	p := &party{cmd: exec.Command(args[0], args[1:]...), ready: make(chan struct{}), gone: make(chan struct{})}
+	p := &party{cmd: child(context.Background(), args[0], args[1:]...), ready: make(chan struct{}), gone: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	log := must(os.OpenFile(w.log(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600))(w.t)
 	said := &watch{log: log, serving: p.ready}

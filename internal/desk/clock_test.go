@@ -11,6 +11,7 @@ import (
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -41,6 +42,24 @@ func TestWhatComesFromTheFutureWaits(t *testing.T) {
 	x.Settle()
 	if d.State(id) != localv1.State_STATE_STOP_ASKED {
 		t.Fatalf("an hour later: %v", d.State(id))
+	}
+}
+
+// So does a decision not to share: the hub would have had no record of it for ever.
+func TestAConsiderationFromTheFutureWaits(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.Declined())[0]
+	x.Settle()
+	d.Restart(func(c *desk.Config) { c.Clock = func() time.Time { return x.Clock.Now().Add(time.Hour) } })
+	n := must(d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Reasons: "The family is known and helped.", Codes: &posternv1.Consideration{
+		Relevant: posternv1.Answer_ANSWER_NO, ParentTold: posternv1.Answer_ANSWER_YES}}))(t).GetNotifications()[0]
+	if n.GetConsiderations()[0].GetAnswer() != nil {
+		t.Fatalf("a consideration from the future: %v", n)
+	}
+	x.Clock.Advance(time.Hour)
+	x.Settle()
+	if n := d.Get(id).GetNotification(); n.GetState() != withheld || len(events(t, x, logv1.Kind_KIND_CONSIDERED)) != 1 {
+		t.Errorf("an hour later: %v", n)
 	}
 }
 

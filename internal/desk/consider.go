@@ -220,44 +220,48 @@ func (d *Desk) submitConsidered(ctx context.Context, item queue.Item) error {
 	if err != nil {
 		return err
 	}
-	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
-	if err == nil {
-		err = d.checkConsidered(message, answer)
+	answer, err := d.ask(ctx, message, false, d.checkConsidered)
+	if fault.From(err).Reason == stoppedReason {
+		return err
 	}
 	if err == nil {
 		return d.settleConsidered(ctx, item, answer.GetDecision(), answer.GetReceipt())
 	}
-	f := fault.From(err)
-	switch f.Kind {
-	case fault.Invalid, fault.Denied, fault.Exists, fault.NotFound, fault.Unimplemented, fault.Precondition:
+	if f := fault.From(err); forGood(f) {
 		return d.settleConsidered(ctx, item, d.refusedByHub(f), nil)
 	}
 	return d.postpone(ctx, item, err)
 }
 
 // checkConsidered verifies that the consideration is in the sent log.
-func (d *Desk) checkConsidered(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) error {
+func (d *Desk) checkConsidered(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) (*verify.Event, error) {
 	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	if event.Kind != logv1.Kind_KIND_CONSIDERED || !bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) {
-		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this consideration. Stop using this hub and telephone its operator.")
+		return nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this consideration. Stop using this hub and telephone its operator.")
 	}
-	return nil
+	return event, nil
 }
 
 // settleConsidered keeps the hub's answer with its receipt, sets the state, and takes the item off the spool, in one
-// transaction. What a person decided stands, whatever a hub says of the record.
+// transaction. What a person decided stands, whatever a hub says of the record. When a hub that had lost it answers once
+// more, what was done since stands too, and a final refusal, such as when it has expired, changes nothing.
 func (d *Desk) settleConsidered(ctx context.Context, item queue.Item, answer *posternv1.Decision, receipt *posternv1.Receipt) error {
 	return d.change(ctx, string(item.Body), func(tx store.Tx, n *localv1.Notification) error {
 		for _, r := range n.GetConsiderations() {
-			if r.GetId() == item.ID {
+			if r.GetId() != item.ID {
+				continue
+			}
+			if r.GetAnswer() == nil {
+				n.State, n.UpdateTime = after(n.GetState(), notToShare), d.now()
+			}
+			if r.GetAnswer() == nil || receipt != nil {
 				r.Answer = answer
 			}
 		}
-		n.State, n.UpdateTime = after(n.GetState(), notToShare), d.now()
 		if receipt != nil {
 			b, err := proto.Marshal(receipt)
 			if err != nil {

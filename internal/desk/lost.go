@@ -64,12 +64,13 @@ func (d *Desk) heard(ctx context.Context, checkpoint string) (lost bool, err err
 }
 
 // unfinished are the states in which the hub has something to do or to answer for. What was refused or withheld is
-// finished: nothing of it went, and a person has it. What was delivered is not: the person may still withdraw it, and
-// then the hub must know whom to ask to stop. What waits is submitted as ever when what it waited for comes.
+// finished: nothing of it went, and a person has it; that the safeguarding lead decided so is told again by itself. What
+// was delivered is not: the person may still withdraw it, and then the hub must know whom to ask to stop. What waits is
+// submitted as ever when what it waited for comes.
 var unfinished = []localv1.State{stateAccepted, stateDelivered, stateUndelivered, stateStopAsked}
 
-// resubmit puts every unfinished notification into the spool again, and the withdrawals of those that were withdrawn
-// before anything went.
+// resubmit puts every unfinished notification into the spool again, the withdrawals of those that were withdrawn before
+// anything went, and what was decided not to be shared.
 func (d *Desk) resubmit(ctx context.Context) error {
 	var all []*localv1.Notification
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
@@ -92,6 +93,9 @@ func (d *Desk) resubmit(ctx context.Context) error {
 	}
 	for _, n := range all {
 		err := d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+			if err := d.considerAgain(tx, n, queued); err != nil {
+				return err
+			}
 			if !n.GetElsewhere() && slices.Contains(unfinished, n.GetState()) {
 				if queued(n.GetId()) {
 					return nil
@@ -119,6 +123,20 @@ func (d *Desk) startAgain(tx store.Tx, id string) error {
 	n := proto.CloneOf(before)
 	n.State, n.Resubmitting = after(n.GetState(), submittedAgain), true
 	return errors.Join(d.put(tx, before, n), d.spoolAgain(tx, hubDestination, id, []byte(id)))
+}
+
+// considerAgain puts the records of what the safeguarding lead decided not to share into the spool again: nothing goes by
+// them, and that somebody looked must stand in the log all the same.
+func (d *Desk) considerAgain(tx store.Tx, n *localv1.Notification, queued func(id string) bool) error {
+	for _, r := range n.GetConsiderations() {
+		if r.GetShare() || r.GetAnswer() == nil || queued(r.GetId()) {
+			continue // it is part of the notification, or waits for its first answer still
+		}
+		if err := d.spoolAgain(tx, considerations, r.GetId(), []byte(n.GetId())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withdrawAgain puts the withdrawals of a notification into the spool again, in the order in which they were taken.

@@ -11,6 +11,7 @@ import (
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -81,6 +82,67 @@ func TestAHubThatLosesItsDiskLosesNothing(t *testing.T) {
 	wait(x)
 	if !stopped(here) || d.State(here) != localv1.State_STATE_STOP_ASKED {
 		t.Errorf("what the hub had lost cannot be withdrawn: state %v", d.State(here))
+	}
+	if n := len(spool(t, d)); n != 0 {
+		t.Errorf("%d are in the spool still", n)
+	}
+}
+
+// A hub that lost its disk is told again what the safeguarding lead decided not to share: that somebody looked stands in
+// its new log. What was decided, and what was done since, stays as it is at the desk.
+func TestAHubThatLosesItsDiskHearsAgainWhatWasConsidered(t *testing.T) {
+	x, d := opened(t)
+	consider := func(id, why string) *localv1.Notification {
+		return must(d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Reasons: why, Codes: &posternv1.Consideration{
+			Relevant: posternv1.Answer_ANSWER_NO, ParentTold: posternv1.Answer_ANSWER_YES}}))(t).GetNotifications()[0]
+	}
+	stays := d.Take(formtest.Declined())[0]
+	unchecked := family()
+	unchecked.Gate = posternv1.Gate_GATE_NOT_DONE
+	changes := d.Take(unchecked)[0]
+	x.Settle()
+	consider(stays, "The family is known and helped.")
+	consider(changes, "Nobody had asked the school yet.")
+	d.Link.Down(true)
+	late := d.Take(formtest.Declined())[0]
+	d.Link.Down(false)
+	x.Settle()
+	d.Link.Down(true)
+	consider(late, "The lead decided while the hub was away.")
+	d.Link.Down(false)
+	withdraw(t, d, changes)
+
+	x.LoseHub()
+	wait(x)
+	if n := len(events(t, x, logv1.Kind_KIND_CONSIDERED)); n != 3 {
+		t.Errorf("the new log has %d considerations, want 3", n)
+	}
+	for _, id := range []string{stays, late} {
+		if n := d.Get(id).GetNotification(); n.GetState() != withheld || n.GetConsiderations()[0].GetAnswer() == nil {
+			t.Errorf("it is %v", n)
+		}
+	}
+	if s := d.State(changes); s != localv1.State_STATE_WITHDRAWN {
+		t.Errorf("what was withdrawn since is %v", s)
+	}
+	if n := len(spool(t, d)); n != 0 {
+		t.Errorf("%d are in the spool still", n)
+	}
+}
+
+// Long after, the new hub refuses it as too old: what the old one said of it stands, and it is not told for ever.
+func TestWhatWasConsideredLongAgoStandsThoughTheHubIsNew(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.Declined())[0]
+	x.Settle()
+	must(d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Reasons: "The family is known and helped.", Codes: &posternv1.Consideration{
+		Relevant: posternv1.Answer_ANSWER_NO, ParentTold: posternv1.Answer_ANSWER_YES}}))(t)
+	before := d.Get(id).GetNotification()
+	x.Clock.Advance(60 * 24 * time.Hour)
+	x.LoseHub()
+	wait(x)
+	if after := d.Get(id).GetNotification(); !proto.Equal(before, after) {
+		t.Errorf("it was %v and is %v", before, after)
 	}
 	if n := len(spool(t, d)); n != 0 {
 		t.Errorf("%d are in the spool still", n)

@@ -44,10 +44,18 @@ func (d *Desk) SendReceptions(ctx context.Context, req *localv1.SendReceptionsRe
 	}
 	ctx, cancel := context.WithTimeout(ctx, firstAttempt)
 	defer cancel()
-	answer, err := d.cfg.Hub.Submit(ctx, &posternv1.SubmitRequest{Notification: message})
-	if err != nil {
+	if _, err := d.ask(ctx, message, false, d.checkCounted); err != nil {
 		return nil, err
 	}
+	out := &localv1.SendReceptionsResponse{Days: uint32(len(days))}
+	for _, day := range days {
+		out.Received += day.GetReceived()
+	}
+	return out, nil
+}
+
+// checkCounted verifies that the counts are in the sent log.
+func (d *Desk) checkCounted(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) (*verify.Event, error) {
 	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
 	if err != nil {
 		return nil, err
@@ -56,9 +64,5 @@ func (d *Desk) SendReceptions(ctx context.Context, req *localv1.SendReceptionsRe
 		!bytes.Equal(event.Core.GetManifestSha256(), sum[:]) {
 		return nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about these counts. Stop using this hub and telephone its operator.")
 	}
-	out := &localv1.SendReceptionsResponse{Days: uint32(len(days))}
-	for _, day := range days {
-		out.Received += day.GetReceived()
-	}
-	return out, nil
+	return event, nil
 }

@@ -1,7 +1,14 @@
 package hub
 
 import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"time"
+
+	"postern/internal/consent"
 	"postern/internal/envelope"
+	"postern/internal/ledger"
 	"postern/internal/schema"
 	"postern/internal/store"
 	posternv1 "postern/proto/postern/v1"
@@ -25,21 +32,83 @@ func sentBefore(r store.Reader, v *envelope.Verified) (row []byte, first string,
 	if key == nil {
 		return nil, "", nil
 	}
-	if row, err = r.Get(schema.HubContent, key); err != nil || row == nil || string(row) == v.Manifest().GetNotificationId() {
+	row, err = r.Get(schema.HubContent, key)
+	id, _ := readContent(row)
+	if err != nil || row == nil || id == v.Manifest().GetNotificationId() {
 		return row, "", err
 	}
-	tomb, err := readTombstone(r, v.Sender().URI(), string(row))
+	tomb, err := readTombstone(r, v.Sender().URI(), id)
 	if err != nil || tomb != nil {
 		return row, "", err
 	}
-	return row, string(row), nil
+	return row, id, nil
 }
 
-// indexContent remembers by which notification this content was shared.
+// A row of a content is the id of the notification, and until when it is remembered: Unix seconds, 8 bytes BE. A row of a
+// format before 9 has no end.
+const idLength = 36
+
+func readContent(row []byte) (id string, end time.Time) {
+	if len(row) == idLength+8 {
+		end = time.Unix(int64(binary.BigEndian.Uint64(row[idLength:])), 0)
+	}
+	return string(row[:min(len(row), idLength)]), end
+}
+
+func contentRow(id string, end time.Time) []byte {
+	return binary.BigEndian.AppendUint64([]byte(id), uint64(end.Unix()))
+}
+
+// indexContent remembers by which notification this content was shared, for as long as the permission holds that it was
+// shared by: whoever gives it again after that means it to be told again.
 func indexContent(tx store.Tx, v *envelope.Verified, o posternv1.Outcome) error {
 	key := contentKey(v)
 	if key == nil || o != posternv1.Outcome_OUTCOME_SHARE {
 		return nil
 	}
-	return tx.Put(schema.HubContent, key, []byte(v.Manifest().GetNotificationId()))
+	m := v.Manifest()
+	return tx.Put(schema.HubContent, key, contentRow(m.GetNotificationId(), permissionEnds(m.GetOffer())))
+}
+
+// forgetChunk is how many remembered contents one transaction forgets.
+const forgetChunk = 64
+
+// forgetContent forgets some of what was remembered of contents whose permission has ended, and reports whether there was
+// any. It is an index of what the ledger holds, so its going is no event of its own. A row without an end gets the
+// longest that there is.
+func (h *Hub) forgetContent(ctx context.Context) (bool, error) {
+	now := h.cfg.Clock()
+	over := func(row []byte) bool { _, end := readContent(row); return !now.Before(end) } // without an end is long past
+	var keys [][]byte
+	err := h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		keys = nil
+		return s.Scan(schema.HubContent, nil, nil, func(key, row []byte) (bool, error) {
+			if over(row) {
+				keys = append(keys, bytes.Clone(key))
+			}
+			return len(keys) < forgetChunk, nil
+		})
+	})
+	if err != nil || len(keys) == 0 {
+		return false, err
+	}
+	return true, h.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error { // it makes room
+		for _, key := range keys {
+			row, err := tx.Get(schema.HubContent, key)
+			if err != nil {
+				return err
+			}
+			switch id, end := readContent(row); {
+			case row == nil || !over(row): // shared again meanwhile
+			case end.IsZero():
+				err = tx.Put(schema.HubContent, key, contentRow(id, now.Add(consent.Term)))
+			default:
+				err = tx.Delete(schema.HubContent, key)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -3,10 +3,14 @@ package hub_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/consent"
 	"postern/internal/form/formtest"
+	"postern/internal/schema"
+	"postern/internal/store"
 	"postern/internal/testkit"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -50,5 +54,72 @@ func TestOtherContentGoes(t *testing.T) {
 		if d, _ := w.decided(w.one(other)); d.GetDecision().GetOutcome() != share {
 			t.Errorf("%s: %v", name, d.GetDecision())
 		}
+	}
+}
+
+// What was shared is remembered for as long as the permission holds that it was shared by. What a format before 9
+// remembers without an end gets one.
+func TestSharedContentIsForgottenWhenItsPermissionEnds(t *testing.T) {
+	w := newWorld(t)
+	first := w.one(formtest.New(testkit.Bristol))
+	w.decided(first)
+	old := []byte("spiffe://of-another-desk\x00its content")
+	if err := w.Store.Update(t.Context(), func(tx store.Tx) error { return tx.Put(schema.HubContent, old, []byte(idOf(t, first))) }); err != nil {
+		t.Fatal(err)
+	}
+	remembered := func() map[string]int {
+		for worked := true; worked; {
+			var err error
+			if worked, err = w.Hub.StepRetention(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows := map[string]int{}
+		err := w.Store.View(t.Context(), func(s store.Snapshot) error {
+			return s.Scan(schema.HubContent, nil, nil, func(key, row []byte) (bool, error) { rows[string(key)] = len(row); return true, nil })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	if rows := remembered(); len(rows) != 2 || rows[string(old)] != 36+8 {
+		t.Fatalf("while the permission holds: %v", rows)
+	}
+	w.Clock.Advance(consent.Term - time.Hour) // formtest's is given half an hour before
+	if rows := remembered(); len(rows) != 2 {
+		t.Errorf("shortly before its end: %v", rows)
+	}
+	w.Clock.Advance(30 * time.Minute)
+	if rows := remembered(); len(rows) != 1 || rows[string(old)] == 0 {
+		t.Errorf("at its end: %v", rows)
+	}
+	w.Clock.Advance(30 * time.Minute)
+	if rows := remembered(); len(rows) != 0 {
+		t.Errorf("a term after the hub began to give them ends: %v", rows)
+	}
+}
+
+// A team hears of the children whom it is told of only: not that another waits, and not until when.
+func TestATeamDoesNotHearUntilWhenAnotherChildWaits(t *testing.T) {
+	w := newWorld(t)
+	f := formtest.New(testkit.Bristol, testkit.Bristol)
+	f.Children[1].Carer.IsAdult = posternv1.Answer_ANSWER_NOT_KNOWN
+	d, _ := w.decided(w.one(f))
+	if d.GetDecision().GetOutcome() != share || d.GetDecision().GetDueTime() == nil {
+		t.Fatalf("decided %v", d.GetDecision())
+	}
+	var got *posternv1.Delivery
+	w.Inbox(testkit.Bristol).Link.Requests(func(method string, b []byte) []byte {
+		req := &posternv1.DeliverRequest{}
+		if err := proto.Unmarshal(b, req); err != nil {
+			t.Error(err)
+		}
+		got = req.GetDelivery()
+		return b
+	})
+	w.Settle()
+	if cut := got.GetDecision(); cut.GetDueTime() != nil || len(cut.GetChildren()) != 1 {
+		t.Errorf("the team is told %v", cut)
 	}
 }

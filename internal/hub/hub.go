@@ -206,8 +206,16 @@ func (h *Hub) StepSelfCheck(ctx context.Context) (bool, error) { return h.selfCh
 // StepDelivery makes at most one attempt for each inbox that something waits for, and reports whether it made any.
 func (h *Hub) StepDelivery(ctx context.Context) (bool, error) { return h.delivery.Step(ctx) }
 
-// StepRetention deletes some of the content whose time is over, and reports whether there was any.
-func (h *Hub) StepRetention(ctx context.Context) (bool, error) { return h.delivery.StepRetention(ctx) }
+// StepRetention deletes some of the content whose time is over, and some of what is remembered of it, and reports whether
+// there was any.
+func (h *Hub) StepRetention(ctx context.Context) (bool, error) {
+	worked, err := h.delivery.StepRetention(ctx)
+	if err != nil {
+		return worked, err
+	}
+	forgot, err := h.forgetContent(ctx)
+	return worked || forgot, err
+}
 
 // retentionPoll is how often content is looked for whose time is over: its life is counted in days.
 const retentionPoll = 10 * time.Minute

@@ -314,10 +314,11 @@ func (h *Hub) refuse(ctx context.Context, caller identity.Party, n *posternv1.Se
 	return why
 }
 
-// cutDecision is the decision as an inbox may see it: released children, their reasons and obligations only.
+// cutDecision is the decision as an inbox may see it: released children, their reasons and obligations only. When the
+// prison must act is not among it, or it would say that there is a child who waits.
 func cutDecision(d *posternv1.Decision) *posternv1.Decision {
 	cut := proto.CloneOf(d)
-	cut.Children, cut.Obligations = nil, nil
+	cut.Children, cut.Obligations, cut.DueTime = nil, nil, nil
 	shared := map[uint32]bool{0: true}
 	for _, c := range d.GetChildren() {
 		if c.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {

@@ -25,19 +25,19 @@ const (
 	HubKept           store.Keyspace = "hub_kept"            // destination ‖ 0 ‖ delivery number BE → queue item that was acknowledged; its content stays in hub_outbox_content
 	HubNumber         store.Keyspace = "hub_number"          // authority → the last delivery number given ‖ the last acknowledged, each BE
 	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
-	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared
+	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared ‖ until when that is remembered, Unix seconds BE
 	HubKey            store.Keyspace = "hub_key"             // number BE → Signed recipient key, as published
 	HubAsked          store.Keyspace = "hub_asked"           // prison id ‖ 0 ‖ civil date of reception ‖ 0 ‖ first 16 bytes of SHA-256(subject reference) → what came of asking, one byte
 	HubReceived       store.Keyspace = "hub_received"        // prison id ‖ 0 ‖ civil date → people received, 4 bytes BE
 	HubTerm           store.Keyspace = "hub_term"            // kind of row ‖ term or nothing ‖ log byte ‖ block → which events have it; see ledger/index.go
 )
 
-// Hub is the database of a hub. Format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// Hub is the database of a hub. Format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
 // hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
 // hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 8,
+	Version: 9,
 	Oldest:  3,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
 		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,

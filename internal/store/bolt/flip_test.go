@@ -178,6 +178,7 @@ func run(t *testing.T, reader, path string, flips []flip) []string {
 			fmt.Fprintln(&list, f.offset, f.bit)
 		}
 		child.Stdin = &list
+		child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // an interrupted check leaves no process
 		out, err := child.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
