@@ -218,7 +218,7 @@ func (a *app) deskReceipt(c *cobra.Command, args []string) error {
 			return err
 		}
 		if out.GetReceipt() == nil {
-			return fault.New(fault.Precondition, "NO_RECEIPT", "There is no receipt yet: the hub has not answered. `postern desk status` says more.")
+			return fault.New(fault.Precondition, "NO_RECEIPT", "There is no receipt to show: the hub has not answered, or a colleague still checks the form. `postern desk status` says more.")
 		}
 		if a.output == "json" {
 			return a.printJSON(plain.Map(out.GetReceipt()))

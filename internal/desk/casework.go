@@ -226,7 +226,7 @@ func (d *Desk) goOn(ctx context.Context, ids []string) (all []*localv1.Notificat
 	return d.show(ctx, ids)
 }
 
-// show loads notifications, and after them those in which children of them go on, each once.
+// show loads notifications as whoever asks may see them, and after them those in which children of them go on, each once.
 func (d *Desk) show(ctx context.Context, ids []string) (all []*localv1.Notification, err error) {
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		all = nil
@@ -242,7 +242,7 @@ func (d *Desk) show(ctx context.Context, ids []string) (all []*localv1.Notificat
 			if err != nil {
 				return err
 			}
-			all, queue = append(all, shown), append(queue, withFollowups(n)[1:]...)
+			all, queue = append(all, d.forReader(ctx, shown)), append(queue, withFollowups(n)[1:]...)
 		}
 		return nil
 	})

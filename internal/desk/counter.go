@@ -93,7 +93,7 @@ func (d *Desk) GetSlip(ctx context.Context, req *localv1.GetSlipRequest) (*local
 	if n.GetElsewhere() {
 		return nil, fault.New(fault.Precondition, "NO_SLIP", "Another prison sent this, so its slip is there. Here only its withdrawal was taken.")
 	}
-	s, err := d.slip(lang, n, f, m)
+	s, err := d.slip(lang, forReception(n), f, m) // paper is read by whoever holds it
 	if err != nil {
 		return nil, err
 	}

@@ -116,8 +116,13 @@ func (d *Desk) GetNotification(ctx context.Context, req *localv1.GetNotification
 		if err := d.load(s, schema.DeskNotification, id, out.Notification); err != nil {
 			return err
 		}
-		if out.Notification, err = d.shown(s, out.Notification); err != nil {
+		shown, err := d.shown(s, out.Notification)
+		if err != nil {
 			return err
+		}
+		out.Notification = d.forReader(ctx, shown)
+		if !proto.Equal(out.GetNotification().GetDecision(), shown.GetDecision()) {
+			return nil // the receipt would say what the check found
 		}
 		b, err := s.Get(schema.DeskReceipt, []byte(id))
 		if err != nil || b == nil {
@@ -142,10 +147,12 @@ func (d *Desk) ListNotifications(ctx context.Context, req *localv1.ListNotificat
 			if err := d.unseal(schema.DeskNotification, string(key), sealed, n); err != nil {
 				return false, err
 			}
-			if listed(req, n) {
-				shown, err := d.inList(s, n)
+			shown, err := d.inList(s, n)
+			if err != nil {
+				return false, err
+			}
+			if shown = d.forReader(ctx, shown); listed(req, shown) {
 				out.Notifications = append(out.Notifications, shown)
-				return true, err
 			}
 			return true, nil
 		})

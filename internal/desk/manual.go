@@ -49,9 +49,11 @@ func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequest
 		if !byHand(n) {
 			return noManualRoute
 		}
-		if out.Notification, err = d.shown(s, n); err != nil {
+		shown, err := d.shown(s, n)
+		if err != nil {
 			return err
 		}
+		out.Notification = d.forReader(ctx, shown)
 		return d.load(s, schema.DeskForm, n.GetFormId(), f)
 	})
 	if err != nil {
@@ -103,7 +105,7 @@ func (d *Desk) CloseManual(ctx context.Context, req *localv1.CloseManualRequest)
 		return nil, err
 	}
 	if was := n.GetManual(); was != nil && was.GetHow() == m.GetHow() && was.GetTo() == m.GetTo() && (req.GetSendTime() == nil || proto.Equal(was.GetSendTime(), m.GetSendTime())) {
-		return &localv1.CloseManualResponse{Notification: n}, nil
+		return &localv1.CloseManualResponse{Notification: d.forReader(ctx, n)}, nil
 	}
 	if !byHand(n) {
 		return nil, noManualRoute

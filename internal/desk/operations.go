@@ -85,8 +85,9 @@ func (d *Desk) measureCases(ctx context.Context, report ops.Report) error {
 			if err != nil {
 				return false, err
 			}
-			for count, is := range map[*float64]bool{&waiting: waits(n), &overdue: shown.GetOverdue(),
-				&referred: listed(&localv1.ListNotificationsRequest{Referred: true}, n), &alerts: slices.ContainsFunc(shown.GetTasks(), alertsGovernor)} {
+			shown = forReception(shown) // whoever is at the machine can read what is counted, and nobody signs in for it
+			for count, is := range map[*float64]bool{&waiting: waits(shown), &overdue: shown.GetOverdue(),
+				&referred: listed(&localv1.ListNotificationsRequest{Referred: true}, shown), &alerts: slices.ContainsFunc(shown.GetTasks(), alertsGovernor)} {
 				if is {
 					*count++
 				}

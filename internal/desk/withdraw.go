@@ -62,6 +62,7 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 		out.Notification = &localv1.Notification{}
 		err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, out.Notification) })
 		if err != nil || !trying || !slices.ContainsFunc(out.GetNotification().GetWithdrawals(), pendingWithdrawal) {
+			out.Notification = d.forReader(ctx, out.GetNotification())
 			return out, err // if still pending: safe in the spool, and the answer says so
 		}
 		worked, err := d.stepSpool(attempt, anyTime)
