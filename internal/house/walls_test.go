@@ -20,7 +20,7 @@ var rows = [][]string{
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
-	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section"},
+	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/testkit/stranger"},
 	{"proto/postern/local/v1", "proto/postern/log/v1", "internal/words"},
 	{"proto/postern/v1"},
 }
@@ -139,6 +139,7 @@ var privates = []private{
 	{"internal/identity/ca", []string{"internal/config", "internal/demo", "internal/testkit", "cmd/postern"},
 		"no party holds a key that makes certificates"},
 	{"internal/store/storetest", nil, "it is for tests"},
+	{"internal/testkit/stranger", nil, "it is for tests"},
 	{"internal/form/formtest", []string{"internal/testkit"}, "it is for tests"},
 	{"internal/postcode/postcodetest", []string{"internal/bench"}, "it is for tests"},
 }

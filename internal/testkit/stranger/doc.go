@@ -1,0 +1,7 @@
+// Package stranger is a desk and an inbox by another hand: written from docs/formats.md and the protos, and from nothing
+// else of this repository. Tests have it meet the program, so that the page is known to be enough.
+//
+// It guarantees that it shares no code with the program but what is generated from the protos; a house rule holds it to
+// that. It keeps everything in memory and asks nobody anything: what a real desk or inbox owes its users, such as
+// durable storage, pages and clocks, it does not do. It is for tests only.
+package stranger

@@ -1,0 +1,372 @@
+package testkit_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	"postern/internal/testkit/stranger"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// must is the first of two results; an error ends the test.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func uuid() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// enrolled gives a stranger its papers.
+func enrolled(t *testing.T, x *testkit.Exchange, path string, received bool) (*stranger.Trust, *stranger.Self, *stranger.Witness) {
+	t.Helper()
+	p := x.Papers(path)
+	trust := must(stranger.NewTrust(testkit.Domain, p.Anchors))(t)
+	texts := p.Sent
+	if received {
+		texts = append(texts, p.Received...)
+	}
+	var keys []*stranger.LogKey
+	for _, text := range texts {
+		keys = append(keys, must(stranger.ParseLogKey(text))(t))
+	}
+	return trust, must(trust.NewSelf(p.Certificates, p.Key))(t), stranger.NewWitness(keys...)
+}
+
+// strangerDesk is another program's desk of a prison, with the directory.
+func strangerDesk(t *testing.T, x *testkit.OverTLS, prison string) *stranger.Desk {
+	t.Helper()
+	trust, self, log := enrolled(t, x.Exchange, "/prison/"+prison+"/desk", false)
+	hub := must(trust.Dial(self, x.Address, testkit.HubURI, x.Clock.Now))(t)
+	t.Cleanup(func() { hub.Close() })
+	d := &stranger.Desk{Self: self, Trust: trust, Hub: hub, Log: log, Clock: x.Clock.Now, Staff: &posternv1.Sender{
+		Unit: "Reception", StaffId: "S-77", StaffRole: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER,
+		ReplyTo: &posternv1.ReplyTo{Role: "Families team", Phone: "01632 960555"}}}
+	if err := d.Sync(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// soon is a context with the deadline that every call needs.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// family is what the stranger's desk tells of a father and his child.
+func family(authority string) *stranger.Offer {
+	said := func() *posternv1.Provenance {
+		return &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: "2026-11-22"}
+	}
+	yes, no := posternv1.Answer_ANSWER_YES, posternv1.Answer_ANSWER_NO
+	sections := map[string]proto.Message{
+		"parent/name":      &posternv1.ParentName{Provenance: said(), GivenName: "Obadiah", FamilyName: "Thistlewick"},
+		"child/1/identity": &posternv1.ChildIdentity{Provenance: said(), GivenName: "Clementina", FamilyName: "Thistlewick", Born: &posternv1.ChildIdentity_DateOfBirth{DateOfBirth: "2019-03-04"}},
+		"child/1/relationship": &posternv1.ChildRelationship{Provenance: said(), Relationship: posternv1.Relationship_RELATIONSHIP_FATHER,
+			ParentalResponsibility: yes, PrimaryCarerBefore: no, LivedWithBefore: yes, AgreesToEarlyHelp: yes},
+		"child/1/home":   &posternv1.ChildHome{Provenance: said(), AddressLines: []string{"3 Invented Row"}, Postcode: "ZZ99 3WZ"},
+		"child/1/carer":  &posternv1.ChildCarer{Provenance: said(), Name: "Philippa Thistlewick", Relationship: posternv1.Relationship_RELATIONSHIP_MOTHER, IsAdult: yes, HasParentalResponsibility: yes},
+		"child/1/safety": &posternv1.ChildSafety{Provenance: said(), CarerKnows: yes, SafeManner: "ring first", Language: "en", InterpreterNeeded: no},
+		"child/1/phone":  &posternv1.ChildPhone{Provenance: said(), CarerPhone: "01632 960777"},
+	}
+	o := &stranger.Offer{
+		Route: posternv1.Route_ROUTE_STANDARD, Authority: authority, Source: posternv1.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE, Sections: sections,
+		Reception: &posternv1.Reception{Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-22"}, Notice: "2026-09",
+		Basis: &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
+		Consent: &posternv1.Consent{Id: uuid(), Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_GIVEN,
+			Understood: posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_YES, Children: []uint32{1}, Authorities: []string{authority},
+			Method: posternv1.ConsentMethod_CONSENT_METHOD_FACE_TO_FACE, Witness: &posternv1.Witness{StaffId: "S-77", Role: "officer"},
+			GiveTime: timestamppb.New(testkit.Now.Add(-time.Hour)), SlipGiven: true},
+		Children: []*posternv1.ChildFacts{{Number: 1, Age: &posternv1.ChildFacts_AgeYears{AgeYears: 7}, AsOfDate: "2026-11-22", CarerKnown: yes, CarerIsAdult: yes,
+			PrimaryCarerBefore: no, LivedWithBefore: yes, ParentalResponsibility: yes}},
+		Hub: &posternv1.HubFacts{SubjectRef: random(), ContentRef: random(), ChildRefs: [][]byte{random()}, Gate: posternv1.Gate_GATE_NO_HOLD,
+			FirstSubmitTime: timestamppb.New(testkit.Now)},
+	}
+	for _, s := range []string{"identity", "relationship", "home", "carer", "safety", "phone", "school", "knowledge", "needs", "worker"} {
+		known := posternv1.Known_KNOWN_NOT_ASKED
+		if sections["child/1/"+s] != nil {
+			known = posternv1.Known_KNOWN_KNOWN
+			o.Consent.Sections = append(o.Consent.Sections, "child/1/"+s)
+		}
+		o.Children[0].Known = append(o.Children[0].Known, &posternv1.SectionKnown{Path: "child/1/" + s, Known: known})
+	}
+	o.Consent.Sections = append(o.Consent.Sections, "parent/name")
+	for _, s := range []string{"name", "birth", "custody", "language", "wishes"} {
+		known := posternv1.Known_KNOWN_NOT_ASKED
+		if sections["parent/"+s] != nil {
+			known = posternv1.Known_KNOWN_KNOWN
+		}
+		o.Hub.Known = append(o.Hub.Known, &posternv1.SectionKnown{Path: "parent/" + s, Known: known})
+	}
+	return o
+}
+
+func random() []byte {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return b
+}
+
+// share has a stranger's desk submit a family, which must be shared.
+func share(t *testing.T, d *stranger.Desk) *stranger.Sent {
+	t.Helper()
+	s := must(d.Compose(uuid(), family(testkit.Bristol)))(t)
+	if err := d.Submit(soon(t), s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		t.Fatalf("it was not shared: %v", s.Decision)
+	}
+	return s
+}
+
+// strangerInbox is another program's inbox of Bristol, which serves the hub at a port, with its key in the directory; or
+// which collects.
+func strangerInbox(t *testing.T, x *testkit.OverTLS, collects bool) *stranger.Inbox {
+	t.Helper()
+	trust, self, log := enrolled(t, x.Exchange, "/authority/"+testkit.Bristol+"/inbox", true)
+	hub := must(trust.Dial(self, x.Address, testkit.HubURI, x.Clock.Now))(t)
+	in := &stranger.Inbox{Self: self, Trust: trust, Hub: hub, Log: log, Sent: log.Keys[:len(x.Papers("/hub/main").Sent)], Clock: x.Clock.Now}
+	key := must(in.NewKey(1, testkit.Now.Add(-time.Hour), testkit.Now.AddDate(0, 1, 0)))(t)
+	r := testkit.Register{Keys: map[string]*posternv1.Signed{testkit.Bristol: key}}
+	if collects {
+		r.Collect = []string{testkit.Bristol}
+	} else {
+		l := x.Listen()
+		r.Address = map[string]string{testkit.Bristol: l.Addr().String()}
+		server := in.Server(testkit.HubURI)
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(l) }()
+		t.Cleanup(func() {
+			server.Stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(func() { hub.Close() })
+	x.LoadDirectory(1, r)
+	return in
+}
+
+// without is an exchange without a directory yet.
+func without(c *testkit.Config) { c.NoDirectory = true }
+
+// ourDesk is our desk of HMP Bristol, with the directory.
+func ourDesk(t *testing.T, x *testkit.OverTLS) *testkit.Desk {
+	t.Helper()
+	d := x.Desk(testkit.HMPBristol)
+	must(d.StepDirectory(t.Context()))(t)
+	return d
+}
+
+// TestAStrangersDeskTellsOurInbox: what another program seals and signs from the page alone is decided, delivered and
+// opened by ours, and our acknowledgement convinces it.
+func TestAStrangersDeskTellsOurInbox(t *testing.T) {
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	x := testkit.NewOverTLS(t, func(c *testkit.Config) { c.Register.Address = map[string]string{testkit.Bristol: l.Addr().String()} })
+	in := x.Inbox(testkit.Bristol, l)
+	d := strangerDesk(t, x, testkit.HMPBristol)
+	s := share(t, d)
+	x.Settle()
+	item := must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: s.ID}))(t)
+	o := family(testkit.Bristol)
+	if len(item.GetSections()) != len(o.Sections) || item.GetItem().GetFactsMismatch() {
+		t.Errorf("the team has %d sections of %d: %v", len(item.GetSections()), len(o.Sections), item.GetItem())
+	}
+	for _, got := range item.GetSections() {
+		if want := must(proto.Marshal(o.Sections[got.GetPath()]))(t); string(want) != string(got.GetContent()) {
+			t.Errorf("%s arrived otherwise", got.GetPath())
+		}
+	}
+	if err := d.Updates(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Acknowledged {
+		t.Error("the acknowledgement did not come")
+	}
+}
+
+// TestOurDeskTellsAStrangersInbox: what ours seals and signs another program checks and opens from the page alone, sent to
+// or collecting; and what it signs convinces our desk and our hub.
+func TestOurDeskTellsAStrangersInbox(t *testing.T) {
+	for name, collects := range map[string]bool{"sent to": false, "collecting": true} {
+		t.Run(name, func(t *testing.T) {
+			x := testkit.NewOverTLS(t, without)
+			in := strangerInbox(t, x, collects)
+			d := ourDesk(t, x)
+			f := formtest.New(testkit.Bristol, testkit.Bristol)
+			id := d.Take(f)[0]
+			come(t, x, in, collects)
+			items := in.Items()
+			if len(items) != 1 || items[0].NotificationID != id || len(items[0].Mismatch) != 0 {
+				t.Fatalf("the team has %v", items)
+			}
+			if got := items[0].Sections["child/2/home"]; !proto.Equal(got, f.GetChildren()[1].GetHome()) || len(items[0].Sections) != 25 {
+				t.Errorf("the team has %d sections, and as home %v", len(items[0].Sections), got)
+			}
+			if got := d.State(id); got != localv1.State_STATE_DELIVERED {
+				t.Fatalf("our desk does not believe the acknowledgement: %v", got)
+			}
+			if err := in.Reply(soon(t), items[0], posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT); err != nil {
+				t.Fatal(err)
+			}
+			x.Clock.Advance(time.Hour)
+			x.Settle()
+			if got := d.Get(id).GetNotification().GetReply().GetCode(); got != posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT {
+				t.Errorf("our desk did not hear of the reply: %v", got)
+			}
+		})
+	}
+}
+
+// come has everything reach a stranger's inbox.
+func come(t *testing.T, x *testkit.OverTLS, in *stranger.Inbox, collects bool) {
+	t.Helper()
+	x.Settle()
+	if collects {
+		must(in.Collect(soon(t)))(t)
+		x.Settle()
+	}
+}
+
+// TestAStrangersDeskTellsAStrangersInbox: two programs of others meet over our hub.
+func TestAStrangersDeskTellsAStrangersInbox(t *testing.T) {
+	x := testkit.NewOverTLS(t, without)
+	in := strangerInbox(t, x, false)
+	d := strangerDesk(t, x, testkit.HMPParc)
+	s := share(t, d)
+	come(t, x, in, false)
+	items := in.Items()
+	if len(items) != 1 || len(items[0].Sections) != 7 || items[0].Sender.ID != testkit.HMPParc {
+		t.Fatalf("the team has %v", items)
+	}
+	if err := in.Reply(soon(t), items[0], posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL, "child/1/school"); err != nil {
+		t.Fatal(err)
+	}
+	x.Clock.Advance(time.Hour)
+	if err := d.Updates(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Acknowledged || len(s.Replies) != 1 {
+		t.Errorf("the desk knows: acknowledged %v, replies %v", s.Acknowledged, s.Replies)
+	}
+}
+
+// TestAStrangerWithdraws: a withdrawal by another program, of a part and then of all, reaches our inbox as a stop request;
+// one before anything was sent keeps everything back.
+func TestAStrangerWithdraws(t *testing.T) {
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	x := testkit.NewOverTLS(t, func(c *testkit.Config) { c.Register.Address = map[string]string{testkit.Bristol: l.Addr().String()} })
+	in := x.Inbox(testkit.Bristol, l)
+	d := strangerDesk(t, x, testkit.HMPBristol)
+	told, early := share(t, d), (*stranger.Sent)(nil)
+	x.Settle()
+	method := posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE
+	withdraw := func(d *stranger.Desk, id, code, rule string, paths ...string) {
+		t.Helper()
+		w := must(d.Withdraw(uuid(), id, code, method, paths...))(t)
+		if err := d.Submit(soon(t), w); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Decision.GetReasons()[0].GetRuleId(); got != rule {
+			t.Errorf("the withdrawal came to %s, not %s", got, rule)
+		}
+		x.Settle()
+	}
+	withdraw(d, told.ID, "", "stop_asked", "child/1/phone")
+	if n := len(must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: told.ID}))(t).GetSections()); n != 6 {
+		t.Errorf("after one section of seven was withdrawn the team has %d", n)
+	}
+	reference := must(stranger.Reference(told.ID))(t)
+	withdraw(strangerDesk(t, x, testkit.HMPParc), reference, told.SlipCode, "stop_asked")
+	if n := len(must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: told.ID}))(t).GetSections()); n != 0 {
+		t.Errorf("after all was withdrawn at another prison the team has %d sections", n)
+	}
+	if err := d.Updates(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	early = share(t, d)
+	withdraw(d, early.ID, "", "withdrawn")
+	if got, err := in.GetItem(t.Context(), &localv1.GetItemRequest{Id: early.ID}); err == nil {
+		t.Errorf("what was withdrawn before it was sent is there: %v", got)
+	}
+}
+
+// TestAStrangersTeamIsAskedToStop: a withdrawal at our desk reaches another program's inbox, which answers it.
+func TestAStrangersTeamIsAskedToStop(t *testing.T) {
+	for name, collects := range map[string]bool{"sent to": false, "collecting": true} {
+		t.Run(name, func(t *testing.T) {
+			x := testkit.NewOverTLS(t, without)
+			in := strangerInbox(t, x, collects)
+			d := ourDesk(t, x)
+			id := d.Take(formtest.New(testkit.Bristol))[0]
+			come(t, x, in, collects)
+			for i, paths := range [][]string{{"child/1/phone"}, nil} {
+				q := &localv1.WithdrawNotificationRequest{Id: id, Paths: paths, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}
+				must(d.Withdraw(t.Context(), q, testkit.Staff))(t)
+				come(t, x, in, collects)
+				stops := in.Stops()
+				if len(stops) != i+1 || !stops[i].Found {
+					t.Fatalf("the team was asked to stop %v", stops)
+				}
+				if err := in.Answer(soon(t), stops[i], posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED); err != nil {
+					t.Fatal(err)
+				}
+				want := [][]*stranger.Item{{nil}, {}}[i]
+				if got := in.Items(); len(got) != len(want) || i == 0 && len(got[0].Sections) != 14 {
+					t.Fatalf("the team has %v", got)
+				}
+			}
+			if got := d.State(id); got != localv1.State_STATE_STOP_ASKED {
+				t.Errorf("our desk says %v", got)
+			}
+		})
+	}
+}
+
+// TestAStrangersNextKey: our desk goes on to the key that another program's inbox publishes, and seals to it.
+func TestAStrangersNextKey(t *testing.T) {
+	x := testkit.NewOverTLS(t, without)
+	in := strangerInbox(t, x, false)
+	ours, theirs := ourDesk(t, x), strangerDesk(t, x, testkit.HMPParc)
+	key := must(in.NewKey(2, x.Clock.Now(), x.Clock.Now().AddDate(0, 1, 0)))(t)
+	id := must(in.Hub.Mailbox.PublishKey(soon(t), &posternv1.PublishKeyRequest{RecipientKey: key}))(t).GetKeyId()
+	must(ours.StepKeys(t.Context()))(t)
+	if err := theirs.Keys(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	ours.Take(formtest.New(testkit.Bristol))
+	share(t, theirs)
+	x.Settle()
+	items := in.Items()
+	if len(items) != 2 {
+		t.Fatalf("the team has %d items", len(items))
+	}
+	for _, it := range items {
+		if got := it.Manifest.GetOffer().GetRecipientKeyId(); got != id {
+			t.Errorf("%s still seals to %s", it.Sender.ID, got)
+		}
+	}
+}
