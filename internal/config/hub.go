@@ -37,6 +37,7 @@ type Hub struct {
 	Postcodes      string   `yaml:"postcodes"`       // a postcode table as the desks have it, or a folder of them: `hub directory load` then names what nobody serves
 	Auditors       []Scope  `yaml:"auditors"`        // who may ask for events, and which they see
 	Retry          Retry    `yaml:"retry"`           // how deliveries are tried again
+	GatherSeconds  float64  `yaml:"gather_seconds"`  // over how long what teams reply is gathered before desks hear of it; 3600 when empty, and less only to try the service out: minutes would tell what a team does
 }
 
 // Scope says what an auditor sees: the events of these prisons, of these authorities, or all. An event that is outside is
@@ -169,7 +170,7 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	sender := rpc.NewInboxSender(rpc.SenderConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock})
 	h, err := hub.Open(ctx, hub.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Ledger: l, Engine: e, Sender: sender,
-		Backoff: c.Retry.backoff(), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log, Auditors: auditors, Measures: measures,
+		Backoff: c.Retry.backoff(), Gather: seconds(c.GatherSeconds, time.Hour), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log, Auditors: auditors, Measures: measures,
 	})
 	return h, sender, err
 }

@@ -55,12 +55,20 @@ func verify(r *posternv1.DeliverResponse, to identity.Party, deliveryID string, 
 		if !bytes.Equal(a.Acknowledgement.GetPayload(), want) || hasUnknown(a.Acknowledgement) {
 			return outcome{}, errBadAnswer
 		}
-		signed, err := proto.Marshal(a.Acknowledgement)
+		// Its certificates go too: only those that an anchor needs, since anything could stand in another one.
+		s := a.Acknowledgement.GetSignatures()[0]
+		certs, err := anchors.Needed(s.GetCertificates(), now)
+		if err != nil {
+			return outcome{}, errBadAnswer.Because(err)
+		}
+		told := &posternv1.Signed{Payload: want, PayloadType: envelope.TypeAcknowledgement,
+			Signatures: []*posternv1.Signature{{Signature: s.GetSignature(), Certificates: certs}}}
+		signed, err := proto.Marshal(told)
 		if err != nil {
 			return outcome{}, fault.From(err)
 		}
 		return outcome{kind: logv1.Kind_KIND_DELIVERED, caller: to.URI(), signed: signed,
-			update: &posternv1.Update{Update: &posternv1.Update_Acknowledgement{Acknowledgement: a.Acknowledgement}}}, nil
+			update: &posternv1.Update{Update: &posternv1.Update_Acknowledgement{Acknowledgement: told}}}, nil
 	case *posternv1.DeliverResponse_Report:
 		if err := signedBy(a.Report, envelope.TypeReport, to, anchors, now); err != nil {
 			return outcome{}, err
@@ -156,7 +164,7 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]
 		if w.Stop == nil && !w.again() {
 			u := proto.CloneOf(o.update)
 			u.NotificationId = w.NotificationID
-			if err := PutUpdate(tx, w.Sender, u, now); err != nil {
+			if err := d.Tell(tx, ByInbox, w.Sender, u, now); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,13 @@
 package delivery_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -208,5 +214,32 @@ func TestADeskCannotTellARefusalFromSilence(t *testing.T) {
 	}
 	if h.records(schema.HubOutbox) != 0 || h.records(schema.HubParked) != len(worlds) || h.records(schema.HubOutboxBody) != len(worlds) {
 		t.Error("a refused delivery is still in the outbox, or was not parked with its content")
+	}
+}
+
+// Certificates that lead to no anchor are the signer's own to write: none of them goes on to the desk.
+func TestOnlyCertificatesThatVouchReachADesk(t *testing.T) {
+	h := newHub(t)
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "they moved to 12 Canary Row"}, NotAfter: h.clock().AddDate(1, 0, 0)}
+	junk := value(x509.CreateCertificate(rand.Reader, template, template, public, private))(t)
+	h.listen("bristol.test:1", func(_ context.Context, to identity.Party, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+		a := h.acknowledge(to, d)
+		sig := a.GetAcknowledgement().GetSignatures()[0]
+		sig.Certificates = append(sig.Certificates, junk, junk)
+		return a, nil
+	})
+	h.share(bristol)
+	h.step()
+	told := h.updates()
+	if len(told) != 1 || told[0].GetAcknowledgement() == nil {
+		t.Fatalf("told %v", told)
+	}
+	if b := value(proto.Marshal(told[0]))(t); bytes.Contains(b, []byte("Canary Row")) {
+		t.Error("a certificate that nobody vouches for reached the desk")
+	}
+	if _, err := envelope.VerifyStatement(told[0].GetAcknowledgement(), envelope.TypeAcknowledgement, h.anchors, h.clock()); err != nil {
+		t.Errorf("what is left of it does not verify: %v", err)
 	}
 }

@@ -82,6 +82,7 @@ type Config struct {
 	IdlePoll    time.Duration // how long Run sleeps at most; default 1 s
 	Tries       uint32        // a delivery that failed so often by itself is parked; default 8: some four minutes with the default backoff
 	BreakAfter  uint32        // failures of an inbox in a row that open its breaker; default 3: one lost connection is no outage
+	Gather      time.Duration // over how long what teams cause is gathered before desks hear of it; default an hour, which divides a day
 	Rate        rate.Limit    // sends a second to one inbox; default 50: an inbox is one small machine, and 50 clear a whole country's worst day in 20 s
 	Burst       int           // sends at once after a pause; default 100: a morning's post of one authority without waiting
 	MaxInFlight int           // sends under way at once; default 256: more than there are authorities, so that no line waits for another's end, and at 256 KiB each no more than 64 MiB
@@ -109,6 +110,7 @@ func New(c Config) *Delivery {
 	}
 	c.SendTimeout = cmp.Or(c.SendTimeout, 20*time.Second)
 	c.IdlePoll = cmp.Or(c.IdlePoll, time.Second)
+	c.Gather = cmp.Or(c.Gather, time.Hour)
 	c.Tries = cmp.Or(c.Tries, 8)
 	c.BreakAfter = cmp.Or(c.BreakAfter, 3)
 	c.Rate = cmp.Or(c.Rate, 50)

@@ -173,11 +173,12 @@ func TestUpdatesArePagedInWholeHours(t *testing.T) {
 	const other = desk + "s" // a longer name must not see into the shorter one's list
 	must(t, h.store.Update(t.Context(), func(tx store.Tx) error {
 		for i := range 5 {
-			u := &posternv1.Update{NotificationId: string(rune('a' + i))}
-			if err := delivery.PutUpdate(tx, desk, u, morning.Add(time.Duration(i)*25*time.Minute)); err != nil {
+			stop := &posternv1.Update_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED}}
+			u := &posternv1.Update{NotificationId: string(rune('a' + i)), Update: stop}
+			if err := h.Tell(tx, delivery.ByHub, desk, u, morning.Add(time.Duration(i)*25*time.Minute)); err != nil {
 				return err
 			}
-			if err := delivery.PutUpdate(tx, other, &posternv1.Update{NotificationId: "z"}, morning); err != nil {
+			if err := h.Tell(tx, delivery.ByHub, other, &posternv1.Update{NotificationId: "z", Update: stop}, morning); err != nil {
 				return err
 			}
 		}

@@ -59,6 +59,7 @@ type hub struct {
 	directory *directory.Directory
 	log       *bytes.Buffer // every line that delivery logs
 	*delivery.Delivery
+	cfg delivery.Config // what it was made with
 
 	mu      sync.Mutex // owns the fields below
 	now     time.Time
@@ -110,6 +111,7 @@ func (h *hub) restart(change func(*delivery.Config)) {
 	if change != nil {
 		change(&c)
 	}
+	h.cfg = c
 	h.Delivery = delivery.New(c)
 }
 
@@ -304,6 +306,10 @@ func (h *hub) head(authority string) (it queue.Item, ok bool) {
 // updates is what the desk would be told.
 func (h *hub) updates() (all []*posternv1.Update) {
 	h.t.Helper()
+	// As much later: a delivery of its own on the same store, so that nothing else sees that time pass.
+	c := h.cfg
+	c.Clock = func() time.Time { return h.clock().AddDate(0, 1, 0) }
+	must(h.t, delivery.New(c).TellGathered(h.t.Context(), desk))
 	must(h.t, h.store.View(h.t.Context(), func(s store.Snapshot) (err error) {
 		all, _, err = delivery.Updates(s, desk, 0, 1000)
 		return err

@@ -127,7 +127,7 @@ func (d *Delivery) GiveUp(tx *ledger.Tx, rel Release) error {
 	}
 	u := replyUndelivered()
 	u.NotificationId = w.NotificationID
-	if err := PutUpdate(tx, w.Sender, u, now); err != nil {
+	if err := d.Tell(tx, ByHub, w.Sender, u, now); err != nil {
 		return err
 	}
 	_, err = d.Cancel(tx, rel)

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -9,19 +11,104 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
+	"postern/internal/ledger"
 	"postern/internal/schema"
 	"postern/internal/store"
 	posternv1 "postern/proto/postern/v1"
 )
 
-// PutUpdate adds u to what a desk is told, at the end of its list. at is cut to the whole hour here, for every
-// update: minutes would say how fast a team reads.
-func PutUpdate(tx store.Tx, party string, u *posternv1.Update, at time.Time) error {
+// Tell tells a desk what of u may flow back (Valve), in the transaction of its cause. The time is cut to the whole hour.
+//
+// What the hub or a desk caused, and an acknowledgement, is told at once. Whatever else a team or its inbox caused is
+// gathered until the hour is over: minutes would say how fast a team reads, and the order of two updates within the hour
+// which family it looked at first. Of one notification only the last that was said within the hour is told.
+func (d *Delivery) Tell(tx store.Tx, by Cause, desk string, u *posternv1.Update, at time.Time) error {
+	back, err := Valve(by, u)
+	if err != nil {
+		return err
+	}
+	back.UpdateTime = timestamppb.New(at.UTC().Truncate(time.Hour))
+	if by == ByHub || back.GetAcknowledgement() != nil {
+		return putUpdate(tx, desk, back)
+	}
+	b, err := proto.Marshal(back)
+	if err != nil {
+		return fault.From(err)
+	}
+	return tx.Put(schema.HubGathered, d.gatheredKey(desk, at, by, back.GetNotificationId()), b)
+}
+
+// gatheredKey orders what is gathered by hour, then by notification, whatever the order in which it came.
+func (d *Delivery) gatheredKey(desk string, at time.Time, by Cause, notification string) []byte {
+	key := binary.BigEndian.AppendUint64(append([]byte(desk), 0), uint64(at.UTC().Truncate(d.cfg.Gather).Unix()))
+	return append(append(key, notification...), 0, byte(by))
+}
+
+// TellGathered adds to a desk's list what was gathered in the hours that are over, in one order, and leaves out what says
+// the same as the last of its kind that the desk was told of that notification. Whoever lists updates calls it before.
+func (d *Delivery) TellGathered(ctx context.Context, desk string) error {
+	prefix := append([]byte(desk), 0)
+	to := d.gatheredKey(desk, d.cfg.Clock(), 0, "")
+	for {
+		var due [][]byte
+		err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+			due = nil
+			return s.Scan(schema.HubGathered, prefix, to, func(key, _ []byte) (bool, error) {
+				due = append(due, bytes.Clone(key))
+				return len(due) < chunk, nil
+			})
+		})
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
+			for _, key := range due {
+				if err := tellGathered(tx, desk, key, len(prefix)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		// A crash just here: the desk finds them in its list the next time, and they are gathered no more.
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func tellGathered(tx store.Tx, desk string, key []byte, prefix int) error {
+	row, err := tx.Get(schema.HubGathered, key)
+	if err != nil || row == nil {
+		return err // another call was first
+	}
+	u := &posternv1.Update{}
+	if err := proto.Unmarshal(row, u); err != nil {
+		return fault.New(fault.Internal, "STORED_UPDATE", "A stored update cannot be read.").Because(err)
+	}
+	said, err := proto.Marshal(u.GetReply())
+	if err != nil {
+		return fault.From(err)
+	}
+	if err := tx.Delete(schema.HubGathered, key); err != nil {
+		return err
+	}
+	of := key[prefix+8:] // notification ‖ 0 ‖ cause
+	last, err := tx.Get(schema.HubTold, of)
+	if err != nil || bytes.Equal(last, said) && last != nil {
+		return err
+	}
+	if err := tx.Put(schema.HubTold, of, said); err != nil {
+		return err
+	}
+	return putUpdate(tx, desk, u)
+}
+
+// putUpdate adds u at the end of a desk's list.
+func putUpdate(tx store.Tx, party string, u *posternv1.Update) error {
 	n, err := next(tx, schema.HubUpdateSequence, party)
 	if err != nil {
 		return err
 	}
-	u.UpdateTime = timestamppb.New(at.UTC().Truncate(time.Hour))
 	b, err := proto.Marshal(u)
 	if err != nil {
 		return fault.From(err)

@@ -43,6 +43,10 @@ func (w *world) requeue(name string) error {
 func TestADeadLetterIsSentAgain(t *testing.T) {
 	w, n := parked(t, formtest.New(testkit.Bristol))
 	reference := envelope.Reference(idOf(t, n))
+	w.Clock.Advance(time.Hour)
+	if told := w.updates(testkit.HMPBristol); len(told) != 1 || told[0].GetReply().GetCode() != posternv1.ReplyCode_REPLY_CODE_UNDELIVERED {
+		t.Errorf("the desk is told %v", told)
+	}
 	if err := w.requeue(reference); err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ type Config struct {
 	Engine   *engine.Engine // decides until a policy is activated
 	Sender   delivery.Sender
 	Backoff  queue.Backoff // zero for the defaults
+	Gather   time.Duration // over how long what teams cause is gathered before desks hear of it; zero for an hour
 	Clock    func() time.Time
 	Rand     io.Reader
 	Log      *slog.Logger
@@ -131,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	}
 	h.delivery = delivery.New(delivery.Config{
 		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Measures.sending(cfg.Sender), Decider: h, Directory: h.current,
-		Anchors: cfg.Anchors, Clock: cfg.Clock, Rand: cfg.Rand, Log: cfg.Log, Backoff: cfg.Backoff,
+		Anchors: cfg.Anchors, Clock: cfg.Clock, Rand: cfg.Rand, Log: cfg.Log, Backoff: cfg.Backoff, Gather: cfg.Gather,
 	})
 	cfg.Measures.metrics.Read(h.measure, gauges...)
 	return h, nil

@@ -3,8 +3,6 @@ package hub
 import (
 	"context"
 	"crypto/sha256"
-	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -17,7 +15,6 @@ import (
 	"postern/internal/plain"
 	"postern/internal/rpc"
 	"postern/internal/schema"
-	"postern/internal/section"
 	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -48,7 +45,7 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	if answer := answerOf(req, r); answer != nil && req.GetDeliveryId() != "" {
 		return h.collected(ctx, caller, req, answer)
 	}
-	back, err := flowsBack(r)
+	back, err := said(r)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +72,7 @@ func (h *Hub) reported(ctx context.Context, req *posternv1.ReportRequest, event 
 }
 
 // recordReport writes the leaf and, when something flows back, the desk's update, in one transaction.
-func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload []byte, r *posternv1.Report, back *posternv1.Reply, now time.Time) ([16]byte, error) {
+func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload []byte, r *posternv1.Report, back *posternv1.Update, now time.Time) ([16]byte, error) {
 	var event [16]byte
 	digest := sha256.Sum256(payload)
 	same := idempotencyKey(uri, "report", digest[:])
@@ -105,8 +102,8 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || back == nil {
 			return err
 		}
-		return delivery.PutUpdate(tx, about.GetCaller(), &posternv1.Update{
-			NotificationId: about.GetNotificationId(), Update: &posternv1.Update_Reply{Reply: back}}, now)
+		back.NotificationId = about.GetNotificationId()
+		return h.delivery.Tell(tx, delivery.ByTeam, about.GetCaller(), back, now)
 	})
 	return event, err
 }
@@ -158,16 +155,14 @@ func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte)
 	return s, nil
 }
 
-// neverAsked are the sections that no inbox may ask a prison for: the answer could tell where a family lives, and the
-// question that it was looked for.
-var neverAsked = []string{"/home", "/carer", "/safety", "/phone"}
-
-// flowsBack is the one-way valve: the reply that a desk may see of a report, or nil. A team's "not our area", "cannot
-// trace" and "already known" all read as accepted for contact.
-func flowsBack(r *posternv1.Report) (*posternv1.Reply, error) {
+// said is what a report says that a desk may have to hear; nil for what ends here. The valve (delivery.Valve) is closed
+// to it unless it is a reply that a team can give, and so the report is refused before it is recorded.
+func said(r *posternv1.Report) (*posternv1.Update, error) {
 	switch report := r.GetReport().(type) {
 	case *posternv1.Report_Reply:
-		return replyBack(report.Reply)
+		u := &posternv1.Update{Update: &posternv1.Update_Reply{Reply: report.Reply}}
+		_, err := delivery.Valve(delivery.ByTeam, u)
+		return u, err
 	case *posternv1.Report_FactsMismatch, *posternv1.Report_FamilyOutcome:
 		return nil, nil
 	case *posternv1.Report_StopAnswer:
@@ -178,29 +173,6 @@ func flowsBack(r *posternv1.Report) (*posternv1.Reply, error) {
 		return nil, nil // the prison hears only that the team was asked
 	}
 	return nil, fault.New(fault.Unimplemented, "REPORT_KIND", "This hub cannot take this kind of report yet. Telephone the prison's team.")
-}
-
-func replyBack(r *posternv1.Reply) (*posternv1.Reply, error) {
-	switch r.GetCode() {
-	case posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT, posternv1.ReplyCode_REPLY_CODE_NOT_OUR_AREA,
-		posternv1.ReplyCode_REPLY_CODE_CANNOT_TRACE, posternv1.ReplyCode_REPLY_CODE_ALREADY_KNOWN:
-		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT}, nil
-	case posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL:
-		for _, p := range r.GetPaths() {
-			if s, ok := section.Lookup(p); !ok || s.Class == posternv1.SectionClass_SECTION_CLASS_URGENT {
-				return nil, fault.New(fault.Invalid, "UNKNOWN_SECTION", "A team asks for sections by their path, such as child/1/school.")
-			}
-			for _, never := range neverAsked {
-				if strings.HasSuffix(p, never) {
-					return nil, fault.New(fault.Invalid, "NEVER_ASKED", "A team may not ask a prison for home, carer, safety or phone.")
-				}
-			}
-		}
-		// In one order and each once, so that the list says nothing but what it names.
-		paths := slices.Compact(slices.Sorted(slices.Values(r.GetPaths())))
-		return &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL, Paths: paths}, nil
-	}
-	return nil, fault.New(fault.Invalid, "REPLY_CODE", "That is not a reply a team can give.")
 }
 
 // reportName names a report for auditors, without its content.

@@ -240,7 +240,7 @@ func (h *Hub) recordAgain(tx *ledger.Tx, s standing, a *again, follows [16]byte)
 		return err
 	}
 	u := &posternv1.Update{NotificationId: s.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: a.Decision}}
-	if err := delivery.PutUpdate(tx, s.last.sender, u, a.GetDecideTime().AsTime()); err != nil {
+	if err := h.delivery.Tell(tx, delivery.ByHub, s.last.sender, u, a.GetDecideTime().AsTime()); err != nil {
 		return err
 	}
 	if a.released == nil {

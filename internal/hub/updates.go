@@ -28,6 +28,9 @@ func (h *Hub) ListUpdates(ctx context.Context, req *posternv1.ListUpdatesRequest
 	if err != nil {
 		return nil, err
 	}
+	if err := h.delivery.TellGathered(ctx, caller.URI()); err != nil {
+		return nil, err
+	}
 	size := pageSize(req.GetPageSize(), maxUpdates, maxUpdates)
 	out := &posternv1.ListUpdatesResponse{}
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {

@@ -207,7 +207,7 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		} else if w.known && w.whole() && w.owner != w.v.Sender().URI() {
 			// Another prison took it; the sender hears that nothing went and nothing will.
 			u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}
-			if err := delivery.PutUpdate(tx, w.owner, u, now); err != nil {
+			if err := h.delivery.Tell(tx, delivery.ByHub, w.owner, u, now); err != nil {
 				return err
 			}
 		}
@@ -284,7 +284,7 @@ func (h *Hub) recordStop(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, now t
 		return [16]byte{}, err
 	}
 	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: w.paths}
-	return entry.EventID(), delivery.PutUpdate(tx, w.owner, &posternv1.Update{NotificationId: w.id, Update: &posternv1.Update_Reply{Reply: reply}}, now)
+	return entry.EventID(), h.delivery.Tell(tx, delivery.ByHub, w.owner, &posternv1.Update{NotificationId: w.id, Update: &posternv1.Update_Reply{Reply: reply}}, now)
 }
 
 // answer is what the desk that withdrew is told.

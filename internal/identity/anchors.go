@@ -158,16 +158,7 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" expired at "+leaf.NotAfter.UTC().Format(time.RFC3339)+": it must be renewed.")
 	}
 	k, _ := kindOf(party.Role)
-	middle := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		middle.AddCert(c)
-	}
-	ways, err := leaf.Verify(x509.VerifyOptions{
-		Roots:         t.pools[k.anchor],
-		Intermediates: middle,
-		CurrentTime:   at,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	ways, err := t.ways(k.anchor, chain, at)
 	if err != nil {
 		return Party{}, errCertificate("CERTIFICATE_ANCHOR", "The "+anchorNames[k.anchor]+" trust anchor does not vouch for "+party.URI()+".").Because(err)
 	}
@@ -188,6 +179,49 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 	}
 	t.known.learn(key, v)
 	return party, nil
+}
+
+// ways are all ways from the leaf of a chain up to an anchor, leaf first.
+func (t *trust) ways(to anchor, chain []*x509.Certificate, at time.Time) ([][]*x509.Certificate, error) {
+	middle := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		middle.AddCert(c)
+	}
+	return chain[0].Verify(x509.VerifyOptions{
+		Roots:         t.pools[to],
+		Intermediates: middle,
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// Needed is a chain that Verify vouches for, without the certificates that are on no way to an anchor. Whoever signs may
+// put anything into those, and Verify does not look at them.
+func (a *Anchors) Needed(chain [][]byte, at time.Time) ([][]byte, error) {
+	certs := make([]*x509.Certificate, len(chain))
+	for i, der := range chain {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, errCertificate("CERTIFICATE_CHAIN", "A certificate of the chain cannot be read.").Because(err)
+		}
+		certs[i] = c
+	}
+	party, err := a.Verify(certs, at)
+	if err != nil {
+		return nil, err
+	}
+	k, _ := kindOf(party.Role)
+	ways, err := a.trust.Load().ways(k.anchor, certs, at)
+	if err != nil {
+		return nil, errCertificate("CERTIFICATE_ANCHOR", "The "+anchorNames[k.anchor]+" trust anchor does not vouch for "+party.URI()+".").Because(err)
+	}
+	var needed [][]byte
+	for i, c := range certs {
+		if slices.ContainsFunc(ways, func(way []*x509.Certificate) bool { return slices.ContainsFunc(way, c.Equal) }) {
+			needed = append(needed, chain[i])
+		}
+	}
+	return slices.CompactFunc(needed, bytes.Equal), nil
 }
 
 // checkLeaf checks what a party's certificate must be, whoever signed it.

@@ -167,6 +167,7 @@ func TestWhatDoesNotOpenIsRefusedRecordedAndHeard(t *testing.T) {
 	if rows(t, in) > 0 || events(t, x, logv1.Kind_KIND_DELIVERY_REFUSED, "BAD_SECTION") != 1 {
 		t.Errorf("%d rows, %d recorded", rows(t, in), events(t, x, logv1.Kind_KIND_DELIVERY_REFUSED, "BAD_SECTION"))
 	}
+	x.Clock.Advance(time.Hour)
 	updates := must(x.Submission(testkit.HMPBristol).ListUpdates(t.Context(), &posternv1.ListUpdatesRequest{}))(t).GetUpdates()
 	if len(updates) != 1 || updates[0].GetReply().GetCode() != posternv1.ReplyCode_REPLY_CODE_UNDELIVERED {
 		t.Errorf("the desk hears %v", updates)
