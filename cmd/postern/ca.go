@@ -17,9 +17,26 @@ func (a *app) caCommand() *cobra.Command {
 	initCA := &cobra.Command{Use: "init DIR", Short: "Make the four trust anchors of a trust domain", Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error { return ca.Init(args[0], ca.Config{Domain: domain}) }}
 	initCA.Flags().StringVar(&domain, "domain", "trial.postern.example", "the trust domain")
-	c.AddCommand(initCA, caIssue(), a.caRevoke(), a.caList(),
+	c.AddCommand(initCA, a.caRequest(), caIssue(), a.caRevoke(), a.caList(),
 		&cobra.Command{Use: "renew DIR", Short: "Make the revocation lists anew, for another 30 days; then copy them to every party", Args: exactly(1),
 			RunE: func(_ *cobra.Command, args []string) error { return ca.Renew(args[0], time.Time{}) }})
+	return c
+}
+
+func (a *app) caRequest() *cobra.Command {
+	var out string
+	var p256 bool
+	c := &cobra.Command{Use: "request URI", Short: "Make a key that stays here, and a request for its certificate that goes to whoever runs the anchor", Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			request := filepath.Join(out, "request.pem")
+			if err := ca.Request(args[0], ca.RequestConfig{OutRequest: request, OutKey: filepath.Join(out, "key.pem"), P256: p256}); err != nil {
+				return err
+			}
+			a.line("Send %s to whoever runs the anchor: postern ca issue DIR %s --request request.pem", request, args[0])
+			return nil
+		}}
+	c.Flags().StringVar(&out, "out", ".", "the folder for request.pem and key.pem")
+	c.Flags().BoolVar(&p256, "p256", false, "an ECDSA P-256 key instead of Ed25519, where an authority cannot sign that")
 	return c
 }
 

@@ -114,25 +114,32 @@ func (s *Service) watchCertificate(ctx context.Context) error {
 	}
 }
 
-// listDays is when somebody is told that a revocation list ends. Lists hold for some weeks, so that a month is no news.
-const listDays = 7
+// Lists hold for some weeks, so that a month is no news; an anchor takes a change on every machine.
+const (
+	anchorDays = 30
+	listDays   = 7
+)
 
-// watchLists says the same of the revocation lists, from 7 days ahead.
-func (s *Service) watchLists(ctx context.Context) error {
+// watchTrust says the same of what everybody rests on: trust anchors from 30 days ahead, revocation lists from 7. One
+// that is over is said again every hour, because everybody it speaks of is refused by then.
+func (s *Service) watchTrust(ctx context.Context) error {
 	last := map[string]int{}
-	for {
+	warn := func(what string, ends map[string]time.Time, days int, words string) {
 		now := s.rt.Clock()
-		for anchor, end := range s.server.Anchors.Lists() {
-			band := ops.Band(end, now)
-			if band == last[anchor] && band != 0 {
+		for anchor, end := range ends {
+			band, key := ops.Band(end, now), what+" "+anchor
+			if band == last[key] && band != 0 {
 				continue
 			}
-			last[anchor] = band
-			if band >= 0 && band <= listDays {
-				s.rt.Log.ErrorContext(ctx, "the revocation list must be renewed, or everybody it speaks of is refused",
-					"anchor", anchor, "ends", end.UTC().Format(time.RFC3339), "days", ops.Days(end, now))
+			last[key] = band
+			if band >= 0 && band <= days {
+				s.rt.Log.ErrorContext(ctx, words, "anchor", anchor, "ends", end.UTC().Format(time.RFC3339), "days", ops.Days(end, now))
 			}
 		}
+	}
+	for {
+		warn("anchor", s.server.Anchors.Ends(), anchorDays, "the trust anchor must be followed by another, or everybody it vouches for is refused")
+		warn("list", s.server.Anchors.Lists(), listDays, "the revocation list must be renewed, or everybody it speaks of is refused")
 		select {
 		case <-ctx.Done():
 			return nil

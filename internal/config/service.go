@@ -77,7 +77,7 @@ func (s *Service) Serve(ctx context.Context) (err error) {
 	s.rt.Log.InfoContext(ctx, "serving", "party", s.Name)
 	running, rest := context.WithCancel(context.WithoutCancel(ctx))
 	defer rest()
-	loops := []func(context.Context) error{s.watchCertificate, s.watchLists, s.reload.Run}
+	loops := []func(context.Context) error{s.watchCertificate, s.watchTrust, s.reload.Run}
 	if s.Run != nil {
 		loops = append(loops, s.Run)
 	}

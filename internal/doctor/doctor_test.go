@@ -119,6 +119,9 @@ func TestDoctor(t *testing.T) {
 	// What ends, ends: certificate, recipient key, anchor.
 	has(t, examine(t, file("hub.yaml"), 61*24*time.Hour), "certificate", warning, "days")
 	has(t, examine(t, file("hub.yaml"), 84*24*time.Hour), "certificate", problem, "postern ca issue")
+	has(t, examine(t, file("hub.yaml"), 0), "revocation prison", ok, "holds until")
+	has(t, examine(t, file("hub.yaml"), 84*24*time.Hour), "revocation prison", warning, "postern ca renew")
+	has(t, examine(t, file("hub.yaml"), 91*24*time.Hour), "revocation prison", problem, "Everybody the anchor vouches for is refused")
 	has(t, examine(t, file("hub.yaml"), 91*24*time.Hour), "certificate", problem, "ended on")
 	has(t, examine(t, file("hub.yaml"), 4*366*24*time.Hour+350*24*time.Hour), "anchor hub", warning, "next certificate")
 

@@ -39,6 +39,7 @@ type trust struct {
 	pools [anchorCount]*x509.CertPool
 	keys  [anchorCount]map[string]bool // the public keys of the authorities
 	lists [anchorCount]*lists          // nil: this anchor has no revocation lists
+	ends  [anchorCount]time.Time       // when the first of its authorities ends; zero without any
 	known known
 }
 
@@ -102,6 +103,9 @@ func newTrust(cfg AnchorConfig) (*trust, error) {
 			}
 			seen[key], a.keys[i][key] = anchor(i), true
 			a.pools[i].AddCert(c)
+			if a.ends[i].IsZero() || c.NotAfter.Before(a.ends[i]) {
+				a.ends[i] = c.NotAfter
+			}
 		}
 		if a.lists[i], err = parseLists(anchor(i), revoked[i], certs); err != nil {
 			return nil, err
@@ -119,6 +123,18 @@ func errAnchor(a anchor, what string) *fault.Error {
 
 // Domain returns the trust domain.
 func (a *Anchors) Domain() string { return a.domain }
+
+// Ends says when the first authority of each anchor ends, and everybody it vouches for with it; an anchor without any is
+// not in it. The names are those of Party.Anchor.
+func (a *Anchors) Ends() map[string]time.Time {
+	ends := map[string]time.Time{}
+	for i, end := range a.trust.Load().ends {
+		if !end.IsZero() {
+			ends[anchorNames[i]] = end
+		}
+	}
+	return ends
+}
 
 // maxChain is a leaf with three above it: more is not a chain but an attempt to keep us busy.
 const maxChain = 4

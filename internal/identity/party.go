@@ -5,8 +5,9 @@
 // certificate authority cannot make a hub, though its signature is good. X.509 name constraints cannot say this, since
 // for a URI they see the host alone, so Anchors says it. The package guarantees TLS 1.3 with certificates on both
 // sides, no resumed sessions, and one rule for a certificate wherever it is met: in a handshake, on a later call over
-// the same connection, or beside a signature. It does not say what a party may do (package rpc does) and it does not
-// know revocation lists yet.
+// the same connection, or beside a signature. Where an anchor has revocation lists they are part of that rule, and one
+// that is out of date refuses everybody. It does not say what a party may do (package rpc does), and it fetches nothing:
+// anchors and lists are given to it.
 package identity
 
 import (

@@ -233,6 +233,87 @@ func TestARevokedCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	}
 }
 
+// An inbox that is revoked gets nothing more over a stream that it has open.
+func TestARevokedInboxGetsNothingMore(t *testing.T) {
+	w := newWorld(t)
+	a := newAuthorities(t, w.clock)
+	w.anchors = a.anchors
+	hub, inbox := a.issue(hubURI), a.issue(inboxURI)
+	next, sent := make(chan bool), make(chan error, 2)
+	server := w.serveWith(t, hub, listen(t, "127.0.0.1:0"), func(s grpc.ServiceRegistrar) {
+		posternv1.RegisterMailboxServiceServer(s, mailbox{collect: func(s grpc.ServerStreamingServer[posternv1.CollectResponse]) error {
+			for range next {
+				err := s.Send(&posternv1.CollectResponse{})
+				if sent <- err; err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+	})
+	conn, err := rpc.Dial(rpc.ClientConfig{Address: server.addr, Identity: inbox, Anchors: a.anchors, Want: hub.Party(), Clock: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := posternv1.NewMailboxServiceClient(conn).Collect(soon(t), &posternv1.CollectRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next <- true
+	if _, err := stream.Recv(); err != nil || <-sent != nil {
+		t.Fatal(err)
+	}
+	a.revoke(inbox)
+	a.replace()
+	next <- true
+	if err := <-sent; fault.From(err).Reason != "IDENTITY" {
+		t.Errorf("the hub sends on, with %v", err)
+	}
+	if _, err := stream.Recv(); fault.From(err).Reason != "IDENTITY" {
+		t.Errorf("the inbox reads %v", err)
+	}
+	close(next)
+}
+
+// A list that runs out while a connection is open closes it to everybody, too.
+func TestAListRunsOutUnderAnOpenConnection(t *testing.T) {
+	w := newWorld(t)
+	a := newAuthorities(t, w.clock)
+	w.anchors = a.anchors
+	w.pass(30*24*time.Hour - time.Hour)
+	hub, desk := a.issue(hubURI), a.issue(deskURI)
+	server := w.serveWith(t, hub, listen(t, "127.0.0.1:0"), submitting(func(context.Context, *posternv1.SubmitRequest) (*posternv1.SubmitResponse, error) {
+		return &posternv1.SubmitResponse{}, nil
+	}))
+	// A client with anchors of its own, without lists: only the hub knows that its list has run out.
+	cfg := a.config()
+	cfg.Revoked = identity.Revoked{}
+	trusting, err := identity.NewAnchors(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := rpc.Dial(rpc.ClientConfig{Address: server.addr, Identity: desk, Anchors: trusting, Want: hub.Party(), Clock: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := submit(soon(t), conn); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(2 * time.Hour)
+	if err := submit(soon(t), conn); fault.From(err).Reason != "IDENTITY" {
+		t.Errorf("with a list out of date: %v", err)
+	}
+	if err := ca.Renew(a.current, w.clock()); err != nil {
+		t.Fatal(err)
+	}
+	a.replace()
+	if err := submit(soon(t), conn); err != nil {
+		t.Errorf("with the next list: %v", err)
+	}
+}
+
 // When nobody renews the list, everybody is refused: nobody can say any more who was revoked.
 func TestAStaleListFailsClosed(t *testing.T) {
 	w := newWorld(t)

@@ -156,6 +156,39 @@ func Issue(dir, uri string, cfg IssueConfig) error {
 	return writePair(cfg.OutCert, cfg.OutKey, der, key)
 }
 
+// RequestConfig is what Request needs.
+type RequestConfig struct {
+	OutRequest string // where the request goes, in PEM, mode 0644
+	OutKey     string // where its new key goes, PKCS #8 in PEM, mode 0600
+	P256       bool   // an ECDSA P-256 key instead of Ed25519
+}
+
+// Request makes a key for the party that uri names, and a certificate signing request for it. The key never leaves the
+// machine; the request goes to whoever runs the anchor. A key that is there already is fault.Exists: it may be in use.
+func Request(uri string, cfg RequestConfig) error {
+	party, err := identity.ParseURI(uri)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(cfg.OutKey); !errors.Is(err, fs.ErrNotExist) {
+		return fault.Newf(fault.Exists, "CA_KEY_EXISTS", "There is a %s already: choose another folder, and put the new key in place together with its certificate.", filepath.Base(cfg.OutKey)).Because(err)
+	}
+	key, err := newKey(cfg.P256)
+	if err != nil {
+		return err
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{URIs: uris(party)}, key)
+	if err != nil {
+		return err
+	}
+	if err := writeKey(cfg.OutKey, key); err != nil {
+		return err
+	}
+	return writeFile(cfg.OutRequest, pem.EncodeToMemory(&pem.Block{Type: requestType, Bytes: der}), 0o644)
+}
+
+const requestType = "CERTIFICATE REQUEST"
+
 // authority reads the certificate and key of an anchor.
 func authority(folder string) (tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(folder, certFile), filepath.Join(folder, keyFile))
@@ -170,7 +203,7 @@ func authority(folder string) (tls.Certificate, error) {
 func requested(text []byte, uri string) (crypto.PublicKey, error) {
 	bad := fault.New(fault.Invalid, "CA_REQUEST", "The request cannot be used: give one PEM block of the type CERTIFICATE REQUEST, signed by its key, Ed25519 or ECDSA P-256.")
 	block, rest := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE REQUEST" || len(bytes.TrimSpace(rest)) > 0 {
+	if block == nil || block.Type != requestType || len(bytes.TrimSpace(rest)) > 0 {
 		return nil, bad
 	}
 	r, err := x509.ParseCertificateRequest(block.Bytes)
@@ -212,9 +245,13 @@ func leaf(party identity.Party, now time.Time, days int, parent *x509.Certificat
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		// A party's URI has nothing that url.URL would write differently.
-		URIs: []*url.URL{{Scheme: "spiffe", Host: party.Domain, Path: party.URI()[len("spiffe://"+party.Domain):]}},
+		URIs:                  uris(party),
 	}
+}
+
+// uris are the one URI of a party, which has nothing that url.URL would write differently.
+func uris(party identity.Party) []*url.URL {
+	return []*url.URL{{Scheme: "spiffe", Host: party.Domain, Path: party.URI()[len("spiffe://"+party.Domain):]}}
 }
 
 func newKey(p256 bool) (crypto.Signer, error) {
@@ -242,14 +279,18 @@ func orNow(t time.Time) time.Time {
 
 // writePair writes the key first: a certificate without its key would be found out, but later.
 func writePair(certPath, keyPath string, der []byte, key crypto.Signer) error {
+	if err := writeKey(keyPath, key); err != nil {
+		return err
+	}
+	return writeFile(certPath, certPEM(der), 0o644)
+}
+
+func writeKey(path string, key crypto.Signer) error {
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600); err != nil {
-		return err
-	}
-	return writeFile(certPath, certPEM(der), 0o644)
+	return writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)
 }
 
 func certPEM(der []byte) []byte {

@@ -3,8 +3,12 @@ package ca_test
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -175,5 +179,76 @@ func TestNoCertificateOutlivesItsAnchor(t *testing.T) {
 	}
 	if _, err := anchorsOf(t, dir).Verify([]*x509.Certificate{i.Leaf()}, i.Leaf().NotAfter); err != nil {
 		t.Fatalf("at its last second: %v", err)
+	}
+}
+
+// A certificate for a request is for the request's key, by the right anchor, and no key is written by whoever issues.
+func TestARequestKeepsItsKey(t *testing.T) {
+	dir := initialised(t)
+	anchors := anchorsOf(t, dir)
+	const desk = "spiffe://postern.example/prison/BLI/desk"
+	for _, p256 := range []bool{false, true} {
+		there := t.TempDir()
+		file := func(name string) string { return filepath.Join(there, name) }
+		if err := ca.Request(desk, ca.RequestConfig{OutRequest: file("request.pem"), OutKey: file("key.pem"), P256: p256}); err != nil {
+			t.Fatal(err)
+		}
+		request, err := os.ReadFile(file("request.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ca.Issue(dir, desk, ca.IssueConfig{OutCert: file("cert.pem"), Request: request, Now: now}); err != nil {
+			t.Fatal(err)
+		}
+		i, err := identity.Load(file("cert.pem"), file("key.pem")) // they make a pair
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := anchors.Verify([]*x509.Certificate{i.Leaf()}, now); err != nil || p.URI() != desk {
+			t.Errorf("%v, %v", p, err)
+		}
+		wantFault(t, ca.Request(desk, ca.RequestConfig{OutRequest: file("request.pem"), OutKey: file("key.pem")}), fault.Exists, "CA_KEY_EXISTS")
+		wantFault(t, ca.Issue(dir, "spiffe://postern.example/prison/PRI/desk", ca.IssueConfig{OutCert: file("x.pem"), Request: request, Now: now}), fault.Invalid, "CA_REQUEST")
+		wantFault(t, ca.Issue(dir, desk, ca.IssueConfig{OutCert: file("x.pem"), OutKey: file("x-key.pem"), Request: request, Now: now}), fault.Invalid, "CA_ISSUE")
+	}
+}
+
+// What is no request, or whose signature is not that of its key, is refused, and nothing is issued.
+func TestWhatIsNoRequestIsRefused(t *testing.T) {
+	dir := initialised(t)
+	const desk = "spiffe://postern.example/prison/BLI/desk"
+	request := func(template x509.CertificateRequest, key any) []byte {
+		der, err := x509.CreateCertificateRequest(rand.Reader, &template, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := request(x509.CertificateRequest{}, ed)
+	forged, _ := pem.Decode(good)
+	forged.Bytes[len(forged.Bytes)-1] ^= 1
+	for name, text := range map[string][]byte{
+		"nothing": {}, "no PEM": []byte("x"), "two": append(good, good...), "another block": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: forged.Bytes}),
+		"a forged signature": pem.EncodeToMemory(forged), "P-384": request(x509.CertificateRequest{}, p384),
+		"another party's": request(x509.CertificateRequest{URIs: []*url.URL{{Scheme: "spiffe", Host: domain, Path: "/hub/one"}}}, ed),
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "cert.pem")
+			wantFault(t, ca.Issue(dir, desk, ca.IssueConfig{OutCert: out, Request: text, Now: now}), fault.Invalid, "CA_REQUEST")
+			if _, err := os.Stat(out); !os.IsNotExist(err) {
+				t.Error("a certificate was written")
+			}
+		})
+	}
+	if all, err := ca.List(dir); err != nil || len(all) != 0 {
+		t.Errorf("%v, %v", all, err)
 	}
 }
