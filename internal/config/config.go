@@ -17,6 +17,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
+	"postern/internal/rpc"
 	"postern/internal/strict"
 )
 
@@ -42,9 +43,29 @@ type Common struct {
 	Anchors     Anchors  `yaml:"anchors"`
 	Revocation  Anchors  `yaml:"revocation"` // revocation lists of the anchors, PEM files; an anchor without one revokes nobody
 	Disk        Disk     `yaml:"disk"`       // how much of it the database takes and leaves
+	Limits      Limits   `yaml:"limits"`     // what one other party may ask of this one; of hubs and inboxes
 	Operations  string   `yaml:"operations"` // loopback address of /healthz, /readyz and /metrics, such as 127.0.0.1:9464; empty for none
 
 	folder string // of the file
+}
+
+// Limits are what one other party, by its certificate, may ask; what is left out has its default.
+type Limits struct {
+	CallsPerSecond float64 `yaml:"calls_per_second"` // in the long run: 200
+	CallsBurst     int     `yaml:"calls_burst"`      // at once after a rest: 1000
+	CallsAtOnce    int     `yaml:"calls_at_once"`    // that run at the same time: 128
+}
+
+func (l Limits) limits() rpc.Limits { return rpc.Limits(l) }
+
+// check names limits that would let nobody in.
+func (l Limits) check() (wrong []fault.Field) {
+	for name, v := range map[string]float64{"calls_per_second": l.CallsPerSecond, "calls_burst": float64(l.CallsBurst), "calls_at_once": float64(l.CallsAtOnce)} {
+		if v < 0 {
+			wrong = append(wrong, fault.Field{Path: "limits." + name, Reason: "It is less than nothing.", Fix: "Give it a value above 0, or leave it out."})
+		}
+	}
+	return wrong
 }
 
 // Peer is a hub as its clients know it.
@@ -84,7 +105,7 @@ func load(path string, cfg any, c *Common, required func() map[string]string) er
 			wrong = append(wrong, fault.Field{Path: field, Reason: "Missing.", Fix: "Give it a value."})
 		}
 	}
-	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", append(wrong, c.checkOperations()...))
+	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", slices.Concat(wrong, c.checkOperations(), c.Limits.check()))
 }
 
 // within reports whether a field is the one at a path, or lies below it.

@@ -129,7 +129,7 @@ func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterOperationsServiceServer(r, h)
 		localv1.RegisterPolicyServiceServer(r, h)
 	}
-	s.Checks = h.Checks()
+	s.server.Refused, s.Checks = h.Refused, h.Checks()
 	s.Remote = func(r grpc.ServiceRegistrar) {
 		posternv1.RegisterSubmissionServiceServer(r, h)
 		posternv1.RegisterMailboxServiceServer(r, h)

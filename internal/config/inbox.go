@@ -74,9 +74,13 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, closing(err, b)
 	}
+	hub, err := c.Hub.party(c.TrustDomain)
+	if err != nil {
+		return nil, closing(err, b)
+	}
 	in, err := inbox.Open(inbox.Config{
 		Prover: posternv1.NewAuditServiceClient(conn), First: first, HubPhone: c.Hub.Phone,
-		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn),
+		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn), HubParty: hub,
 		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, AllLogs: allLogs, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
 	if err != nil {

@@ -187,8 +187,10 @@ func (c *Common) dial(hub Peer, b *base, rt Runtime) (*rpc.Conn, error) {
 func (c *Common) service(name string, b *base, rt Runtime, listen string) *Service {
 	s := &Service{
 		Name: name, rt: rt, listen: listen, socket: c.Socket(), address: c.Operations, data: c.DataDir(), metrics: b.metrics,
-		server: rpc.ServerConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Rand: rt.Rand},
+		server: rpc.ServerConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Rand: rt.Rand, Limits: c.Limits.limits()},
 	}
+	away := b.metrics.Counter("postern_turned_away_total", "Connections and calls that were turned away without a look at what was asked.", "why")
+	s.server.Count = func(what string) { away(what) }
 	s.reload = newReload(c, b, rt)
 	if b.store != nil {
 		s.scrub = store.NewScrub(store.ScrubConfig{Store: b.store, Clock: rt.Clock, Log: rt.Log})

@@ -38,7 +38,7 @@ func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*po
 	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received); err != nil {
 		return nil, err
 	}
-	id, err := h.findEvent(ctx, req.GetId())
+	id, err := h.findEvent(ctx, who, req.GetId())
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,9 @@ func (h *Hub) GetEvent(ctx context.Context, req *posternv1.GetEventRequest) (*po
 	return &posternv1.GetEventResponse{Event: h.event(at), Receipt: receipt, Details: at.Record.GetDetails(), Consistency: consistency}, err
 }
 
-// findEvent resolves an event id (32 hex digits), a notification id or a reference.
-func (h *Hub) findEvent(ctx context.Context, id string) ([16]byte, error) {
+// findEvent resolves an event id (32 hex digits), a notification id or a reference. Of notifications that share a
+// reference only those that the auditor sees are there.
+func (h *Hub) findEvent(ctx context.Context, who auditing, id string) ([16]byte, error) {
 	var event [16]byte
 	if b, err := hex.DecodeString(id); err == nil && len(b) == len(event) {
 		return [16]byte(b), nil
@@ -71,21 +72,40 @@ func (h *Hub) findEvent(ctx context.Context, id string) ([16]byte, error) {
 	if err != nil {
 		return event, fault.New(fault.Invalid, "BAD_EVENT_NAME", "Name an event by its 32 hex digits, or a notification by its id or reference such as PN-7K3F-9Q2M.").Because(err)
 	}
-	if len(ids) > 1 {
-		return event, fault.New(fault.Precondition, "AMBIGUOUS", "More than one notification has this reference. Use the id.")
+	found := 0
+	for _, id := range ids {
+		n, ok, err := h.notification(ctx, id)
+		if err != nil {
+			return event, err
+		}
+		if !ok {
+			continue
+		}
+		at, err := h.logged(ctx, n.event)
+		if err != nil {
+			return event, err
+		}
+		if who.sees(at) {
+			event = n.event
+			found++
+		}
 	}
-	if len(ids) == 0 {
+	switch {
+	case found > 1:
+		return event, fault.New(fault.Precondition, "AMBIGUOUS", "More than one notification has this reference. Use the id.")
+	case found == 0:
 		return event, notYours
 	}
+	return event, nil
+}
+
+// notification reads what is kept of a notification.
+func (h *Hub) notification(ctx context.Context, id string) (n notification, ok bool, err error) {
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		n, ok, err := readNotification(s, ids[0])
-		if err == nil && !ok {
-			err = notYours
-		}
-		event = n.event
+		n, ok, err = readNotification(s, id)
 		return err
 	})
-	return event, err
+	return n, ok, err
 }
 
 // visible are the logs whose checkpoints a party may see. Not the received one for a desk: its size would tell what

@@ -108,19 +108,27 @@ func (h *Hub) countReceptions(ctx context.Context, v *envelope.Verified, known [
 	return h.answer(ctx, made, decision{Decision: d}, known)
 }
 
-// GetCoverage counts, by prison, who came and who was asked.
+// GetCoverage counts, by prison, who came and who was asked, at the prisons within the caller's scope. That it was asked
+// is an event, as any question of an auditor is.
 func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest) (*posternv1.GetCoverageResponse, error) {
+	who, err := h.auditor(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, date := range []string{req.GetStartDate(), req.GetEndDate()} {
 		if _, err := time.Parse(time.DateOnly, date); err != nil && date != "" {
 			return nil, fault.New(fault.Invalid, "BAD_DATE", "A day is written as year, month and day, such as 2026-11-22.")
 		}
+	}
+	if err := h.disclosed(ctx, who, disclosure{Coverage: asks(req)}); err != nil {
+		return nil, err
 	}
 	prisons := map[string]*posternv1.Coverage{}
 	counted := map[string]bool{} // prison ‖ 0 ‖ date
 	within := func(key []byte) (prison, date string, ok bool) {
 		parts := strings.SplitN(string(key), "\x00", 3)
 		prison, date = parts[0], parts[1]
-		return prison, date, (req.GetPrisonId() == "" || req.GetPrisonId() == prison) && date >= req.GetStartDate() &&
+		return prison, date, who.scope.counts(prison) && (req.GetPrisonId() == "" || req.GetPrisonId() == prison) && date >= req.GetStartDate() &&
 			(req.GetEndDate() == "" || date <= req.GetEndDate())
 	}
 	of := func(prison string) *posternv1.Coverage {
@@ -129,7 +137,7 @@ func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest
 		}
 		return prisons[prison]
 	}
-	err := h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		received := s.Scan(schema.HubReceived, nil, nil, func(key, value []byte) (bool, error) {
 			if prison, date, ok := within(key); ok {
 				c := of(prison)

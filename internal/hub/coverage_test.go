@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
+	"postern/internal/hub"
 	"postern/internal/testkit"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -24,7 +26,7 @@ func (w *world) counts(prison string, days ...*posternv1.ReceptionDay) error {
 
 func (w *world) coverage(req *posternv1.GetCoverageRequest) []*posternv1.Coverage {
 	w.t.Helper()
-	out, err := w.Hub.GetCoverage(w.t.Context(), req)
+	out, err := posternv1.NewCoverageServiceClient(w.ToHub(testkit.AuditorPath)).GetCoverage(w.t.Context(), req)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -130,4 +132,43 @@ func TestCountsThatCannotBeTrueAreRefused(t *testing.T) {
 	if n := len(w.events(logv1.Kind_KIND_RECEPTIONS_COUNTED)); n != 0 {
 		t.Errorf("%d were recorded", n)
 	}
+}
+
+// An auditor's scope holds for counts as for events, one whom nobody named may not ask, and that they were asked for is on
+// record.
+func TestCoverageIsOfTheAuditorsScope(t *testing.T) {
+	for name, c := range map[string]struct {
+		scope hub.Scope
+		want  []string
+	}{
+		"all": {hub.Scope{All: true}, []string{"BLI", "PRI"}}, "a prison": {hub.Scope{Prisons: []string{"PRI"}}, []string{"PRI"}},
+		"an authority": {hub.Scope{Authorities: []string{testkit.Bristol}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c2 *testkit.Config) {
+				c2.Hub = func(h *hub.Config) { h.Auditors = map[string]hub.Scope{"ig": c.scope} }
+			})
+			day := &posternv1.ReceptionDay{ReceiveDate: w.Clock.Now().AddDate(0, 0, -2).Format(time.DateOnly), Received: 9}
+			for _, prison := range []string{testkit.HMPBristol, testkit.HMPParc} {
+				if err := w.counts(prison, day); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for _, p := range w.coverage(&posternv1.GetCoverageRequest{}) {
+				got = append(got, p.GetPrisonId())
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("sees %q, want %q", got, c.want)
+			}
+			w.coverage(&posternv1.GetCoverageRequest{PrisonId: "BLI"})
+			asked := w.events(logv1.Kind_KIND_DISCLOSED_TO_AUDITOR)
+			if len(asked) != 2 || asked[1].Details.GetQuestion() != `{"coverage":{"prison_id":"BLI"}}` {
+				t.Errorf("on record: %v", asked)
+			}
+		})
+	}
+	w := newWorld(t, func(c *testkit.Config) { c.Hub = func(h *hub.Config) { h.Auditors = nil } })
+	_, err := posternv1.NewCoverageServiceClient(w.ToHub(testkit.AuditorPath)).GetCoverage(t.Context(), &posternv1.GetCoverageRequest{})
+	wantFault(t, err, fault.Denied, "AUDITOR_UNKNOWN")
 }

@@ -52,8 +52,8 @@ type Config struct {
 	Clock    func() time.Time
 	Rand     io.Reader
 	Log      *slog.Logger
-	// RefusalBudget is how many refused statements an hour become leaves, per party; beyond it they are only counted
-	// and logged, so that a broken or stolen desk cannot fill the disk. 0 means 600.
+	// RefusalBudget is how many refusals an hour become leaves, per party; beyond it they are only counted and logged, so
+	// that a broken or stolen desk cannot fill the disk. 0 means 600.
 	RefusalBudget int
 	Auditors      map[string]Scope // what each auditor may see, by the name in its certificate; others may not ask
 	Measures      *Measures        // what it counts; nil counts for nobody
@@ -246,18 +246,6 @@ func (h *Hub) current() *directory.Directory {
 		return d.At(h.cfg.Clock())
 	}
 	return nil
-}
-
-// mayRecordRefusal reports whether the party still has budget for a leaf about a refusal.
-func (h *Hub) mayRecordRefusal(p identity.Party) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	l, ok := h.refusals[p.URI()]
-	if !ok {
-		l = rate.NewLimiter(rate.Every(time.Hour/time.Duration(h.cfg.RefusalBudget)), h.cfg.RefusalBudget)
-		h.refusals[p.URI()] = l
-	}
-	return l.AllowN(h.cfg.Clock(), 1)
 }
 
 // notYours is the one answer to "not yours" and to "not there".

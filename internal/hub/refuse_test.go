@@ -3,6 +3,7 @@ package hub_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
 	"postern/internal/ledger"
+	"postern/internal/rpc"
 	"postern/internal/testkit"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -190,4 +192,31 @@ func TestRefusalsBeyondTheBudgetAreRefusedAndNotRecorded(t *testing.T) {
 	refuse(testkit.HMPBristol, 5)
 	refuse(testkit.HMPBristol, 5)
 	w.decided(w.shareable()) // and what is right is still taken
+}
+
+// What package rpc tells of is a leaf too, within the same budget: of the log that desks see only what a desk caused.
+// What Submit has recorded is not recorded again, and an old copy of the hub writes nothing.
+func TestEveryRefusalIsRecordedOnce(t *testing.T) {
+	w := newWorld(t, func(c *testkit.Config) { c.RefusalBudget = 4 })
+	role := fault.New(fault.Denied, "ROLE", "No.")
+	desk, inbox := w.Identity("/prison/BLI/desk").Party(), w.Identity("/authority/E06000023/inbox").Party()
+	w.Hub.Refused(t.Context(), desk, "/x/y", role)
+	w.Hub.Refused(t.Context(), inbox, "/x/y", role)
+	w.Hub.Refused(t.Context(), w.Identity(testkit.AuditorPath).Party(), "/x/y", role)
+	w.Hub.Refused(t.Context(), desk, "/x/y", fault.New(fault.Precondition, "LOG_AHEAD", "No."))
+	_, err := w.Hub.Submit(rpc.WithParty(t.Context(), desk), &posternv1.SubmitRequest{})
+	w.Hub.Refused(t.Context(), desk, "/x/y", err)
+	for range 5 {
+		w.Hub.Refused(t.Context(), desk, "/x/y", fault.New(fault.NotFound, "NOT_FOUND", "No."))
+	}
+	var got []string
+	for _, e := range w.events(logv1.Kind_KIND_REFUSED) {
+		got = append(got, e.Log.String()+" "+e.Details.GetRefusal())
+	}
+	want := []string{"received ROLE", "received ROLE", "sent " + fault.From(err).Reason, "sent NOT_FOUND", "sent NOT_FOUND", "sent ROLE"}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("recorded %q, want %q", got, want)
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
@@ -23,6 +25,9 @@ type Scope struct {
 	Prisons     []string // by id
 	Authorities []string // by GSS code
 }
+
+// counts reports whether the people of a prison are counted for an auditor.
+func (s Scope) counts(prison string) bool { return s.All || slices.Contains(s.Prisons, prison) }
 
 // nobodys are the kinds of event that are about no prison and no authority.
 var nobodys = []logv1.Kind{logv1.Kind_KIND_POLICY_CHANGED, logv1.Kind_KIND_DIRECTORY_CHANGED, logv1.Kind_KIND_KEY_EPOCH_CLOSED,
@@ -67,23 +72,27 @@ func (a auditing) sees(at ledger.Logged) bool {
 
 // disclosure is what an auditor asks for, as its event says it.
 type disclosure struct {
-	Filter any    `json:"filter,omitempty"`
-	Event  string `json:"event,omitempty"`
-	Origin string `json:"origin,omitempty"`
-	From   uint64 `json:"from,omitempty"`
-	To     uint64 `json:"to,omitempty"`
+	Filter   any    `json:"filter,omitempty"`
+	Coverage any    `json:"coverage,omitempty"`
+	Event    string `json:"event,omitempty"`
+	Origin   string `json:"origin,omitempty"`
+	From     uint64 `json:"from,omitempty"`
+	To       uint64 `json:"to,omitempty"`
 
 	opened []byte // the event that is opened, if it is one
 }
 
-func listed(f *posternv1.EventFilter) disclosure {
-	asked := map[string]any{} // {} for everything
-	for name, value := range plain.Map(f) {
+func listed(f *posternv1.EventFilter) disclosure { return disclosure{Filter: asks(f)} }
+
+// asks is what a question says, {} for everything.
+func asks(question proto.Message) map[string]any {
+	asked := map[string]any{}
+	for name, value := range plain.Map(question) {
 		if value != "" {
 			asked[name] = value
 		}
 	}
-	return disclosure{Filter: asked}
+	return asked
 }
 
 func opening(event [16]byte) disclosure {

@@ -3,7 +3,6 @@ package hub
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
@@ -277,41 +276,6 @@ func (h *Hub) answer(ctx context.Context, made recorded, d decision, known []*po
 	}
 	out.Consistency, err = cut.Proofs(ctx, known, ledger.Sent)
 	return out, err
-}
-
-// refuse records that an authenticated statement was refused, and why, and returns the refusal. Failures of our own
-// side are not refusals: the sender keeps the statement and tries again.
-func (h *Hub) refuse(ctx context.Context, caller identity.Party, n *posternv1.SealedNotification, why error) error {
-	f := fault.From(why)
-	switch f.Kind {
-	case fault.Internal, fault.Unavailable, fault.Exhausted, fault.Deadline:
-		return why
-	}
-	h.cfg.Measures.refusals(f.Reason)
-	if !h.mayRecordRefusal(caller) {
-		h.cfg.Measures.unrecorded(f.Reason)
-		h.cfg.Log.WarnContext(ctx, "refusal beyond the budget, not recorded", "party", caller, "reason", f.Reason)
-		return why
-	}
-	subject := sha256.Sum256(n.GetManifest().GetPayload())
-	now := h.now()
-	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
-		_, err := tx.Record(ledger.Sent, ledger.Event{
-			Kind:    logv1.Kind_KIND_REFUSED,
-			Time:    now,
-			Core:    &logv1.Core{SubjectSha256: subject[:]},
-			Details: &logv1.Details{Caller: caller.URI(), Refusal: f.Reason},
-		})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	// A crash here: the refusal is a leaf, and the desk, which heard nothing, will make another one.
-	if err := failpoint.Hit(failpoint.HubRefused); err != nil {
-		return err
-	}
-	return why
 }
 
 // cutDecision is the decision as an inbox may see it: released children, their reasons and obligations only. When the

@@ -48,7 +48,7 @@ func (in *Inbox) collect(ctx context.Context, untilIdle bool) (worked bool, err 
 
 // collected takes one delivery and answers it.
 func (in *Inbox) collected(ctx context.Context, d *posternv1.Delivery) error {
-	answer, err := in.Deliver(ctx, &posternv1.DeliverRequest{Delivery: d})
+	answer, err := in.delivered(ctx, d)
 	if err != nil {
 		return err // we could not say; the hub gives us the next one first
 	}

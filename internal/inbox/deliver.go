@@ -18,6 +18,7 @@ import (
 	"postern/internal/form"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
+	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/section"
 	"postern/internal/store"
@@ -29,7 +30,15 @@ import (
 // Deliver takes one delivery: follow, check, open, keep, acknowledge. A refusal is a signed report, not an error: an
 // error means that the inbox could not say, and the hub tries again.
 func (in *Inbox) Deliver(ctx context.Context, req *posternv1.DeliverRequest) (*posternv1.DeliverResponse, error) {
-	d := req.GetDelivery()
+	if caller, _ := rpc.Party(ctx); caller != in.cfg.HubParty {
+		// Another hub of the same authority could ask which deliveries we have.
+		return nil, fault.New(fault.Denied, "NOT_OUR_HUB", "This inbox takes deliveries from its own hub only.")
+	}
+	return in.delivered(ctx, req.GetDelivery())
+}
+
+// delivered takes a delivery, sent or collected.
+func (in *Inbox) delivered(ctx context.Context, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
 	if err := in.follows(ctx, d); err != nil {
 		return nil, err
 	}

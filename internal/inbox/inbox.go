@@ -45,6 +45,7 @@ type Config struct {
 	Store    store.Store // holds schema.Inbox
 	Vault    *vault.Vault
 	Hub      posternv1.MailboxServiceClient        // where reports go
+	HubParty identity.Party                        // the one hub that may deliver
 	Keys     map[string]*envelope.RecipientPrivate // by key id: the current one, and old ones until the last delivery
 	KeyDir   string                                // the folder they are from, where successors go; empty for none to be made
 	LogKeys  verify.Keys                           // the hub's sent log, in all its generations: nothing else vouches for a delivery
@@ -146,6 +147,9 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 		wait := in.cfg.Poll
 		if name == "collect" {
 			wait = min(wait, in.cfg.Backoff.After(failures+1, mathrand.Float64()))
+		}
+		if err != nil {
+			wait = max(wait, fault.From(err).RetryAfter) // the hub says when
 		}
 		select {
 		case <-ctx.Done():

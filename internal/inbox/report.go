@@ -163,7 +163,7 @@ func (in *Inbox) StepReports(ctx context.Context) (bool, error) {
 			return in.reports.Remove(tx, item)
 		}
 		retry := item
-		retry.DueTime = in.cfg.Clock().Add(in.cfg.Backoff.After(item.Attempts, r))
+		retry.DueTime = in.cfg.Clock().Add(max(in.cfg.Backoff.After(item.Attempts, r), fault.From(sendErr).RetryAfter))
 		retry.Attempts++
 		return in.reports.Retry(tx, retry)
 	})

@@ -18,14 +18,17 @@ import (
 	"google.golang.org/grpc/status"
 
 	"postern/internal/fault"
+	"postern/internal/identity"
 )
 
 // Every call, unary or stream, runs in this order:
 //
 //	begin   request id: the caller's if it is one, or a new one; echoed in the answer's header
+//	enter   the party's rate, and how many of its calls run already
 //	admit   identity (the certificate holds now), access (the role may call), deadline (there is one, at most 30 s)
 //	handle  the message is read and the handler runs; a stream's caller is checked again at every message
-//	end     a panic becomes an error, an error becomes a fault; one log line; the fault becomes a status
+//	end     a panic becomes an error, an error becomes a fault; one log line, but none for what enter held back; a refusal
+//	        is recorded; "not there" waits for its bucket; the fault becomes a status
 //
 // end is deferred by the function that called begin, so no return and no panic in between can skip it.
 
@@ -40,10 +43,16 @@ type method struct {
 type gate interface {
 	// callers returns who may call each method of a service; an error keeps the server from starting.
 	callers(service string) (map[string]roles, error)
-	// admit decides whether a call may run. The attribute says who calls as far as that is known, also beside an error.
-	admit(ctx context.Context, m method) (context.Context, slog.Attr, error)
+	// admit decides whether a call may run. It says who calls as far as that is known, also beside an error.
+	admit(ctx context.Context, m method) (context.Context, who, error)
 	// again repeats the part of admit that time can change.
 	again(ctx context.Context) error
+}
+
+// who calls: the party, or nobody, and how the log line says it.
+type who struct {
+	party identity.Party
+	attr  slog.Attr
 }
 
 // call is one call between begin and end.
@@ -51,23 +60,32 @@ type call struct {
 	server *Server
 	method string
 	id     string
-	who    slog.Attr
+	who    who
 	start  time.Time
+	began  time.Time      // by the machine's own clock, which no test moves
+	place  identity.Party // whose place it has; nobody's for one that was held back, or on a control socket
+	held   bool           // it was held back
 }
 
 func (s *Server) begin(ctx context.Context, method string) (context.Context, *call) {
-	c := &call{server: s, method: method, id: s.requestID(ctx), start: s.clock()}
+	c := &call{server: s, method: method, id: s.requestID(ctx), start: s.clock(), began: time.Now()}
 	// An error means that there is no transport to tell, and so nobody who would miss the header.
 	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, c.id))
 	return withRequestID(ctx, c.id), c
 }
 
-// end turns what came of the call into what its caller gets, and writes the call's one log line.
+// end turns what came of the call into what its caller gets, and writes the call's one log line. Of what was held back
+// it writes none, or a flood of calls would be one of the log; it is counted.
 func (c *call) end(ctx context.Context, panicked any, err error) error {
+	defer c.leave()
 	if panicked != nil {
 		err = panicError(panicked)
 	}
-	attrs := []slog.Attr{slog.String("method", c.method), slog.String("request_id", c.id), c.who,
+	if c.held {
+		c.server.turnedAway(fault.From(err).Reason)
+		return toStatus(fault.From(err), c.id).Err()
+	}
+	attrs := []slog.Attr{slog.String("method", c.method), slog.String("request_id", c.id), c.who.attr,
 		slog.Duration("duration", c.server.clock().Sub(c.start))}
 	if err == nil {
 		c.server.log.LogAttrs(ctx, slog.LevelInfo, "rpc", append(attrs, slog.String("code", codes.OK.String()))...)
@@ -83,6 +101,7 @@ func (c *call) end(ctx context.Context, panicked any, err error) error {
 		attrs = append(attrs, slog.String("cause", cause.Error()))
 	}
 	c.server.log.LogAttrs(ctx, level, "rpc", attrs...)
+	c.told(ctx, f, err)
 	return toStatus(f, c.id).Err()
 }
 
@@ -90,12 +109,12 @@ func (s *Server) guardUnary(m method, handle grpc.MethodHandler) grpc.MethodHand
 	return func(impl any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
 		ctx, c := s.begin(ctx, m.name)
 		defer func() { err = c.end(ctx, recover(), err) }()
-		if ctx, c.who, err = s.gate.admit(ctx, m); err != nil {
+		if ctx, err = c.admit(ctx, m); err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(ctx, s.longest)
+		within, cancel := context.WithTimeout(ctx, s.longest) // of its own: end still has use for ctx
 		defer cancel()
-		return handle(impl, ctx, func(v any) error { return received(decode(v)) }, nil)
+		return handle(impl, within, func(v any) error { return received(decode(v)) }, nil)
 	}
 }
 
@@ -103,23 +122,30 @@ func (s *Server) guardStream(m method, handle grpc.StreamHandler) grpc.StreamHan
 	return func(impl any, stream grpc.ServerStream) (err error) {
 		ctx, c := s.begin(stream.Context(), m.name)
 		defer func() { err = c.end(ctx, recover(), err) }()
-		if ctx, c.who, err = s.gate.admit(ctx, m); err != nil {
+		if ctx, err = c.admit(ctx, m); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		within, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(s.draining, cancel)()
-		return handle(impl, &guardedStream{ServerStream: stream, ctx: ctx, gate: s.gate})
+		return handle(impl, &guardedStream{ServerStream: stream, ctx: within, gate: s.gate})
 	}
 }
 
 // unknown answers for every method that is not registered: the answer does not tell whether its service is.
 func (s *Server) unknown(_ any, stream grpc.ServerStream) (err error) {
-	ctx, c := s.begin(stream.Context(), "unknown") // the name is the caller's text and stays out of the log
+	ctx, c := s.begin(stream.Context(), unknownMethod)
 	defer func() { err = c.end(ctx, recover(), err) }()
-	if _, c.who, err = s.gate.admit(ctx, method{name: "unknown", callers: everyRole, stream: true}); err != nil {
+	if _, err = c.admit(ctx, method{name: unknownMethod, callers: everyRole, stream: true}); err != nil {
 		return err
 	}
+	return errUnknownMethod()
+}
+
+// unknownMethod stands in the log for what is not there: its name is the caller's text.
+const unknownMethod = "unknown"
+
+func errUnknownMethod() *fault.Error {
 	return fault.New(fault.Unimplemented, "UNKNOWN_METHOD", "There is no such method here.")
 }
 

@@ -36,6 +36,9 @@ type world struct {
 	dir     string
 	anchors *identity.Anchors
 	now     atomic.Int64
+	limits  rpc.Limits // of the servers that are started from here on
+	refused func(ctx context.Context, p identity.Party, method string, why error)
+	count   func(what string)
 }
 
 func newWorld(t *testing.T) *world {
@@ -102,7 +105,8 @@ func (w *world) serveAs(t *testing.T, uri string, lis net.Listener, register fun
 func (w *world) serveWith(t *testing.T, i *identity.Identity, lis net.Listener, register func(grpc.ServiceRegistrar)) *running {
 	t.Helper()
 	r := &running{addr: lis.Addr().String(), log: &logBuffer{}}
-	s, err := rpc.NewServer(rpc.ServerConfig{Identity: i, Anchors: w.anchors, Log: slog.New(slog.NewJSONHandler(r.log, nil)), Clock: w.clock})
+	s, err := rpc.NewServer(rpc.ServerConfig{Identity: i, Anchors: w.anchors, Log: slog.New(slog.NewJSONHandler(r.log, nil)), Clock: w.clock,
+		Limits: w.limits, Refused: w.refused, Count: w.count})
 	if err != nil {
 		t.Fatal(err)
 	}

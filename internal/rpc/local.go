@@ -39,8 +39,10 @@ func NewLocalServer(cfg LocalConfig) *Server {
 }
 
 func newLocalServer(cfg LocalConfig, creds credentials.TransportCredentials) *Server {
-	return newServer(cfg.Log, orClock(cfg.Clock), cfg.Rand, localGate{}, maxLocalCall,
+	s := &Server{}
+	s.open(cfg.Log, orClock(cfg.Clock), cfg.Rand, localGate{}, maxLocalCall,
 		grpc.Creds(creds), grpc.MaxRecvMsgSize(maxLocalRequest), grpc.MaxSendMsgSize(maxLocalResponse))
+	return s
 }
 
 // LocalUID returns the user id of the process that calls over the control socket, as the kernel took it down when the
@@ -59,12 +61,12 @@ type localGate struct{}
 
 func (localGate) callers(string) (map[string]roles, error) { return nil, nil }
 
-func (localGate) admit(ctx context.Context, _ method) (context.Context, slog.Attr, error) {
+func (localGate) admit(ctx context.Context, _ method) (context.Context, who, error) {
 	uid, ok := LocalUID(ctx)
 	if !ok {
-		return ctx, slog.String("uid", "unknown"), fault.New(fault.Unauthenticated, "NO_USER", "It cannot be told which user calls.")
+		return ctx, who{attr: slog.String("uid", "unknown")}, fault.New(fault.Unauthenticated, "NO_USER", "It cannot be told which user calls.")
 	}
-	return ctx, slog.Uint64("uid", uint64(uid)), nil
+	return ctx, who{attr: slog.Uint64("uid", uint64(uid))}, nil
 }
 
 func (localGate) again(context.Context) error { return nil }

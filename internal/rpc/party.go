@@ -21,21 +21,24 @@ type partyGate struct {
 
 func (*partyGate) callers(service string) (map[string]roles, error) { return serviceCallers(service) }
 
-func (g *partyGate) admit(ctx context.Context, m method) (context.Context, slog.Attr, error) {
-	who := slog.String("party", "unknown")
+func (g *partyGate) admit(ctx context.Context, m method) (context.Context, who, error) {
+	caller := who{attr: slog.String("party", "unknown")}
 	// The handshake saw the same chain, but a connection lives longer than that moment.
 	party, err := g.anchors.Verify(peerChain(ctx), g.clock())
 	if err != nil {
-		return ctx, who, fault.New(fault.Unauthenticated, "IDENTITY", "Your certificate does not hold. "+fault.From(err).Message).Because(err)
+		return ctx, caller, fault.New(fault.Unauthenticated, "IDENTITY", "Your certificate does not hold. "+fault.From(err).Message).Because(err)
 	}
-	who = slog.Any("party", party)
+	caller = who{party, slog.Any("party", party)}
 	if !m.callers.has(party.Role) {
-		return ctx, who, fault.New(fault.Denied, "ROLE", "A party of this kind may not call this.")
+		return ctx, caller, fault.New(fault.Denied, "ROLE", "A party of this kind may not call this.")
 	}
-	if _, ok := ctx.Deadline(); !ok && !m.stream {
-		return ctx, who, fault.New(fault.Invalid, "DEADLINE_REQUIRED", "The call has no deadline. Set one of at most 30 seconds.")
+	switch deadline, ok := ctx.Deadline(); {
+	case !ok && !m.stream:
+		return ctx, caller, fault.New(fault.Invalid, "DEADLINE_REQUIRED", "The call has no deadline. Set one of at most 30 seconds.")
+	case ok && time.Until(deadline) < minCall:
+		return ctx, caller, errDeadline()
 	}
-	return WithParty(ctx, party), who, nil
+	return WithParty(ctx, party), caller, nil
 }
 
 func (g *partyGate) again(ctx context.Context) error {
@@ -48,10 +51,24 @@ func (g *partyGate) again(ctx context.Context) error {
 
 // peerChain returns the certificates that the other side showed in the handshake, leaf first.
 func peerChain(ctx context.Context) []*x509.Certificate {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			return info.State.PeerCertificates
-		}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	switch info := p.AuthInfo.(type) {
+	case partyInfo:
+		return info.State.PeerCertificates
+	case credentials.TLSInfo:
+		return info.State.PeerCertificates
 	}
 	return nil
+}
+
+// connectedParty is whom the handshake named. Whether it still holds, only admit says.
+func connectedParty(ctx context.Context) (identity.Party, bool) {
+	if p, ok := peer.FromContext(ctx); ok {
+		info, ok := p.AuthInfo.(partyInfo)
+		return info.party, ok
+	}
+	return identity.Party{}, false
 }

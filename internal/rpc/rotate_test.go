@@ -102,7 +102,7 @@ func TestRotationFailsNoCall(t *testing.T) {
 	w := newWorld(t)
 	a := newAuthorities(t, w.clock)
 	hub, desk := a.issue(hubURI), a.issue(deskURI)
-	w.anchors = a.anchors
+	w.anchors, w.limits = a.anchors, rpc.Limits{CallsPerSecond: 1e9} // its calls wait for nothing
 	server := w.serveWith(t, hub, listen(t, "127.0.0.1:0"), submitting(func(context.Context, *posternv1.SubmitRequest) (*posternv1.SubmitResponse, error) {
 		return &posternv1.SubmitResponse{}, nil
 	}))

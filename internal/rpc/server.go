@@ -23,30 +23,14 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	protocodec "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
 	"postern/internal/fault"
 	"postern/internal/identity"
-)
-
-// The limits of a server between parties. The defaults of gRPC are no limits.
-const (
-	maxRequest     = 256 << 10        // a notification of 16 children with every section fits (DESIGN §13)
-	maxResponse    = 1 << 20          // the largest answer is a page of the directory or a policy bundle
-	maxStreams     = 100              // calls at once over one connection: a desk makes one at a time
-	maxHeaders     = 16 << 10         // we send a request id and a deadline; nobody needs more
-	handshakeTime  = 5 * time.Second  // a connection that proves nothing by then is not a party
-	connectionAge  = 3 * time.Minute  // certificates are shown again this often
-	connectionEnd  = 30 * time.Second // then a running call may finish: no call lasts longer
-	connectionIdle = 5 * time.Minute  // a connection that nobody uses costs memory; reached if connectionAge grows
-	aliveAfter     = 60 * time.Second // ask a silent peer whether it is there, before a NAT forgets it
-	aliveWithin    = 10 * time.Second // and give it up when it does not answer
-	pingFloor      = 30 * time.Second // a client that asks more often than this is a flood
-	maxCall        = 30 * time.Second // the longest deadline a caller gets
-	drainTime      = 15 * time.Second // running calls finish within it; the process ends within 20 s of SIGTERM
-	workers        = 64               // calls that find a goroutine waiting, with a stack grown by the calls before; more calls make their own
 )
 
 // ServerConfig is what NewServer needs.
@@ -56,6 +40,14 @@ type ServerConfig struct {
 	Log      *slog.Logger       // one line a call; nil logs nothing
 	Clock    func() time.Time   // judges certificates; nil is time.Now
 	Rand     io.Reader          // makes request ids; nil is crypto/rand; read under a lock
+	Limits   Limits             // of what one party may ask; zero for the defaults
+
+	// Refused hears that a call of a known party is refused, and why, before its caller does: a hub records it. The
+	// method is "unknown" where there is no such method. What was turned away for asking too much it does not hear.
+	Refused func(ctx context.Context, p identity.Party, method string, why error)
+	// Count hears of everything that was turned away without a look at what is asked, by one word: STRANGER (nobody whom
+	// the anchors know), IDENTITY, UNPROVEN, CONNECTIONS, CALLS_AT_ONCE, RATE, UNKNOWN_METHOD.
+	Count func(what string)
 }
 
 // Server serves registered services behind the guard. Register services with the generated functions, then Serve.
@@ -67,6 +59,11 @@ type Server struct {
 	log     *slog.Logger
 	clock   func() time.Time
 	broken  error // what is wrong with a registered service
+
+	front    *front    // nil on a control socket, and so are the rest
+	throttle *throttle // what one party may ask
+	refused  func(ctx context.Context, p identity.Party, method string, why error)
+	count    func(what string)
 
 	randMu sync.Mutex // guards rand
 	rand   io.Reader
@@ -83,19 +80,25 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, fault.New(fault.Invalid, "SERVER", "A server needs an identity and trust anchors.")
 	}
 	clock := orClock(cfg.Clock)
-	s := newServer(cfg.Log, clock, cfg.Rand, &partyGate{anchors: cfg.Anchors, clock: clock}, maxCall,
-		grpc.Creds(credentials.NewTLS(identity.ServerTLS(cfg.Identity, cfg.Anchors, clock))),
+	s := &Server{refused: cfg.Refused, count: cfg.Count, throttle: newThrottle(cfg.Limits, time.Now)}
+	s.front = newFront(credentials.NewTLS(identity.ServerTLS(cfg.Identity, cfg.Anchors, clock)), cfg.Anchors, clock, s.turnedAway)
+	s.open(cfg.Log, clock, cfg.Rand, &partyGate{anchors: cfg.Anchors, clock: clock}, maxCall,
+		grpc.Creds(s.front),
+		grpc.InTapHandle(s.knock),
+		grpc.ForceServerCodecV2(boundedCodec{encoding.GetCodecV2(protocodec.Name)}),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxResponse),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 	)
 	healthv1.RegisterHealthServer(s, timedHealth{s.health, clock})
 	return s, nil
 }
 
-// newServer sets what every server has in common. No compressor is registered anywhere: what is compressed next to a
+// open sets what every server has in common. No compressor is registered anywhere: what is compressed next to a
 // secret tells of it, and a small message could become a large one.
-func newServer(log *slog.Logger, clock func() time.Time, random io.Reader, g gate, longest time.Duration, opts ...grpc.ServerOption) *Server {
-	s := &Server{health: health.NewServer(), gate: g, longest: longest, log: orLog(log), clock: clock, rand: random}
+func (s *Server) open(log *slog.Logger, clock clock, random io.Reader, g gate, longest time.Duration, opts ...grpc.ServerOption) {
+	s.health, s.gate, s.longest, s.log, s.clock, s.rand = health.NewServer(), g, longest, orLog(log), clock, random
 	if s.rand == nil {
 		s.rand = rand.Reader
 	}
@@ -112,7 +115,6 @@ func newServer(log *slog.Logger, clock func() time.Time, random io.Reader, g gat
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: false}),
 		grpc.UnknownServiceHandler(s.unknown),
 	}, opts...)...)
-	return s
 }
 
 // RegisterService puts the guard around every method of a service and registers it: the caller is known and allowed
@@ -145,6 +147,9 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	if s.broken != nil {
 		return errors.Join(s.broken, lis.Close())
 	}
+	if s.front != nil {
+		lis = listener{lis, s.front}
+	}
 	stop := context.AfterFunc(ctx, s.stop)
 	defer stop()
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
@@ -167,11 +172,14 @@ func (s *Server) stop() {
 	s.grpc.GracefulStop()
 }
 
-func orClock(clock func() time.Time) func() time.Time {
-	if clock == nil {
+// clock tells the time.
+type clock = func() time.Time
+
+func orClock(c clock) clock {
+	if c == nil {
 		return time.Now
 	}
-	return clock
+	return c
 }
 
 func orLog(log *slog.Logger) *slog.Logger {

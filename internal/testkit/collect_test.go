@@ -133,7 +133,7 @@ func TestAStreamWaitsForWhatComes(t *testing.T) {
 		if err != nil || got.GetDelivery().GetSequence() != n+1 || got.GetDelivery().GetReceipt() == nil {
 			t.Fatalf("got %v, %v", got, err)
 		}
-		answer, err := in.Deliver(t.Context(), &posternv1.DeliverRequest{Delivery: got.GetDelivery()})
+		answer, err := in.Client().Deliver(t.Context(), &posternv1.DeliverRequest{Delivery: got.GetDelivery()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,118 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc/tap"
+
+	"postern/internal/fault"
+	"postern/internal/identity"
+)
+
+// throttle holds back parties that ask too much. It is asked before anything of a call is read, and never waits.
+// Parties are few: each has a certificate of ours.
+type throttle struct {
+	limits Limits
+	clock  clock
+
+	mu      sync.Mutex // guards parties
+	parties map[identity.Party]*asking
+}
+
+// asking is what one party asks, over all its connections.
+type asking struct {
+	rate  *rate.Limiter
+	calls int // that run now
+}
+
+func newThrottle(l Limits, c clock) *throttle {
+	return &throttle{limits: l.orDefaults(), clock: c, parties: map[identity.Party]*asking{}}
+}
+
+// take admits a call of p, to be given back when it ends, or says when to try again.
+func (t *throttle) take(p identity.Party) *fault.Error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a, ok := t.parties[p]
+	if !ok {
+		a = &asking{rate: rate.NewLimiter(rate.Limit(t.limits.CallsPerSecond), t.limits.CallsBurst)}
+		t.parties[p] = a
+	}
+	if a.calls >= t.limits.CallsAtOnce {
+		return tooMuch("CALLS_AT_ONCE", "Too many of your calls are running at once. Wait for some of them.", time.Second)
+	}
+	now := t.clock()
+	r := a.rate.ReserveN(now, 1)
+	if wait := r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		return tooMuch("RATE", "You are calling too often. Wait a moment.", time.Duration(math.Ceil(wait.Seconds()))*time.Second)
+	}
+	a.calls++
+	return nil
+}
+
+func (t *throttle) give(p identity.Party) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parties[p].calls--
+}
+
+// admit is the throttle and then the gate.
+func (c *call) admit(ctx context.Context, m method) (context.Context, error) {
+	if p, ok := connectedParty(ctx); ok && c.server.throttle != nil {
+		if f := c.server.throttle.take(p); f != nil {
+			c.held = true
+			return ctx, f
+		}
+		c.place = p
+	}
+	ctx, caller, err := c.server.gate.admit(ctx, m)
+	c.who = caller
+	return ctx, err
+}
+
+// leave gives the place back.
+func (c *call) leave() {
+	if c.place != (identity.Party{}) {
+		c.server.throttle.give(c.place)
+	}
+}
+
+func tooMuch(reason, message string, after time.Duration) *fault.Error {
+	f := fault.New(fault.Exhausted, reason, message)
+	f.RetryAfter = after
+	return f
+}
+
+// knock sees a path that gRPC itself refuses, past the guard: one without a slash before the service or before the
+// method. It lets gRPC do so. An error of its own would cost more: gRPC then keeps the context of the call for as long
+// as the connection lasts.
+func (s *Server) knock(ctx context.Context, info *tap.Info) (context.Context, error) {
+	path, ok := strings.CutPrefix(info.FullMethodName, "/")
+	if ok && strings.Contains(path, "/") {
+		return ctx, nil
+	}
+	c := &call{server: s, method: unknownMethod, id: s.requestID(ctx), start: s.clock()}
+	if c.who.party, ok = connectedParty(ctx); ok && s.throttle.take(c.who.party) == nil {
+		c.who.attr = slog.Any("party", c.who.party)
+		go func() { // gRPC reads the connection from here; this ends within refusalTime, and few run at once
+			defer s.throttle.give(c.who.party)
+			c.told(ctx, errUnknownMethod(), errUnknownMethod())
+		}()
+	}
+	return ctx, nil
+}
+
+// turnedAway counts what was refused without a look at who asks for what: a word of this package, and never the
+// caller's.
+func (s *Server) turnedAway(what string) {
+	if s.count != nil {
+		s.count(what)
+	}
+}
