@@ -2,16 +2,16 @@ package envelope_test
 
 import (
 	"bytes"
-	"crypto"
 	"encoding/binary"
 	"encoding/pem"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"postern/internal/envelope"
-	"postern/internal/section"
+	"postern/internal/testkit/stranger"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -30,20 +30,18 @@ func TestAStrangerOpensWhatADeskSeals(t *testing.T) {
 		d := drawDraft(t, 2)
 		n := w.seal(t, d)
 		o := w.verify(t, n).Manifest().GetOffer()
-		s := value(strangerRecipient(private, o.GetEncapsulatedKey(), d.Manifest.GetNotificationId(), deskURI, o.GetRecipientKeyId()))(t)
+		s := value(stranger.Unsealing(private, o.GetEncapsulatedKey(), d.Manifest.GetNotificationId(), deskURI, o.GetRecipientKeyId()))(t)
 		for i, got := range n.GetSections() {
-			sec, _ := section.Lookup(got.GetPath())
-			message := sec.New()
-			check(t, proto.Unmarshal(value(s.open(got.GetPath(), got.GetCiphertext(), sec.PaddedSize))(t), message))
-			if !proto.Equal(message, d.Sections[i].Message) {
+			if message := value(s.Open(got))(t); !proto.Equal(message, d.Sections[i].Message) {
 				t.Fatalf("the stranger opens %s as %v, sealed was %v", got.GetPath(), message, d.Sections[i].Message)
 			}
-			if !bytes.Equal(strangerDigest(got.GetPath(), got.GetCiphertext()), envelope.SectionDigest(got)) {
+			if !bytes.Equal(stranger.DigestOfSection(got.GetPath(), got.GetCiphertext()), envelope.SectionDigest(got)) {
 				t.Fatal("another digest")
 			}
 		}
-		if id := d.Manifest.GetNotificationId(); strangerReference(id) != envelope.Reference(id) {
-			t.Fatalf("references %s and %s", strangerReference(id), envelope.Reference(id))
+		id := d.Manifest.GetNotificationId()
+		if r := value(stranger.Reference(id))(t); r != envelope.Reference(id) {
+			t.Fatalf("references %s and %s", r, envelope.Reference(id))
 		}
 	})
 }
@@ -53,7 +51,7 @@ type hostile struct {
 	*world
 	manifest *posternv1.Manifest
 	facts    [][]byte
-	sealing  strangerSealing
+	sealing  *stranger.Sealing
 }
 
 func newHostile(tb failer, w *world) hostile {
@@ -63,7 +61,7 @@ func newHostile(tb failer, w *world) hostile {
 	o := h.manifest.GetOffer()
 	o.Suite, o.RecipientKeyId = 1, w.key.KeyID()
 	var err error
-	o.EncapsulatedKey, h.sealing, err = strangerSender(w.public.GetPublicKey(), h.manifest.GetNotificationId(), deskURI)
+	h.sealing, o.EncapsulatedKey, err = stranger.NewSealing(w.public.GetPublicKey(), h.manifest.GetNotificationId(), deskURI)
 	check(tb, err)
 	for _, c := range d.Children {
 		block := &posternv1.FactsBlock{Salt: make([]byte, 32), Facts: &posternv1.FactsBlock_Child{Child: c}}
@@ -75,14 +73,34 @@ func newHostile(tb failer, w *world) hostile {
 // open sends one plaintext under a path and opens it as an inbox would.
 func (h hostile) open(tb failer, path string, plaintext []byte) ([]envelope.Plain, error) {
 	tb.Helper()
-	s := value(h.sealing.seal(path, plaintext))(tb)
-	n := value(strangerDesk(h.manifest, h.facts, []*posternv1.SealedSection{s}, h.sign))(tb)
+	s := value(h.sealing.SealPlaintext(path, plaintext))(tb)
+	n := value(h.send(s))(tb)
 	return value(envelope.Verify(overWire(tb, n), h.whole()))(tb).Open(h.key)
 }
 
-func (h hostile) sign(message []byte) (*posternv1.Signature, error) {
-	sig, err := h.desk.Signer().Sign(random{}, message, crypto.Hash(0))
-	return &posternv1.Signature{Signature: sig, Certificates: h.desk.Chain()}, err
+// send makes the manifest of these sections and signs it.
+func (h hostile) send(sections ...*posternv1.SealedSection) (*posternv1.SealedNotification, error) {
+	m := proto.CloneOf(h.manifest)
+	for _, f := range h.facts {
+		m.FactsSha256 = append(m.FactsSha256, sha(f))
+	}
+	slices.SortFunc(m.FactsSha256, slices.Compare)
+	for _, s := range sections {
+		m.GetOffer().SectionsSha256 = append(m.GetOffer().SectionsSha256, stranger.DigestOfSection(s.GetPath(), s.GetCiphertext()))
+	}
+	slices.SortFunc(m.GetOffer().SectionsSha256, slices.Compare)
+	payload, err := proto.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := envelope.SignStatement(h.desk, envelope.TypeManifest, payload)
+	return &posternv1.SealedNotification{Manifest: signed, Facts: h.facts, Sections: sections}, err
+}
+
+// padded lays out any bytes as the message of child/1/phone.
+func padded(t *testing.T, message []byte) []byte {
+	t.Helper()
+	return value(stranger.Plaintext("child/1/phone", bytes.Repeat([]byte{1}, 32), message))(t)
 }
 
 // TestPlaintextsHaveOneLayout: an inbox opens what a stranger lays out as docs/formats.md says, and nothing that is laid
@@ -93,7 +111,7 @@ func TestPlaintextsHaveOneLayout(t *testing.T) {
 	const path, size = "child/1/phone", 256
 	phone := &posternv1.ChildPhone{CarerPhone: "01632 960123"}
 	message := value(proto.Marshal(phone))(t)
-	good := strangerPad([32]byte{1}, message, size)
+	good := padded(t, message)
 	later := value(proto.Marshal(&posternv1.Provenance{Known: 99}))(t)
 	withLength := func(n uint32) []byte {
 		b := bytes.Clone(good)
@@ -106,7 +124,7 @@ func TestPlaintextsHaveOneLayout(t *testing.T) {
 		want      string // "" when it opens
 	}{
 		"as it should be":            {path, good, ""},
-		"with an empty message":      {path, strangerPad([32]byte{1}, nil, size), ""},
+		"with an empty message":      {path, padded(t, nil), ""},
 		"nothing":                    {path, nil, "BAD_SECTION"},
 		"no padding":                 {path, good[:36+len(message)], "BAD_SECTION"},
 		"a byte short":               {path, good[:size-1], "BAD_SECTION"},
@@ -117,9 +135,9 @@ func TestPlaintextsHaveOneLayout(t *testing.T) {
 		"padding that is not zero":   {path, append(bytes.Clone(good[:size-1]), 1), "BAD_SECTION"},
 		"a message cut short":        {path, withLength(uint32(len(message) - 1)), "BAD_SECTION"},
 		"padding in the message":     {path, withLength(uint32(len(message) + 1)), "MALFORMED"},
-		"a field to come":            {path, strangerPad([32]byte{1}, laterField, size), "UNKNOWN_CONTENT"},
-		"a value to come":            {path, strangerPad([32]byte{1}, append([]byte{0x0a, byte(len(later))}, later...), size), "UNKNOWN_CONTENT"},
-		"no message at all":          {path, strangerPad([32]byte{1}, []byte{0xff}, size), "MALFORMED"},
+		"a field to come":            {path, padded(t, laterField), "UNKNOWN_CONTENT"},
+		"a value to come":            {path, padded(t, append([]byte{0x0a, byte(len(later))}, later...)), "UNKNOWN_CONTENT"},
+		"no message at all":          {path, padded(t, []byte{0xff}), "MALFORMED"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

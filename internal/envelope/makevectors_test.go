@@ -15,6 +15,7 @@ import (
 	"postern/internal/identity"
 	"postern/internal/identity/ca"
 	"postern/internal/section"
+	"postern/internal/testkit/stranger"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -45,7 +46,7 @@ func writeVectors(t *testing.T, name string, v any) {
 
 func makeEncodings() (all []encodingVector) {
 	for _, c := range [][2]string{{"http://example.com/HelloWorld", "hello world"}, {envelope.TypeAcknowledgement, ""}, {envelope.TypeManifest, "\x00\xff\n"}, {"é", "Ŵ"}} {
-		all = append(all, encodingVector{c[0], hexed(c[1]), strangerEncoding(c[0], []byte(c[1]))})
+		all = append(all, encodingVector{c[0], hexed(c[1]), stranger.Encode(c[0], []byte(c[1]))})
 	}
 	return all
 }
@@ -55,14 +56,23 @@ func makeDigests() (v digestVectors) {
 		v.Prefixed = append(v.Prefixed, struct {
 			Parts []string `json:"parts"`
 			Bytes hexed    `json:"bytes_hex"`
-		}{parts, strangerPrefixed(parts...)})
+		}{parts, stranger.Frame(parts...)})
 	}
 	for _, path := range []string{"urgency", "parent/name", "child/2/home"} {
 		for _, c := range [][]byte{{}, {0}, []byte("ciphertext")} {
-			v.Sections = append(v.Sections, digestVector{path, c, strangerDigest(path, c)})
+			v.Sections = append(v.Sections, digestVector{path, c, stranger.DigestOfSection(path, c)})
 		}
 	}
 	return v
+}
+
+// reference is what the stranger makes of an id.
+func reference(id string) string {
+	r, err := stranger.Reference(id)
+	if err != nil {
+		panic(err) // the ids of the vectors are ids
+	}
+	return r
 }
 
 func makeReferences() (v referenceVectors) {
@@ -71,7 +81,7 @@ func makeReferences() (v referenceVectors) {
 		v.References = append(v.References, struct {
 			ID        string `json:"id"`
 			Reference string `json:"reference"`
-		}{id, strangerReference(id)})
+		}{id, reference(id)})
 	}
 	good := v.References[2].Reference
 	wrong := []byte(good)
@@ -92,16 +102,17 @@ func makeSealing(t *testing.T, w *world) sealingVectors {
 	d := family(t)
 	v := sealingVectors{PrivateKey: privateKey(t, w.key), PublicKey: w.public.GetPublicKey(), KeyID: w.key.KeyID(),
 		NotificationID: d.Manifest.GetNotificationId(), Sender: deskURI}
-	v.Info = strangerInfo(v.NotificationID, v.Sender, v.KeyID)
-	enc, s, err := strangerSender(v.PublicKey, v.NotificationID, v.Sender)
+	v.Info = stranger.Frame(v.NotificationID, v.Sender, v.KeyID)
+	s, enc, err := stranger.NewSealing(v.PublicKey, v.NotificationID, v.Sender)
 	check(t, err)
 	v.EncapsulatedKey = enc
 	for i, p := range append(d.Sections[1:4], envelope.Plain{Path: "parent/language", Message: &posternv1.ParentLanguage{}}) {
 		sec, _ := section.Lookup(p.Path)
 		message := value(proto.MarshalOptions{Deterministic: true}.Marshal(p.Message))(t)
-		sealed := value(s.seal(p.Path, strangerPad([32]byte(bytes.Repeat([]byte{byte(i)}, 32)), message, sec.PaddedSize)))(t)
-		v.Sections = append(v.Sections, sealingVector{Path: p.Path, ExporterContext: strangerPrefixed(p.Path), Key: value(s.key(p.Path))(t),
-			AssociatedData: strangerPrefixed(v.NotificationID, p.Path), PaddedSize: sec.PaddedSize, Ciphertext: sealed.GetCiphertext(), Message: message})
+		salt := bytes.Repeat([]byte{byte(i)}, 32)
+		sealed := value(s.SealPlaintext(p.Path, value(stranger.Plaintext(p.Path, salt, message))(t)))(t)
+		v.Sections = append(v.Sections, sealingVector{Path: p.Path, ExporterContext: stranger.Frame(p.Path), Key: value(s.Key(p.Path))(t),
+			AssociatedData: stranger.Frame(v.NotificationID, p.Path), PaddedSize: sec.PaddedSize, Salt: salt, Ciphertext: sealed.GetCiphertext(), Message: message})
 	}
 	return v
 }
@@ -119,7 +130,7 @@ func makeNotification(t *testing.T, w *world) notificationVector {
 	n := w.seal(t, d)
 	at := w.verify(t, n)
 	v := notificationVector{Trust: trustOf(t, w), At: now, Sender: deskURI, NotificationID: d.Manifest.GetNotificationId(),
-		Reference: strangerReference(d.Manifest.GetNotificationId()), ManifestSHA256: at.ManifestSHA256(), PrivateKey: privateKey(t, w.key),
+		Reference: reference(d.Manifest.GetNotificationId()), ManifestSHA256: at.ManifestSHA256(), PrivateKey: privateKey(t, w.key),
 		Whole: value(proto.MarshalOptions{Deterministic: true}.Marshal(n))(t)}
 	for _, s := range d.Sections {
 		v.Sections = append(v.Sections, openedVector{s.Path, value(proto.Marshal(s.Message))(t)})

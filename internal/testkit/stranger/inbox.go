@@ -405,15 +405,31 @@ func (i *Inbox) NewKey(version uint32, from, until time.Time) (*posternv1.Signed
 	if err != nil {
 		return nil, err
 	}
+	if _, err := i.AddKey(seed); err != nil {
+		return nil, err
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.continuity != nil {
 		over := Encode(signed.GetPayloadType(), b)
 		signed.Signatures = append(signed.Signatures, &posternv1.Signature{Signature: ed25519.Sign(i.continuity, over)})
 	}
+	i.continuity = next
+	return signed, nil
+}
+
+// AddKey takes a private key into use, and returns its id.
+func (i *Inbox) AddKey(seed []byte) (string, error) {
+	private, err := hpke.MLKEM768X25519().NewPrivateKey(seed)
+	if err != nil {
+		return "", err
+	}
+	id := KeyID(private.PublicKey().Bytes())
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	if i.seeds == nil {
 		i.seeds = map[string][]byte{}
 	}
-	i.seeds[k.GetKeyId()], i.continuity = seed, next
-	return signed, nil
+	i.seeds[id] = seed
+	return id, nil
 }

@@ -122,16 +122,12 @@ func (s *Sealing) cipher(path string) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// SealPlaintext seals a plaintext as it is.
+// SealPlaintext seals a plaintext as it is, also one that no honest desk would seal.
 func (s *Sealing) SealPlaintext(path string, plaintext []byte) (*posternv1.SealedSection, error) {
-	if s.sealed[path] {
-		return nil, fmt.Errorf("%s was sealed before", path)
-	}
 	c, err := s.cipher(path)
 	if err != nil {
 		return nil, err
 	}
-	s.sealed[path] = true
 	return &posternv1.SealedSection{Path: path, Ciphertext: c.Seal(nil, make([]byte, 12), plaintext, Frame(s.id, path))}, nil
 }
 
@@ -141,6 +137,10 @@ func (s *Sealing) Seal(path string, m proto.Message) (*posternv1.SealedSection, 
 	if err != nil {
 		return nil, err
 	}
+	if s.sealed[path] {
+		return nil, fmt.Errorf("%s was sealed before", path)
+	}
+	s.sealed[path] = true
 	if m.ProtoReflect().Descriptor() != k.empty.ProtoReflect().Descriptor() {
 		return nil, fmt.Errorf("%s is not a %s", path, m.ProtoReflect().Descriptor().Name())
 	}
@@ -148,14 +148,26 @@ func (s *Sealing) Seal(path string, m proto.Message) (*posternv1.SealedSection, 
 	if err != nil {
 		return nil, err
 	}
-	plaintext := make([]byte, k.size)
-	if 36+len(b) > k.size {
-		return nil, fmt.Errorf("%s is too long", path)
+	salt := make([]byte, 32)
+	rand.Read(salt)
+	plaintext, err := Plaintext(path, salt, b)
+	if err != nil {
+		return nil, err
 	}
-	rand.Read(plaintext[:32])
-	binary.BigEndian.PutUint32(plaintext[32:], uint32(len(b)))
-	copy(plaintext[36:], b)
 	return s.SealPlaintext(path, plaintext)
+}
+
+// Plaintext lays out the message of a section behind its salt.
+func Plaintext(path string, salt, message []byte) ([]byte, error) {
+	k, _, err := lookup(path)
+	if err != nil || len(salt) != 32 || 36+len(message) > k.size {
+		return nil, errors.Join(err, fmt.Errorf("%s cannot be laid out", path))
+	}
+	plaintext := make([]byte, k.size)
+	copy(plaintext, salt)
+	binary.BigEndian.PutUint32(plaintext[32:], uint32(len(message)))
+	copy(plaintext[36:], message)
+	return plaintext, nil
 }
 
 // Open is the message of a sealed section.
