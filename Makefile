@@ -2,7 +2,7 @@
 
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: help check soak proto baseline fmt bench bench-10m demo
+.PHONY: help check soak assets e2e proto baseline fmt bench bench-10m demo
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,13 @@ proto: ## generate the Go code of the protos; it is committed beside them
 
 baseline: ## accept the protos as they are; from then on a breaking change fails the check
 	$(TOOL) buf build --exclude-source-info -o proto/baseline.binpb
+
+assets: ## build the style sheet and scripts of the pages from pinned npm packages; they are committed
+	npm --prefix internal/web/assets ci --silent
+	node internal/web/assets/build.mjs internal/web/assets/dist internal/web/ui/testdata/fixtures
+
+e2e: ## every page in a real browser; needs what the install stage of the check installs
+	@scripts/check.sh assets e2e
 
 fmt: ## format Go and proto files
 	gofmt -w ./*/

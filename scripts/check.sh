@@ -11,7 +11,8 @@ exec </dev/null
 tool() { go tool -modfile=tools/go.mod "$@"; }
 
 # What go cannot fetch by itself: git for the list of files, a C compiler for the race detector, strace to make a disk
-# fail, the tools of two file systems to cut their power, a scanner of TLS servers.
+# fail, the tools of two file systems to cut their power, a scanner of TLS servers, Node to build what pages load, a
+# browser to read them with.
 stage_install() {
   local missing=()
   command -v git >/dev/null || missing+=(git)
@@ -21,6 +22,9 @@ stage_install() {
   command -v mkfs.xfs >/dev/null || missing+=(xfsprogs)
   command -v mount >/dev/null || missing+=(mount)
   command -v testssl >/dev/null || missing+=(testssl.sh)
+  command -v node >/dev/null || missing+=(nodejs)
+  command -v npm >/dev/null || missing+=(npm)
+  command -v chromium >/dev/null || missing+=(chromium fonts-liberation)
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Missing: ${missing[*]}. Install them, for instance as root: apt-get install ${missing[*]}" >&2
@@ -54,6 +58,20 @@ stage_buf() {
   tool buf lint
   tool buf format --diff --exit-code
   tool buf breaking --against proto/baseline.binpb
+}
+
+# What pages load is committed, so that go build needs no Node: built again from the pinned packages, it is the same.
+stage_assets() {
+  local fresh assets=internal/web/assets
+  npm --prefix "$assets" ci --silent
+  fresh=$(mktemp -d)
+  node "$assets/build.mjs" "$fresh/dist" "$fresh/fixtures"
+  if diff -r "$fresh/dist" "$assets/dist" && diff -r "$fresh/fixtures" internal/web/ui/testdata/fixtures; then
+    rm -r "$fresh"
+    return
+  fi
+  echo "What pages load is not what its sources say; run make assets" >&2
+  return 1
 }
 
 stage_policy() { go run ./cmd/postern policy test policy; }
@@ -121,6 +139,7 @@ line() {
 }
 
 stages=(install gofmt vet staticcheck buf policy test tamper fsck flips world bugs kills failpoints disk power images slow loss tls demo)
+stages=(install gofmt vet staticcheck buf assets policy test tamper fsck flips world bugs kills failpoints disk power images slow loss demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

@@ -23,7 +23,7 @@ type controlled struct {
 // rules is every rule of the house that looks at files.
 func rules() []rule {
 	return []rule{
-		importWalls(), privatePackages(), libraryHomes(), strangersShareNothing(),
+		importWalls(), privatePackages(), shellKnowsNoDomain(), libraryHomes(), strangersShareNothing(),
 		packageDocs(), exportedDocs(), decisionNumbers(),
 		fileLength(), textShape(), unfinished(), machinePaths(),
 		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(),

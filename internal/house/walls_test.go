@@ -20,7 +20,7 @@ var rows = [][]string{
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
-	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/testkit/stranger"},
+	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/web/ui", "internal/testkit/stranger"},
 	{"proto/postern/local/v1", "proto/postern/log/v1", "internal/words"},
 	{"proto/postern/v1"},
 }

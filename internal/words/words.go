@@ -1,13 +1,15 @@
 // Package words holds what Postern says to people, in English and in Welsh: an id, and a text for it in each language.
 //
-// The catalogues are en.txt and cy.txt. Tests hold that every id the code uses is in both, that both fill in the same
+// The catalogues are en.txt and cy.txt, and beside them a pair for what only one part says, such as web.en.txt and
+// web.cy.txt. Tests hold that every id the code uses is in both, that both fill in the same
 // names, and that no text is left that nobody uses. A text that is missing all the same shows its id, so that a person
 // sees that something should stand there. What is filled in is the caller's to choose: nothing is hidden or escaped here.
 package words
 
 import (
-	_ "embed" // the catalogues
+	"embed"
 	"fmt"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -39,15 +41,32 @@ func Parse(tag string) (Language, bool) {
 // Args are the values to fill in, by name.
 type Args map[string]any
 
-//go:embed en.txt
-var english string
-
-//go:embed cy.txt
-var welsh string
+//go:embed *.txt
+var files embed.FS
 
 var catalogues = sync.OnceValue(func() map[Language]map[string]string {
-	return map[Language]map[string]string{English: read(english), Welsh: read(welsh)}
+	all := map[Language]map[string]string{}
+	for _, l := range []Language{English, Welsh} {
+		all[l] = map[string]string{}
+		for _, name := range catalogueFiles(l) {
+			data, err := files.ReadFile(name)
+			if err != nil {
+				panic(err) // it was listed a line above, in a file system that cannot change
+			}
+			maps.Copy(all[l], read(string(data)))
+		}
+	}
+	return all
 })
+
+// catalogueFiles are the files of a language, its main one first.
+func catalogueFiles(l Language) []string {
+	names, err := fs.Glob(files, "*."+string(l)+".txt")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	return append([]string{string(l) + ".txt"}, names...)
+}
 
 // read reads a catalogue: ids at the start of a line, their text indented below, comments after #.
 func read(source string) map[string]string {

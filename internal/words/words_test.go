@@ -79,7 +79,11 @@ func TestEveryIDInTheCodeHasWordsAndEveryWordIsUsed(t *testing.T) {
 	used := map[string]bool{}
 	literal := regexp.MustCompile(`"([a-z]+)(\.[a-z0-9_]+)+"`)
 	err := fs.WalkDir(os.DirFS("../.."), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".pb.go") {
+		if err == nil && d.IsDir() && d.Name() == "node_modules" {
+			return fs.SkipDir
+		}
+		page := strings.HasSuffix(path, ".html") && !strings.Contains(path, "testdata")
+		if err != nil || d.IsDir() || !page && !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".pb.go") {
 			return err
 		}
 		data, err := os.ReadFile("../../" + path)
@@ -103,6 +107,33 @@ func TestEveryIDInTheCodeHasWordsAndEveryWordIsUsed(t *testing.T) {
 	for _, id := range words.English.IDs() {
 		if !used[id] && !families.MatchString(id) {
 			t.Errorf("nothing uses %s", id)
+		}
+	}
+}
+
+// A later file would quietly win over an earlier one.
+func TestNoIDIsTwice(t *testing.T) {
+	for _, l := range languages {
+		first := map[string]string{}
+		names, err := fs.Glob(os.DirFS("."), "*"+string(l)+".txt")
+		if err != nil || len(names) < 2 {
+			t.Fatal(names, err)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(data)) {
+				id := strings.TrimSpace(line)
+				if id == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, " ") {
+					continue
+				}
+				if first[id] != "" {
+					t.Errorf("%s is in %s and in %s", id, first[id], name)
+				}
+				first[id] = name
+			}
 		}
 	}
 }

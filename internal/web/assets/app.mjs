@@ -1,0 +1,41 @@
+// What the pages do when JavaScript runs. Every page works without it.
+import { Button, CharacterCount, Checkboxes, ErrorSummary, FileUpload, NotificationBanner, Radios, ServiceNavigation, SkipLink, Tabs, createAll } from 'govuk-frontend';
+
+for (const component of [Button, CharacterCount, Checkboxes, ErrorSummary, FileUpload, NotificationBanner, Radios, ServiceNavigation, SkipLink, Tabs]) {
+  createAll(component);
+}
+
+// The warning that a session ends is in the page from the start, as a sentence with the time. Five minutes before the
+// end it comes to the front, and is read out; at the end the page goes, for the next person at a shared machine must not
+// find it. Staying opens another tab, so that what is half written here stays, and starts the time again.
+for (const session of document.querySelectorAll('[data-session-ends-in]')) {
+  const whole = Number(session.dataset.sessionEndsIn) * 1000;
+  const warning = session.querySelector('[data-session-warning]');
+  let timers = [];
+  const start = () => {
+    timers.forEach(clearTimeout);
+    warning.hidden = true;
+    timers = [
+      setTimeout(() => { warning.hidden = false; warning.setAttribute('role', 'alert'); }, Math.max(0, whole - 5 * 60 * 1000)),
+      setTimeout(() => window.location.replace(session.dataset.sessionEnded), whole + 1000),
+    ];
+  };
+  session.querySelectorAll('[data-session-extend]').forEach((link) => link.addEventListener('click', start));
+  start();
+}
+
+for (const button of document.querySelectorAll('[data-app-print]')) {
+  button.hidden = false;
+  button.addEventListener('click', () => window.print());
+}
+
+for (const button of document.querySelectorAll('[data-app-copy]')) {
+  const from = document.getElementById(button.dataset.appCopy);
+  if (!from || !navigator.clipboard) { continue; }
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(from.innerText);
+    const said = document.getElementById(button.dataset.appCopied);
+    if (said) { said.hidden = false; }
+  });
+}
