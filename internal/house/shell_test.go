@@ -7,7 +7,7 @@ import (
 )
 
 // shellImports are the packages of ours that the page shell may know.
-var shellImports = []string{"internal/fault", "internal/words", "internal/web/ui"}
+var shellImports = []string{"internal/fault", "internal/words", "internal/web/ui", "internal/web/webtest"}
 
 func shellKnowsNoDomain() rule {
 	return rule{

@@ -20,7 +20,7 @@ var rows = [][]string{
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
-	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/web/ui", "internal/testkit/stranger"},
+	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/web/ui", "internal/web/webtest", "internal/testkit/stranger"},
 	{"proto/postern/local/v1", "proto/postern/log/v1", "internal/words"},
 	{"proto/postern/v1"},
 }
@@ -140,6 +140,7 @@ var privates = []private{
 		"no party holds a key that makes certificates"},
 	{"internal/store/storetest", nil, "it is for tests"},
 	{"internal/testkit/stranger", nil, "it is for tests"},
+	{"internal/web/webtest", nil, "it is for tests"},
 	{"internal/form/formtest", []string{"internal/testkit"}, "it is for tests"},
 	{"internal/postcode/postcodetest", []string{"internal/bench"}, "it is for tests"},
 }

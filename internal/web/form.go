@@ -69,7 +69,7 @@ type Form struct {
 	faults   []fault.Field
 }
 
-// Button is another button of a form, beside the first.
+// Button is another button of a form, beside the first; its text is an id of words.
 type Button struct{ Name, Value, Text string }
 
 // NewForm makes a form of questions.
@@ -256,7 +256,7 @@ func (f *Form) buttons() template.HTML {
 	}
 	all := `<div class="govuk-button-group">` + first
 	for _, b := range f.Buttons {
-		all += ui.Button{Name: b.Name, Value: b.Value, Text: b.Text, Classes: "govuk-button--secondary", PreventDoubleClick: ui.On}.HTML()
+		all += ui.Button{Name: b.Name, Value: b.Value, Text: f.language.Text(b.Text, nil), Classes: "govuk-button--secondary", PreventDoubleClick: ui.On}.HTML()
 	}
 	return all + "</div>"
 }

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/fault"
 	"postern/internal/web"
+	"postern/internal/web/webtest"
 )
 
 // everyKind is a form with a field of every kind, one under an answer.
@@ -62,34 +63,22 @@ func TestEveryFaultIsSaid(t *testing.T) {
 		for i, path := range rapid.SliceOfN(rapid.SampledFrom(paths), 1, 8).Draw(rt, "paths") {
 			faults = append(faults, fault.Field{Path: path, Reason: fmt.Sprintf("Reason %d.", i), Fix: fmt.Sprintf("Fix <%d>.", i)})
 		}
-		w := in.do("POST", "/form", url.Values{"line": {"x"}})
-		page := w.Body.String()
-		if w.Code != 422 || !strings.HasPrefix(title(t, page), "Error: ") {
-			rt.Fatalf("answered by %d %q", w.Code, title(t, page))
+		w := in.Do("POST", "/form", url.Values{"line": {"x"}})
+		if w.Status != 422 || !strings.HasPrefix(w.Title(), "Error: ") {
+			rt.Fatalf("answered by %d %q", w.Status, w.Title())
 		}
-		var items, links []string
-		ids := map[string]bool{}
-		find(t, page, func(n *html.Node) bool {
-			ids[attribute(n, "id")] = true
-			return false
-		})
-		items = find(t, page, func(n *html.Node) bool {
-			return n.Data == "li" && strings.Contains(attribute(n.Parent, "class"), "error-summary")
-		})
-		find(t, page, func(n *html.Node) bool {
-			if n.Data == "a" && n.Parent.Data == "li" && strings.HasPrefix(attribute(n, "href"), "#") {
-				links = append(links, strings.TrimPrefix(attribute(n, "href"), "#"))
-			}
-			return false
-		})
+		items, ids := w.Errors(), map[string]bool{}
+		for _, n := range w.Elements(func(n *html.Node) bool { return webtest.Has(n, "id") }) {
+			ids[webtest.Attribute(n, "id")] = true
+		}
 		for _, f := range faults {
 			want := f.Reason + " " + f.Fix
 			if n := len(slices.DeleteFunc(slices.Clone(items), func(s string) bool { return s != want })); n != 1 {
 				rt.Fatalf("%q stands %d times in %q", want, n, items)
 			}
 		}
-		for _, link := range links {
-			if !ids[link] {
+		for _, n := range w.Elements(func(n *html.Node) bool { return n.Data == "a" && n.Parent.Data == "li" }) {
+			if link, ok := strings.CutPrefix(webtest.Attribute(n, "href"), "#"); ok && !ids[link] {
 				rt.Fatalf("the summary leads to %q, which is not there", link)
 			}
 		}
@@ -105,22 +94,22 @@ func TestAnswersAreKept(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		got = nil
 		lines, line := hostile.Draw(rt, "lines"), strings.ReplaceAll(hostile.Draw(rt, "line"), "\n", " ")
-		page := in.do("POST", "/form", url.Values{"line": {line}, "lines": {strings.ReplaceAll(lines, "\n", "\r\n")}, "one": {"YES"}, "more": {line},
-			"many": {"A", "NONE"}, "list": {"X"}, "hidden": {line}, "born-day": {"1"}, "born-month": {"Feb"}, "born-year": {"2019"}}).Body.String()
+		page := in.Do("POST", "/form", url.Values{"line": {line}, "lines": {strings.ReplaceAll(lines, "\n", "\r\n")}, "one": {"YES"}, "more": {line},
+			"many": {"A", "NONE"}, "list": {"X"}, "hidden": {line}, "born-day": {"1"}, "born-month": {"Feb"}, "born-year": {"2019"}})
 		if want := []string{line, lines, "", "2019-02-01", "YES", "X", line, line, "A", "NONE"}; !slices.Equal(got, want) {
 			rt.Fatalf("read %q, want %q", got, want)
 		}
 		shown := map[string]string{}
-		find(t, page, func(n *html.Node) bool {
-			switch name := attribute(n, "name"); {
+		page.Elements(func(n *html.Node) bool {
+			switch name := webtest.Attribute(n, "name"); {
 			case n.Data == "textarea" && n.FirstChild != nil:
 				shown[name] = n.FirstChild.Data
-			case n.Data == "input" && (attribute(n, "type") == "radio" || attribute(n, "type") == "checkbox"):
-				if slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "checked" }) {
-					shown[name] += attribute(n, "value")
+			case n.Data == "input" && (webtest.Attribute(n, "type") == "radio" || webtest.Attribute(n, "type") == "checkbox"):
+				if webtest.Has(n, "checked") {
+					shown[name] += webtest.Attribute(n, "value")
 				}
 			case n.Data == "input":
-				shown[name] = attribute(n, "value")
+				shown[name] = webtest.Attribute(n, "value")
 			}
 			return false
 		})
@@ -130,7 +119,7 @@ func TestAnswersAreKept(t *testing.T) {
 				rt.Fatalf("%s shows %q, want %q", name, shown[name], want)
 			}
 		}
-		if n := len(find(t, page, element("script"))); n != 2 {
+		if n := len(page.Elements(webtest.Element("script"))); n != 2 {
 			rt.Fatalf("%d scripts are on the page", n)
 		}
 	})
@@ -154,11 +143,11 @@ func TestDays(t *testing.T) {
 				return r.Again(web.View{Form: form}, form.Err())
 			}})
 		})
-		w := b.browser(t).do("POST", "/day", url.Values{"d-day": {c.day}, "d-month": {c.month}, "d-year": {c.year}})
+		w := b.browser(t).Do("POST", "/day", url.Values{"d-day": {c.day}, "d-month": {c.month}, "d-year": {c.year}})
 		switch {
 		case c.want == "fault":
-			if w.Code != 422 || !strings.Contains(w.Body.String(), "This is not a date.") || !strings.Contains(w.Body.String(), `value="`+strings.TrimSpace(c.year)+`"`) && c.year != "" {
-				t.Errorf("%v is answered by %d", c, w.Code)
+			if w.Status != 422 || !strings.Contains(w.Body, "This is not a date.") || !strings.Contains(w.Body, `value="`+strings.TrimSpace(c.year)+`"`) && c.year != "" {
+				t.Errorf("%v is answered by %d", c, w.Status)
 			}
 		case got != c.want:
 			t.Errorf("%v is %q", c, got)

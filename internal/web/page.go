@@ -23,6 +23,8 @@ type Page struct {
 	Open  bool     // for people who are not signed in too
 	Get   Handler
 	Post  Handler
+
+	MaxBody int64 // the most bytes of its form, where it takes a file; the site's by default
 }
 
 // Handler answers a request for a page.

@@ -162,11 +162,18 @@ func (s *Site) send(r *Request, w http.ResponseWriter, head http.Header, status 
 //go:embed templates/*.html
 var layouts embed.FS
 
-// parse reads our templates and the site's: each page is our layout with its own content.
+// parse reads our templates and the site's: each page is our layout with its own content, and what several share.
 func parse(cfg Config) (map[string]*template.Template, error) {
 	base, err := template.New("").Option("missingkey=error").ParseFS(layouts, "templates/layout.html")
 	if err != nil {
 		return nil, err
+	}
+	if shared, err := shared(cfg.Templates); err != nil {
+		return nil, err
+	} else if len(shared) > 0 {
+		if base, err = base.ParseFS(cfg.Templates, shared...); err != nil {
+			return nil, fmt.Errorf("web: %w", err)
+		}
 	}
 	pages := map[string]*template.Template{}
 	for _, from := range []fs.FS{sub(layouts, "templates"), cfg.Templates} {
@@ -179,7 +186,7 @@ func parse(cfg Config) (map[string]*template.Template, error) {
 		}
 		for _, file := range names {
 			name := strings.TrimSuffix(path.Base(file), ".html")
-			if name == "layout" {
+			if name == "layout" || strings.HasPrefix(name, "_") {
 				continue
 			}
 			if pages[name] != nil {
@@ -199,6 +206,14 @@ func parse(cfg Config) (map[string]*template.Template, error) {
 		}
 	}
 	return pages, nil
+}
+
+// shared are the templates that every page has.
+func shared(from fs.FS) ([]string, error) {
+	if from == nil {
+		return nil, nil
+	}
+	return fs.Glob(from, "_*.html")
 }
 
 func sub(files embed.FS, dir string) fs.FS {

@@ -1,12 +1,10 @@
 package web_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,21 +13,15 @@ import (
 	"golang.org/x/net/html"
 
 	"postern/internal/web"
+	"postern/internal/web/webtest"
 )
 
 // loads returns the addresses of everything a page loads.
-func loads(t *testing.T, page string) []string {
-	t.Helper()
+func loads(p *webtest.Page) []string {
 	var all []string
-	find(t, page, func(n *html.Node) bool {
-		switch {
-		case n.Data == "script" || n.Data == "img":
-			all = append(all, attribute(n, "src"))
-		case n.Data == "link":
-			all = append(all, attribute(n, "href"))
-		}
-		return false
-	})
+	for _, n := range p.Elements(func(n *html.Node) bool { return n.Data == "script" || n.Data == "img" || n.Data == "link" }) {
+		all = append(all, webtest.Attribute(n, "src")+webtest.Attribute(n, "href"))
+	}
 	return all
 }
 
@@ -39,21 +31,21 @@ func TestTheFirstPageIsSmall(t *testing.T) {
 		c.Brand = web.Brand{Organisation: "HMP Bristol", Colour: "#0b3c49", Logo: []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`)}
 	})
 	in := b.browser(t).signIn("LEAD")
-	in.header.Set("Accept-Encoding", "gzip, br")
-	first := in.get("/")
-	total := first.Body.Len()
-	assets := loads(t, first.Body.String())
+	in.Header.Set("Accept-Encoding", "gzip, br")
+	first := in.Get("/")
+	total := len(first.Body)
+	assets := loads(first)
 	if len(assets) != 6 {
 		t.Errorf("the page loads %q", assets)
 	}
 	for _, address := range assets {
-		w := in.get(address)
-		if w.Code != 200 || !strings.HasPrefix(address, "/assets/") {
-			t.Fatalf("%s is answered by %d", address, w.Code)
+		w := in.Get(address)
+		if w.Status != 200 || !strings.HasPrefix(address, "/assets/") {
+			t.Fatalf("%s is answered by %d", address, w.Status)
 		}
-		total += w.Body.Len()
+		total += len(w.Body)
 	}
-	t.Logf("%d bytes, %d of them the page", total, first.Body.Len())
+	t.Logf("%d bytes, %d of them the page", total, len(first.Body))
 	if total > 60_000 {
 		t.Errorf("the first page has %d bytes", total)
 	}
@@ -62,34 +54,31 @@ func TestTheFirstPageIsSmall(t *testing.T) {
 func TestAssetsAreWhatTheirAddressSays(t *testing.T) {
 	b := newBench(t)
 	in := b.browser(t).signIn()
-	for _, address := range loads(t, in.get("/").Body.String()) {
-		in.header.Del("Accept-Encoding")
-		w := in.get(address)
-		sum := sha256.Sum256(w.Body.Bytes())
-		if !strings.Contains(address, "."+hex.EncodeToString(sum[:8])+".") || w.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {
-			t.Errorf("%s has the hash %x and %q", address, sum[:8], w.Header().Get("Cache-Control"))
+	for _, address := range loads(in.Get("/")) {
+		in.Header.Del("Accept-Encoding")
+		w := in.Get(address)
+		sum := sha256.Sum256([]byte(w.Body))
+		if !strings.Contains(address, "."+hex.EncodeToString(sum[:8])+".") || w.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("%s has the hash %x and %q", address, sum[:8], w.Header.Get("Cache-Control"))
 		}
-		in.header.Set("Accept-Encoding", "gzip")
-		zipped := in.get(address)
-		if zipped.Header().Get("Content-Encoding") == "gzip" {
-			r, err := gzip.NewReader(zipped.Body)
+		in.Header.Set("Accept-Encoding", "gzip")
+		zipped := in.Get(address)
+		if zipped.Header.Get("Content-Encoding") == "gzip" {
+			r, err := gzip.NewReader(strings.NewReader(zipped.Body))
 			if err != nil {
 				t.Fatal(err)
 			}
 			plain, err := io.ReadAll(r)
-			if err != nil || !bytes.Equal(plain, w.Body.Bytes()) {
+			if err != nil || string(plain) != w.Body {
 				t.Errorf("%s differs when it is compressed", address)
 			}
 		}
-		if head := in.do("HEAD", address, nil); head.Body.Len() != 0 || head.Code != 200 {
-			t.Errorf("HEAD of %s is answered by %d with %d bytes", address, head.Code, head.Body.Len())
+		if head := in.Do("HEAD", address, nil); len(head.Body) != 0 || head.Status != 200 {
+			t.Errorf("HEAD of %s is answered by %d with %d bytes", address, head.Status, len(head.Body))
 		}
 	}
 	for _, address := range []string{"/assets/", "/assets/app.css", "/assets/../web.go", "/assets/app.0000000000000000.css"} {
-		r := httptest.NewRequest("GET", address, nil)
-		w := httptest.NewRecorder()
-		b.ServeHTTP(w, r)
-		if w.Code == 200 {
+		if in.Get(address).Status == 200 {
 			t.Errorf("%s is there", address)
 		}
 	}
@@ -99,12 +88,13 @@ func TestAssetsAreWhatTheirAddressSays(t *testing.T) {
 func TestNothingOfGOVUKsBrand(t *testing.T) {
 	b := newBench(t)
 	in := b.browser(t).signIn()
-	page := in.get("/").Body.String()
+	first := in.Get("/")
+	page := first.Body
 	if strings.Contains(page, "https://") || strings.Contains(page, "http://") {
 		t.Error("the page leads somewhere else")
 	}
-	for _, address := range loads(t, page) {
-		page += in.get(address).Body.String()
+	for _, address := range loads(first) {
+		page += in.Get(address).Body
 	}
 	for _, word := range []string{"GDS Transport", "@font-face", "govuk-logotype", "Crown copyright", "open-government-licence"} {
 		if strings.Contains(page, word) {
@@ -122,7 +112,7 @@ func TestBrands(t *testing.T) {
 		}
 	}
 	b := newBench(t, func(c *web.Config) { c.Brand = web.Brand{Organisation: "A <b>", Logo: []byte("\x89PNG x")} })
-	page := b.browser(t).get("/open").Body.String()
+	page := b.browser(t).Get("/open").Body
 	if !strings.Contains(page, `alt="A &lt;b&gt;"`) {
 		t.Error("the logo has no name")
 	}
@@ -166,9 +156,9 @@ func TestNoWordIsMissing(t *testing.T) {
 	for _, lang := range []string{"en", "cy"} {
 		b := newBench(t, func(c *web.Config) { c.Banner = "web.practice" })
 		in := b.browser(t).signIn("LEAD")
-		in.get("/?lang=" + lang)
+		in.Get("/?lang=" + lang)
 		for _, target := range []string{"/", "/open", "/lead", "/name", "/nothing", "/broken/panic", "/broken/unavailable", "/broken/exists", "/session/ended", "/session/extend"} {
-			page := in.get(target).Body.String()
+			page := in.Get(target).Body
 			if id := missing.FindString(page); id != "" || !strings.Contains(page, `lang="`+lang+`"`) {
 				t.Errorf("%s in %s shows %q", target, lang, id)
 			}
@@ -178,11 +168,10 @@ func TestNoWordIsMissing(t *testing.T) {
 
 func TestNavigation(t *testing.T) {
 	b := newBench(t)
-	if page := b.browser(t).signIn().get("/").Body.String(); strings.Contains(page, `href="/lead"`) {
+	if page := b.browser(t).signIn().Get("/").Body; strings.Contains(page, `href="/lead"`) {
 		t.Error("a way to a page of another role is shown")
 	}
-	page := b.browser(t).signIn("LEAD").get("/lead").Body.String()
-	current := find(t, page, func(n *html.Node) bool { return attribute(n, "aria-current") == "page" })
+	current := b.browser(t).signIn("LEAD").Get("/lead").Texts(func(n *html.Node) bool { return webtest.Attribute(n, "aria-current") == "page" })
 	if len(current) != 1 || current[0] != "Menu" {
 		t.Errorf("the current part is %q", current)
 	}

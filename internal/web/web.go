@@ -46,9 +46,14 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
+	"log"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // times are shown as in the United Kingdom, on machines without a time zone database too
@@ -73,10 +78,11 @@ type Brand struct {
 
 // Config is what a site needs.
 type Config struct {
-	Name       string // of the site, such as desk-BLI: cookies are named after it, since they do not know ports
-	Service    string // an id of words: the name of the service
+	Name       string   // of the site, such as desk-BLI: cookies are named after it, since they do not know ports
+	Hosts      []string // the names browsers know the site by, with the port where it is not the usual; loopback only when empty
+	Service    string   // an id of words: the name of the service
 	Pages      []Page
-	Templates  fs.FS // the templates that pages name, NAME.html; nil when there are none
+	Templates  fs.FS // the templates that pages name, NAME.html, and what several share, _NAME.html; nil for none
 	Brand      Brand
 	Navigation []Link
 	Footer     []Link
@@ -175,12 +181,37 @@ func (s *Site) EndSessions(end func(Person) bool) int { return s.sessions.end(en
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.secure(w.Header())
 	switch {
+	case !s.known(r.Host):
+		http.Error(w, "This site has another name.", http.StatusMisdirectedRequest)
 	case strings.HasPrefix(r.URL.Path, assetPath):
 		s.assets.serve(w, r)
 	case r.URL.Path == reportPath:
 		s.reports.take(w, r)
 	default:
 		s.mux.ServeHTTP(w, r)
+	}
+}
+
+// known reports whether a browser may know us by this name. Another name that leads to us is how a stranger's page would
+// become, for the browser, one of ours.
+func (s *Site) known(host string) bool {
+	if len(s.cfg.Hosts) > 0 {
+		return slices.Contains(s.cfg.Hosts, host)
+	}
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Server is an HTTP server of the site with limits; its caller listens, and gives it TLS. What net/http has to say of
+// broken connections is not logged, since it has addresses in it.
+func (s *Site) Server() *http.Server {
+	return &http.Server{
+		Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0),
 	}
 }
 
@@ -222,7 +253,7 @@ func (s *Site) answer(p Page, r *Request) (Response, error) {
 			return nil, fault.New(fault.Denied, "ROLE", "This page is for people with another role.")
 		}
 	}
-	if err := r.readBody(s.cfg.MaxBody); err != nil {
+	if err := r.readBody(cmp.Or(p.MaxBody, s.cfg.MaxBody)); err != nil {
 		return nil, err
 	}
 	return handler(r)

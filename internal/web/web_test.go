@@ -8,16 +8,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
-	"golang.org/x/net/html"
-
 	"postern/internal/fault"
 	"postern/internal/web"
+	"postern/internal/web/webtest"
 )
 
 // secret is what somebody wrote. It must be on no page but the one that shows it back, and in no log.
@@ -46,7 +44,10 @@ func newBench(t *testing.T, change ...func(*web.Config)) *bench {
 	cfg := web.Config{
 		Name: "shop", Service: "web.service", SignIn: "/sign-in", Telephone: "01632 960123", Journal: b, MaxBody: 1 << 10,
 		Now: func() time.Time { return b.now }, Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
-		Templates:  fstest.MapFS{"home.html": {Data: []byte(`{{define "content"}}<h1>{{.T "web.home"}}</h1><p>{{.Data}}</p>{{end}}`)}},
+		Templates: fstest.MapFS{
+			"home.html":    {Data: []byte(`{{define "content"}}<h1>{{.T "web.home"}}</h1>{{template "shared" .}}{{end}}`)},
+			"_shared.html": {Data: []byte(`{{define "shared"}}<p>{{.Data}}</p>{{end}}`)},
+		},
 		Navigation: []web.Link{{Text: "web.home", Href: "/"}, {Text: "web.menu", Href: "/lead", Roles: []string{"LEAD"}}},
 		Footer:     []web.Link{{Text: "web.support", Href: "/open"}},
 		Pages: []web.Page{
@@ -117,95 +118,27 @@ func signIn(r *web.Request) (web.Response, error) {
 	return web.SeeOther(r.To()), nil
 }
 
-// browser keeps cookies, as a browser does, and follows nothing.
+// browser is a browser with what the tests here ask of it most.
 type browser struct {
-	t       *testing.T
-	site    http.Handler
-	cookies map[string]*http.Cookie
-	header  http.Header
+	*webtest.Browser
+	t *testing.T
 }
 
-func (b *bench) browser(t *testing.T) *browser {
-	return &browser{t: t, site: b, cookies: map[string]*http.Cookie{}, header: http.Header{}}
-}
-
-func (b *browser) do(method, target string, form url.Values) *httptest.ResponseRecorder {
-	b.t.Helper()
-	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	for k, v := range b.header {
-		r.Header[k] = v
-	}
-	for _, c := range b.cookies {
-		r.AddCookie(c)
-	}
-	w := httptest.NewRecorder()
-	b.site.ServeHTTP(w, r)
-	for _, c := range w.Result().Cookies() {
-		b.cookies[c.Name] = c
-		if c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-		}
-	}
-	return w
-}
-
-func (b *browser) get(target string) *httptest.ResponseRecorder { return b.do("GET", target, nil) }
+func (b *bench) browser(t *testing.T) *browser { return &browser{webtest.Open(t, b), t} }
 
 func (b *browser) signIn(roles ...string) *browser {
 	b.t.Helper()
-	if w := b.get("/sign-in?" + url.Values{"role": roles}.Encode()); w.Code != http.StatusSeeOther {
-		b.t.Fatalf("signing in is answered by %d", w.Code)
+	if p := b.Get("/sign-in?" + url.Values{"role": roles}.Encode()); p.Status != http.StatusSeeOther {
+		b.t.Fatalf("signing in is answered by %d", p.Status)
 	}
 	return b
-}
-
-// find returns the text of every element that want accepts.
-func find(t *testing.T, page string, want func(*html.Node) bool) []string {
-	t.Helper()
-	root, err := html.Parse(strings.NewReader(page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	for n := range root.Descendants() {
-		if n.Type == html.ElementNode && want(n) {
-			var b strings.Builder
-			for c := range n.Descendants() {
-				if c.Type == html.TextNode {
-					b.WriteString(c.Data)
-				}
-			}
-			texts = append(texts, strings.Join(strings.Fields(b.String()), " "))
-		}
-	}
-	return texts
-}
-
-func element(name string) func(*html.Node) bool {
-	return func(n *html.Node) bool { return n.Data == name }
-}
-
-func attribute(n *html.Node, key string) string {
-	i := slices.IndexFunc(n.Attr, func(a html.Attribute) bool { return a.Key == key })
-	if i < 0 {
-		return ""
-	}
-	return n.Attr[i].Val
-}
-
-func title(t *testing.T, page string) string {
-	t.Helper()
-	return strings.Join(find(t, page, element("title")), "|")
 }
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	b := newBench(t)
 	in := b.browser(t).signIn()
 	for _, target := range []string{"/", "/open", "/lead", "/nothing", "/file", "/broken/panic", "/broken/error", "/session/ended", "/assets/none.css", "/csp-report"} {
-		h := in.get(target).Header()
+		h := in.Get(target).Header
 		if got, want := h.Get("Content-Security-Policy"), "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; "+
 			"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'; report-uri /csp-report"; got != want {
 			t.Errorf("%s has the policy %s", target, got)
@@ -218,11 +151,11 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 		}
 	}
 	secure := newBench(t, func(c *web.Config) { c.TLS, c.Actions = true, []string{"https://id.example"} }).browser(t)
-	w := secure.get("/sign-in")
-	if !strings.Contains(w.Header().Get("Content-Security-Policy"), "form-action 'self' https://id.example;") || w.Header().Get("Strict-Transport-Security") == "" {
-		t.Errorf("over TLS the headers are %v", w.Header())
+	w := secure.Get("/sign-in")
+	if !strings.Contains(w.Header.Get("Content-Security-Policy"), "form-action 'self' https://id.example;") || w.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("over TLS the headers are %v", w.Header)
 	}
-	for _, c := range w.Result().Cookies() {
+	for _, c := range secure.Cookies() {
 		if !strings.HasPrefix(c.Name, "__Host-shop-") || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
 			t.Errorf("over TLS the cookie is %v", c)
 		}
@@ -251,25 +184,25 @@ func TestProblems(t *testing.T) {
 	} {
 		t.Run(c.method+c.target, func(t *testing.T) {
 			b := newBench(t)
-			w := b.browser(t).signIn().do(c.method, c.target, c.form)
-			page := w.Body.String()
-			if h1 := find(t, page, element("h1")); w.Code != c.status || !slices.Equal(h1, []string{c.heading}) {
-				t.Errorf("answered by %d %q", w.Code, h1)
+			w := b.browser(t).signIn().Do(c.method, c.target, c.form)
+			page := w.Body
+			if w.Status != c.status || w.Heading() != c.heading {
+				t.Errorf("answered by %d %q", w.Status, w.Heading())
 			}
-			if !strings.Contains(page, w.Header().Get("X-Request-Id")) || !strings.Contains(page, "01632 960123") {
+			if !strings.Contains(page, w.Header.Get("X-Request-Id")) || !strings.Contains(page, "01632 960123") {
 				t.Error("the page has not the number of the request and whom to telephone")
 			}
 			if strings.Contains(page+b.log.String(), secret) {
 				t.Errorf("what caused it is shown or logged: %s", b.log.String())
 			}
-			if c.status >= 500 && !strings.Contains(b.log.String(), w.Header().Get("X-Request-Id")) {
+			if c.status >= 500 && !strings.Contains(b.log.String(), w.Header.Get("X-Request-Id")) {
 				t.Errorf("the log does not have the number: %s", b.log.String())
 			}
-			if c.status == 405 && w.Header().Get("Allow") == "" {
+			if c.status == 405 && w.Header.Get("Allow") == "" {
 				t.Error("no Allow")
 			}
-			if c.status == 503 && w.Header().Get("Retry-After") != "61" {
-				t.Errorf("Retry-After is %q", w.Header().Get("Retry-After"))
+			if c.status == 503 && w.Header.Get("Retry-After") != "61" {
+				t.Errorf("Retry-After is %q", w.Header.Get("Retry-After"))
 			}
 		})
 	}
@@ -278,7 +211,7 @@ func TestProblems(t *testing.T) {
 // A panic is placed, so that it can be mended, though what it said is not kept.
 func TestAPanicIsPlaced(t *testing.T) {
 	b := newBench(t)
-	b.browser(t).signIn().get("/broken/panic")
+	b.browser(t).signIn().Get("/broken/panic")
 	if !strings.Contains(b.log.String(), "web_test.broken") {
 		t.Errorf("the log is %s", b.log.String())
 	}
@@ -288,9 +221,9 @@ func TestNothingIsShownThatIsNotRecorded(t *testing.T) {
 	b := newBench(t)
 	in := b.browser(t).signIn("LEAD")
 	b.seen = nil
-	in.get("/lead")
-	in.get("/file")
-	in.get("/nothing")
+	in.Get("/lead")
+	in.Get("/file")
+	in.Get("/nothing")
 	want := []web.Viewing{
 		{At: b.now, Page: "web.menu", Method: "GET", Status: 200, Person: "staff-7", Roles: []string{"LEAD"}, About: "PN-AAAA-AAAA"},
 		{At: b.now, Page: "web.done", Method: "GET", Status: 200, Person: "staff-7", Roles: []string{"LEAD"}, About: "PN-BBBB-BBBB"},
@@ -310,8 +243,8 @@ func TestNothingIsShownThatIsNotRecorded(t *testing.T) {
 	}
 	b.refuse = errors.New("disk full")
 	for _, target := range []string{"/lead", "/file"} {
-		if w := in.get(target); w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "<p>lead") || strings.Contains(w.Body.String(), "slip") {
-			t.Errorf("%s is answered by %d without a journal: %s", target, w.Code, w.Body)
+		if w := in.Get(target); w.Status != http.StatusServiceUnavailable || strings.Contains(w.Body, "<p>lead") || strings.Contains(w.Body, "slip") {
+			t.Errorf("%s is answered by %d without a journal: %s", target, w.Status, w.Body)
 		}
 	}
 }
@@ -320,24 +253,45 @@ func TestAFormOfAnotherSiteDoesNothing(t *testing.T) {
 	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
 		b := newBench(t)
 		in := b.browser(t).signIn()
-		in.header.Set(name, value)
-		if w := in.do("POST", "/name", url.Values{"name": {"X"}}); w.Code != http.StatusForbidden || b.saved != "" || !strings.Contains(w.Body.String(), "another site") {
-			t.Errorf("with %s the form is answered by %d and saves %q", name, w.Code, b.saved)
+		in.Header.Set(name, value)
+		if w := in.Do("POST", "/name", url.Values{"name": {"X"}}); w.Status != http.StatusForbidden || b.saved != "" || !strings.Contains(w.Body, "another site") {
+			t.Errorf("with %s the form is answered by %d and saves %q", name, w.Status, b.saved)
 		}
-		in.header.Set(name, map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": "http://example.com"}[name])
-		if w := in.do("POST", "/name", url.Values{"name": {"X"}}); w.Code != http.StatusSeeOther || b.saved != "X" {
-			t.Errorf("our own form is answered by %d and saves %q", w.Code, b.saved)
+		in.Header.Set(name, map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}[name])
+		if w := in.Do("POST", "/name", url.Values{"name": {"X"}}); w.Status != http.StatusSeeOther || b.saved != "X" {
+			t.Errorf("our own form is answered by %d and saves %q", w.Status, b.saved)
 		}
+	}
+}
+
+// A name that a stranger made lead to us must not make the stranger's page one of ours.
+func TestASiteKnowsItsNames(t *testing.T) {
+	ask := func(b *bench, host string) int {
+		r := httptest.NewRequest("GET", "/open", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, r)
+		return w.Code
+	}
+	b := newBench(t)
+	for host, want := range map[string]int{"localhost": 200, "localhost:8080": 200, "127.0.0.1:8080": 200, "127.0.0.2": 200, "[::1]:80": 200, "[::1]": 200,
+		"evil.example": 421, "localhost.evil.example": 421, "10.0.0.1": 421, "": 421} {
+		if got := ask(b, host); got != want {
+			t.Errorf("by the name %q the site answers %d, want %d", host, got, want)
+		}
+	}
+	b = newBench(t, func(c *web.Config) { c.Hosts = []string{"desk.example"} })
+	if a, b := ask(b, "desk.example"), ask(b, "localhost"); a != 200 || b != 421 {
+		t.Errorf("with a name of its own the site answers %d, and by another %d", a, b)
 	}
 }
 
 func TestReportsAreCounted(t *testing.T) {
 	b := newBench(t)
-	browser := b.browser(t)
 	send := func(body string) int {
-		r := httptest.NewRequest("POST", "/csp-report", strings.NewReader(body))
+		r := httptest.NewRequest("POST", "http://localhost/csp-report", strings.NewReader(body))
 		w := httptest.NewRecorder()
-		browser.site.ServeHTTP(w, r)
+		b.ServeHTTP(w, r)
 		return w.Code
 	}
 	send(`{"csp-report":{"effective-directive":"script-src-elem","blocked-uri":"` + secret + `"}}`)
