@@ -19,7 +19,7 @@ func (a *app) inboxCommand() *cobra.Command {
 	c.AddCommand(serveCommand(a, "Serve the inbox: receive deliveries and acknowledge them", config.LoadInbox),
 		&cobra.Command{Use: "list", Short: "List what the team has received, newest first", Args: exactly(0), RunE: a.inboxList},
 		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow},
-		a.inboxAnswerStopCommand())
+		a.inboxAnswerStopCommand(), a.inboxRedirectCommand())
 	c.AddCommand(a.inboxKeyCommands()...)
 	c.AddCommand(logCommands(a, config.LoadInbox)...)
 	return c
@@ -92,6 +92,7 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 	a.line("%s  from prison %s, received %s", i.GetReference(), i.GetPrisonId(), when(i.GetReceiveTime()))
 	a.line("Not a risk assessment. Check your own records first.")
 	a.printStop(i.GetStop())
+	a.printPassedOn(i)
 	if i.GetFactsMismatch() {
 		a.line("Some facts the decision rested on do not agree with what is written here. Ask the prison.")
 	}

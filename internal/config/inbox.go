@@ -80,7 +80,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	}
 	in, err := inbox.Open(inbox.Config{
 		Prover: posternv1.NewAuditServiceClient(conn), First: first, HubPhone: c.Hub.Phone,
-		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn), HubParty: hub,
+		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn), HubParty: hub, Directory: posternv1.NewDirectoryServiceClient(conn),
 		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, AllLogs: allLogs, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
 	if err != nil {
@@ -90,6 +90,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterTeamServiceServer(r, in)
 		localv1.RegisterRingServiceServer(r, in)
+		localv1.RegisterRedirectServiceServer(r, in)
 		localv1.RegisterOperationsServiceServer(r, in)
 		localv1.RegisterLogTrustServiceServer(r, in.Log())
 	}

@@ -159,9 +159,7 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]
 			return err
 		}
 		event = entry.EventID()
-		// Of a stop request the desk was told when it was asked, and of what the inbox had before when it had it: it
-		// hears no more, or it would hear what happens at the inbox.
-		if w.Stop == nil && !w.again() {
+		if !w.silent() {
 			u := proto.CloneOf(o.update)
 			u.NotificationId = w.NotificationID
 			if err := d.Tell(tx, ByInbox, w.Sender, u, now); err != nil {

@@ -268,6 +268,10 @@ func (d *Delivery) notBegun(ctx context.Context, p pending, cause error) error {
 	switch {
 	case errors.Is(cause, queue.ErrGone):
 		return nil // withdrawn or replaced since we looked: nothing was sent
+	case errors.Is(cause, errStale) && p.about.passedOn():
+		// Deciding again would be a new leaf for the team that passed it on to read; they pass it on again themselves.
+		_, err := d.settle(ctx, p, undelivered("DECISION_STALE"))
+		return err
 	case errors.Is(cause, errStale):
 		err := d.cfg.Decider.DecideAgain(ctx, p.about.NotificationID)
 		if err == nil || fault.KindOf(err) != fault.Internal {

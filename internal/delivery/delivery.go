@@ -139,6 +139,7 @@ type Outgoing struct {
 	Basis          Basis                         // what it was decided on
 	Begun          bool                          // whether a send of it may have begun that this hub knows nothing of
 	Until          time.Time                     // an earlier end than the decision's own, such as that of the permission; zero for none
+	PassedOn       [16]byte                      // of what another team passes on, the decision by which that team got it; zero for none. Its desk hears nothing of it
 }
 
 // The faults of Enqueue and EnqueueStop; each is a mistake in the program, so nothing of the transaction may be kept.
@@ -167,6 +168,23 @@ type waiting struct {
 	Why            string    `json:"why,omitempty"`          // it was given up
 	ParkTime       time.Time `json:"park_time,omitzero"`
 	EraseTime      time.Time `json:"erase_time,omitzero"` // when its content goes
+	PassedOn       [16]byte  `json:"passed_on,omitzero"`  // of what another team passes on, the decision by which that team got it
+}
+
+// passedOn reports whether another team passes it on.
+func (w waiting) passedOn() bool { return w.PassedOn != [16]byte{} }
+
+// silent reports whether its desk hears nothing of it. Of a stop request the desk was told when it was asked, and of what
+// the inbox had before when it had it; of what was passed on it hears nothing at all. Otherwise it would hear what
+// happens at the inboxes.
+func (w waiting) silent() bool { return w.Stop != nil || w.again() || w.passedOn() }
+
+// releaseName is the name under which it is kept where it stands.
+func (w waiting) releaseName(authority string) string {
+	if w.passedOn() {
+		return PassedOnName(w.NotificationID, authority)
+	}
+	return w.NotificationID
 }
 
 // subject is what an answer must be about: the stop request, or the manifest.
@@ -256,7 +274,7 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing, at queue
 		until = out.Until
 	}
 	return d.put(tx, e, at, out.Begun, &posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
-		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis})
+		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn})
 }
 
 // afterStops is in the place of every notification: a stop request goes before whatever else waits for its inbox.
@@ -288,7 +306,7 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, begun bool,
 		return err
 	}
 	if w.Stop == nil {
-		if err := putRelease(tx, w.NotificationID, Release{Authority: at.Destination, Sequence: at.Sequence, DeliveryID: id, EventID: event, Manifest: w.ManifestSHA256, Begun: begun}); err != nil {
+		if err := putRelease(tx, w.releaseName(at.Destination), Release{Authority: at.Destination, Sequence: at.Sequence, DeliveryID: id, EventID: event, Manifest: w.ManifestSHA256, Begun: begun}); err != nil {
 			return err
 		}
 	}

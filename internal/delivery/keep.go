@@ -74,12 +74,13 @@ func (d *Delivery) moved(tx *ledger.Tx, it queue.Item, w waiting, change func(*R
 	if w.Stop != nil {
 		return nil
 	}
-	rel, ok, err := d.Release(tx, w.NotificationID)
+	name := w.releaseName(it.Destination)
+	rel, ok, err := d.Release(tx, name)
 	if err != nil || !ok || rel.DeliveryID != it.ID {
 		return err
 	}
 	change(&rel)
-	return putRelease(tx, w.NotificationID, rel)
+	return putRelease(tx, name, rel)
 }
 
 // Claim takes what an inbox says of how far it holds all that it has acknowledged. What it has lost since, being

@@ -33,9 +33,14 @@ func (r Release) item() queue.Item {
 	return queue.Item{Destination: r.Authority, Sequence: r.Sequence, ID: r.DeliveryID}
 }
 
-// Release returns where a notification stands, and whether anything of it was ever released.
-func (d *Delivery) Release(r store.Reader, notificationID string) (rel Release, ok bool, err error) {
-	row, err := r.Get(schema.HubRelease, []byte(notificationID))
+// PassedOnName is the name of what a team passed on to an authority, for Release: beside the first delivery of the
+// notification, and apart from it.
+func PassedOnName(notificationID, authority string) string { return notificationID + "/" + authority }
+
+// Release returns where a notification stands, by its id or its PassedOnName, and whether anything of it was ever
+// released.
+func (d *Delivery) Release(r store.Reader, name string) (rel Release, ok bool, err error) {
+	row, err := r.Get(schema.HubRelease, []byte(name))
 	if err != nil || row == nil {
 		return rel, false, err
 	}
@@ -46,9 +51,9 @@ func (d *Delivery) Release(r store.Reader, notificationID string) (rel Release, 
 }
 
 // putRelease writes where a notification stands. What ever began stays begun, whichever delivery it was.
-func putRelease(tx store.Tx, notificationID string, rel Release) error {
+func putRelease(tx store.Tx, name string, rel Release) error {
 	var earlier Release
-	row, err := tx.Get(schema.HubRelease, []byte(notificationID))
+	row, err := tx.Get(schema.HubRelease, []byte(name))
 	if err != nil {
 		return err
 	}
@@ -60,7 +65,7 @@ func putRelease(tx store.Tx, notificationID string, rel Release) error {
 	if err != nil {
 		return fault.From(err)
 	}
-	return tx.Put(schema.HubRelease, []byte(notificationID), b)
+	return tx.Put(schema.HubRelease, []byte(name), b)
 }
 
 // Waits reports whether a release is still in the outbox.

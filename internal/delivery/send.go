@@ -96,11 +96,12 @@ func (d *Delivery) begin(ctx context.Context, p pending, due time.Time) (*poster
 		if about.Stop != nil {
 			return nil
 		}
-		rel, ok, err := d.Release(tx, about.NotificationID)
+		name := about.releaseName(it.Destination)
+		rel, ok, err := d.Release(tx, name)
 		if err != nil || (ok && rel.Begun) {
 			return err
 		}
-		return putRelease(tx, about.NotificationID, Release{Authority: it.Destination, Sequence: it.Sequence, DeliveryID: it.ID,
+		return putRelease(tx, name, Release{Authority: it.Destination, Sequence: it.Sequence, DeliveryID: it.ID,
 			EventID: about.EventID, Manifest: about.ManifestSHA256, Begun: true})
 		// A crash just here counts as begun what was never sent: the team may be asked to stop what it never got. The
 		// other way round it would never be asked.
@@ -217,6 +218,11 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 		return nil, errNotCovered
 	}
 	out.Receipt, out.Consistency = receipt, consistency
+	if p.about.passedOn() {
+		if out.FirstReceipt, err = cut.Receipt(ctx, p.about.PassedOn); err != nil {
+			return nil, err
+		}
+	}
 	if p.about.again() {
 		out.Acknowledgement = &posternv1.Signed{}
 		if err := proto.Unmarshal(p.about.Acknowledged, out.Acknowledgement); err != nil {

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -27,6 +26,7 @@ const (
 // families are stories that hold at any hour.
 var families = []tale{
 	{"Siblings in two authorities: neither learns of the other", siblings},
+	{"A child is found in another authority: the team passes it on", foundElsewhere},
 	{"A child who is not born yet", unborn},
 	{"Nobody knows who has the child: a call first, then it goes as priority", carerUnknown},
 	{"The carer is under 18: the first call is not answered", carerUnder18},
@@ -39,28 +39,6 @@ var families = []tale{
 	{"Half a postcode, and staff who know the place", postcodeUnknown},
 	{"The authority takes no part yet: the manual route", noRecipient},
 	{"The same form twice, filled in anew", twice},
-}
-
-func siblings(t *teller) {
-	t.step("Reception at HMP Bristol sends one form for both children, siblings_two_authorities.json", func() (string, error) {
-		return t.take("siblings_two_authorities.json", 2)
-	})
-	t.goOnWith(bristol)
-	t.awaitState("The team in Bristol has it", delivered)
-	t.reads(bristol)
-	t.step("Nothing there tells of the other child", func() (string, error) {
-		for _, s := range t.seen.GetSections() {
-			if strings.HasPrefix(s.GetPath(), "child/2/") || strings.Contains(string(s.GetContent()), "Junia") {
-				return "", failed("Bristol has %s of the other child.", s.GetPath())
-			}
-		}
-		return "", nil
-	})
-	t.goOnWith(lancashire)
-	t.step("Lancashire's waits for nobody: HMP Bristol has no agreement with it, so a person takes over", func() (string, error) {
-		return "", is(t.sent, referred)
-	})
-	t.audited()
 }
 
 func unborn(t *teller) {

@@ -179,6 +179,10 @@ func (s *stage) inbox(code string) localv1.TeamServiceClient {
 	return localv1.NewTeamServiceClient(s.parties[inboxParty(code)].conn)
 }
 
+func (s *stage) redirects(code string) localv1.RedirectServiceClient {
+	return localv1.NewRedirectServiceClient(s.parties[inboxParty(code)].conn)
+}
+
 func (s *stage) audit() localv1.AuditorServiceClient {
 	return localv1.NewAuditorServiceClient(s.parties["auditor"].conn)
 }

@@ -6,12 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/directory"
-	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -194,18 +192,9 @@ func (d *Desk) StepKeys(ctx context.Context) (bool, error) {
 	return true, d.usePins(ctx, nil)
 }
 
-// verifyKey verifies a published key. Its certificate is judged when the key was made, so that a key outlives the
-// certificate that vouched for it.
+// verifyKey verifies a published key.
 func (d *Desk) verifyKey(signed *posternv1.Signed) (offered, error) {
-	claim := &posternv1.RecipientKey{}
-	if err := proto.Unmarshal(signed.GetPayload(), claim); err != nil {
-		return offered{}, fault.New(fault.Unverified, "BAD_KEY", "A published recipient key cannot be read.").Because(err)
-	}
-	at := claim.GetCreateTime().AsTime()
-	if at.After(d.cfg.Clock().Add(5 * time.Minute)) {
-		return offered{}, fault.New(fault.Unverified, "KEY_TIME", "A published recipient key says that it was made in the future. Check the clocks.")
-	}
-	k, err := envelope.VerifyRecipientKey(signed, d.cfg.Anchors, at)
+	k, err := directory.VerifyPublished(signed, d.cfg.Anchors, d.cfg.Clock())
 	return offered{k, signed}, err
 }
 

@@ -3,9 +3,13 @@ package directory
 import (
 	"bytes"
 	"maps"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/identity"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -15,6 +19,20 @@ const (
 	KeySwapped      = "KEY_SWAPPED"       // another one of the same version
 	KeyNotContinued = "KEY_NOT_CONTINUED" // a newer one that its predecessor did not sign
 )
+
+// VerifyPublished verifies a key that an inbox has published. Its certificate is judged when the key was made, so that a
+// key outlives the certificate that vouched for it.
+func VerifyPublished(signed *posternv1.Signed, anchors *identity.Anchors, now time.Time) (*posternv1.RecipientKey, error) {
+	claim := &posternv1.RecipientKey{}
+	if err := proto.Unmarshal(signed.GetPayload(), claim); err != nil {
+		return nil, fault.New(fault.Unverified, "BAD_KEY", "A published recipient key cannot be read.").Because(err)
+	}
+	at := claim.GetCreateTime().AsTime()
+	if at.After(now.Add(maxSkew)) {
+		return nil, fault.New(fault.Unverified, "KEY_TIME", "A published recipient key says that it was made in the future. Check the clocks.")
+	}
+	return envelope.VerifyRecipientKey(signed, anchors, at)
+}
 
 // Succeeds judges a verified recipient key beside the trusted one, which may be nil: whether it is to be trusted from now
 // on. It is false without an error for the very key that is trusted already. A first key is trusted for its certificate;

@@ -19,6 +19,18 @@ func (in *Input) OfferOnly(paths []string) {
 	})
 }
 
+// OnlyChildren leaves the facts of these children.
+func (in *Input) OnlyChildren(numbers []int) {
+	in.Children = slices.DeleteFunc(in.Children, func(c Child) bool { return !slices.Contains(numbers, c.Number) })
+}
+
+// PassedOn makes it a notification that another team passes on to the recipient of now: whether it said the same before
+// is about the first recipient, and says nothing here.
+func (in *Input) PassedOn() {
+	in.Redirected = true
+	in.SentBefore("")
+}
+
 // Withdraw takes what the person withdrew out of what the permission covers: paths as in a withdrawal, none for all.
 func (in *Input) Withdraw(paths []string) {
 	in.eachSection(func(child int, s *Sections) {

@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"crypto/hpke"
 	"slices"
 	"strings"
 	"time"
@@ -19,10 +18,11 @@ const maxSkew = 5 * time.Minute
 
 // VerifyConfig says how a notification is verified.
 type VerifyConfig struct {
-	Audience string            // our trust domain
-	Anchors  *identity.Anchors // who may vouch for the sender
-	At       time.Time         // when certificates and expiry are judged: now at a hub, the decision's time at an inbox
-	Whole    bool              // whether every facts block and section of the manifest must be there, as at a hub
+	Audience   string            // our trust domain
+	Anchors    *identity.Anchors // who may vouch for the sender
+	At         time.Time         // when certificates and expiry are judged: now at a hub, the decision's time at an inbox
+	Whole      bool              // whether every facts block and section of the manifest must be there, as at a hub
+	Redirected time.Time         // when the certificate of a team that passes it on is judged; zero where nobody may
 }
 
 // Verified is a notification whose signature, digests and shape hold. Only Verify makes one.
@@ -35,6 +35,8 @@ type Verified struct {
 	notification *posternv1.SealedNotification
 	blocks       []int    // of each facts block: the number of its child, 0 for the hub's
 	digests      [][]byte // of each section
+	redirect     *posternv1.Redirect
+	redirector   identity.Party
 }
 
 // Manifest returns the manifest; callers must not change it.
@@ -76,11 +78,11 @@ func Verify(n *posternv1.SealedNotification, c VerifyConfig) (*Verified, error) 
 		return nil, err
 	}
 	// Nothing but what is signed or pinned may reach a team: a hub forwards no field that it does not know.
-	if c.Whole && !known(n.ProtoReflect()) {
+	if (c.Whole || !c.Redirected.IsZero()) && !known(n.ProtoReflect()) {
 		return nil, malformed("UNKNOWN_CONTENT", "The notification holds a field this version does not know. Update this side first.")
 	}
 	v := &Verified{manifest: m, sha256: digest(n.GetManifest().GetPayload()), sender: sender, hub: &posternv1.HubFacts{}, notification: n}
-	for _, check := range []func(VerifyConfig) error{v.checkEnvelope, v.checkStatement, v.checkFacts, v.checkSections} {
+	for _, check := range []func(VerifyConfig) error{v.checkEnvelope, v.checkStatement, v.checkFacts, v.checkSections, v.checkRedirection} {
 		if err := check(c); err != nil {
 			return nil, err
 		}
@@ -154,9 +156,6 @@ func (v *Verified) checkStatement(c VerifyConfig) error {
 		}
 	default:
 		return malformed("NO_STATEMENT", "The manifest states nothing.")
-	}
-	if len(n.GetRedirections()) > 0 {
-		return malformed("UNEXPECTED_REDIRECTION", "This version does not know redirections.")
 	}
 	return nil
 }
@@ -262,7 +261,7 @@ func (p pinSet) take(d []byte) bool {
 // those children only who have a section in it. It never holds the facts for the hub alone. It returns the digests of
 // the sections in it, sorted. The fresh notification shares its bytes with the verified one: callers change neither.
 func (v *Verified) Disclose(paths []string) (*posternv1.SealedNotification, [][]byte) {
-	out := &posternv1.SealedNotification{Manifest: v.notification.GetManifest()}
+	out := &posternv1.SealedNotification{Manifest: v.notification.GetManifest(), Redirections: v.redirectionsOf(paths)}
 	var digests [][]byte
 	children := map[int]bool{}
 	for i, s := range v.notification.GetSections() {
@@ -292,18 +291,13 @@ func (v *Verified) Digests() [][]byte {
 // Open opens every section with the recipient's private key, in the order of the paths. One that does not open, or is
 // not what its path says, fails the whole: a team must not act on half of what was released.
 func (v *Verified) Open(key *RecipientPrivate) ([]Plain, error) {
-	o := v.manifest.GetOffer()
-	if o.GetRecipientKeyId() != key.keyID {
-		return nil, fault.New(fault.Precondition, "KEY_UNKNOWN", "The sections were sealed to another key.")
-	}
-	info := lengthPrefixed(v.manifest.GetNotificationId(), v.sender.URI(), key.keyID)
-	context, err := hpke.NewRecipient(o.GetEncapsulatedKey(), key.hpke, hpke.HKDFSHA256(), hpke.ExportOnly(), info)
+	keys, err := v.sectionKeys(key)
 	if err != nil {
-		return nil, unverified("BAD_SECTION", "The sealed sections do not open.").Because(err)
+		return nil, err
 	}
 	var out []Plain
 	for _, s := range v.notification.GetSections() {
-		m, err := openSection(context, v.manifest.GetNotificationId(), s)
+		m, err := openSection(keys[s.GetPath()], v.manifest.GetNotificationId(), s)
 		if err != nil {
 			return nil, err
 		}
@@ -313,11 +307,7 @@ func (v *Verified) Open(key *RecipientPrivate) ([]Plain, error) {
 	return out, nil
 }
 
-func openSection(context *hpke.Recipient, id string, s *posternv1.SealedSection) (proto.Message, error) {
-	key, err := context.Export(string(lengthPrefixed(s.GetPath())), keySize)
-	if err != nil {
-		return nil, fault.From(err)
-	}
+func openSection(key []byte, id string, s *posternv1.SealedSection) (proto.Message, error) {
 	aead, err := newAEAD(key)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -44,6 +45,9 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	}
 	if answer := answerOf(req, r); answer != nil && req.GetDeliveryId() != "" {
 		return h.collected(ctx, caller, req, answer)
+	}
+	if r.GetRedirect() != nil {
+		return h.redirect(ctx, caller, req, r)
 	}
 	back, err := said(r)
 	if err != nil {
@@ -99,11 +103,12 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 			return err
 		}
 		event = entry.EventID()
-		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || back == nil {
+		// What another team says, to whom it was passed on, no prison hears: it does not know that there is one.
+		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || back == nil || about.passedOn {
 			return err
 		}
 		back.NotificationId = about.GetNotificationId()
-		return h.delivery.Tell(tx, delivery.ByTeam, about.GetCaller(), back, now)
+		return h.delivery.Tell(tx, delivery.ByTeam, about.desk, back, now)
 	})
 	return event, err
 }
@@ -114,20 +119,35 @@ func answers(r store.Reader, report *posternv1.Report, about shared) (logv1.Kind
 	if report.GetStopAnswer() == nil {
 		return logv1.Kind_KIND_REPLIED, about.event[:], nil
 	}
-	t, err := readTombstone(r, about.GetCaller(), about.GetNotificationId())
-	if err == nil && (t == nil || t.Stop == nil) {
+	asked, err := about.asked(r)
+	if err == nil && asked == nil {
 		err = notYours
 	}
-	if err != nil {
-		return 0, nil, err
-	}
-	return logv1.Kind_KIND_STOP_ANSWERED, t.Stop, nil
+	return logv1.Kind_KIND_STOP_ANSWERED, asked, err
 }
 
 // shared is a decision that shared something with an authority.
 type shared struct {
 	*logv1.Details
-	event [16]byte
+	event    [16]byte
+	desk     string // the URI of its desk
+	passedOn bool   // whether another team passed it on to that authority
+}
+
+// asked is the event by which the authority was last asked to stop; nil for none.
+func (s shared) asked(r store.Reader) ([]byte, error) {
+	if s.passedOn {
+		all, _, err := readPassedOn(r, s.GetNotificationId())
+		if i := passedOnTo(all, s.GetAuthority()); err == nil && i >= 0 {
+			return all[i].Stop, nil
+		}
+		return nil, err
+	}
+	t, err := readTombstone(r, s.desk, s.GetNotificationId())
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return t.Stop, nil
 }
 
 // sharedWith finds the decision of a manifest that was shared with the authority.
@@ -148,11 +168,33 @@ func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte)
 	if err != nil {
 		return s, err
 	}
-	s.Details = at.Details
-	if s.GetAuthority() != authority || s.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+	s.Details, s.desk = at.Details, at.Details.GetCaller()
+	if s.GetAuthority() != authority {
+		return h.passedOnWith(ctx, authority, s)
+	}
+	if s.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
 		return s, notYours
 	}
 	return s, nil
+}
+
+// passedOnWith finds the decision by which what was shared with another authority was passed on to this one.
+func (h *Hub) passedOnWith(ctx context.Context, authority string, first shared) (shared, error) {
+	err := h.cfg.Store.View(ctx, func(r store.Snapshot) error {
+		all, _, err := readPassedOn(r, first.GetNotificationId())
+		i := passedOnTo(all, authority)
+		if err != nil || i < 0 || !all[i].Shared {
+			return errors.Join(err, notYours)
+		}
+		first.event, first.passedOn = all[i].Event, true
+		return nil
+	})
+	if err != nil {
+		return shared{}, err
+	}
+	at, err := h.logged(ctx, first.event)
+	first.Details = at.Details
+	return first, err
 }
 
 // said is what a report says that a desk may have to hear; nil for what ends here. The valve (delivery.Valve) is closed

@@ -113,9 +113,8 @@ func TestEveryKindOfReport(t *testing.T) {
 		"facts mismatch": {about(&posternv1.Report{Report: &posternv1.Report_FactsMismatch{FactsMismatch: &posternv1.FactsMismatch{Paths: []string{"child/1/home"}}}}), "FACTS_MISMATCH"},
 		"family outcome": {about(&posternv1.Report{Report: &posternv1.Report_FamilyOutcome{FamilyOutcome: &posternv1.FamilyOutcome{
 			Code: posternv1.FamilyOutcomeCode_FAMILY_OUTCOME_CODE_OFFER_ACCEPTED}}}), "OFFER_ACCEPTED"},
-		"refusal":  {about(&posternv1.Report{Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: 1}}}), ""},
-		"redirect": {about(&posternv1.Report{Report: &posternv1.Report_Redirect{Redirect: &posternv1.Redirect{}}}), ""},
-		"nothing":  {about(&posternv1.Report{}), ""},
+		"refusal": {about(&posternv1.Report{Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: 1}}}), ""},
+		"nothing": {about(&posternv1.Report{}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leaves := len(w.events(logv1.Kind_KIND_REPLIED))

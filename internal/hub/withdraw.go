@@ -40,6 +40,9 @@ type withdrawal struct {
 	waits    bool             // whether it is still in the outbox
 	touched  bool             // whether anything that was released is withdrawn now
 	narrow   *again           // what may still go of what waits, when a part is withdrawn
+
+	elsewhere    []passedOn // the authorities that its team passed it on to
+	elsewhereRow []byte     // as it was read
 }
 
 // withdraw takes a withdrawal: verify, record, answer. It is never decided on: a right is not blocked by policy.
@@ -124,6 +127,9 @@ func (h *Hub) readState(r store.Reader, w *withdrawal) (err error) {
 	if !w.known {
 		return nil
 	}
+	if w.elsewhere, w.elsewhereRow, err = readPassedOn(r, w.id); err != nil {
+		return err
+	}
 	if w.rel, w.released, err = h.delivery.Release(r, w.id); err != nil || !w.released {
 		return err
 	}
@@ -155,13 +161,17 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	before := at.Details.GetDecision().GetPaths()
-	w.touched = slices.ContainsFunc(before, func(p string) bool { return consent.Withdrawn(w.paths, p) })
+	w.touched = w.touches(at.Details.GetDecision().GetPaths())
 	if w.whole() || !w.touched || !w.waits {
 		return nil
 	}
 	w.narrow, err = h.decideAgain(ctx, w.rel, w.tomb.with(w.paths, now).Paths, now)
 	return err
+}
+
+// touches reports whether anything of these paths is withdrawn.
+func (w *withdrawal) touches(paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return consent.Withdrawn(w.paths, p) })
 }
 
 // recordWithdrawal does all of a withdrawal in one transaction: the leaf, the tombstone, what waits deleted or made
@@ -198,6 +208,9 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		if err := h.takeOut(tx, w, event); err != nil {
 			return err
 		}
+		if err := h.stopElsewhere(tx, w, event, now); err != nil {
+			return err
+		}
 		if stop {
 			asked, err := h.recordStop(tx, w, event, now)
 			if err != nil {
@@ -229,7 +242,7 @@ func (h *Hub) unchanged(tx *ledger.Tx, w *withdrawal) error {
 	if !w.known && last.sender != w.owner {
 		ok = false // another desk's, which is not there for this one
 	}
-	same := ok == w.known && (!ok || last.event == w.last.event) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && fresh.released == w.released &&
+	same := ok == w.known && (!ok || last.event == w.last.event) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && bytes.Equal(fresh.elsewhereRow, w.elsewhereRow) && fresh.released == w.released &&
 		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun
 	if same && w.narrow != nil {
 		basis, err := h.Basis(tx)
@@ -268,23 +281,29 @@ func (h *Hub) takeOut(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
 
 // recordStop records that the team is asked to stop, puts the desk's stop request into the outbox and tells the sender.
 func (h *Hub) recordStop(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, now time.Time) ([16]byte, error) {
-	request := w.v.StopRequest()
-	subject := sha256.Sum256(request.GetPayload())
-	entry, err := tx.Record(ledger.Sent, ledger.Event{
-		Kind:    logv1.Kind_KIND_STOP_ASKED,
-		Time:    now,
-		Core:    &logv1.Core{ManifestSha256: w.rel.Manifest, SubjectSha256: subject[:], FollowsEvent: withdrawn[:]},
-		Details: &logv1.Details{Caller: w.v.Sender().URI(), NotificationId: w.id, Authority: w.rel.Authority},
-	})
-	if err != nil {
-		return [16]byte{}, err
-	}
-	err = h.delivery.EnqueueStop(tx, entry, delivery.Stop{Authority: w.rel.Authority, NotificationID: w.id, ManifestSHA256: w.rel.Manifest, Request: request})
+	asked, err := h.askToStop(tx, ledger.Sent, w, w.rel, withdrawn, now)
 	if err != nil {
 		return [16]byte{}, err
 	}
 	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: w.paths}
-	return entry.EventID(), h.delivery.Tell(tx, delivery.ByHub, w.owner, &posternv1.Update{NotificationId: w.id, Update: &posternv1.Update_Reply{Reply: reply}}, now)
+	return asked, h.delivery.Tell(tx, delivery.ByHub, w.owner, &posternv1.Update{NotificationId: w.id, Update: &posternv1.Update_Reply{Reply: reply}}, now)
+}
+
+// askToStop records that a team is asked to stop and puts the desk's stop request into the outbox.
+func (h *Hub) askToStop(tx *ledger.Tx, log ledger.Log, w *withdrawal, rel delivery.Release, withdrawn [16]byte, now time.Time) ([16]byte, error) {
+	request := w.v.StopRequest()
+	subject := sha256.Sum256(request.GetPayload())
+	entry, err := tx.Record(log, ledger.Event{
+		Kind:    logv1.Kind_KIND_STOP_ASKED,
+		Time:    now,
+		Core:    &logv1.Core{ManifestSha256: rel.Manifest, SubjectSha256: subject[:], FollowsEvent: withdrawn[:]},
+		Details: &logv1.Details{Caller: w.v.Sender().URI(), NotificationId: w.id, Authority: rel.Authority},
+	})
+	if err != nil {
+		return [16]byte{}, err
+	}
+	err = h.delivery.EnqueueStop(tx, entry, delivery.Stop{Authority: rel.Authority, NotificationID: w.id, ManifestSHA256: rel.Manifest, Request: request})
+	return entry.EventID(), err
 }
 
 // answer is what the desk that withdrew is told.

@@ -59,7 +59,7 @@ func (in *Inbox) delivered(ctx context.Context, d *posternv1.Delivery) (*postern
 // hub that can be trusted again it is as good as ever.
 func (in *Inbox) follows(ctx context.Context, d *posternv1.Delivery) error {
 	err := in.follow.Stopped()
-	if event, wrong := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys); err == nil && wrong == nil {
+	if event, wrong := verify.Receipt(d.GetReceipt(), in.cfg.AllLogs); err == nil && wrong == nil {
 		err = in.follow.Given(ctx, d.GetConsistency(), follow.SeenIn(event))
 	}
 	if err == nil {
@@ -118,16 +118,14 @@ func (in *Inbox) answered(ctx context.Context, deliveryID string) (*posternv1.De
 // for this manifest and exactly these sections; the desk signed the manifest; it is for us. It returns the origin of the
 // log that vouches for it too.
 func (in *Inbox) check(d *posternv1.Delivery) (v *envelope.Verified, origin string, reason posternv1.RefusalReason) {
-	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
-	if err != nil || event.Kind != logv1.Kind_KIND_DECIDED || event.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+	event, as, ok := in.vouched(d)
+	if !ok {
 		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
 	}
 	if !in.cfg.Clock().Before(event.Core.GetValidUntilTime().AsTime()) && !in.had(d, event) {
 		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_STALE_DECISION
 	}
-	// The desk's certificate is judged at the time of the decision: what was rightly sent stays rightly sent.
-	v, err = envelope.Verify(d.GetNotification(), envelope.VerifyConfig{
-		Audience: in.cfg.Identity.Party().Domain, Anchors: in.cfg.Anchors, At: event.Core.GetEventTime().AsTime()})
+	v, err := envelope.Verify(d.GetNotification(), as)
 	if err != nil {
 		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_BAD_SIGNATURE
 	}
@@ -135,14 +133,47 @@ func (in *Inbox) check(d *posternv1.Delivery) (v *envelope.Verified, origin stri
 		!slices.EqualFunc(event.Core.GetSectionsSha256(), v.Digests(), bytes.Equal) || len(v.Digests()) == 0 {
 		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
 	}
-	if v.Manifest().GetOffer().GetAuthority() != in.cfg.Identity.Party().ID {
+	if to, _ := v.Recipient(); to != in.cfg.Identity.Party().ID {
 		return nil, "", posternv1.RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY
 	}
 	return v, event.Origin, 0
 }
 
+// vouched is the event that lets a delivery go, and how it is to be verified: by the desk's certificate as it was at the
+// decision, since what was rightly sent stays rightly sent. What the prison sent here is vouched for by the sent log and
+// nothing else. What another team passed on is so by the received log, where its redirect is, and by the decision that it
+// follows: the sections are among those that the team was sent itself.
+func (in *Inbox) vouched(d *posternv1.Delivery) (event *verify.Event, as envelope.VerifyConfig, ok bool) {
+	as = envelope.VerifyConfig{Audience: in.cfg.Identity.Party().Domain, Anchors: in.cfg.Anchors}
+	shares := func(r *posternv1.Receipt, keys verify.Keys, kind logv1.Kind) bool {
+		e, err := verify.Receipt(r, keys)
+		event = e
+		return err == nil && e.Kind == kind && e.Core.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE
+	}
+	if len(d.GetNotification().GetRedirections()) == 0 {
+		if ok = shares(d.GetReceipt(), in.cfg.LogKeys, logv1.Kind_KIND_DECIDED); ok {
+			as.At = event.Core.GetEventTime().AsTime()
+		}
+		return event, as, ok
+	}
+	if !shares(d.GetFirstReceipt(), in.cfg.LogKeys, logv1.Kind_KIND_DECIDED) {
+		return nil, as, false
+	}
+	first := event
+	if !shares(d.GetReceipt(), in.cfg.AllLogs, logv1.Kind_KIND_REDIRECTED) {
+		return nil, as, false
+	}
+	as.At, as.Redirected = first.Core.GetEventTime().AsTime(), event.Core.GetEventTime().AsTime()
+	among := !slices.ContainsFunc(event.Core.GetSectionsSha256(), func(d []byte) bool {
+		return !slices.ContainsFunc(first.Core.GetSectionsSha256(), func(s []byte) bool { return bytes.Equal(s, d) })
+	})
+	return event, as, among && bytes.Equal(event.Core.GetFollowsEvent(), first.EventID[:]) &&
+		bytes.Equal(event.Core.GetManifestSha256(), first.Core.GetManifestSha256())
+}
+
 func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.RefusalReason) {
-	key, ok := in.ring.key(v.Manifest().GetOffer().GetRecipientKeyId())
+	_, id := v.Recipient()
+	key, ok := in.ring.key(id)
 	if !ok {
 		return nil, posternv1.RefusalReason_REFUSAL_REASON_KEY_UNKNOWN
 	}
@@ -202,6 +233,9 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
 		},
 		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
+	}
+	if by, ok := v.Redirector(); ok {
+		out.Item.PassedOnBy = by.ID
 	}
 	if c := m.GetOffer().GetConsent(); c != nil {
 		out.ConsentExpireTime = timestamppb.New(consent.Expiry(c)) // also where the consent names no end
@@ -288,6 +322,11 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		}
 		if err := tx.Put(schema.InboxItem, key, sealed); err != nil {
 			return err
+		}
+		if item.GetItem().GetPassedOnBy() == "" {
+			if err := in.keepSealed(tx, key, v.Signed(), t); err != nil {
+				return err
+			}
 		}
 		if old := replaces(v.Manifest()); old != "" {
 			if err := tx.Put(schema.InboxReplaced, []byte(old), []byte(v.Manifest().GetSender().GetPrisonId())); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -24,7 +25,7 @@ func heldKey(origin string) []byte { return []byte("held " + origin) }
 // note counts a delivery that is being kept, in the transaction that keeps it. Without an origin it is not counted: then
 // it comes again one day, and is known by its id.
 func (in *Inbox) note(tx store.Tx, d *posternv1.Delivery, origin string) error {
-	if origin == "" || d.GetSequence() == 0 {
+	if origin = in.countedUnder(origin); origin == "" || d.GetSequence() == 0 {
 		return nil
 	}
 	highest, err := heldOf(tx, origin)
@@ -35,6 +36,22 @@ func (in *Inbox) note(tx store.Tx, d *posternv1.Delivery, origin string) error {
 		return err
 	}
 	return tx.Put(schema.InboxMeta, heldKey(origin), binary.BigEndian.AppendUint64(nil, d.GetSequence()))
+}
+
+// countedUnder is the sent log under which a delivery is counted: its own, or, of one that the received log vouches for,
+// the one of the same generation. The hub gives all of an inbox's deliveries one row of numbers.
+func (in *Inbox) countedUnder(origin string) string {
+	sent := in.cfg.LogKeys.Origins()
+	if slices.Contains(sent, origin) || origin == "" {
+		return origin
+	}
+	_, generation := verify.Generation(origin)
+	for _, o := range sent {
+		if _, n := verify.Generation(o); n == generation {
+			return o
+		}
+	}
+	return ""
 }
 
 func heldOf(r store.Reader, origin string) (uint64, error) {
@@ -62,7 +79,7 @@ func (in *Inbox) held(ctx context.Context) (*posternv1.Held, error) {
 
 // noteAgain counts a delivery that was kept before, when it comes under a number that is missing.
 func (in *Inbox) noteAgain(ctx context.Context, d *posternv1.Delivery) error {
-	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
+	event, err := verify.Receipt(d.GetReceipt(), in.cfg.AllLogs)
 	if err != nil {
 		return nil // not counted, and answered all the same
 	}

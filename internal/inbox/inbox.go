@@ -40,26 +40,27 @@ import (
 
 // Config is what an inbox is made of. All fields are required unless they say otherwise.
 type Config struct {
-	Identity *identity.Identity
-	Anchors  *identity.Anchors
-	Store    store.Store // holds schema.Inbox
-	Vault    *vault.Vault
-	Hub      posternv1.MailboxServiceClient        // where reports go
-	HubParty identity.Party                        // the one hub that may deliver
-	Keys     map[string]*envelope.RecipientPrivate // by key id: the current one, and old ones until the last delivery
-	KeyDir   string                                // the folder they are from, where successors go; empty for none to be made
-	LogKeys  verify.Keys                           // the hub's sent log, in all its generations: nothing else vouches for a delivery
-	AllLogs  verify.Keys                           // that, and the received log, which vouches for reports; the zero Keys for LogKeys alone
-	Prover   posternv1.AuditServiceClient          // where the hub proves that its logs continue; nil believes only what comes with a delivery
-	First    []string                              // signed checkpoints of the logs from enrolment; optional
-	HubPhone string                                // of the hub's operator, shown when a log does not continue; optional
-	Backoff  queue.Backoff
-	Poll     time.Duration // how often to retry reports
-	Collect  bool          // whether it collects from the hub, and is not sent to
-	Clock    func() time.Time
-	Rand     io.Reader // for jitter; nil: crypto/rand
-	Log      *slog.Logger
-	Metrics  *ops.Metrics // what it counts goes here; nil counts for nobody
+	Identity  *identity.Identity
+	Anchors   *identity.Anchors
+	Store     store.Store // holds schema.Inbox
+	Vault     *vault.Vault
+	Hub       posternv1.MailboxServiceClient        // where reports go
+	HubParty  identity.Party                        // the one hub that may deliver
+	Keys      map[string]*envelope.RecipientPrivate // by key id: the current one, and old ones until the last delivery
+	KeyDir    string                                // the folder they are from, where successors go; empty for none to be made
+	LogKeys   verify.Keys                           // the hub's sent log, in all its generations: nothing else vouches for a delivery
+	AllLogs   verify.Keys                           // that, and the received log, which vouches for reports; the zero Keys for LogKeys alone
+	Directory posternv1.DirectoryServiceClient      // whose keys a notification is passed on with; nil passes on none
+	Prover    posternv1.AuditServiceClient          // where the hub proves that its logs continue; nil believes only what comes with a delivery
+	First     []string                              // signed checkpoints of the logs from enrolment; optional
+	HubPhone  string                                // of the hub's operator, shown when a log does not continue; optional
+	Backoff   queue.Backoff
+	Poll      time.Duration // how often to retry reports
+	Collect   bool          // whether it collects from the hub, and is not sent to
+	Clock     func() time.Time
+	Rand      io.Reader // for jitter; nil: crypto/rand
+	Log       *slog.Logger
+	Metrics   *ops.Metrics // what it counts goes here; nil counts for nobody
 }
 
 // Inbox is an inbox. Serve its services, and Run it, until its context ends.
@@ -67,6 +68,7 @@ type Inbox struct {
 	posternv1.UnimplementedInboxServiceServer
 	localv1.UnimplementedTeamServiceServer
 	localv1.UnimplementedRingServiceServer
+	localv1.UnimplementedRedirectServiceServer
 	localv1.UnimplementedOperationsServiceServer
 
 	cfg        Config
@@ -77,6 +79,7 @@ type Inbox struct {
 	reports    *queue.Queue
 	deliveries ops.Counter   // result
 	wake       chan struct{} // capacity 1: a report was spooled
+	passed     chan struct{} // capacity 1: something was passed on
 	resumed    atomic.Bool   // whether the hub was told how far we hold all
 }
 
@@ -92,7 +95,7 @@ func Open(cfg Config) (*Inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Inbox{cfg: cfg, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1)}
+	in := &Inbox{cfg: cfg, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1)}
 	in.count(cfg.Metrics)
 	if len(cfg.AllLogs.Origins()) == 0 {
 		in.cfg.AllLogs = cfg.LogKeys
@@ -113,6 +116,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { cancel(in.loop(ctx, "reports", in.StepReports, in.wake)) })
 	wg.Go(func() { cancel(in.loop(ctx, "keys", in.StepKeys, nil)) })
+	wg.Go(func() { cancel(in.loop(ctx, "redirects", in.StepRedirects, in.passed)) })
 	if in.cfg.Collect {
 		// A stream lasts until the hub ends it or the line breaks; then a moment, and the next.
 		wg.Go(func() {
@@ -127,7 +131,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 
 // loop steps until ctx ends. After a failure it waits for a growing backoff, at most Poll.
 func (in *Inbox) loop(ctx context.Context, name string, step func(context.Context) (bool, error), wake <-chan struct{}) error {
-	failures := uint32(0)
+	failures, idle := uint32(0), uint32(0)
 	for ctx.Err() == nil {
 		worked, err := step(ctx)
 		if err != nil {
@@ -145,8 +149,12 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 			continue
 		}
 		wait := in.cfg.Poll
-		if name == "collect" {
+		switch name {
+		case "collect":
 			wait = min(wait, in.cfg.Backoff.After(failures+1, mathrand.Float64()))
+		case "redirects": // soon after it was passed on, then more and more seldom
+			idle++
+			wait = min(wait, in.cfg.Backoff.After(idle, mathrand.Float64()))
 		}
 		if err != nil {
 			wait = max(wait, fault.From(err).RetryAfter) // the hub says when
@@ -154,6 +162,7 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 		select {
 		case <-ctx.Done():
 		case <-wake:
+			idle = 0
 		case <-time.After(wait):
 		}
 	}

@@ -1,7 +1,6 @@
 package inbox
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -14,8 +13,6 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
-	"postern/internal/follow"
-	"postern/internal/ledger/verify"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -104,27 +101,8 @@ func (in *Inbox) wakeUp() {
 
 // report sends one report. Where the inbox has the key of the received log, it is sent only when its receipt proves it.
 func (in *Inbox) report(ctx context.Context, req *posternv1.ReportRequest) error {
-	asked, err := in.follow.Ask()
-	if err != nil {
-		return err
-	}
-	req.KnownLogs = asked.Known()
-	answer, err := in.cfg.Hub.Report(ctx, req)
-	if err != nil {
-		return in.follow.Failed(ctx, asked, err)
-	}
-	event, err := verify.Receipt(answer.GetReceipt(), in.cfg.AllLogs)
-	if fault.From(err).Reason == "ORIGIN_UNKNOWN" {
-		return nil // we have no key of the received log, and must believe the hub
-	}
-	if err != nil {
-		return err
-	}
-	digest := sha256.Sum256(req.GetSigned().GetPayload())
-	if req.GetDeliveryId() == "" && !bytes.Equal(event.Core.GetSubjectSha256(), digest[:]) { // an answer to a delivery is an event of its own
-		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this report.")
-	}
-	return in.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event))
+	_, _, err := in.ask(ctx, req)
+	return err
 }
 
 // StepReports sends the oldest report that is due, and reports whether there was one.

@@ -93,6 +93,13 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		if err := tx.Put(schema.InboxTombstone, manifest, row); err != nil {
 			return err
 		}
+		came, err := in.readSealed(tx, manifest)
+		if err != nil {
+			return err
+		}
+		if err := in.keepSealed(tx, manifest, came, t.with(request.GetPaths())); err != nil {
+			return err
+		}
 		found, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
 			in.takeFromView(item, t.with(request.GetPaths()), d.GetDeliveryId())
 			return nil
@@ -118,7 +125,7 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 // request about one manifest, and a desk signed it. That another desk than the sender may ask, with the code on the
 // slip, is the hub's to check: the code never comes here.
 func (in *Inbox) checkStop(d *posternv1.Delivery) (manifest []byte, request *posternv1.StopRequest, origin string, ok bool) {
-	event, err := verify.Receipt(d.GetReceipt(), in.cfg.LogKeys)
+	event, err := verify.Receipt(d.GetReceipt(), in.cfg.AllLogs) // of what was passed on to us the received log asks
 	if err != nil || event.Kind != logv1.Kind_KIND_STOP_ASKED || !bytes.Equal(event.Core.GetSubjectSha256(), subject(d)) {
 		return nil, nil, "", false
 	}

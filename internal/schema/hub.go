@@ -20,7 +20,7 @@ const (
 	HubUpdateSequence store.Keyspace = "hub_update_sequence" // party URI → last sequence used, BE
 	HubDirectory      store.Keyspace = "hub_directory"       // "revision" → Signed; "entry" ‖ n BE → bytes
 	HubPolicy         store.Keyspace = "hub_policy"          // revision of a bundle → serialized GetPolicyResponse
-	HubRelease        store.Keyspace = "hub_release"         // notification id → where its newest delivery stands, and whether one ever began
+	HubRelease        store.Keyspace = "hub_release"         // notification id, or that ‖ "/" ‖ authority of what was passed on → where its newest delivery stands, and whether one ever began
 	HubParked         store.Keyspace = "hub_parked"          // destination ‖ 0 ‖ sequence BE → queue item that was given up; its content stays in hub_outbox_content
 	HubKept           store.Keyspace = "hub_kept"            // destination ‖ 0 ‖ delivery number BE → queue item that was acknowledged; its content stays in hub_outbox_content
 	HubNumber         store.Keyspace = "hub_number"          // authority → the last delivery number given ‖ the last acknowledged, each BE
@@ -31,18 +31,19 @@ const (
 	HubReceived       store.Keyspace = "hub_received"        // prison id ‖ 0 ‖ civil date → people received, 4 bytes BE
 	HubGathered       store.Keyspace = "hub_gathered"        // party URI ‖ 0 ‖ hour as Unix seconds BE ‖ notification id ‖ 0 ‖ cause, one byte → serialized Update that the desk is told when the hour is over
 	HubTold           store.Keyspace = "hub_told"            // notification id ‖ 0 ‖ cause, one byte → the last gathered Reply that its desk was told
+	HubPassedOn       store.Keyspace = "hub_passed_on"       // notification id → the authorities that its team passed it on to, by which decision
 	HubTerm           store.Keyspace = "hub_term"            // kind of row ‖ term or nothing ‖ log byte ‖ block → which events have it; see ledger/index.go
 )
 
-// Hub is the database of a hub. Format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// Hub is the database of a hub. Format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
 // hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
 // hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 10,
+	Version: 11,
 	Oldest:  3,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
 		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
-		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey, HubAsked, HubReceived, HubTerm, HubGathered, HubTold},
+		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey, HubAsked, HubReceived, HubTerm, HubGathered, HubTold, HubPassedOn},
 	Appended: []store.Keyspace{HubLeaf, HubRecord},
 }

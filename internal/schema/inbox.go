@@ -11,11 +11,13 @@ const (
 	InboxReport    store.Keyspace = "inbox_report"    // destination ‖ 0 ‖ sequence BE → queue item: a signed report for the hub
 	InboxTombstone store.Keyspace = "inbox_tombstone" // SHA-256(manifest) → what was withdrawn of it; longer than any retry
 	InboxReplaced  store.Keyspace = "inbox_replaced"  // notification id → id of the prison that said the same again under another key
+	InboxSealed    store.Keyspace = "inbox_sealed"    // SHA-256(manifest) → sealed SealedNotification: what came, as the desk sealed it, to be passed on
+	InboxRedirect  store.Keyspace = "inbox_redirect"  // SHA-256(manifest) ‖ authority → 1: passed on, and not at its end yet
 )
 
 // Inbox is the database of an inbox.
 var Inbox = Database{
 	Name:      "inbox",
-	Version:   3,
-	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced},
+	Version:   4,
+	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced, InboxSealed, InboxRedirect},
 }

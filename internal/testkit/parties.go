@@ -175,7 +175,7 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	keys := x.recipientKeys(in.authority)
 	cfg := inbox.Config{
 		Identity: x.speaksAs(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
-		Hub: posternv1.NewMailboxServiceClient(in.ToHub), HubParty: x.Identity(hubPath).Party(), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
+		Hub: posternv1.NewMailboxServiceClient(in.ToHub), HubParty: x.Identity(hubPath).Party(), Directory: posternv1.NewDirectoryServiceClient(in.ToHub), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
 		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: rand.Reader, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {

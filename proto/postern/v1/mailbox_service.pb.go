@@ -21,6 +21,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RedirectState is where a notification stands that a team passed on.
+type RedirectState int32
+
+const (
+	// Not said.
+	RedirectState_REDIRECT_STATE_UNSPECIFIED RedirectState = 0
+	// It is on its way to the other team.
+	RedirectState_REDIRECT_STATE_SENT RedirectState = 1
+	// The other team has it.
+	RedirectState_REDIRECT_STATE_DELIVERED RedirectState = 2
+	// It did not reach the other team, and is not tried any more: telephone them.
+	RedirectState_REDIRECT_STATE_UNDELIVERED RedirectState = 3
+	// It was decided that it does not go to the other team.
+	RedirectState_REDIRECT_STATE_NOT_SHARED RedirectState = 4
+)
+
+// Enum value maps for RedirectState.
+var (
+	RedirectState_name = map[int32]string{
+		0: "REDIRECT_STATE_UNSPECIFIED",
+		1: "REDIRECT_STATE_SENT",
+		2: "REDIRECT_STATE_DELIVERED",
+		3: "REDIRECT_STATE_UNDELIVERED",
+		4: "REDIRECT_STATE_NOT_SHARED",
+	}
+	RedirectState_value = map[string]int32{
+		"REDIRECT_STATE_UNSPECIFIED": 0,
+		"REDIRECT_STATE_SENT":        1,
+		"REDIRECT_STATE_DELIVERED":   2,
+		"REDIRECT_STATE_UNDELIVERED": 3,
+		"REDIRECT_STATE_NOT_SHARED":  4,
+	}
+)
+
+func (x RedirectState) Enum() *RedirectState {
+	p := new(RedirectState)
+	*p = x
+	return p
+}
+
+func (x RedirectState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RedirectState) Descriptor() protoreflect.EnumDescriptor {
+	return file_postern_v1_mailbox_service_proto_enumTypes[0].Descriptor()
+}
+
+func (RedirectState) Type() protoreflect.EnumType {
+	return &file_postern_v1_mailbox_service_proto_enumTypes[0]
+}
+
+func (x RedirectState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RedirectState.Descriptor instead.
+func (RedirectState) EnumDescriptor() ([]byte, []int) {
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{0}
+}
+
 // CollectRequest starts collecting.
 type CollectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -219,7 +280,9 @@ type ReportResponse struct {
 	// The receipt in the received log.
 	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// Consistency proofs from what the caller knew.
-	Consistency   []*ConsistencyProof `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	Consistency []*ConsistencyProof `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	// With a redirect, what was decided about it.
+	Decision      *Decision `protobuf:"bytes,3,opt,name=decision,proto3" json:"decision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +331,114 @@ func (x *ReportResponse) GetConsistency() []*ConsistencyProof {
 	return nil
 }
 
+func (x *ReportResponse) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// GetRedirectRequest asks what became of a notification that the caller passed on.
+type GetRedirectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of the manifest.
+	ManifestSha256 []byte `protobuf:"bytes,1,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	// The GSS code of the authority that it was passed on to.
+	Authority     string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRedirectRequest) Reset() {
+	*x = GetRedirectRequest{}
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRedirectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRedirectRequest) ProtoMessage() {}
+
+func (x *GetRedirectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRedirectRequest.ProtoReflect.Descriptor instead.
+func (*GetRedirectRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetRedirectRequest) GetManifestSha256() []byte {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return nil
+}
+
+func (x *GetRedirectRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+// GetRedirectResponse says what became of it.
+type GetRedirectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands.
+	State         RedirectState `protobuf:"varint,1,opt,name=state,proto3,enum=postern.v1.RedirectState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRedirectResponse) Reset() {
+	*x = GetRedirectResponse{}
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRedirectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRedirectResponse) ProtoMessage() {}
+
+func (x *GetRedirectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRedirectResponse.ProtoReflect.Descriptor instead.
+func (*GetRedirectResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetRedirectResponse) GetState() RedirectState {
+	if x != nil {
+		return x.State
+	}
+	return RedirectState_REDIRECT_STATE_UNSPECIFIED
+}
+
 // ResumeRequest says how far an inbox holds all.
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -279,7 +450,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +462,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[4]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +475,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{4}
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ResumeRequest) GetHeld() *Held {
@@ -323,7 +494,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +506,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[5]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +519,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{5}
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{7}
 }
 
 // PublishKeyRequest publishes a recipient key.
@@ -362,7 +533,7 @@ type PublishKeyRequest struct {
 
 func (x *PublishKeyRequest) Reset() {
 	*x = PublishKeyRequest{}
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[6]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +545,7 @@ func (x *PublishKeyRequest) String() string {
 func (*PublishKeyRequest) ProtoMessage() {}
 
 func (x *PublishKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[6]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +558,7 @@ func (x *PublishKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyRequest.ProtoReflect.Descriptor instead.
 func (*PublishKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{6}
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PublishKeyRequest) GetRecipientKey() *Signed {
@@ -408,7 +579,7 @@ type PublishKeyResponse struct {
 
 func (x *PublishKeyResponse) Reset() {
 	*x = PublishKeyResponse{}
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[7]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +591,7 @@ func (x *PublishKeyResponse) String() string {
 func (*PublishKeyResponse) ProtoMessage() {}
 
 func (x *PublishKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_mailbox_service_proto_msgTypes[7]
+	mi := &file_postern_v1_mailbox_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +604,7 @@ func (x *PublishKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyResponse.ProtoReflect.Descriptor instead.
 func (*PublishKeyResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{7}
+	return file_postern_v1_mailbox_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PublishKeyResponse) GetKeyId() string {
@@ -466,21 +637,34 @@ const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"deliveryId\x12$\n" +
 	"\x04held\x18\x04 \x01(\v2\x10.postern.v1.HeldR\x04held\x123\n" +
 	"\n" +
-	"known_logs\x18\x05 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\x7f\n" +
+	"known_logs\x18\x05 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\xb1\x01\n" +
 	"\x0eReportResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
-	"\vconsistency\x18\x02 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"5\n" +
+	"\vconsistency\x18\x02 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x120\n" +
+	"\bdecision\x18\x03 \x01(\v2\x14.postern.v1.DecisionR\bdecision\"[\n" +
+	"\x12GetRedirectRequest\x12'\n" +
+	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\"F\n" +
+	"\x13GetRedirectResponse\x12/\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x19.postern.v1.RedirectStateR\x05state\"5\n" +
 	"\rResumeRequest\x12$\n" +
 	"\x04held\x18\x01 \x01(\v2\x10.postern.v1.HeldR\x04held\"\x10\n" +
 	"\x0eResumeResponse\"L\n" +
 	"\x11PublishKeyRequest\x127\n" +
 	"\rrecipient_key\x18\x01 \x01(\v2\x12.postern.v1.SignedR\frecipientKey\"+\n" +
 	"\x12PublishKeyResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId2\xc1\x02\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId*\xa5\x01\n" +
+	"\rRedirectState\x12\x1e\n" +
+	"\x1aREDIRECT_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13REDIRECT_STATE_SENT\x10\x01\x12\x1c\n" +
+	"\x18REDIRECT_STATE_DELIVERED\x10\x02\x12\x1e\n" +
+	"\x1aREDIRECT_STATE_UNDELIVERED\x10\x03\x12\x1d\n" +
+	"\x19REDIRECT_STATE_NOT_SHARED\x10\x042\x9b\x03\n" +
 	"\x0eMailboxService\x12K\n" +
 	"\aCollect\x12\x1a.postern.v1.CollectRequest\x1a\x1b.postern.v1.CollectResponse\"\x05\x8a\xb5\x18\x01\x030\x01\x12F\n" +
 	"\x06Report\x12\x19.postern.v1.ReportRequest\x1a\x1a.postern.v1.ReportResponse\"\x05\x8a\xb5\x18\x01\x03\x12F\n" +
-	"\x06Resume\x12\x19.postern.v1.ResumeRequest\x1a\x1a.postern.v1.ResumeResponse\"\x05\x8a\xb5\x18\x01\x03\x12R\n" +
+	"\x06Resume\x12\x19.postern.v1.ResumeRequest\x1a\x1a.postern.v1.ResumeResponse\"\x05\x8a\xb5\x18\x01\x03\x12X\n" +
+	"\vGetRedirect\x12\x1e.postern.v1.GetRedirectRequest\x1a\x1f.postern.v1.GetRedirectResponse\"\b\x8a\xb5\x18\x01\x03\x90\x02\x01\x12R\n" +
 	"\n" +
 	"PublishKey\x12\x1d.postern.v1.PublishKeyRequest\x1a\x1e.postern.v1.PublishKeyResponse\"\x05\x8a\xb5\x18\x01\x03B$Z\"postern/proto/postern/v1;posternv1b\x06proto3"
 
@@ -496,49 +680,58 @@ func file_postern_v1_mailbox_service_proto_rawDescGZIP() []byte {
 	return file_postern_v1_mailbox_service_proto_rawDescData
 }
 
-var file_postern_v1_mailbox_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_postern_v1_mailbox_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_postern_v1_mailbox_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_postern_v1_mailbox_service_proto_goTypes = []any{
-	(*CollectRequest)(nil),     // 0: postern.v1.CollectRequest
-	(*CollectResponse)(nil),    // 1: postern.v1.CollectResponse
-	(*ReportRequest)(nil),      // 2: postern.v1.ReportRequest
-	(*ReportResponse)(nil),     // 3: postern.v1.ReportResponse
-	(*ResumeRequest)(nil),      // 4: postern.v1.ResumeRequest
-	(*ResumeResponse)(nil),     // 5: postern.v1.ResumeResponse
-	(*PublishKeyRequest)(nil),  // 6: postern.v1.PublishKeyRequest
-	(*PublishKeyResponse)(nil), // 7: postern.v1.PublishKeyResponse
-	(*KnownLog)(nil),           // 8: postern.v1.KnownLog
-	(*Held)(nil),               // 9: postern.v1.Held
-	(*Delivery)(nil),           // 10: postern.v1.Delivery
-	(*Signed)(nil),             // 11: postern.v1.Signed
-	(*SealedNotification)(nil), // 12: postern.v1.SealedNotification
-	(*Receipt)(nil),            // 13: postern.v1.Receipt
-	(*ConsistencyProof)(nil),   // 14: postern.v1.ConsistencyProof
+	(RedirectState)(0),          // 0: postern.v1.RedirectState
+	(*CollectRequest)(nil),      // 1: postern.v1.CollectRequest
+	(*CollectResponse)(nil),     // 2: postern.v1.CollectResponse
+	(*ReportRequest)(nil),       // 3: postern.v1.ReportRequest
+	(*ReportResponse)(nil),      // 4: postern.v1.ReportResponse
+	(*GetRedirectRequest)(nil),  // 5: postern.v1.GetRedirectRequest
+	(*GetRedirectResponse)(nil), // 6: postern.v1.GetRedirectResponse
+	(*ResumeRequest)(nil),       // 7: postern.v1.ResumeRequest
+	(*ResumeResponse)(nil),      // 8: postern.v1.ResumeResponse
+	(*PublishKeyRequest)(nil),   // 9: postern.v1.PublishKeyRequest
+	(*PublishKeyResponse)(nil),  // 10: postern.v1.PublishKeyResponse
+	(*KnownLog)(nil),            // 11: postern.v1.KnownLog
+	(*Held)(nil),                // 12: postern.v1.Held
+	(*Delivery)(nil),            // 13: postern.v1.Delivery
+	(*Signed)(nil),              // 14: postern.v1.Signed
+	(*SealedNotification)(nil),  // 15: postern.v1.SealedNotification
+	(*Receipt)(nil),             // 16: postern.v1.Receipt
+	(*ConsistencyProof)(nil),    // 17: postern.v1.ConsistencyProof
+	(*Decision)(nil),            // 18: postern.v1.Decision
 }
 var file_postern_v1_mailbox_service_proto_depIdxs = []int32{
-	8,  // 0: postern.v1.CollectRequest.known_logs:type_name -> postern.v1.KnownLog
-	9,  // 1: postern.v1.CollectRequest.held:type_name -> postern.v1.Held
-	10, // 2: postern.v1.CollectResponse.delivery:type_name -> postern.v1.Delivery
-	11, // 3: postern.v1.ReportRequest.signed:type_name -> postern.v1.Signed
-	12, // 4: postern.v1.ReportRequest.redirected:type_name -> postern.v1.SealedNotification
-	9,  // 5: postern.v1.ReportRequest.held:type_name -> postern.v1.Held
-	8,  // 6: postern.v1.ReportRequest.known_logs:type_name -> postern.v1.KnownLog
-	13, // 7: postern.v1.ReportResponse.receipt:type_name -> postern.v1.Receipt
-	14, // 8: postern.v1.ReportResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	9,  // 9: postern.v1.ResumeRequest.held:type_name -> postern.v1.Held
-	11, // 10: postern.v1.PublishKeyRequest.recipient_key:type_name -> postern.v1.Signed
-	0,  // 11: postern.v1.MailboxService.Collect:input_type -> postern.v1.CollectRequest
-	2,  // 12: postern.v1.MailboxService.Report:input_type -> postern.v1.ReportRequest
-	4,  // 13: postern.v1.MailboxService.Resume:input_type -> postern.v1.ResumeRequest
-	6,  // 14: postern.v1.MailboxService.PublishKey:input_type -> postern.v1.PublishKeyRequest
-	1,  // 15: postern.v1.MailboxService.Collect:output_type -> postern.v1.CollectResponse
-	3,  // 16: postern.v1.MailboxService.Report:output_type -> postern.v1.ReportResponse
-	5,  // 17: postern.v1.MailboxService.Resume:output_type -> postern.v1.ResumeResponse
-	7,  // 18: postern.v1.MailboxService.PublishKey:output_type -> postern.v1.PublishKeyResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	11, // 0: postern.v1.CollectRequest.known_logs:type_name -> postern.v1.KnownLog
+	12, // 1: postern.v1.CollectRequest.held:type_name -> postern.v1.Held
+	13, // 2: postern.v1.CollectResponse.delivery:type_name -> postern.v1.Delivery
+	14, // 3: postern.v1.ReportRequest.signed:type_name -> postern.v1.Signed
+	15, // 4: postern.v1.ReportRequest.redirected:type_name -> postern.v1.SealedNotification
+	12, // 5: postern.v1.ReportRequest.held:type_name -> postern.v1.Held
+	11, // 6: postern.v1.ReportRequest.known_logs:type_name -> postern.v1.KnownLog
+	16, // 7: postern.v1.ReportResponse.receipt:type_name -> postern.v1.Receipt
+	17, // 8: postern.v1.ReportResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	18, // 9: postern.v1.ReportResponse.decision:type_name -> postern.v1.Decision
+	0,  // 10: postern.v1.GetRedirectResponse.state:type_name -> postern.v1.RedirectState
+	12, // 11: postern.v1.ResumeRequest.held:type_name -> postern.v1.Held
+	14, // 12: postern.v1.PublishKeyRequest.recipient_key:type_name -> postern.v1.Signed
+	1,  // 13: postern.v1.MailboxService.Collect:input_type -> postern.v1.CollectRequest
+	3,  // 14: postern.v1.MailboxService.Report:input_type -> postern.v1.ReportRequest
+	7,  // 15: postern.v1.MailboxService.Resume:input_type -> postern.v1.ResumeRequest
+	5,  // 16: postern.v1.MailboxService.GetRedirect:input_type -> postern.v1.GetRedirectRequest
+	9,  // 17: postern.v1.MailboxService.PublishKey:input_type -> postern.v1.PublishKeyRequest
+	2,  // 18: postern.v1.MailboxService.Collect:output_type -> postern.v1.CollectResponse
+	4,  // 19: postern.v1.MailboxService.Report:output_type -> postern.v1.ReportResponse
+	8,  // 20: postern.v1.MailboxService.Resume:output_type -> postern.v1.ResumeResponse
+	6,  // 21: postern.v1.MailboxService.GetRedirect:output_type -> postern.v1.GetRedirectResponse
+	10, // 22: postern.v1.MailboxService.PublishKey:output_type -> postern.v1.PublishKeyResponse
+	18, // [18:23] is the sub-list for method output_type
+	13, // [13:18] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_mailbox_service_proto_init() }
@@ -555,13 +748,14 @@ func file_postern_v1_mailbox_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_mailbox_service_proto_rawDesc), len(file_postern_v1_mailbox_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   8,
+			NumEnums:      1,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_postern_v1_mailbox_service_proto_goTypes,
 		DependencyIndexes: file_postern_v1_mailbox_service_proto_depIdxs,
+		EnumInfos:         file_postern_v1_mailbox_service_proto_enumTypes,
 		MessageInfos:      file_postern_v1_mailbox_service_proto_msgTypes,
 	}.Build()
 	File_postern_v1_mailbox_service_proto = out.File

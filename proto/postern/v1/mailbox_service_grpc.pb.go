@@ -19,10 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MailboxService_Collect_FullMethodName    = "/postern.v1.MailboxService/Collect"
-	MailboxService_Report_FullMethodName     = "/postern.v1.MailboxService/Report"
-	MailboxService_Resume_FullMethodName     = "/postern.v1.MailboxService/Resume"
-	MailboxService_PublishKey_FullMethodName = "/postern.v1.MailboxService/PublishKey"
+	MailboxService_Collect_FullMethodName     = "/postern.v1.MailboxService/Collect"
+	MailboxService_Report_FullMethodName      = "/postern.v1.MailboxService/Report"
+	MailboxService_Resume_FullMethodName      = "/postern.v1.MailboxService/Resume"
+	MailboxService_GetRedirect_FullMethodName = "/postern.v1.MailboxService/GetRedirect"
+	MailboxService_PublishKey_FullMethodName  = "/postern.v1.MailboxService/PublishKey"
 )
 
 // MailboxServiceClient is the client API for MailboxService service.
@@ -37,6 +38,8 @@ type MailboxServiceClient interface {
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 	// Resume says how far the caller holds all that it has acknowledged, at each start of an inbox that is sent to; what a restored one has lost comes again.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	// GetRedirect says what became of a notification that the caller passed on; it is told nobody else.
+	GetRedirect(ctx context.Context, in *GetRedirectRequest, opts ...grpc.CallOption) (*GetRedirectResponse, error)
 	// PublishKey takes a new signed recipient key; one that the hub has already gets the same answer again.
 	PublishKey(ctx context.Context, in *PublishKeyRequest, opts ...grpc.CallOption) (*PublishKeyResponse, error)
 }
@@ -88,6 +91,16 @@ func (c *mailboxServiceClient) Resume(ctx context.Context, in *ResumeRequest, op
 	return out, nil
 }
 
+func (c *mailboxServiceClient) GetRedirect(ctx context.Context, in *GetRedirectRequest, opts ...grpc.CallOption) (*GetRedirectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRedirectResponse)
+	err := c.cc.Invoke(ctx, MailboxService_GetRedirect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *mailboxServiceClient) PublishKey(ctx context.Context, in *PublishKeyRequest, opts ...grpc.CallOption) (*PublishKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PublishKeyResponse)
@@ -110,6 +123,8 @@ type MailboxServiceServer interface {
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	// Resume says how far the caller holds all that it has acknowledged, at each start of an inbox that is sent to; what a restored one has lost comes again.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	// GetRedirect says what became of a notification that the caller passed on; it is told nobody else.
+	GetRedirect(context.Context, *GetRedirectRequest) (*GetRedirectResponse, error)
 	// PublishKey takes a new signed recipient key; one that the hub has already gets the same answer again.
 	PublishKey(context.Context, *PublishKeyRequest) (*PublishKeyResponse, error)
 	mustEmbedUnimplementedMailboxServiceServer()
@@ -130,6 +145,9 @@ func (UnimplementedMailboxServiceServer) Report(context.Context, *ReportRequest)
 }
 func (UnimplementedMailboxServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedMailboxServiceServer) GetRedirect(context.Context, *GetRedirectRequest) (*GetRedirectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRedirect not implemented")
 }
 func (UnimplementedMailboxServiceServer) PublishKey(context.Context, *PublishKeyRequest) (*PublishKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PublishKey not implemented")
@@ -202,6 +220,24 @@ func _MailboxService_Resume_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MailboxService_GetRedirect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRedirectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MailboxServiceServer).GetRedirect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MailboxService_GetRedirect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MailboxServiceServer).GetRedirect(ctx, req.(*GetRedirectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MailboxService_PublishKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PublishKeyRequest)
 	if err := dec(in); err != nil {
@@ -234,6 +270,10 @@ var MailboxService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resume",
 			Handler:    _MailboxService_Resume_Handler,
+		},
+		{
+			MethodName: "GetRedirect",
+			Handler:    _MailboxService_GetRedirect_Handler,
 		},
 		{
 			MethodName: "PublishKey",

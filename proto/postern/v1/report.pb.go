@@ -380,8 +380,10 @@ type Delivery struct {
 	FollowsSequence uint64 `protobuf:"varint,8,opt,name=follows_sequence,json=followsSequence,proto3" json:"follows_sequence,omitempty"`
 	// With a delivery that this inbox has acknowledged before, that acknowledgement: it was lost since and comes again.
 	Acknowledgement *Signed `protobuf:"bytes,9,opt,name=acknowledgement,proto3" json:"acknowledgement,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// With a notification that another team passed on, the receipt of the decision by which that team got it.
+	FirstReceipt  *Receipt `protobuf:"bytes,10,opt,name=first_receipt,json=firstReceipt,proto3" json:"first_receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
@@ -484,6 +486,13 @@ func (x *Delivery) GetFollowsSequence() uint64 {
 func (x *Delivery) GetAcknowledgement() *Signed {
 	if x != nil {
 		return x.Acknowledgement
+	}
+	return nil
+}
+
+func (x *Delivery) GetFirstReceipt() *Receipt {
+	if x != nil {
+		return x.FirstReceipt
 	}
 	return nil
 }
@@ -1053,7 +1062,7 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\x17postern/v1/report.proto\x12\n" +
 	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/statement.proto\":\n" +
 	"\x0fAcknowledgement\x12'\n" +
-	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\"\xdb\x03\n" +
+	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\"\x95\x04\n" +
 	"\bDelivery\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12\x1a\n" +
@@ -1064,7 +1073,9 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\fstop_request\x18\x06 \x01(\v2\x12.postern.v1.SignedH\x00R\vstopRequest\x12>\n" +
 	"\vconsistency\x18\a \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x12)\n" +
 	"\x10follows_sequence\x18\b \x01(\x04R\x0ffollowsSequence\x12<\n" +
-	"\x0facknowledgement\x18\t \x01(\v2\x12.postern.v1.SignedR\x0facknowledgementB\t\n" +
+	"\x0facknowledgement\x18\t \x01(\v2\x12.postern.v1.SignedR\x0facknowledgement\x128\n" +
+	"\rfirst_receipt\x18\n" +
+	" \x01(\v2\x13.postern.v1.ReceiptR\ffirstReceiptB\t\n" +
 	"\acontent\"I\n" +
 	"\x04Held\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12)\n" +
@@ -1179,22 +1190,23 @@ var file_postern_v1_report_proto_depIdxs = []int32{
 	17, // 3: postern.v1.Delivery.stop_request:type_name -> postern.v1.Signed
 	18, // 4: postern.v1.Delivery.consistency:type_name -> postern.v1.ConsistencyProof
 	17, // 5: postern.v1.Delivery.acknowledgement:type_name -> postern.v1.Signed
-	19, // 6: postern.v1.Report.report_time:type_name -> google.protobuf.Timestamp
-	9,  // 7: postern.v1.Report.refusal:type_name -> postern.v1.Refusal
-	10, // 8: postern.v1.Report.reply:type_name -> postern.v1.Reply
-	11, // 9: postern.v1.Report.stop_answer:type_name -> postern.v1.StopAnswer
-	20, // 10: postern.v1.Report.redirect:type_name -> postern.v1.Redirect
-	12, // 11: postern.v1.Report.family_outcome:type_name -> postern.v1.FamilyOutcome
-	13, // 12: postern.v1.Report.facts_mismatch:type_name -> postern.v1.FactsMismatch
-	0,  // 13: postern.v1.Refusal.reason:type_name -> postern.v1.RefusalReason
-	1,  // 14: postern.v1.Reply.code:type_name -> postern.v1.ReplyCode
-	2,  // 15: postern.v1.StopAnswer.code:type_name -> postern.v1.StopAnswerCode
-	3,  // 16: postern.v1.FamilyOutcome.code:type_name -> postern.v1.FamilyOutcomeCode
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	15, // 6: postern.v1.Delivery.first_receipt:type_name -> postern.v1.Receipt
+	19, // 7: postern.v1.Report.report_time:type_name -> google.protobuf.Timestamp
+	9,  // 8: postern.v1.Report.refusal:type_name -> postern.v1.Refusal
+	10, // 9: postern.v1.Report.reply:type_name -> postern.v1.Reply
+	11, // 10: postern.v1.Report.stop_answer:type_name -> postern.v1.StopAnswer
+	20, // 11: postern.v1.Report.redirect:type_name -> postern.v1.Redirect
+	12, // 12: postern.v1.Report.family_outcome:type_name -> postern.v1.FamilyOutcome
+	13, // 13: postern.v1.Report.facts_mismatch:type_name -> postern.v1.FactsMismatch
+	0,  // 14: postern.v1.Refusal.reason:type_name -> postern.v1.RefusalReason
+	1,  // 15: postern.v1.Reply.code:type_name -> postern.v1.ReplyCode
+	2,  // 16: postern.v1.StopAnswer.code:type_name -> postern.v1.StopAnswerCode
+	3,  // 17: postern.v1.FamilyOutcome.code:type_name -> postern.v1.FamilyOutcomeCode
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_report_proto_init() }

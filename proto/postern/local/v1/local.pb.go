@@ -1087,7 +1087,11 @@ type Item struct {
 	// Whether facts and values disagree.
 	FactsMismatch bool `protobuf:"varint,8,opt,name=facts_mismatch,json=factsMismatch,proto3" json:"facts_mismatch,omitempty"`
 	// The stop request, once there is one.
-	Stop          *Stop `protobuf:"bytes,9,opt,name=stop,proto3" json:"stop,omitempty"`
+	Stop *Stop `protobuf:"bytes,9,opt,name=stop,proto3" json:"stop,omitempty"`
+	// The authorities that this team passed it on to, oldest first.
+	PassedOn []*PassedOn `protobuf:"bytes,10,rep,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	// The GSS code of the authority whose team passed it on to this one; empty where the prison sent it here.
+	PassedOnBy    string `protobuf:"bytes,11,opt,name=passed_on_by,json=passedOnBy,proto3" json:"passed_on_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1183,6 +1187,20 @@ func (x *Item) GetStop() *Stop {
 		return x.Stop
 	}
 	return nil
+}
+
+func (x *Item) GetPassedOn() []*PassedOn {
+	if x != nil {
+		return x.PassedOn
+	}
+	return nil
+}
+
+func (x *Item) GetPassedOnBy() string {
+	if x != nil {
+		return x.PassedOnBy
+	}
+	return ""
 }
 
 // Stop is that the person withdrew and the team was asked to stop.
@@ -2627,7 +2645,7 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
@@ -2702,7 +2720,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
 	"\x11ListItemsResponse\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xab\x02\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\x86\x03\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
@@ -2712,7 +2730,11 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x05route\x18\x06 \x01(\tR\x05route\x12\x14\n" +
 	"\x05paths\x18\a \x03(\tR\x05paths\x12%\n" +
 	"\x0efacts_mismatch\x18\b \x01(\bR\rfactsMismatch\x12*\n" +
-	"\x04stop\x18\t \x01(\v2\x16.postern.local.v1.StopR\x04stop\"\xb0\x01\n" +
+	"\x04stop\x18\t \x01(\v2\x16.postern.local.v1.StopR\x04stop\x127\n" +
+	"\tpassed_on\x18\n" +
+	" \x03(\v2\x1a.postern.local.v1.PassedOnR\bpassedOn\x12 \n" +
+	"\fpassed_on_by\x18\v \x01(\tR\n" +
+	"passedOnBy\"\xb0\x01\n" +
 	"\x04Stop\x12=\n" +
 	"\freceive_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x1f\n" +
@@ -2904,12 +2926,13 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(v1.DestinationSource)(0),            // 48: postern.v1.DestinationSource
 	(v1.WithdrawalMethod)(0),             // 49: postern.v1.WithdrawalMethod
 	(*v1.Receipt)(nil),                   // 50: postern.v1.Receipt
-	(v1.StopAnswerCode)(0),               // 51: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 52: postern.v1.Sender
-	(*v1.Signed)(nil),                    // 53: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 54: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 55: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 56: postern.v1.GetEventResponse
+	(*PassedOn)(nil),                     // 51: postern.local.v1.PassedOn
+	(v1.StopAnswerCode)(0),               // 52: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 53: postern.v1.Sender
+	(*v1.Signed)(nil),                    // 54: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 55: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 56: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 57: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -2940,62 +2963,63 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	13, // 25: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
 	40, // 26: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	14, // 27: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	40, // 28: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	51, // 29: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	51, // 30: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 31: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 32: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 33: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	39, // 34: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	52, // 35: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	40, // 36: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	50, // 37: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	53, // 38: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	50, // 39: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 40: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	29, // 41: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 42: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	40, // 43: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	54, // 44: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	55, // 45: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	56, // 46: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	50, // 47: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 48: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 49: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 50: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 51: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 52: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 53: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 54: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 55: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 56: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 57: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 58: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 59: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 60: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 61: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 62: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 63: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 64: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 65: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 66: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 67: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 68: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 69: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 70: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 71: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 72: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 73: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 74: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 75: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 76: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 77: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 78: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	64, // [64:79] is the sub-list for method output_type
-	49, // [49:64] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	51, // 28: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	40, // 29: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	52, // 30: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	52, // 31: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 32: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 33: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 34: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	39, // 35: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	53, // 36: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	40, // 37: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	50, // 38: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	54, // 39: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	50, // 40: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 41: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	29, // 42: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	40, // 43: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	40, // 44: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	55, // 45: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	56, // 46: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	57, // 47: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	50, // 48: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 49: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 50: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 51: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 52: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 53: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 54: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 55: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 56: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 57: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 58: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 59: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 60: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 61: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 62: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 63: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 64: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 65: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 66: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 67: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 68: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 69: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 70: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 71: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 72: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 73: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 74: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 75: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 76: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 77: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 78: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 79: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	65, // [65:80] is the sub-list for method output_type
+	50, // [50:65] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -3004,6 +3028,7 @@ func file_postern_local_v1_local_proto_init() {
 		return
 	}
 	file_postern_local_v1_case_proto_init()
+	file_postern_local_v1_redirect_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
