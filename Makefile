@@ -2,7 +2,7 @@
 
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: help check soak assets e2e proto baseline fmt bench bench-10m demo
+.PHONY: help check soak assets e2e proto baseline fmt bench bench-10m demo release licences
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,12 @@ assets: ## build the style sheet and scripts of the pages from pinned npm packag
 
 e2e: ## every page in a real browser; needs what the install stage of the check installs
 	@scripts/check.sh assets e2e
+
+release: ## what is handed out, in dist/: the program, what is in it, its licences, the sum of each file
+	scripts/release.sh dist
+
+licences: ## list the licence of every module that is built in
+	go run ./internal/licences > docs/licences.new && mv docs/licences.new docs/licences.md
 
 fmt: ## format Go and proto files
 	gofmt -w ./*/
