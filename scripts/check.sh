@@ -127,6 +127,9 @@ stage_loss() { crash '^TestLossOfTheHubsDisk$'; }
 # A scanner that others wrote looks at a hub and an inbox; a weak server must be found out.
 stage_tls() { crash '^(TestTLS|TestAWeakServerIsFoundOut)$'; }
 
+# The same sources make the same bytes, and the bill of materials is what was linked.
+stage_reproduce() { scripts/reproduce.sh; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -138,8 +141,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf policy test tamper fsck flips world bugs kills failpoints disk power images slow loss tls demo)
-stages=(install gofmt vet staticcheck buf assets policy test tamper fsck flips world bugs kills failpoints disk power images slow loss demo)
+stages=(install gofmt vet staticcheck buf assets policy test tamper fsck flips world bugs kills failpoints disk power images slow loss tls reproduce demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

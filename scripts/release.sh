@@ -27,6 +27,8 @@ for platform in "${platforms[@]}"; do
   go tool -modfile=tools/sbom/go.mod cyclonedx-gomod bin -json -std -noserial -notimestamp -output "$name.cdx.json" "$name"
 done
 go run ./internal/licences -texts >"$out/LICENCES.txt"
+# The style sheet and the scripts of the pages are no Go modules; they were built from these.
+printf '==== pages ====\n\n' | cat - internal/web/assets/LICENCES.txt >>"$out/LICENCES.txt"
 cp LICENSE "$out/"
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 cat "$out/SHA256SUMS"

@@ -84,7 +84,8 @@ func page(w io.Writer, parts []part) {
 Postern itself is under Apache-2.0. These are the Go modules that are linked into `+"`postern`"+`, with the licences that their
 own files hold. The page is written by `+"`make licences`"+` and a test holds it against the code; `+"`make release`"+` puts the texts
 themselves beside the program. A licence that is not among
-`+strings.Join(agreed, ", ")+` stops both.
+`+strings.Join(agreed, ", ")+` stops both. What the style sheet and the scripts of the
+pages are made of stands in [internal/web/assets/LICENCES.txt](../internal/web/assets/LICENCES.txt).
 
 | module | version | licence |
 |---|---|---|
