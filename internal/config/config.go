@@ -54,13 +54,16 @@ type Limits struct {
 	CallsPerSecond float64 `yaml:"calls_per_second"` // in the long run: 200
 	CallsBurst     int     `yaml:"calls_burst"`      // at once after a rest: 1000
 	CallsAtOnce    int     `yaml:"calls_at_once"`    // that run at the same time: 128
+	BytesPerSecond int     `yaml:"bytes_per_second"` // of what it sends, in the long run: 2 MiB
+	BytesBurst     int     `yaml:"bytes_burst"`      // at once after a rest: 16 MiB
 }
 
 func (l Limits) limits() rpc.Limits { return rpc.Limits(l) }
 
 // check names limits that would let nobody in.
 func (l Limits) check() (wrong []fault.Field) {
-	for name, v := range map[string]float64{"calls_per_second": l.CallsPerSecond, "calls_burst": float64(l.CallsBurst), "calls_at_once": float64(l.CallsAtOnce)} {
+	for name, v := range map[string]float64{"calls_per_second": l.CallsPerSecond, "calls_burst": float64(l.CallsBurst), "calls_at_once": float64(l.CallsAtOnce),
+		"bytes_per_second": float64(l.BytesPerSecond), "bytes_burst": float64(l.BytesBurst)} {
 		if v < 0 {
 			wrong = append(wrong, fault.Field{Path: "limits." + name, Reason: "It is less than nothing.", Fix: "Give it a value above 0, or leave it out."})
 		}

@@ -9,7 +9,7 @@ import (
 // rows is every package of the module from top to bottom. A package imports packages of lower rows only.
 var rows = [][]string{
 	// bench, crash, licences and world stand above what they measure, kill, count and play
-	{"cmd/postern", "internal/house", "internal/bench", "internal/crash", "internal/licences", "internal/testkit/world"},
+	{"cmd/postern", "internal/house", "internal/bench", "internal/crash", "internal/licences", "internal/testkit/world", "internal/testkit/door"},
 	{"internal/demo", "internal/testkit", "internal/doctor"},
 	{"internal/config"},
 	actors,
@@ -20,7 +20,7 @@ var rows = [][]string{
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
-	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/web/ui", "internal/web/webtest", "internal/testkit/stranger"},
+	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/web/ui", "internal/web/webtest", "internal/testkit/stranger", "internal/testkit/flood"},
 	{"proto/postern/local/v1", "proto/postern/log/v1", "internal/words"},
 	{"proto/postern/v1"},
 }

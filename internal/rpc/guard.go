@@ -83,6 +83,7 @@ func (c *call) end(ctx context.Context, panicked any, err error) error {
 	}
 	if c.held {
 		c.server.turnedAway(fault.From(err).Reason)
+		pause(c.server.draining, heldTime)
 		return toStatus(fault.From(err), c.id).Err()
 	}
 	attrs := []slog.Attr{slog.String("method", c.method), slog.String("request_id", c.id), c.who.attr,

@@ -37,8 +37,8 @@ const (
 
 	// handshakeTime is for proving who one is: a connection that proves nothing by then is not a party.
 	handshakeTime = 5 * time.Second
-	// maxUnproven is how many connections may be about to prove it. When one more comes, the oldest of them is closed: so
-	// nobody keeps others out by connecting and saying nothing, unless as often as this in the time of one handshake.
+	// maxUnproven is how many connections may be about to prove it. When one more comes, the oldest of whichever address
+	// has most of them is closed: so nobody keeps others out by connecting and saying nothing.
 	maxUnproven = 256
 	// maxConnections is what a server holds in all: a desk for each of some 120 prisons and an inbox for each of some 175
 	// authorities, twice over while connections are renewed, and as many again.
@@ -46,6 +46,15 @@ const (
 	// maxPartyConnections is what one certificate holds of them, so that one that was stolen does not shut out the rest. A
 	// party has one or two; a prison service that runs its desks on many machines behind one certificate has more.
 	maxPartyConnections = 96
+
+	// newPerSecond and newBurst are how often one certificate may connect: a handshake costs a millisecond, and who
+	// is cut off for what it sends must not be back at once. A party connects every few minutes; all of a service's
+	// machines may start together.
+	newPerSecond = 10
+	newBurst     = 200
+	// heldTime is how long a call that is held back keeps its place on its connection, whether or not its caller has given
+	// it up: calls made and taken back as fast as the line allows then come no faster than maxStreams in this time.
+	heldTime = 500 * time.Millisecond
 
 	// connectionAge is how often certificates are shown again, and connectionEnd how long a running call may then still
 	// take: no call lasts longer.
@@ -82,8 +91,14 @@ type Limits struct {
 	// CallsAtOnce is how many of them may run at the same time, over all its connections: 128. Each can hold a message of
 	// 256 KiB in memory, so a stolen certificate can hold 32 MiB.
 	CallsAtOnce int
+	// BytesPerSecond is how much of what it sends is read in the long run, calls or not: 2 MiB. Frames that are no calls
+	// cost the more the smaller they are; and 200 notifications of 12 KB are as much.
+	BytesPerSecond int
+	// BytesBurst is how much is read at once after a rest: 16 MiB, a day's queue.
+	BytesBurst int
 }
 
 func (l Limits) orDefaults() Limits {
-	return Limits{cmp.Or(l.CallsPerSecond, 200), cmp.Or(l.CallsBurst, 1000), cmp.Or(l.CallsAtOnce, 128)}
+	return Limits{cmp.Or(l.CallsPerSecond, 200), cmp.Or(l.CallsBurst, 1000), cmp.Or(l.CallsAtOnce, 128),
+		cmp.Or(l.BytesPerSecond, 2<<20), cmp.Or(l.BytesBurst, 16<<20)}
 }

@@ -24,10 +24,17 @@ func (c *call) told(ctx context.Context, f *fault.Error, err error) {
 		cancel()
 	}
 	if f.Kind == fault.NotFound {
-		select {
-		case <-time.After(rest(time.Since(c.began), absentBucket)):
-		case <-ctx.Done():
-		}
+		pause(ctx, rest(time.Since(c.began), absentBucket))
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

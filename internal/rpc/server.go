@@ -12,12 +12,14 @@
 package rpc
 
 import (
+	"container/list"
 	"context"
 	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -81,7 +83,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	clock := orClock(cfg.Clock)
 	s := &Server{refused: cfg.Refused, count: cfg.Count, throttle: newThrottle(cfg.Limits, time.Now)}
-	s.front = newFront(credentials.NewTLS(identity.ServerTLS(cfg.Identity, cfg.Anchors, clock)), cfg.Anchors, clock, s.turnedAway)
+	s.front = &front{TransportCredentials: credentials.NewTLS(identity.ServerTLS(cfg.Identity, cfg.Anchors, clock)), server: s, anchors: cfg.Anchors,
+		unproven: map[netip.Prefix]*list.List{}, parties: map[identity.Party]int{}}
 	s.open(cfg.Log, clock, cfg.Rand, &partyGate{anchors: cfg.Anchors, clock: clock}, maxCall,
 		grpc.Creds(s.front),
 		grpc.InTapHandle(s.knock),

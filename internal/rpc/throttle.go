@@ -27,8 +27,10 @@ type throttle struct {
 
 // asking is what one party asks, over all its connections.
 type asking struct {
-	rate  *rate.Limiter
-	calls int // that run now
+	rate     *rate.Limiter
+	calls    int // that run now
+	connects *rate.Limiter
+	bytes    *rate.Limiter
 }
 
 func newThrottle(l Limits, c clock) *throttle {
@@ -39,11 +41,7 @@ func newThrottle(l Limits, c clock) *throttle {
 func (t *throttle) take(p identity.Party) *fault.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a, ok := t.parties[p]
-	if !ok {
-		a = &asking{rate: rate.NewLimiter(rate.Limit(t.limits.CallsPerSecond), t.limits.CallsBurst)}
-		t.parties[p] = a
-	}
+	a := t.of(p)
 	if a.calls >= t.limits.CallsAtOnce {
 		return tooMuch("CALLS_AT_ONCE", "Too many of your calls are running at once. Wait for some of them.", time.Second)
 	}
@@ -55,6 +53,33 @@ func (t *throttle) take(p identity.Party) *fault.Error {
 	}
 	a.calls++
 	return nil
+}
+
+// of is what a party asks; t.mu is held.
+func (t *throttle) of(p identity.Party) *asking {
+	a, ok := t.parties[p]
+	if !ok {
+		a = &asking{rate: rate.NewLimiter(rate.Limit(t.limits.CallsPerSecond), t.limits.CallsBurst), connects: rate.NewLimiter(newPerSecond, newBurst),
+			bytes: rate.NewLimiter(rate.Limit(t.limits.BytesPerSecond), t.limits.BytesBurst)}
+		t.parties[p] = a
+	}
+	return a
+}
+
+// connects reports whether a party may connect once more.
+func (t *throttle) connects(p identity.Party) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.of(p).connects.AllowN(t.clock(), 1)
+}
+
+// read takes down that n bytes of a party were read, and returns how long to wait before the next.
+func (t *throttle) read(p identity.Party, n int) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a, now := t.of(p), t.clock()
+	r := a.bytes.ReserveN(now, min(n, a.bytes.Burst()))
+	return r.DelayFrom(now)
 }
 
 func (t *throttle) give(p identity.Party) {
