@@ -23,7 +23,7 @@ type controlled struct {
 // rules is every rule of the house that looks at files.
 func rules() []rule {
 	return []rule{
-		importWalls(), privatePackages(), shellKnowsNoDomain(), libraryHomes(), strangersShareNothing(),
+		importWalls(), privatePackages(), shellKnowsNoDomain(), libraryHomes(), strangersShareNothing(), everyDecoderIsFuzzed(),
 		packageDocs(), exportedDocs(), decisionNumbers(),
 		fileLength(), textShape(), unfinished(), machinePaths(),
 		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(),

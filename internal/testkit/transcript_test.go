@@ -131,7 +131,7 @@ func reply(t *testing.T, x *testkit.Exchange, in *testkit.Inbox, tr *transcript)
 	}
 }
 
-func readTranscript(t *testing.T) (tr transcript) {
+func readTranscript(t testing.TB) (tr transcript) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(must(os.ReadFile(transcriptFile))(t)))
 	d.DisallowUnknownFields()
@@ -151,10 +151,8 @@ func TestTranscript(t *testing.T) {
 		}
 	}
 	tr := readTranscript(t)
-	r := &replay{t: t, transcript: tr, now: tr.Calls[0].Time}
-	r.anchors = must(identity.NewAnchors(identity.AnchorConfig{Domain: tr.Domain, Prison: []byte(tr.Anchors["prison"]), Authority: []byte(tr.Anchors["authority"]),
-		Hub: []byte(tr.Anchors["hub"]), Auditor: []byte(tr.Anchors["auditor"])}))(t)
-	r.keys = must(verify.NewKeys(append(tr.Sent, tr.Received...)...))(t)
+	r := newReplay(t, tr)
+	r.open(r.secrets())
 	seen := map[string]int{}
 	for _, c := range tr.Calls {
 		r.now = c.Time
@@ -181,11 +179,18 @@ func TestTranscript(t *testing.T) {
 // replay is a transcript being held against our code.
 type replay struct {
 	transcript
-	t       *testing.T
+	t       testing.TB
 	anchors *identity.Anchors
 	keys    verify.Keys
 	now     time.Time
 	inbox   *inbox.Inbox
+}
+
+func newReplay(t testing.TB, tr transcript) *replay {
+	t.Helper()
+	return &replay{transcript: tr, t: t, now: tr.Calls[0].Time, keys: must(verify.NewKeys(append(tr.Sent, tr.Received...)...))(t),
+		anchors: must(identity.NewAnchors(identity.AnchorConfig{Domain: tr.Domain, Prison: []byte(tr.Anchors["prison"]), Authority: []byte(tr.Anchors["authority"]),
+			Hub: []byte(tr.Anchors["hub"]), Auditor: []byte(tr.Anchors["auditor"])}))(t)}
 }
 
 // read parses the two messages of a call.
@@ -229,19 +234,22 @@ func (r *replay) reported(c call) {
 func (r *replay) delivered(c call) {
 	q, want := &posternv1.DeliverRequest{}, &posternv1.DeliverResponse{}
 	r.read(c, q, want)
-	if r.inbox == nil {
-		r.open()
-	}
 	got := must(r.inbox.Deliver(r.t.Context(), q))(r.t)
 	if want.GetAcknowledgement() == nil || !proto.Equal(got.GetAcknowledgement(), want.GetAcknowledgement()) {
 		r.t.Errorf("the same delivery is answered with %v", got)
 	}
 }
 
-// open opens an inbox with the keys of the transcript.
-func (r *replay) open() {
-	t, clock := r.t, func() time.Time { return r.now }
-	dir := t.TempDir()
+// secrets are the files of the transcript's inbox.
+type secrets struct {
+	self  *identity.Identity
+	vault *vault.Vault
+	dir   string
+	keys  map[string]*envelope.RecipientPrivate
+}
+
+func (r *replay) secrets() secrets {
+	t, dir := r.t, r.t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -249,21 +257,30 @@ func (r *replay) open() {
 		}
 		return path
 	}
-	self := must(identity.Load(write("inbox.pem", r.Inbox.Certificates), write("inbox-key.pem", r.Inbox.Key)))(t)
+	s := secrets{dir: filepath.Join(dir, "keys")}
+	s.self = must(identity.Load(write("inbox.pem", r.Inbox.Certificates), write("inbox-key.pem", r.Inbox.Key)))(t)
+	s.vault = must(vault.Open(vault.Config{Dir: filepath.Join(dir, "vault"), Clock: r.clock}))(t)
 	block := func(kind string, b []byte) []byte {
 		return pem.EncodeToMemory(&pem.Block{Type: kind, Headers: map[string]string{"Digest": envelope.KeyID(b)}, Bytes: b})
 	}
 	seed := must(hex.DecodeString(r.PrivateKey))(t)
 	file := append(block("POSTERN RECIPIENT KEY", seed), block("POSTERN CONTINUITY KEY", make([]byte, 32))...)
 	key := must(envelope.ParseRecipient(file))(t)
-	keys := filepath.Join(dir, "keys")
-	if err := os.Mkdir(keys, 0o700); err != nil {
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	write("keys/"+key.KeyID()+".key", string(file))
-	signed := must(key.Publish(self, 1, r.now, r.now.AddDate(1, 0, 0)))(t)
+	signed := must(key.Publish(s.self, 1, r.now, r.now.AddDate(1, 0, 0)))(t)
 	write("keys/"+key.KeyID()+".signed", string(must(proto.Marshal(signed))(t)))
-	r.inbox = must(inbox.Open(inbox.Config{Identity: self, Anchors: r.anchors, Store: must(mem.Open(t.Context(), mem.Config{Disk: mem.NewDisk(), Schema: schema.Inbox}))(t),
-		Vault: must(vault.Open(vault.Config{Dir: filepath.Join(dir, "vault"), Clock: clock}))(t), Keys: must(inbox.LoadKeys(keys))(t), KeyDir: keys,
-		LogKeys: r.keys, AllLogs: r.keys, Clock: clock, Log: slog.New(slog.DiscardHandler)}))(t)
+	s.keys = must(inbox.LoadKeys(s.dir))(t)
+	return s
+}
+
+func (r *replay) clock() time.Time { return r.now }
+
+// open opens an inbox with the keys of the transcript, in which nothing is yet.
+func (r *replay) open(s secrets) {
+	r.inbox = must(inbox.Open(inbox.Config{Identity: s.self, Anchors: r.anchors, Vault: s.vault, Keys: s.keys, KeyDir: s.dir,
+		Store:   must(mem.Open(r.t.Context(), mem.Config{Disk: mem.NewDisk(), Schema: schema.Inbox}))(r.t),
+		LogKeys: r.keys, AllLogs: r.keys, Clock: r.clock, Log: slog.New(slog.DiscardHandler)}))(r.t)
 }
