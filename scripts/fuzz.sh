@@ -17,7 +17,7 @@ for package in "$@"; do
   go test -c -fuzz=. -o "$dir/fuzz.test" "./$package"
   for target in $(grep -ho '^func Fuzz[A-Za-z0-9]*' "$package"/*_test.go | cut -c6-); do
     cd "$root/$package"
-    if ! "$dir/fuzz.test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="${seconds}s" -test.parallel=2 -test.fuzzcachedir="$dir/cache" >"$dir/out" 2>&1; then
+    if ! "$dir/fuzz.test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="${seconds}s" -test.parallel=2 -test.fuzzminimizetime=10x -test.fuzzcachedir="$dir/cache" >"$dir/out" 2>&1; then
       cat "$dir/out" >&2
       exit 1
     fi
