@@ -1,11 +1,17 @@
 package directory_test
 
 import (
+	"encoding/json"
 	"os"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"postern/internal/directory"
 	"postern/internal/fault"
+	"postern/internal/identity"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // FuzzParseYAML: any text is a directory without faults, or every fault of it is told with its place and what to do.
@@ -31,6 +37,52 @@ func FuzzParseYAML(f *testing.F) {
 			if at.Path == "" || at.Reason == "" {
 				t.Fatalf("a fault without its place or reason: %+v", at)
 			}
+		}
+	})
+}
+
+// FuzzVerifyPublished: changed bytes of a published key are refused, or are the same key; and none but that very key takes
+// the place of the one in use. The keys are those of the committed exchange.
+func FuzzVerifyPublished(f *testing.F) {
+	b, err := os.ReadFile("../envelope/testdata/vectors/exchange.json")
+	must(f, err)
+	var v struct {
+		Domain  string            `json:"domain"`
+		Anchors map[string]string `json:"anchors_pem"`
+		Calls   []struct {
+			Time   time.Time `json:"time"`
+			Answer []byte    `json:"answer_base64"`
+		} `json:"calls"`
+	}
+	must(f, json.Unmarshal(b, &v))
+	a := v.Anchors
+	anchors := value(identity.NewAnchors(identity.AnchorConfig{Domain: v.Domain, Prison: []byte(a["prison"]), Authority: []byte(a["authority"]), Hub: []byte(a["hub"]), Auditor: []byte(a["auditor"])}))(f)
+	page := &posternv1.ListAuthoritiesResponse{}
+	must(f, proto.Unmarshal(v.Calls[0].Answer, page))
+	d := value(directory.Open(page.GetRevision(), page.GetEntries(), anchors, v.Calls[0].Time))(f)
+	made := map[string]bool{}
+	for _, a := range d.Authorities() {
+		if s := a.GetRecipientKey(); s != nil {
+			made[string(s.GetPayload())] = true
+			f.Add(value(proto.Marshal(s))(f))
+		}
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		s := &posternv1.Signed{}
+		if proto.Unmarshal(wire, s) != nil {
+			return
+		}
+		k, err := directory.VerifyPublished(s, anchors, v.Calls[0].Time)
+		if err != nil {
+			if fault.KindOf(err) != fault.Unverified {
+				t.Fatal(err)
+			}
+			return
+		}
+		trusted, _ := d.RecipientKey(k.GetAuthority())
+		if newer, err := directory.Succeeds(trusted, s, k); !made[string(s.GetPayload())] || newer || err != nil {
+			t.Fatalf("a key that nobody signed: %v, %v", newer, err)
 		}
 	})
 }

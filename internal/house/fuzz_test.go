@@ -9,7 +9,7 @@ import (
 )
 
 // decoding begins the name of a function that makes something of what came from outside.
-var decoding = regexp.MustCompile(`^(?i:(parse|decode|read|unmarshal|unpack|split|verify|open|receipt|checkpoint)|(yaml|json|build|load|receptions|body|details|newkeys|newanchors|settings)$)`)
+var decoding = regexp.MustCompile(`^(?:([Pp]arse|[Dd]ecode|[Rr]ead|[Uu]nmarshal|[Uu]npack|[Ss]plit|[Vv]erify|[Oo]pen|[Rr]eceipt|[Cc]heckpoint)([A-Z0-9]|$)|(YAML|JSON|Build|Load|Receptions|Body|Details|NewKeys|NewAnchors)$)`)
 
 // outside are the types in which things come from outside. A string with one of these names is where something is, not
 // what it holds.
