@@ -8,9 +8,11 @@ import (
 	"google.golang.org/grpc"
 
 	"postern/internal/auditor"
+	auditsite "postern/internal/auditor/site"
 	"postern/internal/follow"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
+	"postern/internal/web"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -20,12 +22,14 @@ type Auditor struct {
 	Common `yaml:",inline"`
 
 	Hub Peer `yaml:"hub"` // with the verifier keys of both logs
+	Web *Web `yaml:"web"` // the pages for auditors; none when empty
 }
 
 // LoadAuditor reads an auditor's configuration.
 func LoadAuditor(path string) (*Auditor, error) {
 	c := &Auditor{}
-	return c, load(path, c, &c.Common, func() map[string]string { return c.Hub.required(map[string]string{}) })
+	err := load(path, c, &c.Common, func() map[string]string { return c.Hub.required(map[string]string{}) })
+	return c, checked(path, err, c.Web.check(auditsite.Roles()))
 }
 
 // LogKeys are the verifier keys of the hub's logs: all that is needed to verify a receipt offline.
@@ -56,6 +60,7 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	s := c.service("auditor "+b.identity.Party().ID, b, rt, "")
+	s.pages = pages{&c.Common, c.Web, func(shell web.Config) (*web.Site, error) { return auditsite.New(a, shell) }}
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterAuditorServiceServer(r, a)
 		localv1.RegisterCoverageServiceServer(r, a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,10 +12,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"postern/internal/desk"
+	desksite "postern/internal/desk/site"
 	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/postcode"
 	"postern/internal/schema"
+	"postern/internal/web"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -32,6 +35,7 @@ type Desk struct {
 	Staff       []Staff     `yaml:"staff"`         // who may use the control socket
 	PollSeconds float64     `yaml:"poll_seconds"`  // how often to ask for updates and the directory; 5 when empty
 	Retry       Retry       `yaml:"retry"`         // how submissions are tried again
+	Web         *Web        `yaml:"web"`           // the pages for staff; none when empty
 }
 
 // ReplyTo is whom a receiving team can ask: a role, never a person.
@@ -67,6 +71,7 @@ func LoadDesk(path string) (*Desk, error) {
 			"lawful_basis.article6": c.LawfulBasis.Article6, "lawful_basis.gateway": c.LawfulBasis.Gateway,
 		})
 	})
+	err = checked(path, err, c.Web.check(desksite.Roles()))
 	if err == nil {
 		_, _, err = c.codes()
 	}
@@ -99,6 +104,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, closing(err, b)
 	}
 	s := c.service("desk "+b.identity.Party().ID, b, rt, "")
+	s.pages = pages{&c.Common, c.Web, func(shell web.Config) (*web.Site, error) { return desksite.New(d, shell) }}
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterDeskServiceServer(r, d)
 		localv1.RegisterPinServiceServer(r, d)
@@ -145,9 +151,13 @@ func (c *Desk) codes() (map[uint32]desk.Staff, *posternv1.LawfulBasis, error) {
 	var wrong []fault.Field
 	staff := map[uint32]desk.Staff{}
 	for i, s := range c.Staff {
-		member := desk.Staff{ID: s.ID, Role: enum(&wrong, fmt.Sprintf("staff[%d].role", i), posternv1.StaffRole(0), s.Role)}
+		enum(&wrong, fmt.Sprintf("staff[%d].role", i), posternv1.StaffRole(0), s.Role)
 		for j, role := range s.Also {
-			member.Also = append(member.Also, enum(&wrong, fmt.Sprintf("staff[%d].also[%d]", i, j), posternv1.StaffRole(0), role))
+			enum(&wrong, fmt.Sprintf("staff[%d].also[%d]", i, j), posternv1.StaffRole(0), role)
+		}
+		member, err := desk.StaffOf(s.ID, slices.Concat([]string{s.Role}, s.Also)...)
+		if err != nil && s.ID == "" {
+			wrong = append(wrong, fault.Field{Path: fmt.Sprintf("staff[%d].staff_id", i), Reason: "Missing.", Fix: "Give the member of staff the id that decisions name."})
 		}
 		staff[s.UID] = member
 	}

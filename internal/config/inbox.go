@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -10,8 +9,10 @@ import (
 
 	"postern/internal/fault"
 	"postern/internal/inbox"
+	inboxsite "postern/internal/inbox/site"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
+	"postern/internal/web"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -25,6 +26,7 @@ type Inbox struct {
 	Hub           Peer   `yaml:"hub"`            // where reports go, and where deliveries are collected
 	RecipientKeys string `yaml:"recipient_keys"` // folder with the private recipient keys
 	Retry         Retry  `yaml:"retry"`          // how reports are tried again
+	Web           *Web   `yaml:"web"`            // the pages for the team; none when empty
 }
 
 // LoadInbox reads an inbox's configuration.
@@ -37,12 +39,12 @@ func LoadInbox(path string) (*Inbox, error) {
 		}
 		return c.Hub.required(required)
 	})
+	wrong := c.Web.check(inboxsite.Roles())
 	if c.Collect && c.Listen != "" {
-		both := fault.Field{Path: "collect", Reason: "An inbox is sent to or collects, and this one has both listen and collect.",
-			Fix: "Leave one of them out, as the directory says of this authority."}
-		err = fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", append(fault.From(err).Fields, both))
+		wrong = append(wrong, fault.Field{Path: "collect", Reason: "An inbox is sent to or collects, and this one has both listen and collect.",
+			Fix: "Leave one of them out, as the directory says of this authority."})
 	}
-	return c, err
+	return c, checked(path, err, wrong)
 }
 
 // KeyDir is the folder with the private recipient keys.
@@ -87,6 +89,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, closing(err, b)
 	}
 	s := c.service("inbox "+b.identity.Party().ID, b, rt, c.Listen)
+	s.pages = pages{&c.Common, c.Web, func(shell web.Config) (*web.Site, error) { return inboxsite.New(in, shell) }}
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterTeamServiceServer(r, in)
 		localv1.RegisterRingServiceServer(r, in)

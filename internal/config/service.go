@@ -31,6 +31,8 @@ type Runtime struct {
 	Listener net.Listener // instead of the file's address, when the caller has opened a port already; optional
 	// Operations is the same for the operations listener.
 	Operations net.Listener
+	// Web is the same for the listener for browsers.
+	Web net.Listener
 }
 
 // NewRuntime is the runtime of a real process.
@@ -54,6 +56,7 @@ type Service struct {
 	data    string // the data folder
 	metrics *ops.Metrics
 	server  rpc.ServerConfig
+	pages   pages
 	scrub   *store.Scrub // nil for a party without a database
 	reload  *reload
 }
@@ -103,10 +106,23 @@ func (s *Service) Serve(ctx context.Context) (err error) {
 	return err
 }
 
-// servers opens the listeners, the port before the control socket: whoever sees the socket may count on the port.
-func (s *Service) servers(ctx context.Context) ([]func(context.Context) error, error) {
-	var servers []func(context.Context) error
+// servers opens the listeners, the others before the control socket: whoever sees the socket may count on them.
+func (s *Service) servers(ctx context.Context) (servers []func(context.Context) error, err error) {
 	var port net.Listener
+	site, err := s.site(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if site != nil {
+		servers = append(servers, site)
+		defer func() {
+			if err != nil { // it closes what it has opened when it is told to end at once
+				ended, end := context.WithCancel(ctx)
+				end()
+				err = errors.Join(err, site(ended))
+			}
+		}()
+	}
 	if s.Remote != nil {
 		server, err := rpc.NewServer(s.server)
 		if err != nil {

@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Dir  string       // the demo's folder, kept; empty for a temporary one
 	Once bool         // play the stories and end
+	Open bool         // show the sites in the visitor's browser
 	JSON bool         // print the result as JSON
 	Out  io.Writer    // where the account goes
 	Log  *slog.Logger // where the parties log
@@ -97,7 +98,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Once {
 		return nil
 	}
-	invite(o.Out, dir)
+	invite(o.Out, dir, s.siteLines())
+	if o.Open {
+		if err := browse(ctx, s.addresses()); err != nil {
+			fmt.Fprintf(o.Out, "%s\n", fault.From(err).Message)
+		}
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -153,9 +159,12 @@ func elsewhen(ctx context.Context, log *slog.Logger, fn func(*stage)) (err error
 }
 
 // invite says what to try while the parties are up.
-func invite(out io.Writer, dir string) {
+func invite(out io.Writer, dir, siteLines string) {
 	fmt.Fprintf(out, `
-All parties are up; stop them with Ctrl-C. In another terminal, from the same checkout:
+All parties are up; stop them with Ctrl-C. In a browser, as whomever you choose:
+
+%[2]s
+Or in another terminal, from the same checkout:
 
   go run ./cmd/postern desk  --config %[1]s/desk-BLI.yaml list
   go run ./cmd/postern inbox --config %[1]s/inbox-E06000023.yaml list
@@ -167,5 +176,5 @@ Change a form in %[1]s/forms, remove its form_id, and send it:
   go run ./cmd/postern desk  --config %[1]s/desk-BLI.yaml submit %[1]s/forms/shared_in_full.json
 
 Nobody in the forms exists.
-`, dir)
+`, dir, siteLines)
 }

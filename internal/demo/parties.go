@@ -39,13 +39,14 @@ type stage struct {
 	hub     *config.Hub
 	auditor *config.Auditor
 	configs map[string]builder
+	webs    map[string]*config.Web // of the parties with a site
 	parties map[string]*running
 	numbers []string // the prison numbers of the forms that were sent
 }
 
 // open reads the configurations of a folder and starts every party.
 func open(ctx context.Context, f *folder, log *slog.Logger, c *clock) (*stage, error) {
-	s := &stage{folder: f, log: log, clock: c, configs: map[string]builder{}, parties: map[string]*running{}}
+	s := &stage{folder: f, log: log, clock: c, configs: map[string]builder{}, webs: map[string]*config.Web{}, parties: map[string]*running{}}
 	var err error
 	if s.hub, err = config.LoadHub(f.file("hub.yaml")); err != nil {
 		return nil, err
@@ -53,16 +54,20 @@ func open(ctx context.Context, f *folder, log *slog.Logger, c *clock) (*stage, e
 	if s.auditor, err = config.LoadAuditor(f.file("auditor.yaml")); err != nil {
 		return nil, err
 	}
-	s.configs["hub"], s.configs["auditor"] = s.hub, s.auditor
+	s.configs["hub"], s.configs["auditor"], s.webs["auditor"] = s.hub, s.auditor, s.auditor.Web
 	for _, code := range authorities {
-		if s.configs[inboxParty(code)], err = config.LoadInbox(f.file(inboxParty(code) + ".yaml")); err != nil {
+		c, err := config.LoadInbox(f.file(inboxParty(code) + ".yaml"))
+		if err != nil {
 			return nil, err
 		}
+		s.configs[inboxParty(code)], s.webs[inboxParty(code)] = c, c.Web
 	}
 	for _, id := range prisons {
-		if s.configs[deskParty(id)], err = config.LoadDesk(f.file(deskParty(id) + ".yaml")); err != nil {
+		c, err := config.LoadDesk(f.file(deskParty(id) + ".yaml"))
+		if err != nil {
 			return nil, err
 		}
+		s.configs[deskParty(id)], s.webs[deskParty(id)] = c, c.Web
 	}
 	if err := s.start(ctx, "hub"); err != nil {
 		return nil, err
@@ -92,6 +97,10 @@ func (s *stage) start(ctx context.Context, party string) error {
 	if lis, ok := s.listeners[operationsOf(party)]; ok {
 		rt.Operations = lis
 		delete(s.listeners, operationsOf(party))
+	}
+	if lis, ok := s.listeners[siteOf(party)]; ok {
+		rt.Web = lis
+		delete(s.listeners, siteOf(party))
 	}
 	service, err := s.configs[party].Build(ctx, rt)
 	if err != nil {

@@ -88,6 +88,9 @@ func (f *folder) choosePorts() error {
 			ports = append(ports, operationsOf(party))
 		}
 	}
+	for _, s := range sites {
+		ports = append(ports, siteOf(s.party))
+	}
 	for _, p := range ports {
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -266,14 +269,14 @@ func (f *folder) writeConfigs() error {
 	files := map[string]string{
 		"hub.yaml": f.common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
 			"checkpoint_file: hub-checkpoints/newest\npostcodes: postcodes\nauditors:\n  - {name: demo, all: true}\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\ngather_seconds: 1  # elsewhere an hour: minutes would tell what a team does\n" + quickRetry,
-		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n",
+		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n" + f.webYAML("auditor"),
 	}
 	for _, id := range prisons {
-		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry
+		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry + f.webYAML(deskParty(id))
 	}
 	for _, code := range authorities {
 		p := inboxParty(code)
-		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + received + "\n" + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry
+		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + received + "\n" + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry + f.webYAML(p)
 	}
 	for name, text := range files {
 		if name == "hub.yaml" {

@@ -89,8 +89,11 @@ func unanswered(n *localv1.Notification) bool {
 	return last != nil && last.GetAnswer() == nil
 }
 
-// signedIn maps the user on the socket to a member of staff.
+// signedIn maps who calls to a member of staff: the person at the site, or else the user on the socket.
 func (d *Desk) signedIn(ctx context.Context) (Staff, error) {
+	if p, ok := rpc.LocalPerson(ctx); ok {
+		return StaffOf(p.ID, p.Roles...)
+	}
 	uid, ok := rpc.LocalUID(ctx)
 	if !ok {
 		return Staff{}, fault.New(fault.Unauthenticated, "NO_USER", "The desk cannot tell which user you are. Use the postern command on the desk's own machine.")

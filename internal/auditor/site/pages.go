@@ -1,0 +1,22 @@
+package site
+
+import "postern/internal/web"
+
+// The roles at an auditor, for Page.Roles and Link.Roles.
+const anAuditor = "AUDITOR"
+
+// pages is every page of the auditor, and the one place where a page is declared: its path, its name, which is also the
+// id of its title and the event of its being seen, who may see it, and what it does. Without Roles it is for everybody
+// with a role at this auditor.
+func (s *site) pages() []web.Page {
+	return []web.Page{
+		{Path: "/", Name: "audit.home", Get: s.home},
+	}
+}
+
+// navigation is what stands under the name of the service.
+func navigation() []web.Link {
+	return []web.Link{
+		{Text: "audit.home", Href: "/"},
+	}
+}

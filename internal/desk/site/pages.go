@@ -1,0 +1,29 @@
+package site
+
+import "postern/internal/web"
+
+// The roles at a desk, for Page.Roles and Link.Roles.
+const (
+	receptionOfficer = "RECEPTION_OFFICER"
+	resettlement     = "RESETTLEMENT"
+	publicProtection = "PUBLIC_PROTECTION"
+	orderlyOfficer   = "ORDERLY_OFFICER"
+	dutyGovernor     = "DUTY_GOVERNOR"
+	safeguardingLead = "SAFEGUARDING_LEAD"
+)
+
+// pages is every page of the desk, and the one place where a page is declared: its path, its name, which is also the id
+// of its title and the event of its being seen, who may see it, and what it does. Without Roles it is for everybody with
+// a role at this desk.
+func (s *site) pages() []web.Page {
+	return []web.Page{
+		{Path: "/", Name: "desk.home", Get: s.home},
+	}
+}
+
+// navigation is what stands under the name of the service.
+func navigation() []web.Link {
+	return []web.Link{
+		{Text: "desk.home", Href: "/"},
+	}
+}

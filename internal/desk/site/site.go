@@ -1,0 +1,45 @@
+// Package site is the desk in a browser: its pages on the shell of package web.
+//
+// pages.go declares every page, with who may see it: the shell refuses everybody else before a handler runs, and the
+// desk's own methods, which the handlers call as whoever is signed in, ask again. A page shows what those methods
+// return and keeps nothing itself. It never tells anybody what a team does beyond what the desk itself may know.
+package site
+
+import (
+	"embed"
+	"io/fs"
+
+	"postern/internal/desk"
+	"postern/internal/plain"
+	"postern/internal/signin"
+	"postern/internal/web"
+	posternv1 "postern/proto/postern/v1"
+)
+
+//go:embed pages/*.html
+var files embed.FS
+
+// site is what the pages are made from.
+type site struct{ desk *desk.Desk }
+
+// New makes the site of a desk. The shell has what all sites have: names, look, sign-in, clock and log.
+func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
+	templates, err := fs.Sub(files, "pages")
+	if err != nil {
+		return nil, err
+	}
+	s := &site{desk: d}
+	shell.Service, shell.Templates, shell.Navigation = "desk.service", templates, navigation()
+	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
+	return web.New(shell)
+}
+
+// Roles are the roles at a desk, by their short codes.
+func Roles() []string {
+	var roles []string
+	values := posternv1.StaffRole(0).Descriptor().Values()
+	for i := 1; i < values.Len(); i++ { // number 0 is no role
+		roles = append(roles, plain.Enum(posternv1.StaffRole(values.Get(i).Number())))
+	}
+	return roles
+}
