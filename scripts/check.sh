@@ -121,6 +121,20 @@ stage_world() { GOTMPDIR=${TMPDIR:-/tmp} TMPDIR=$(memory) go test -count=1 -time
 # Every seeded bug is built into the program, and caught.
 stage_bugs() { go test -count=1 -timeout 30m -v -run '^TestSeededBugs$' ./internal/testkit/world -kill -memory "$(memory)" | grep -v '^ *\(===\|---\)'; }
 
+# A thousand pairs of worlds that a prison must not tell apart, on both processors; and a leak of each kind, which must show.
+stage_valve() {
+  local dir pairs=500 half
+  if [ -n "${POSTERN_SOAK:-}" ]; then pairs=5000; fi
+  dir=$(mktemp -d)
+  go test -c -o "$dir/valve.test" ./internal/testkit/valve
+  (cd internal/testkit/valve && TMPDIR=$(memory) "$dir/valve.test" -test.timeout 60m -test.run '^TestTwoWorlds$' -pairs $pairs -from 1001 | grep -v '^ *\(===\|---\)\|^valve:  ') &
+  half=$!
+  (cd internal/testkit/valve && TMPDIR=$(memory) "$dir/valve.test" -test.timeout 60m -test.run '^TestTwoWorlds$' -pairs $pairs | grep -v '^ *\(===\|---\)')
+  wait $half
+  rm -r "$dir"
+  TMPDIR=$(memory) go test -count=1 -timeout 20m -v -run '^TestEveryKindOfLeakIsCaught$' ./internal/testkit/valve -leaks | grep -v '^ *\(===\|---\)'
+}
+
 # A hub loses everything but its keys while desks live.
 stage_loss() { crash '^TestLossOfTheHubsDisk$'; }
 
@@ -141,7 +155,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf assets policy test tamper fsck flips world bugs kills failpoints disk power images slow loss tls reproduce demo)
+stages=(install gofmt vet staticcheck buf assets policy test tamper fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

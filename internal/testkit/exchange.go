@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"context"
-	"crypto/rand"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/desk"
 	"postern/internal/hub"
 	"postern/internal/identity"
 	"postern/internal/ledger"
@@ -30,6 +30,7 @@ type Config struct {
 
 	Hub    func(*hub.Config)    // changes what the hub is made of, at every start; nil for nothing
 	Ledger func(*ledger.Config) // the same for its ledger
+	Desk   func(*desk.Config)   // the same for every desk
 
 	// For a simulator; nil for a file and for the exchange's clock. A party is named as its folder is: hub, desk-BLI.
 	Open       func(party string, d schema.Database) (store.Store, error)
@@ -93,14 +94,14 @@ func (x *Exchange) openHub() {
 	x.t.Helper()
 	x.Store = x.open("hub", schema.Hub)
 	v := x.vault("hub")
-	log := ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Terms: hub.Terms, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger()}
+	log := ledger.Config{Store: x.Store, Vault: v, Keys: x.logKeys, Terms: hub.Terms, Clock: x.clockOf("hub"), Rand: random{}, Log: x.Log.Logger()}
 	if x.cfg.Ledger != nil {
 		x.cfg.Ledger(&log)
 	}
 	x.Ledger = value(ledger.Open(x.t.Context(), log))(x.t)
 	cfg := hub.Config{
 		Identity: x.Identity(hubPath), Anchors: x.cast.anchors, Store: x.Store, Vault: v, Ledger: x.Ledger, Engine: x.cast.engine,
-		Sender: sender{x}, Backoff: backoff, Clock: x.clockOf("hub"), Rand: rand.Reader, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
+		Sender: sender{x}, Backoff: backoff, Clock: x.clockOf("hub"), Rand: random{}, Log: x.Log.Logger(), RefusalBudget: x.cfg.RefusalBudget,
 		Auditors: map[string]hub.Scope{x.Identity(AuditorPath).Party().ID: {All: true}},
 	}
 	if x.cfg.Hub != nil {
@@ -152,7 +153,7 @@ func (x *Exchange) open(party string, d schema.Database) store.Store {
 
 func (x *Exchange) vault(party string) *vault.Vault {
 	x.t.Helper()
-	return value(vault.Open(vault.Config{Dir: x.Path(party, "vault"), Clock: x.clockOf(party), Rand: rand.Reader}))(x.t)
+	return value(vault.Open(vault.Config{Dir: x.Path(party, "vault"), Clock: x.clockOf(party), Rand: random{}}))(x.t)
 }
 
 // clockOf is the clock of a party.

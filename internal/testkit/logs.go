@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"crypto/rand"
 	"os"
 
 	"postern/internal/ledger"
@@ -50,7 +49,7 @@ func (x *Exchange) openGeneration(k ledger.Keys, known ...string) {
 	x.logKeys = k
 	x.Store = x.open("hub", schema.Hub)
 	value(ledger.OpenGeneration(x.t.Context(), ledger.Generation{Before: x.LogKeys(), Known: known, Config: ledger.Config{
-		Store: x.Store, Vault: x.vault("hub"), Keys: k, Clock: x.Clock.Now, Rand: rand.Reader, Log: x.Log.Logger()}}))(x.t)
+		Store: x.Store, Vault: x.vault("hub"), Keys: k, Clock: x.Clock.Now, Rand: random{}, Log: x.Log.Logger()}}))(x.t)
 	must(x.t, x.Store.Close())
 	x.openHub()
 }

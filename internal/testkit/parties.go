@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"context"
-	"crypto/rand"
 	"os"
 	"path/filepath"
 	"testing"
@@ -82,7 +81,10 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 		ReplyTo: &posternv1.ReplyTo{Role: "Resettlement team", Phone: "01632 960100"},
 		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
 		Staff:   map[uint32]desk.Staff{uint32(os.Getuid()): Staff}, Poll: time.Minute, Backoff: backoff,
-		Clock: x.clockOf(name), Rand: rand.Reader, Log: x.Log.Logger(),
+		Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
+	}
+	if x.cfg.Desk != nil {
+		x.cfg.Desk(&cfg)
 	}
 	for _, edit := range edits {
 		edit(&cfg)
@@ -176,7 +178,7 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	cfg := inbox.Config{
 		Identity: x.speaksAs(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
 		Hub: posternv1.NewMailboxServiceClient(in.ToHub), HubParty: x.Identity(hubPath).Party(), Directory: posternv1.NewDirectoryServiceClient(in.ToHub), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
-		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: rand.Reader, Log: x.Log.Logger(),
+		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
 		edit(&cfg)

@@ -8,6 +8,7 @@
 package testkit
 
 import (
+	"crypto/rand"
 	"os"
 	"sync"
 	"testing"
@@ -58,3 +59,9 @@ func value[T any](v T, err error) func(testing.TB) T {
 		return v
 	}
 }
+
+// random is the process's random values as they are at each reading: a test may begin them anew while parties run.
+type random struct{}
+
+// Read implements io.Reader.
+func (random) Read(b []byte) (int, error) { return rand.Read(b) }
