@@ -11,7 +11,7 @@ check: ## everything that must hold: format, vet, staticcheck, protos, policy, t
 	@scripts/check.sh
 
 soak: ## the long counts: ten thousand kills and more; takes hours
-	POSTERN_SOAK=1 POSTERN_CRASH_TIMEOUT=24h scripts/check.sh install kills failpoints disk power images slow loss valve
+	POSTERN_SOAK=1 POSTERN_CRASH_TIMEOUT=24h scripts/check.sh install kills failpoints disk power images slow loss valve fuzz
 
 demo: ## all parties on this machine, with invented families
 	go run ./cmd/postern demo

@@ -81,6 +81,13 @@ stage_test() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
 # Ten thousand ways to tamper with an export, each found: too many for the race detector, which sees a few of each kind.
 stage_tamper() { go test -count=1 -v -run '^TestTamperings$' ./internal/ledger/archive; }
 
+# What comes from another party is fuzzed for a second a target, after its seeds ran as tests; in a soak everything is, for
+# longer. The first run builds everything anew, to see where the code goes.
+stage_fuzz() {
+  if [ "${POSTERN_SOAK:-}" = 1 ]; then scripts/fuzz.sh 60; return; fi
+  scripts/fuzz.sh 1 internal/envelope internal/identity internal/ledger/verify internal/ledger/archive internal/directory internal/delivery
+}
+
 # Another program than ours reads the export of a demo's hub.
 stage_fsck() { scripts/fsck.sh; }
 
@@ -155,7 +162,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf assets policy test tamper fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce demo)
+stages=(install gofmt vet staticcheck buf assets policy test tamper fuzz fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

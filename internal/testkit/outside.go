@@ -122,7 +122,7 @@ func (o *OverTLS) Inbox(authority string, l net.Listener) *Inbox {
 	in := o.Exchange.Inbox(authority)
 	c := o.dial(inboxPath(authority))
 	in.Restart(func(cfg *inbox.Config) {
-		cfg.Hub, cfg.Prover = posternv1.NewMailboxServiceClient(c), posternv1.NewAuditServiceClient(c)
+		cfg.Hub, cfg.Directory, cfg.Prover = posternv1.NewMailboxServiceClient(c), posternv1.NewDirectoryServiceClient(c), posternv1.NewAuditServiceClient(c)
 	})
 	o.serve(o.Identity(inboxPath(authority)), l, func(r grpc.ServiceRegistrar) { posternv1.RegisterInboxServiceServer(r, in.Inbox) })
 	return in

@@ -145,16 +145,25 @@ func share(t *testing.T, d *stranger.Desk) *stranger.Sent {
 // which collects.
 func strangerInbox(t *testing.T, x *testkit.OverTLS, collects bool) *stranger.Inbox {
 	t.Helper()
-	trust, self, log := enrolled(t, x.Exchange, "/authority/"+testkit.Bristol+"/inbox", true)
+	return strangerInboxOf(t, x, testkit.Bristol, collects, testkit.Register{})
+}
+
+// strangerInboxOf is one of any authority, in a directory that says this of the others.
+func strangerInboxOf(t *testing.T, x *testkit.OverTLS, authority string, collects bool, r testkit.Register) *stranger.Inbox {
+	t.Helper()
+	trust, self, log := enrolled(t, x.Exchange, "/authority/"+authority+"/inbox", true)
 	hub := must(trust.Dial(self, x.Address, testkit.HubURI, x.Clock.Now))(t)
 	in := &stranger.Inbox{Self: self, Trust: trust, Hub: hub, Log: log, Sent: log.Keys[:len(x.Papers("/hub/main").Sent)], Clock: x.Clock.Now}
 	key := must(in.NewKey(1, testkit.Now.Add(-time.Hour), testkit.Now.AddDate(0, 1, 0)))(t)
-	r := testkit.Register{Keys: map[string]*posternv1.Signed{testkit.Bristol: key}}
+	r.Keys = map[string]*posternv1.Signed{authority: key}
 	if collects {
-		r.Collect = []string{testkit.Bristol}
+		r.Collect = []string{authority}
 	} else {
 		l := x.Listen()
-		r.Address = map[string]string{testkit.Bristol: l.Addr().String()}
+		if r.Address == nil {
+			r.Address = map[string]string{}
+		}
+		r.Address[authority] = l.Addr().String()
 		server := in.Server(testkit.HubURI)
 		done := make(chan error, 1)
 		go func() { done <- server.Serve(l) }()
@@ -369,4 +378,63 @@ func TestAStrangersNextKey(t *testing.T) {
 			t.Errorf("%s still seals to %s", it.Sender.ID, got)
 		}
 	}
+}
+
+// TestAStrangersTeamPassesOn: a child is found elsewhere by another program's team, which passes the notification of our
+// desk on to our inbox; and by ours, which passes that of another program's desk on to another program's inbox. A withdrawal
+// reaches both.
+func TestAStrangersTeamPassesOn(t *testing.T) {
+	t.Run("to ours", func(t *testing.T) {
+		x := testkit.NewOverTLS(t, without)
+		l := x.Listen()
+		from := strangerInboxOf(t, x, testkit.Bristol, false, testkit.Register{Address: map[string]string{testkit.Lancashire: l.Addr().String()}})
+		to := x.Inbox(testkit.Lancashire, l)
+		d := x.Desk(testkit.HMPParc)
+		must(d.StepDirectory(t.Context()))(t)
+		id := d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0]
+		x.Settle()
+		decision := must(from.PassOn(soon(t), from.Items()[0], strangerDesk(t, x, testkit.HMPBristol).Key(testkit.Lancashire), 2))(t)
+		if decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+			t.Fatalf("it was not passed on: %v", decision)
+		}
+		x.Settle()
+		item := must(to.GetItem(t.Context(), &localv1.GetItemRequest{Id: id}))(t)
+		if item.GetItem().GetPassedOnBy() == "" || len(item.GetSections()) != 15 || item.GetItem().GetFactsMismatch() {
+			t.Errorf("our team has %d sections: %v", len(item.GetSections()), item.GetItem())
+		}
+		must(d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff))(t)
+		x.Settle()
+		item = must(to.GetItem(t.Context(), &localv1.GetItemRequest{Id: id}))(t)
+		if len(item.GetSections()) != 0 || len(from.Items()) != 0 {
+			t.Errorf("after a withdrawal our team has %d sections and the other %d items", len(item.GetSections()), len(from.Items()))
+		}
+	})
+	t.Run("by ours", func(t *testing.T) {
+		x := testkit.NewOverTLS(t, without)
+		l := x.Listen()
+		to := strangerInboxOf(t, x, testkit.Lancashire, false, testkit.Register{Address: map[string]string{testkit.Bristol: l.Addr().String()}})
+		from := x.Inbox(testkit.Bristol, l)
+		d := strangerDesk(t, x, testkit.HMPParc)
+		o := family(testkit.Bristol)
+		o.Consent.Authorities, o.Consent.FollowsChild = nil, true
+		s := must(d.Compose(uuid(), o))(t)
+		if err := d.Submit(soon(t), s); err != nil {
+			t.Fatal(err)
+		}
+		x.Settle()
+		must(from.RedirectItem(t.Context(), &localv1.RedirectItemRequest{Id: s.ID, Authority: testkit.Lancashire}))(t)
+		x.Settle()
+		items := to.Items()
+		if len(items) != 1 || len(items[0].Sections) != len(o.Sections) || items[0].PassedOnBy == "" || len(items[0].Mismatch) > 0 {
+			t.Fatalf("the other team has %v", items)
+		}
+		w := must(d.Withdraw(uuid(), s.ID, "", posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE))(t)
+		if err := d.Submit(soon(t), w); err != nil {
+			t.Fatal(err)
+		}
+		x.Settle()
+		if len(to.Items()) != 0 || len(to.Stops()) != 1 {
+			t.Errorf("after a withdrawal the other team has %d items and was asked to stop %d times", len(to.Items()), len(to.Stops()))
+		}
+	})
 }

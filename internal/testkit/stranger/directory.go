@@ -140,3 +140,6 @@ func (d *Desk) pin(k *posternv1.RecipientKey, signed *posternv1.Signed) (*poster
 	}
 	return k, nil
 }
+
+// Key is the pinned recipient key of an authority, nil for none.
+func (d *Desk) Key(authority string) *posternv1.RecipientKey { return d.pins[authority] }

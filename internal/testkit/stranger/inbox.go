@@ -49,6 +49,8 @@ type Item struct {
 	Manifest       *posternv1.Manifest
 	Digest         []byte // of the manifest
 	Delivery       string
+	PassedOnBy     string // the URI of the team that did, if one did
+	Sealed         *posternv1.SealedNotification
 	Decision       *posternv1.Decision
 	Sections       map[string]proto.Message
 	Mismatch       []string
@@ -144,36 +146,53 @@ func (i *Inbox) report(r *posternv1.Report) (*posternv1.Signed, error) {
 
 // open checks and stores a delivery; what it returns is the digest to answer about.
 func (i *Inbox) open(ctx context.Context, d *posternv1.Delivery) ([]byte, error) {
-	p, err := ReadReceipt(d.GetReceipt(), i.Sent)
+	n, stop := d.GetNotification(), d.GetStopRequest()
+	keys := i.Sent // what a prison sent is in the sent log, what a team passed on in the received one; a stop may be in either
+	if stop != nil || len(n.GetRedirections()) > 0 {
+		keys = i.Log.Keys
+	}
+	p, err := ReadReceipt(d.GetReceipt(), keys)
 	if err != nil {
-		return hash(d.GetNotification().GetManifest().GetPayload()), badReceipt
+		return hash(n.GetManifest().GetPayload()), badReceipt
 	}
 	if err := i.Log.FollowNote(ctx, i.Hub, p.Checkpoint.Note, d.GetConsistency()); err != nil {
 		return nil, err
 	}
-	if stop := d.GetStopRequest(); stop != nil {
+	if stop != nil {
 		digest := hash(stop.GetPayload())
 		return digest, i.stop(d, stop, p, digest)
 	}
-	n := d.GetNotification()
 	digest := hash(n.GetManifest().GetPayload())
-	if p.Kind != logv1.Kind_KIND_DECIDED || p.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+	decided, kind := p, logv1.Kind_KIND_DECIDED
+	if len(n.GetRedirections()) > 0 {
+		kind = logv1.Kind_KIND_REDIRECTED
+		if decided, err = i.first(d, p); err != nil {
+			return digest, badReceipt
+		}
+	}
+	if p.Kind != kind || p.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
 		return digest, badReceipt
 	}
 	if !i.Clock().Before(p.Core.GetValidUntilTime().AsTime()) && !i.ours(d.GetAcknowledgement(), digest) {
 		return digest, stale
 	}
-	c, err := i.Trust.CheckNotification(n, p.Core.GetEventTime().AsTime())
-	if err != nil {
+	var by *passed
+	if kind == logv1.Kind_KIND_REDIRECTED {
+		if by, err = i.Trust.readRedirect(n, p.Core.GetEventTime().AsTime()); err != nil {
+			return digest, badSignature
+		}
+	}
+	c, err := i.Trust.CheckNotification(n, decided.Core.GetEventTime().AsTime())
+	if err != nil || by != nil && by.by.ID != c.Manifest.GetOffer().GetAuthority() {
 		return digest, badSignature
 	}
 	if !bytes.Equal(p.Core.GetManifestSha256(), digest) || len(c.Sections) == 0 || !slices.EqualFunc(p.Core.GetSectionsSha256(), c.Sections, bytes.Equal) {
 		return digest, badReceipt
 	}
-	if c.Manifest.GetOffer().GetAuthority() != i.Self.ID {
+	if to := c.Manifest.GetOffer().GetAuthority(); by == nil && to != i.Self.ID || by != nil && by.GetAuthority() != i.Self.ID {
 		return digest, wrongAuthority
 	}
-	return digest, i.unseal(d, c)
+	return digest, i.unseal(d, c, by)
 }
 
 // ours says whether this is an acknowledgement of our own over a manifest.
@@ -182,24 +201,39 @@ func (i *Inbox) ours(s *posternv1.Signed, digest []byte) bool {
 	return err == nil && who == i.Self.Party && bytes.Equal(s.GetPayload(), append([]byte{0x0a, 0x20}, digest...))
 }
 
-func (i *Inbox) unseal(d *posternv1.Delivery, c *Checked) error {
-	offer := c.Manifest.GetOffer()
+func (i *Inbox) unseal(d *posternv1.Delivery, c *Checked, by *passed) error {
+	offer, n := c.Manifest.GetOffer(), d.GetNotification()
+	item := &Item{c.Manifest.GetNotificationId(), c.Sender, c.Manifest, c.Digest, d.GetDeliveryId(), "", n, d.GetDecision(), map[string]proto.Message{}, nil}
+	if by != nil {
+		seed := i.seeds[by.GetRecipientKeyId()]
+		if seed == nil {
+			return keyUnknown
+		}
+		var err error
+		if item.Sections, err = by.open(seed, item.NotificationID, n.GetSections()); err != nil {
+			return badSection
+		}
+		item.PassedOnBy = by.by.URI
+		return i.keep(d, c, item)
+	}
 	seed := i.seeds[offer.GetRecipientKeyId()]
 	if seed == nil {
 		return keyUnknown
 	}
-	s, err := Unsealing(seed, offer.GetEncapsulatedKey(), c.Manifest.GetNotificationId(), c.Sender.URI, offer.GetRecipientKeyId())
+	s, err := Unsealing(seed, offer.GetEncapsulatedKey(), item.NotificationID, c.Sender.URI, offer.GetRecipientKeyId())
 	if err != nil {
 		return badSection
 	}
-	item := &Item{c.Manifest.GetNotificationId(), c.Sender, c.Manifest, c.Digest, d.GetDeliveryId(), d.GetDecision(), map[string]proto.Message{}, nil}
-	for _, sealed := range d.GetNotification().GetSections() {
-		m, err := s.Open(sealed)
-		if err != nil {
+	for _, sealed := range n.GetSections() {
+		if item.Sections[sealed.GetPath()], err = s.Open(sealed); err != nil {
 			return badSection
 		}
-		item.Sections[sealed.GetPath()] = m
 	}
+	return i.keep(d, c, item)
+}
+
+// keep stores an item as far as nothing of it was withdrawn.
+func (i *Inbox) keep(d *posternv1.Delivery, c *Checked, item *Item) error {
 	item.Mismatch = mismatch(c.Children, item.Sections)
 	for _, s := range i.stops {
 		if !bytes.Equal(s.Manifest, c.Digest) {
@@ -220,6 +254,9 @@ func (i *Inbox) unseal(d *posternv1.Delivery, c *Checked) error {
 // count moves the number up to which nothing is missing.
 func (i *Inbox) count(d *posternv1.Delivery) {
 	p, err := ReadReceipt(d.GetReceipt(), i.Sent)
+	if len(d.GetNotification().GetRedirections()) > 0 {
+		p, err = ReadReceipt(d.GetFirstReceipt(), i.Sent)
+	}
 	if err != nil {
 		return
 	}
@@ -299,25 +336,26 @@ func (i *Inbox) say(ctx context.Context, r *posternv1.Report) error {
 	if err != nil {
 		return err
 	}
-	return i.send(ctx, &posternv1.ReportRequest{Signed: signed})
+	_, err = i.send(ctx, &posternv1.ReportRequest{Signed: signed})
+	return err
 }
 
 // send hands a report in and follows the log that records it.
-func (i *Inbox) send(ctx context.Context, q *posternv1.ReportRequest) error {
+func (i *Inbox) send(ctx context.Context, q *posternv1.ReportRequest) (*posternv1.ReportResponse, error) {
 	i.mu.Lock()
 	q.KnownLogs, q.Held = i.Log.Known(), i.held
 	i.mu.Unlock()
 	a, err := i.Hub.Mailbox.Report(ctx, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := ReadReceipt(a.GetReceipt(), i.Log.Keys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.Log.FollowNote(ctx, i.Hub, p.Checkpoint.Note, a.GetConsistency())
+	return a, i.Log.FollowNote(ctx, i.Hub, p.Checkpoint.Note, a.GetConsistency())
 }
 
 // Collect fetches everything that waits at the hub.
@@ -345,7 +383,7 @@ func (i *Inbox) Collect(ctx context.Context) (int, error) {
 		if signed == nil {
 			signed = a.GetReport()
 		}
-		if err := i.send(ctx, &posternv1.ReportRequest{Signed: signed, DeliveryId: c.GetDelivery().GetDeliveryId()}); err != nil {
+		if _, err := i.send(ctx, &posternv1.ReportRequest{Signed: signed, DeliveryId: c.GetDelivery().GetDeliveryId()}); err != nil {
 			return n, err
 		}
 	}

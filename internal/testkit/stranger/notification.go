@@ -21,7 +21,7 @@ type Checked struct {
 }
 
 // CheckNotification checks what reaches an inbox: what a hub let through of what a desk has sent. The time is the one at
-// which it was decided.
+// which it was decided. Redirections it does not look at.
 func (t *Trust) CheckNotification(n *posternv1.SealedNotification, at time.Time) (*Checked, error) {
 	signer, err := t.Signer(n.GetManifest(), manifestType, at)
 	if err != nil {
@@ -35,7 +35,7 @@ func (t *Trust) CheckNotification(n *posternv1.SealedNotification, at time.Time)
 	if err := t.checkManifest(m, signer, at); err != nil {
 		return nil, err
 	}
-	if len(n.GetRedirections()) > 0 || n.GetStopRequest() != nil {
+	if n.GetStopRequest() != nil {
 		return nil, errors.New("something that does not come with an offer")
 	}
 	if err := c.checkFacts(n.GetFacts()); err != nil {

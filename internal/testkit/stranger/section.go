@@ -170,17 +170,22 @@ func Plaintext(path string, salt, message []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
+// OpenPlaintext opens what was sealed under a path, and does not look into it.
+func (s *Sealing) OpenPlaintext(sealed *posternv1.SealedSection) ([]byte, error) {
+	c, err := s.cipher(sealed.GetPath())
+	if err != nil {
+		return nil, err
+	}
+	return c.Open(nil, make([]byte, 12), sealed.GetCiphertext(), Frame(s.id, sealed.GetPath()))
+}
+
 // Open is the message of a sealed section.
 func (s *Sealing) Open(sealed *posternv1.SealedSection) (proto.Message, error) {
 	k, _, err := lookup(sealed.GetPath())
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.cipher(sealed.GetPath())
-	if err != nil {
-		return nil, err
-	}
-	plaintext, err := c.Open(nil, make([]byte, 12), sealed.GetCiphertext(), Frame(s.id, sealed.GetPath()))
+	plaintext, err := s.OpenPlaintext(sealed)
 	if err != nil {
 		return nil, err
 	}

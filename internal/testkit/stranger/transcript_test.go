@@ -106,7 +106,7 @@ func TestTranscript(t *testing.T) {
 			if err := proto.Unmarshal(c.Request, q); err != nil {
 				t.Fatal(err)
 			}
-			err = in.send(t.Context(), q)
+			_, err = in.send(t.Context(), q)
 		}
 		if err != nil {
 			t.Errorf("%s: %v", c.Method, err)
