@@ -37,6 +37,7 @@ type Hub struct {
 	Postcodes      string   `yaml:"postcodes"`       // a postcode table as the desks have it, or a folder of them: `hub directory load` then names what nobody serves
 	Auditors       []Scope  `yaml:"auditors"`        // who may ask for events, and which they see
 	Retry          Retry    `yaml:"retry"`           // how deliveries are tried again
+	DeliverTo      []string `yaml:"deliver_to"`      // the networks in which inboxes are, such as 10.20.0.0/16; any but this machine's own when empty, and never link-local or metadata addresses
 	GatherSeconds  float64  `yaml:"gather_seconds"`  // over how long what teams reply is gathered before desks hear of it; 3600 when empty, and less only to try the service out: minutes would tell what a team does
 }
 
@@ -65,6 +66,16 @@ func (c *Hub) scopes() (map[string]hub.Scope, error) {
 		all[s.Name] = hub.Scope{All: s.All, Prisons: s.Prisons, Authorities: s.Authorities}
 	}
 	return all, fault.InvalidFields("BAD_CONFIG", "The hub's configuration has faults.", wrong)
+}
+
+// networks are where deliveries may go.
+func (c *Hub) networks() (rpc.Networks, error) {
+	var wrong []fault.Field
+	n, bad := rpc.ParseNetworks(c.DeliverTo)
+	for _, i := range bad {
+		wrong = append(wrong, fault.Field{Path: fmt.Sprintf("deliver_to[%d]", i), Reason: "It is not a network.", Fix: "Write the network's first address and its length, such as 10.20.0.0/16; one address is 10.20.0.5/32."})
+	}
+	return n, fault.InvalidFields("BAD_CONFIG", "The hub's configuration has faults.", wrong)
 }
 
 // LogKeys are the files with the private keys of the two logs (C2SP signed-note), mode 0600.
@@ -98,6 +109,9 @@ func LoadHub(path string) (*Hub, error) {
 	})
 	if err == nil {
 		_, err = c.scopes()
+	}
+	if err == nil {
+		_, err = c.networks()
 	}
 	return c, err
 }
@@ -167,7 +181,11 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 	if err != nil {
 		return nil, nil, err
 	}
-	sender := rpc.NewInboxSender(rpc.SenderConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock})
+	within, err := c.networks()
+	if err != nil {
+		return nil, nil, err
+	}
+	sender := rpc.NewInboxSender(rpc.SenderConfig{Identity: b.identity, Anchors: b.anchors, Log: rt.Log, Clock: rt.Clock, Within: within})
 	h, err := hub.Open(ctx, hub.Config{
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Ledger: l, Engine: e, Sender: sender,
 		Backoff: c.Retry.backoff(), Gather: seconds(c.GatherSeconds, time.Hour), Clock: rt.Clock, Rand: rt.Rand, Log: rt.Log, Auditors: auditors, Measures: measures,

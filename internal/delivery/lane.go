@@ -146,7 +146,8 @@ func byItself(err error) bool {
 	case fault.Unavailable, fault.Deadline, fault.Exhausted, fault.Unauthenticated:
 		return false
 	}
-	return fault.From(err).Reason != "PEER_IDENTITY" // somebody else has the address
+	reason := fault.From(err).Reason
+	return reason != "PEER_IDENTITY" && reason != "ADDRESS_NOT_ALLOWED" // somebody else has the address, or it leads astray
 }
 
 // random draws the jitter: evenly from 0 up to but not 1.

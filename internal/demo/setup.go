@@ -268,7 +268,7 @@ func (f *folder) writeConfigs() error {
 	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  phone: 01632 960109\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], sent)
 	files := map[string]string{
 		"hub.yaml": f.common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
-			"checkpoint_file: hub-checkpoints/newest\npostcodes: postcodes\nauditors:\n  - {name: demo, all: true}\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\ngather_seconds: 1  # elsewhere an hour: minutes would tell what a team does\n" + quickRetry,
+			"checkpoint_file: hub-checkpoints/newest\npostcodes: postcodes\nauditors:\n  - {name: demo, all: true}\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\ndeliver_to: [127.0.0.0/8]  # all inboxes of a demo are on this machine\ngather_seconds: 1  # elsewhere an hour: minutes would tell what a team does\n" + quickRetry,
 		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n" + f.webYAML("auditor"),
 	}
 	for _, id := range prisons {

@@ -42,6 +42,10 @@ type ClientConfig struct {
 	Want     identity.Party     // the one party we will talk to
 	Log      *slog.Logger       // one line a failed call; nil logs nothing
 	Clock    func() time.Time   // judges certificates; nil is time.Now
+
+	// Within bounds where to connect to; nil for anywhere, where the address is this party's own configuration's.
+	Within   *Networks
+	Resolver *net.Resolver // with Within; nil is the machine's
 }
 
 // Dial makes a client connection to one party. It connects with the first call, and again when that is needed. Calls
@@ -67,7 +71,18 @@ func dial(cfg ClientConfig) (*grpc.ClientConn, *watched, error) {
 	peer := &watched{TransportCredentials: credentials.NewTLS(identity.ClientTLS(cfg.Identity, cfg.Anchors, cfg.Want, clock)), anchors: cfg.Anchors, clock: clock}
 	creds := &refusals{TransportCredentials: peer}
 	c := &client{peer: cfg.Want.URI(), log: orLog(cfg.Log), clock: clock, refusal: creds.in, holds: peer.holds, deadline: defaultDeadline, maxRequest: maxRequest}
-	conn, err := grpc.NewClient("dns:///"+cfg.Address, append(c.options(),
+	target, options := "dns:///"+cfg.Address, c.options()
+	if cfg.Within != nil {
+		// The name is looked up by the dialer that judges the answer, and not by gRPC.
+		dial := cfg.Within.dialer(cfg.Resolver)
+		target = "passthrough:///" + cfg.Address
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := dial(ctx, address)
+			creds.remember(err)
+			return conn, err
+		}))
+	}
+	conn, err := grpc.NewClient(target, append(options,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse), grpc.MaxCallSendMsgSize(maxRequest)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: aliveAfter, Timeout: aliveWithin}),
@@ -96,12 +111,13 @@ type client struct {
 	maxRequest int
 }
 
-// options are those of every client. Nothing but this program decides how it calls: no service configuration from DNS
-// and no retry by the transport, which could send again what a queue believes it has sent once.
+// options are those of every client. Nothing but this program decides how it calls: no service configuration from DNS,
+// no proxy from the environment, and no retry by the transport, which could send again what a queue believes it has sent once.
 func (c *client) options() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
+		grpc.WithNoProxy(),
 		grpc.WithConnectParams(reconnect),
 		grpc.WithMaxHeaderListSize(maxAnswerHeaders),
 		grpc.WithUnaryInterceptor(c.unary),
@@ -211,13 +227,18 @@ type refusals struct {
 
 func (r *refusals) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	secured, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	r.remember(err)
+	return secured, info, err
+}
+
+// remember keeps a refusal of our own.
+func (r *refusals) remember(err error) {
 	var f *fault.Error
 	if errors.As(err, &f) {
 		r.mu.Lock()
 		r.last = f
 		r.mu.Unlock()
 	}
-	return secured, info, err
 }
 
 // in returns the refusal if message quotes it: an older one says nothing about this call.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type SenderConfig struct {
 	Anchors  *identity.Anchors  // whom we believe
 	Log      *slog.Logger       // one line a failed call; nil logs nothing
 	Clock    func() time.Time   // judges certificates; nil is time.Now
+	Within   Networks           // where inboxes may be: their addresses come from the directory, and what those lead to from a name server
+	Resolver *net.Resolver      // nil is the machine's
 }
 
 // InboxSender sends deliveries to inboxes over one connection each. It keeps at most 256; it is safe for concurrent use.
@@ -89,7 +92,8 @@ func (s *InboxSender) take(at destination) (*pooled, error) {
 		if err := s.makeRoom(); err != nil {
 			return nil, err
 		}
-		conn, err := Dial(ClientConfig{Address: at.address, Identity: s.cfg.Identity, Anchors: s.cfg.Anchors, Want: at.party, Log: s.cfg.Log, Clock: s.cfg.Clock})
+		conn, err := Dial(ClientConfig{Address: at.address, Identity: s.cfg.Identity, Anchors: s.cfg.Anchors, Want: at.party, Log: s.cfg.Log, Clock: s.cfg.Clock,
+			Within: &s.cfg.Within, Resolver: s.cfg.Resolver})
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,7 +35,7 @@ func TestThePoolIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewInboxSender(SenderConfig{Identity: self, Anchors: anchors})
+	s := NewInboxSender(SenderConfig{Identity: self, Anchors: anchors, Within: Networks{netip.MustParsePrefix("127.0.0.0/8")}})
 	s.limit = 3
 	defer s.Close()
 	at := func(n int) destination {

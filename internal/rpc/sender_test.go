@@ -47,7 +47,7 @@ func (c *counted) Accept() (net.Conn, error) {
 
 func (w *world) sender(t *testing.T) *rpc.InboxSender {
 	t.Helper()
-	s := rpc.NewInboxSender(rpc.SenderConfig{Identity: w.issue(t, hubURI), Anchors: w.anchors, Clock: w.clock})
+	s := rpc.NewInboxSender(rpc.SenderConfig{Identity: w.issue(t, hubURI), Anchors: w.anchors, Clock: w.clock, Within: here()})
 	t.Cleanup(func() { s.Close() })
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"net"
+	"net/netip"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -59,7 +60,7 @@ func NewOverTLS(t testing.TB, edits ...func(*Config)) *OverTLS {
 	o := &OverTLS{}
 	o.Exchange = NewExchange(t, append(edits, func(c *Config) {
 		c.Hub = func(h *hub.Config) {
-			o.sender = rpc.NewInboxSender(rpc.SenderConfig{Identity: h.Identity, Anchors: h.Anchors, Clock: h.Clock})
+			o.sender = rpc.NewInboxSender(rpc.SenderConfig{Identity: h.Identity, Anchors: h.Anchors, Clock: h.Clock, Within: rpc.Networks{netip.MustParsePrefix("127.0.0.0/8")}})
 			h.Sender = o.sender
 		}
 	})...)
