@@ -27,7 +27,7 @@ func rules() []rule {
 		packageDocs(), exportedDocs(), decisionNumbers(),
 		fileLength(), textShape(), unfinished(), machinePaths(),
 		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(),
-		measures(), clausesAreHeld(),
+		measures(), clausesAreHeld(), namedProofsExist(), abuseCases(), asvsIsWhole(),
 	}
 }
 
