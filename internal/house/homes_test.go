@@ -48,6 +48,8 @@ var homes = []home{
 		"callers are held back in rpc, what they are refused is counted by the hub, and delivery is gentle with inboxes"},
 	{"github.com/prometheus/client_golang", []string{"internal/ops"}, nil,
 		"one registry a party and none for the process; labels are words and never a person's"},
+	{"os/exec", nil, []string{"internal/demo", "internal/licences", "internal/bench"},
+		"nothing that anybody typed comes near a command line: the demo opens a browser, the others are tools"},
 	{"github.com/google/licensecheck", []string{"internal/licences"}, nil,
 		"what a licence file says is read in one place, and what is agreed to stands beside it"},
 	{"google.golang.org/protobuf", nil, []string{"*"},
