@@ -58,6 +58,7 @@ var homes = []home{
 	{"github.com/google/go-cmp", nil, harnesses, "it compares for tests"},
 	{"github.com/rogpeppe/go-internal", nil, nil, "command scripts are tests"},
 	{"golang.org/x/net/http2", []string{"internal/testkit/flood"}, nil, "frames by hand are for attacks"},
+	{"golang.org/x/net/dns", nil, nil, "a name server that lies is for tests"},
 	{"golang.org/x/net/html", nil, []string{"internal/web/webtest"}, "a page is read in tests as a browser reads it"},
 	{"github.com/transparency-dev/merkle", nil, nil, "a second implementation to check the ledger against"},
 	{"github.com/anishathalye/porcupine", nil, nil, "it judges histories for tests"},
