@@ -46,11 +46,13 @@ stage_gofmt() {
 stage_vet() {
   go vet ./...
   go vet -tags crash,failpoint,nosync ./internal/crash ./internal/failpoint ./internal/store/bolt
+  go vet -tags e2e ./internal/e2e
 }
 
 stage_staticcheck() {
   tool staticcheck ./...
   tool staticcheck -tags crash,failpoint,nosync ./internal/crash ./internal/failpoint ./internal/store/bolt
+  tool staticcheck -tags e2e ./internal/e2e
 }
 
 # Whether the generated code is fresh is a house rule; see internal/house.
@@ -151,6 +153,9 @@ stage_tls() { crash '^(TestTLS|TestAWeakServerIsFoundOut)$'; }
 # The same sources make the same bytes, and the bill of materials is what was linked.
 stage_reproduce() { scripts/reproduce.sh; }
 
+# Every page of every site in a real browser, and each check seen to find a broken page. Screenshots stay in screenshots/.
+stage_e2e() { go test -tags e2e -count=1 -timeout 20m ./internal/e2e; }
+
 stage_demo() { go run ./cmd/postern demo --once; }
 
 # now prints the time in milliseconds; EPOCHREALTIME has six digits after a point or, in some locales, a comma.
@@ -162,7 +167,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf assets policy test tamper fuzz fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce demo)
+stages=(install gofmt vet staticcheck buf assets policy test tamper fuzz fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce e2e demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

@@ -60,6 +60,7 @@ var homes = []home{
 	{"golang.org/x/net/http2", []string{"internal/testkit/flood"}, nil, "frames by hand are for attacks"},
 	{"golang.org/x/net/dns", nil, nil, "a name server that lies is for tests"},
 	{"golang.org/x/net/html", nil, []string{"internal/web/webtest"}, "a page is read in tests as a browser reads it"},
+	{"github.com/chromedp", nil, nil, "a real browser is for tests"},
 	{"github.com/transparency-dev/merkle", nil, nil, "a second implementation to check the ledger against"},
 	{"github.com/anishathalye/porcupine", nil, nil, "it judges histories for tests"},
 }

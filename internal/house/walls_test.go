@@ -10,7 +10,7 @@ import (
 // rows is every package of the module from top to bottom. A package imports packages of lower rows only.
 var rows = [][]string{
 	// bench, crash, licences and world stand above what they measure, kill, count and play
-	{"cmd/postern", "internal/house", "internal/bench", "internal/crash", "internal/licences", "internal/testkit/world", "internal/testkit/door", "internal/testkit/valve"},
+	{"cmd/postern", "internal/house", "internal/bench", "internal/crash", "internal/e2e", "internal/licences", "internal/testkit/world", "internal/testkit/door", "internal/testkit/valve"},
 	{"internal/demo", "internal/testkit", "internal/doctor"},
 	{"internal/config"},
 	sites,
