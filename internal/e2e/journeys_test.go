@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -23,6 +24,7 @@ type clocked struct {
 	*site
 	late time.Duration
 	sent atomic.Int32
+	shut atomic.Bool // nobody is signed in any more
 }
 
 func newClocked(t *testing.T) *clocked {
@@ -32,12 +34,16 @@ func newClocked(t *testing.T) *clocked {
 		Now: func() time.Time { return time.Now().Add(c.late) },
 		Pages: []web.Page{
 			{Path: "/sign-in", Name: "web.sign_in_again", Open: true, Get: func(r *web.Request) (web.Response, error) {
+				if c.shut.Load() {
+					return web.SeeOther("/session/ended"), nil
+				}
 				return web.SeeOther(r.To()), r.SignIn(web.Person{ID: "staff-7", Name: "A. Officer"})
 			}},
 			{Path: "/", Name: "web.home", Get: ask(form), Post: func(*web.Request) (web.Response, error) {
 				c.sent.Add(1)
 				return web.SeeOther("/done"), nil
 			}},
+			{Path: "/sign-out", Name: "web.sign_out", Open: true, Post: func(r *web.Request) (web.Response, error) { r.SignOut(); return web.SeeOther("/session/ended"), nil }},
 			{Path: "/done", Name: "web.done", Get: ask(form)},
 		}})
 	if err != nil {
@@ -116,7 +122,7 @@ func TestJourneys(t *testing.T) {
 		if at, n := v.path(), c.sent.Load(); at != "/done" || n != 1 {
 			t.Errorf("two presses lead to %s, %d sent", at, n)
 		}
-		v.await(chromedp.Evaluate(`history.back()`, nil))
+		v.back()
 		if at, n := v.path(), c.sent.Load(); at != "/" || n != 1 {
 			t.Errorf("back is %s, %d sent", at, n)
 		}
@@ -127,6 +133,21 @@ func TestJourneys(t *testing.T) {
 		}
 	})
 
+	for _, scripts := range []bool{true, false} {
+		t.Run(fmt.Sprintf("back after signing out, at a shared machine, scripts %v", scripts), func(t *testing.T) {
+			c := newClocked(t)
+			v := b.at(t, c.site)
+			v.scripts(scripts)
+			v.open("/")
+			c.shut.Store(true)
+			v.await(chromedp.Click(`.app-account button`, chromedp.ByQuery))
+			v.back()
+			if page := eval[string](v, `document.body.innerText`); strings.Contains(page, "A. Officer") || strings.Contains(page, "A line") {
+				t.Errorf("back shows %q", page)
+			}
+		})
+	}
+
 	t.Run("signed out in another tab", func(t *testing.T) {
 		c := newClocked(t)
 		v := b.at(t, c.site)
@@ -136,6 +157,22 @@ func TestJourneys(t *testing.T) {
 			t.Errorf("answered by %d, %d sent", status, c.sent.Load())
 		}
 	})
+}
+
+// back goes back, and returns when the page before is there, loaded again or kept by the browser.
+func (v *visit) back() {
+	v.t.Helper()
+	there := make(chan struct{}, 10)
+	ctx, cancel := context.WithCancel(v.ctx)
+	defer cancel()
+	chromedp.ListenTarget(ctx, func(event any) {
+		if _, ok := event.(*page.EventFrameNavigated); ok {
+			there <- struct{}{}
+		}
+	})
+	v.run(chromedp.Evaluate(`history.back()`, nil))
+	<-there
+	eval[int](v, `new Promise((done) => document.readyState === 'complete' ? done(0) : addEventListener('load', () => done(0)))`)
 }
 
 // ownTime gives the pages that are opened from now on a clock that stands still until it is moved with passTime.

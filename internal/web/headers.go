@@ -13,6 +13,18 @@ import (
 // reportPath is where browsers report what the content security policy stopped.
 const reportPath = "/csp-report"
 
+// forgetPath is a picture of nothing that makes the browser forget the pages it holds.
+const forgetPath = "/session/forget.svg"
+
+// forget answers with it. Though pages are not to be stored, a browser keeps the page before in memory, whole, and shows
+// it to the next person at the machine who goes back. To forget it must be asked after it has put that page away: by what
+// the page after it loads, and not by that page itself.
+func forget(w http.ResponseWriter) {
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	w.Header().Set("Content-Type", "image/svg+xml")
+	_, _ = io.WriteString(w, `<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>`)
+}
+
 // secure sets the headers of every answer. Nothing runs, loads or frames but our own files; scripts cannot turn text
 // into markup; nothing is kept by the browser; nobody learns from where somebody came.
 func (s *Site) secure(h http.Header) {

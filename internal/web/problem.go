@@ -72,6 +72,9 @@ func notAllowed(p Page) Response {
 	}
 }
 
+// EndedPath is the page that says that a session has ended.
+const EndedPath = "/session/ended"
+
 // own are the pages that every site has.
 func (s *Site) own() []Page {
 	return []Page{
@@ -81,7 +84,7 @@ func (s *Site) own() []Page {
 			}
 			return View{Title: "web.extended", Template: "extended"}, nil
 		}},
-		{Path: "/session/ended", Name: "web.ended", Open: true, Get: func(*Request) (Response, error) {
+		{Path: EndedPath, Name: "web.ended", Open: true, Get: func(*Request) (Response, error) {
 			return View{Title: "web.ended", Template: "ended"}, nil
 		}},
 	}

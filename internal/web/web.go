@@ -187,6 +187,8 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.assets.serve(w, r)
 	case r.URL.Path == reportPath:
 		s.reports.take(w, r)
+	case r.URL.Path == forgetPath:
+		forget(w)
 	default:
 		s.mux.ServeHTTP(w, r)
 	}

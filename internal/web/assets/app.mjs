@@ -24,6 +24,11 @@ for (const session of document.querySelectorAll('[data-session-ends-in]')) {
   start();
 }
 
+// A page that the browser kept whole, for going back, may be somebody else's by now, or its session over: ask again.
+window.addEventListener('pageshow', (event) => {
+  if (event.persisted) { window.location.reload(); }
+});
+
 for (const button of document.querySelectorAll('[data-app-print]')) {
   button.hidden = false;
   button.addEventListener('click', () => window.print());
