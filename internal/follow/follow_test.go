@@ -86,7 +86,7 @@ func TestEveryExchangeCarriesWhatIsKnown(t *testing.T) {
 	_, err := d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: refused, Reasons: "The family is known and helped.",
 		Codes: &posternv1.Consideration{Relevant: posternv1.Answer_ANSWER_NO, ParentTold: posternv1.Answer_ANSWER_YES}})
 	check(t, err)
-	_, err = d.Counter.SendReceptions(t.Context(), &localv1.SendReceptionsRequest{Csv: []byte("date,received\n2026-11-28,4\n")})
+	_, err = d.Counter.SendReceptions(t.Context(), &localv1.SendReceptionsRequest{Csv: []byte("date,received\n2026-11-21,4\n")})
 	check(t, err)
 	if calls["Submit"] == 0 || calls["ListUpdates"] == 0 || calls["ListAuthorities"] == 0 {
 		t.Errorf("calls: %v", calls)
