@@ -8,6 +8,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/postcode"
 	"postern/internal/postcode/postcodetest"
+	"postern/internal/testkit/stranger"
 )
 
 // FuzzRead: any bytes as a table are refused, or every look-up in what was read has an answer. Most of what a fuzzer
@@ -76,4 +77,42 @@ func FuzzBuild(f *testing.F) {
 			t.Fatalf("the table that was made is not read: %v", err)
 		}
 	})
+}
+
+// TestAStrangerReadsTheTable: another program that reads docs/formats.md finds in the file of a table what we find.
+func TestAStrangerReadsTheTable(t *testing.T) {
+	for rows, seed := range map[int]uint64{20_000: 1, 3_000: 2} {
+		var csv, file bytes.Buffer
+		if err := postcodetest.Write(&csv, postcodetest.Names2026, rows, seed); err != nil {
+			t.Fatal(err)
+		}
+		table := build(t, csv.Bytes(), postcode.CSV{})
+		if _, err := table.WriteTo(&file); err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := stranger.ReadPostcodes(file.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, ended := 0, 0
+		err = postcodetest.Each(bytes.NewReader(csv.Bytes()), postcodetest.Names2026, func(pcds string, _ postcodetest.Row) {
+			want := table.Lookup(parse(t, pcds))
+			code, over, organisation, ok := theirs.Lookup(pcds)
+			if want.Place == postcode.Scotland {
+				want.Authority = "S92000003"
+			}
+			if ok != (want.Authority != "") || code != want.Authority || over != want.Ended || organisation != want.Organisation {
+				t.Fatalf("%s: the stranger finds %s %v %v %v, we %+v", pcds, code, over, organisation, ok, want)
+			}
+			if found++; over {
+				ended++
+			}
+		})
+		if err != nil || found < rows/2 || ended == 0 || ended == found {
+			t.Errorf("%d postcodes, %d ended: %v", found, ended, err)
+		}
+		if _, _, _, ok := theirs.Lookup("ZZ99 3WZ"); ok {
+			t.Error("the stranger finds a postcode that is not there")
+		}
+	}
 }

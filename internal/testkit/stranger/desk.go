@@ -157,6 +157,21 @@ func (d *Desk) Compose(id string, o *Offer) (*Sent, error) {
 	return s, d.sign(s, m)
 }
 
+// Declare makes a statement without sections: what came of asking, a consideration that ended in not sharing, or how many
+// people came. Only what came of asking has facts for the hub.
+func (d *Desk) Declare(id string, reception *posternv1.Reception, facts *posternv1.HubFacts, state func(*posternv1.Manifest)) (*Sent, error) {
+	s, m := &Sent{ID: id, Message: &posternv1.SealedNotification{}}, d.manifest(id, 30*24*time.Hour)
+	m.Reception = reception
+	if state(m); facts != nil {
+		b, err := proto.Marshal(&posternv1.FactsBlock{Salt: salt(), Facts: &posternv1.FactsBlock_Hub{Hub: facts}})
+		if err != nil {
+			return nil, err
+		}
+		s.Message.Facts, m.FactsSha256 = [][]byte{b}, [][]byte{hash(b)}
+	}
+	return s, d.sign(s, m)
+}
+
 func (d *Desk) manifest(id string, life time.Duration) *posternv1.Manifest {
 	sender := proto.CloneOf(d.Staff)
 	sender.PrisonId = d.Self.ID
@@ -182,13 +197,18 @@ func (d *Desk) sign(s *Sent, m *posternv1.Manifest) error {
 
 // Submit sends a notification or a withdrawal, and believes the answer by its receipt.
 func (d *Desk) Submit(ctx context.Context, s *Sent) error {
-	kind := logv1.Kind_KIND_DECIDED
 	m := &posternv1.Manifest{}
 	if err := proto.Unmarshal(s.Message.GetManifest().GetPayload(), m); err != nil {
 		return err
 	}
-	if m.GetWithdrawal() != nil {
+	kind := logv1.Kind_KIND_DECIDED
+	switch m.GetStatement().(type) {
+	case *posternv1.Manifest_Withdrawal:
 		kind = logv1.Kind_KIND_WITHDRAWN
+	case *posternv1.Manifest_Considered:
+		kind = logv1.Kind_KIND_CONSIDERED
+	case *posternv1.Manifest_Receptions:
+		kind = logv1.Kind_KIND_RECEPTIONS_COUNTED
 	}
 	a, err := d.Hub.Submission.Submit(ctx, &posternv1.SubmitRequest{Notification: s.Message, KnownLogs: d.Log.Known()})
 	if err != nil {
