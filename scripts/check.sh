@@ -76,6 +76,9 @@ stage_assets() {
   return 1
 }
 
+# A certified provider of OpenID Connect, for the tests of signing in: they run it as a process of its own.
+stage_provider() { npm --prefix internal/signin/testdata/provider ci --silent --ignore-scripts; }
+
 stage_policy() { go run ./cmd/postern policy test policy; }
 
 stage_test() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
@@ -167,7 +170,7 @@ line() {
   printf 'check: %-12s %5d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-stages=(install gofmt vet staticcheck buf assets policy test tamper fuzz fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce e2e demo)
+stages=(install gofmt vet staticcheck buf assets provider policy test tamper fuzz fsck flips world bugs valve kills failpoints disk power images slow loss tls reproduce e2e demo)
 if [ $# -gt 0 ]; then stages=("$@"); fi
 
 # A stage is called plainly, never after `if` or before `||`: bash would then go on after a failing line within it.

@@ -60,7 +60,7 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	s := c.service("auditor "+b.identity.Party().ID, b, rt, "")
-	s.pages = pages{&c.Common, c.Web, func(shell web.Config) (*web.Site, error) { return auditsite.New(a, shell) }}
+	s.pages = pages{&c.Common, c.Web, auditsite.Roles(), func(shell web.Config) (*web.Site, error) { return auditsite.New(a, shell) }}
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterAuditorServiceServer(r, a)
 		localv1.RegisterCoverageServiceServer(r, a)

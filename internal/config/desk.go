@@ -104,7 +104,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, closing(err, b)
 	}
 	s := c.service("desk "+b.identity.Party().ID, b, rt, "")
-	s.pages = pages{&c.Common, c.Web, func(shell web.Config) (*web.Site, error) { return desksite.New(d, shell) }}
+	s.pages = pages{&c.Common, c.Web, desksite.Roles(), func(shell web.Config) (*web.Site, error) { return desksite.New(d, shell) }}
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterDeskServiceServer(r, d)
 		localv1.RegisterPinServiceServer(r, d)

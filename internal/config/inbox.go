@@ -89,7 +89,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, closing(err, b)
 	}
 	s := c.service("inbox "+b.identity.Party().ID, b, rt, c.Listen)
-	s.pages = pages{&c.Common, c.Web, func(shell web.Config) (*web.Site, error) { return inboxsite.New(in, shell) }}
+	s.pages = pages{&c.Common, c.Web, inboxsite.Roles(), func(shell web.Config) (*web.Site, error) { return inboxsite.New(in, shell) }}
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterTeamServiceServer(r, in)
 		localv1.RegisterRingServiceServer(r, in)

@@ -22,7 +22,8 @@ import (
 // pages is the site of a party, not yet made: only who serves it reads its templates.
 type pages struct {
 	common *Common
-	web    *Web // nil for a party without a site
+	web    *Web     // nil for a party without a site
+	roles  []string // that there are at the party
 	make   func(web.Config) (*web.Site, error)
 }
 
@@ -37,7 +38,11 @@ func (s *Service) site(ctx context.Context) (func(context.Context) error, error)
 	if err != nil {
 		return nil, err
 	}
-	shell, err := s.pages.common.shell(w, name, journal, s.rt)
+	way, err := s.way(w)
+	if err != nil {
+		return nil, err
+	}
+	shell, err := s.pages.common.shell(w, name, way, journal, s.rt)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +62,13 @@ func (s *Service) site(ctx context.Context) (func(context.Context) error, error)
 	}, ops.Gauge{Name: "postern_page_policy_reports", Help: "What browsers reported as stopped by the content security policy of the site, since the start.", Labels: []string{"directive"}})
 	s.rt.Log.InfoContext(ctx, "site", "party", s.Name, "address", lis.Addr().String())
 	return func(ctx context.Context) error {
-		return errors.Join(serveSite(ctx, site.Server(), lis), journal.Close())
+		ctx, cancel := context.WithCancel(ctx)
+		var watching sync.WaitGroup
+		watching.Go(func() { way.Watch(ctx, site) })
+		err := serveSite(ctx, site.Server(), lis)
+		cancel()
+		watching.Wait()
+		return errors.Join(err, journal.Close())
 	}, nil
 }
 

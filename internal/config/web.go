@@ -36,7 +36,24 @@ type Web struct {
 
 // SignIn is how people sign in: one of its fields.
 type SignIn struct {
-	Trial []Persona `yaml:"trial"` // personas that anybody may be; on a loopback address only
+	Trial  []Persona `yaml:"trial"`  // personas that anybody may be; on a loopback address only
+	OpenID *OpenID   `yaml:"openid"` // a provider of OpenID Connect, such as HMPPS Auth or Entra ID; see docs/sign-in.md
+}
+
+// OpenID is a provider of OpenID Connect, and what is made of what it says of people.
+type OpenID struct {
+	Issuer     string            `yaml:"issuer"`          // as the provider calls itself, https
+	ClientID   string            `yaml:"client_id"`       // of this site at the provider
+	Secret     string            `yaml:"client_secret"`   // file with the site's secret, mode 0600; none for a client without one
+	Scopes     []string          `yaml:"scopes"`          // beside openid, such as profile
+	Algorithms []string          `yaml:"algorithms"`      // of signatures that are believed; RS256, PS256 and ES256 when empty
+	Claims     string            `yaml:"claims"`          // where the claims are: id_token, access_token or userinfo; id_token when empty
+	ID         string            `yaml:"id_claim"`        // the id as staff; sub when empty
+	Name       string            `yaml:"name_claim"`      // the name for the header; name when empty
+	RolesClaim string            `yaml:"roles_claim"`     // a word or a list of words
+	Roles      map[string]string `yaml:"roles"`           // what each word of it means here, such as ROLE_POSTERN_RECEPTION: RECEPTION_OFFICER
+	SignOut    string            `yaml:"sign_out"`        // where signing out leads, where the provider does not say
+	Recheck    float64           `yaml:"recheck_minutes"` // how often it is asked who is still signed in; 10 when empty
 }
 
 // Persona is an invented person for a trial.
@@ -88,11 +105,15 @@ func (w *Web) checkSignIn(roles []string, local bool) (wrong []fault.Field) {
 	say := func(field, reason, fix string) {
 		wrong = append(wrong, fault.Field{Path: "web." + field, Reason: reason, Fix: fix})
 	}
-	if len(w.SignIn.Trial) == 0 {
-		say("sign_in", "Nobody can sign in.", "Give it trial.")
-		return wrong
-	}
-	if !local {
+	switch {
+	case (len(w.SignIn.Trial) == 0) == (w.SignIn.OpenID == nil):
+		say("sign_in", "There must be one way to sign in.", "Give it openid, or trial to try things out on this machine.")
+	case w.SignIn.OpenID != nil:
+		if w.URL == "" && local {
+			say("url", "Missing.", "Say where browsers find the site: the provider sends people back there.")
+		}
+		return append(wrong, w.SignIn.OpenID.check(roles)...)
+	case !local:
 		say("sign_in.trial", "In a trial anybody may be anybody, so the site must be on a loopback address and behind no proxy.", "Listen on 127.0.0.1, or use another way to sign in.")
 	}
 	seen := map[string]bool{}
@@ -128,19 +149,10 @@ func checked(path string, err error, wrong []fault.Field) error {
 	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", append(fault.From(err).Fields, wrong...))
 }
 
-// way is the way to sign in.
-func (w *Web) way() signin.Way {
-	var personas []signin.Persona
-	for _, p := range w.SignIn.Trial {
-		personas = append(personas, signin.Persona(p))
-	}
-	return signin.Trial(personas)
-}
-
 // shell is what all sites have, as the file says it.
-func (c *Common) shell(w *Web, name string, journal *accesslog.Log, rt Runtime) (web.Config, error) {
+func (c *Common) shell(w *Web, name string, way signin.Way, journal *accesslog.Log, rt Runtime) (web.Config, error) {
 	cfg := web.Config{
-		Name: name, Telephone: w.Telephone, SignIn: signin.Path, TLS: w.Certificate != "" || w.BehindProxy, Pages: w.way().Pages(),
+		Name: name, Telephone: w.Telephone, SignIn: signin.Path, TLS: w.Certificate != "" || w.BehindProxy, Pages: way.Pages(), Actions: way.Actions(),
 		Brand: web.Brand{Organisation: w.Organisation, Colour: w.Colour}, Journal: journal, Now: rt.Clock, Log: rt.Log,
 		Idle: time.Duration(w.IdleMinutes * float64(time.Minute)), Longest: time.Duration(w.LongestHours * float64(time.Hour)),
 	}

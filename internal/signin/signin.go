@@ -1,13 +1,15 @@
 // Package signin says who somebody is at a site: the pages that sign people in and out, for every site alike.
 //
-// There are two ways. Trial lets anybody be one of some named personas, and is for a machine that nobody else reaches;
-// who puts a site together sees to that. Whichever way it is, what a site learns is a web.Person: an id as staff, a name for
+// There are two ways. OpenID asks a provider of OpenID Connect, and goes on asking. Trial lets anybody be one of some
+// named personas, and is for a machine that nobody else reaches; who puts a site together sees to that. Whichever way it is, what a site learns is a web.Person: an id as staff, a name for
 // the header, and roles by their short codes. Acting hands id and roles on to the party's own methods, so that a page
 // can forget neither. The package guarantees that a session begins only here, under a new number. It does not say which
 // roles there are, nor what they may do: pages declare that, and the party's methods ask again.
 package signin
 
 import (
+	"context"
+
 	"postern/internal/rpc"
 	"postern/internal/web"
 )
@@ -23,6 +25,16 @@ const (
 type Way interface {
 	// Pages are the pages that sign people in and out.
 	Pages() []web.Page
+	// Actions are the addresses of others that signing out may lead to.
+	Actions() []string
+	// Watch signs out whoever must not stay signed in, until ctx ends.
+	Watch(context.Context, Sessions)
+}
+
+// Sessions are the sessions of a site.
+type Sessions interface {
+	// EndSessions signs out everybody whom end picks, and counts them.
+	EndSessions(end func(web.Person) bool) int
 }
 
 // Acting lets the handlers of pages call the party's methods as whoever is signed in.

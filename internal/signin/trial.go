@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"slices"
 
 	"postern/internal/fault"
@@ -28,6 +29,12 @@ func (t trial) Pages() []web.Page {
 	return append([]web.Page{{Path: Path, Name: "signin.choose", Open: true, Get: t.ask, Post: t.take}},
 		out(func(*web.Request) string { return outPage })...)
 }
+
+// Actions are none: signing out leads nowhere else.
+func (trial) Actions() []string { return nil }
+
+// Watch has nobody to sign out.
+func (trial) Watch(context.Context, Sessions) {}
 
 func (t trial) form(r *web.Request) *web.Form {
 	who := web.Field{Name: "who", Kind: web.One, Label: r.T("signin.choose"), Hint: r.T("signin.choose_hint"), IsPageHeading: true}

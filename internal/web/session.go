@@ -145,6 +145,7 @@ func (s *sessions) forget(x *session) {
 func (s *sessions) end(end func(Person) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.sweep() // end is asked about those who are signed in
 	n := 0
 	for x := range maps.Values(maps.Clone(s.all)) {
 		if x.person != nil && end(*x.person) {
