@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -50,6 +51,7 @@ type ReplyTo struct {
 type LawfulBasis struct {
 	Article6        string `yaml:"article6"`
 	Schedule1       uint32 `yaml:"schedule1_paragraph"`
+	Article9        string `yaml:"article9_condition"` // stated with every form alike; default art9.2.g, substantial public interest
 	Gateway         string `yaml:"gateway"`
 	Confidentiality string `yaml:"confidentiality"`
 }
@@ -165,6 +167,7 @@ func (c *Desk) codes() (map[uint32]desk.Staff, *posternv1.LawfulBasis, error) {
 		Article6:           enum(&wrong, "lawful_basis.article6", posternv1.Article6Basis(0), c.LawfulBasis.Article6),
 		Confidentiality:    enum(&wrong, "lawful_basis.confidentiality", posternv1.Confidentiality(0), c.LawfulBasis.Confidentiality),
 		Schedule1Paragraph: c.LawfulBasis.Schedule1,
+		Article9Condition:  cmp.Or(c.LawfulBasis.Article9, "art9.2.g"),
 		Gateway:            c.LawfulBasis.Gateway,
 	}
 	return staff, basis, fault.InvalidFields("BAD_CONFIG", "The desk's configuration has faults.", wrong)

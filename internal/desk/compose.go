@@ -55,7 +55,8 @@ func (d *Desk) TakeIn(ctx context.Context, lang words.Language, formJSON []byte,
 		return f.GetFormId(), ids, err
 	}
 	dir := d.directory.Load().At(d.cfg.Clock())
-	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes, Language: lang})
+	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes, Language: lang,
+		Article9Condition: d.cfg.Basis.GetArticle9Condition()})
 	if err != nil {
 		return "", nil, err
 	}
@@ -217,9 +218,14 @@ func (d *Desk) statement(draft *envelope.Draft, p form.Part, dir *directory.Dire
 		draft.Manifest.Statement = &posternv1.Manifest_Enquiry{Enquiry: p.Enquiry}
 		return nil
 	}
-	basis := p.LawfulBasis
+	basis := proto.CloneOf(p.LawfulBasis)
 	if basis == nil {
-		basis = d.cfg.Basis
+		basis = proto.CloneOf(d.cfg.Basis)
+	}
+	// The same for every form, whether or not it needs one: stated only where it is needed, it would tell the hub that a
+	// child has a health need.
+	if basis.GetArticle9Condition() == "" && d.cfg.Basis.GetArticle9Condition() != "" {
+		basis.Article9Condition = d.cfg.Basis.GetArticle9Condition()
 	}
 	draft.Manifest.Statement = &posternv1.Manifest_Offer{Offer: &posternv1.Offer{
 		Route: p.Route, Authority: p.Authority, DestinationSource: p.Source,

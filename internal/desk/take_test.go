@@ -286,7 +286,7 @@ func TestAFormTakenLongAgoGetsItsAnswerAgain(t *testing.T) {
 // signature.
 func TestEachNotificationStatesItsLawfulBasis(t *testing.T) {
 	x, d := opened(t)
-	own := &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Schedule1Paragraph: 18, Gateway: "ca2004.s11"}
+	own := &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Schedule1Paragraph: 18, Article9Condition: "art9.2.g", Gateway: "ca2004.s11"}
 	d.Restart(func(c *desk.Config) { c.Basis = own })
 	named := family()
 	named.LawfulBasis = &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Schedule1Paragraph: 29,

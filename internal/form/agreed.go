@@ -2,6 +2,7 @@ package form
 
 import (
 	"fmt"
+	"slices"
 
 	"postern/internal/consent"
 	"postern/internal/section"
@@ -110,4 +111,29 @@ func (c *checker) withdrawal(w *posternv1.ConsentWithdrawal) {
 			c.add(fmt.Sprintf("consent.withdrawal.paths[%d]", i), "form.withdraw_path")
 		}
 	}
+}
+
+// special reports whether the form shares data of a special category: that a child needs help with health or a
+// disability, or is not born yet.
+func (c *checker) special() bool {
+	f := c.form
+	for i, child := range f.GetChildren() {
+		goes := func(name string) bool {
+			path := fmt.Sprintf("child/%d/%s", i+1, name)
+			switch f.GetRoute() {
+			case posternv1.Route_ROUTE_URGENT:
+				return name != "needs" // which helps nobody tonight
+			case posternv1.Route_ROUTE_DUTY:
+				return slices.Contains(f.GetConsideration().GetPaths(), path)
+			}
+			return consent.Covers(f.GetConsent(), path)
+		}
+		health := slices.ContainsFunc(child.GetNeeds().GetCodes(), func(n posternv1.Need) bool {
+			return n == posternv1.Need_NEED_HEALTH || n == posternv1.Need_NEED_DISABILITY
+		})
+		if health && goes("needs") || child.GetIdentity().GetDueDate() != "" && goes("identity") {
+			return true
+		}
+	}
+	return false
 }

@@ -416,7 +416,7 @@ func fits(t testing.TB, ps form.PartSection) {
 
 func TestNoDirectoryMeansNoLookUp(t *testing.T) {
 	f := formtest.New("E09000033")
-	if _, err := form.Check(f, form.Env{Now: formtest.Now}); err != nil {
+	if _, err := form.Check(f, form.Env{Now: formtest.Now, Article9Condition: "art9.2.g"}); err != nil {
 		t.Error(err)
 	}
 	if _, err := form.Check(f, formtest.Env()); err == nil {

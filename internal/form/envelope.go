@@ -71,6 +71,9 @@ func (c *checker) lawfulBasis(b *posternv1.LawfulBasis) {
 	}
 	c.code("lawful_basis.article9_condition", b.GetArticle9Condition(), "art9.2.g")
 	c.code("lawful_basis.gateway", b.GetGateway(), "ca2004.s11")
+	if b.GetArticle9Condition() == "" && c.env.Article9Condition == "" && c.special() {
+		c.add("lawful_basis.article9_condition", "form.article9")
+	}
 }
 
 // code checks a code that may be empty: a word without spaces.

@@ -37,6 +37,8 @@ type Env struct {
 	Authority func(code string) (*posternv1.Authority, bool)
 	// Postcodes says which authority a postcode is in; nil says what its letters alone tell, and then staff choose.
 	Postcodes *postcode.Table
+	// Article9Condition is what the desk states of Article 9 where a form names nothing; empty for nothing.
+	Article9Condition string
 	// Language is the language of the faults.
 	Language words.Language
 }

@@ -79,7 +79,7 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 		Prover: posternv1.NewAuditServiceClient(d.Link), First: x.first, HubPhone: HubPhone,
 		LogKeys: x.SentKeys(), RefKey: RefKey[:], Unit: "Reception",
 		ReplyTo: &posternv1.ReplyTo{Role: "Resettlement team", Phone: "01632 960100"},
-		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
+		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Article9Condition: "art9.2.g", Gateway: "ca2004.s11"},
 		Staff:   map[uint32]desk.Staff{uint32(os.Getuid()): Staff}, Poll: time.Minute, Backoff: backoff,
 		Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
 	}

@@ -93,7 +93,7 @@ func family(authority string) *stranger.Offer {
 	o := &stranger.Offer{
 		Route: posternv1.Route_ROUTE_STANDARD, Authority: authority, Source: posternv1.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE, Sections: sections,
 		Reception: &posternv1.Reception{Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-22"}, Notice: "2026-09",
-		Basis: &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Gateway: "ca2004.s11"},
+		Basis: &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Article9Condition: "art9.2.g", Gateway: "ca2004.s11"},
 		Consent: &posternv1.Consent{Id: uuid(), Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_GIVEN,
 			Understood: posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_YES, Children: []uint32{1}, Authorities: []string{authority},
 			Method: posternv1.ConsentMethod_CONSENT_METHOD_FACE_TO_FACE, Witness: &posternv1.Witness{StaffId: "S-77", Role: "officer"},

@@ -30,7 +30,7 @@ const (
 
 // Env knows the three authorities and the time.
 func Env() form.Env {
-	return form.Env{Now: Now, Authority: func(code string) (*posternv1.Authority, bool) {
+	return form.Env{Now: Now, Article9Condition: "art9.2.g", Authority: func(code string) (*posternv1.Authority, bool) {
 		known := code == Bristol || code == Lancashire || code == Wrexham
 		return &posternv1.Authority{Code: code}, known
 	}}
