@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +147,11 @@ func (a *app) deskCloseManualCommand() *cobra.Command {
 	return c
 }
 
+// championWords name a champion and how to reach them.
+func championWords(c *posternv1.Champion) string {
+	return strings.Join(slices.DeleteFunc([]string{c.GetRole(), c.GetPhone(), c.GetMailbox()}, func(s string) bool { return s == "" }), ", ")
+}
+
 // instant reads the time of a flag; none for an empty one.
 func instant(flag, text string) (*timestamppb.Timestamp, error) {
 	if text == "" {
@@ -207,6 +213,9 @@ func (a *app) printCasework(n *localv1.Notification) {
 		a.line("  OVERDUE since %s", when(n.GetDueTime()))
 	} else if n.GetDueTime() != nil {
 		a.line("  Due: %s", when(n.GetDueTime()))
+	}
+	if c := n.GetChampion(); c != nil {
+		a.line("  Whom to ask there: %s", championWords(c))
 	}
 	if n.GetResubmitting() {
 		a.line("  Submitted again; what follows is the decision before.")

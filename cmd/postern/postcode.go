@@ -35,10 +35,14 @@ func (a *app) postcodeBuild(file, out, vintage string) error {
 	if err != nil {
 		return fault.From(err)
 	}
+	told := false
 	t, err := postcode.Build(f, postcode.CSV{Name: filepath.Base(file), Vintage: vintage, Progress: func(done int64) {
+		told = true
 		fmt.Fprintf(a.err, "\rreading: %d of %d MB", done>>20, info.Size()>>20)
 	}})
-	fmt.Fprintln(a.err)
+	if told {
+		fmt.Fprintln(a.err)
+	}
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ import (
 
 // request is what a printed request for support says.
 type request struct {
-	Reference, Prison, To, Phone, ReplyTo, Until string
-	Sections                                     []requestSection
+	Reference, Prison, To, Phone, For, ReplyTo, Until string
+	Sections                                          []requestSection
 }
 
 type requestSection struct {
@@ -54,6 +54,9 @@ func newRequest(out *localv1.GetRequestForSupportResponse) (request, error) {
 		Reference: n.GetReference(), Prison: out.GetPrison(), To: out.GetFrontDoor(), Phone: out.GetPhoneNumber(),
 		ReplyTo: reply.GetRole() + ", " + reply.GetPhone() + ", " + reply.GetMailbox(), Until: when(out.GetConsentExpireTime()),
 	}
+	if c := n.GetChampion(); c != nil {
+		r.For = championWords(c)
+	}
 	if n.GetAuthorityName() != "" {
 		r.To = n.GetAuthorityName() + ", " + r.To
 	}
@@ -83,6 +86,9 @@ const (
 func (a *app) printRequest(r request) {
 	a.line("%s", requestTitle)
 	a.line("To: %s %s", r.To, r.Phone)
+	if r.For != "" {
+		a.line("For: %s", r.For)
+	}
 	a.line("From: %s   Our reference: %s", r.Prison, r.Reference)
 	a.line("%s", requestNoRisk)
 	a.line("%s", requestBasis)
@@ -116,7 +122,7 @@ dd { margin: 0; }
 </head>
 <body>
 <h1>{{title}}</h1>
-<p>To: {{.To}} {{.Phone}}<br>From: {{.Prison}}<br>Our reference: {{.Reference}}</p>
+<p>To: {{.To}} {{.Phone}}<br>{{with .For}}For: {{.}}<br>{{end}}From: {{.Prison}}<br>Our reference: {{.Reference}}</p>
 <p><strong>{{noRisk}}</strong> {{basis}}</p>
 {{range .Sections}}<section>
 <h2>{{.Name}} ({{.Source}})</h2>

@@ -29,6 +29,10 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	if err := d.addPolice(s, n); err != nil {
 		return nil, err
 	}
+	if n.Champion = nil; len(n.GetTasks()) > 0 || n.GetState() == stateUndelivered {
+		a, _ := d.directory.Load().At(now).Authority(n.GetAuthority())
+		n.Champion = a.GetChampion()
+	}
 	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}

@@ -64,6 +64,15 @@ func TestAnotherFormUnderTheSameIDIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheSameFormWithADateAsPeopleWriteItIsOneForm(t *testing.T) {
+	_, d := opened(t)
+	f := family()
+	f.FormId, f.Parent.Birth.DateOfBirth, f.Reception.ReceiveDate = formID, "3 Feb 1994", "21/11/2026"
+	if first, again := d.Take(f), d.Take(f); len(first) != 1 || !slices.Equal(first, again) {
+		t.Errorf("%v, and again %v", first, again)
+	}
+}
+
 func TestAFormWithoutAnIDGetsOneEachTime(t *testing.T) {
 	_, d := opened(t)
 	one, _, err := d.Desk.Take(t.Context(), testkit.FormJSON(t, family()), testkit.Staff)

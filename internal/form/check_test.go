@@ -172,6 +172,7 @@ func TestMistakesInTheConsent(t *testing.T) {
 		"the law of another country": {func(f *posternv1.Form) { f.Consent.Jurisdiction = "GB-SCT" }, []string{"consent.jurisdiction"}},
 		"given tomorrow":             {func(f *posternv1.Form) { f.Consent.GiveTime = timestamppb.New(formtest.Now.AddDate(0, 0, 1)) }, []string{"consent.give_time"}},
 		"given at no time at all":    {func(f *posternv1.Form) { f.Consent.GiveTime.Nanos = -1 }, []string{"consent.give_time"}},
+		"ending at no time at all":   {func(f *posternv1.Form) { f.Consent.ExpireTime = &timestamppb.Timestamp{Seconds: 1 << 60} }, []string{"consent.expire_time"}},
 		"over before it began":       {func(f *posternv1.Form) { f.Consent.ExpireTime = timestamppb.New(formtest.Now.AddDate(0, 0, -1)) }, []string{"consent.expire_time"}},
 		"a child nobody described":   {func(f *posternv1.Form) { f.Consent.Children = []uint32{1, 0, 3} }, []string{"consent.children[1]", "consent.children[2]"}},
 		"a child twice":              {func(f *posternv1.Form) { f.Consent.Children = []uint32{1, 1} }, []string{"consent.children[1]"}},

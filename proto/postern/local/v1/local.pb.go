@@ -292,7 +292,9 @@ type Notification struct {
 	// The id of the notification by which it was sealed again after the team's key had changed, if any.
 	ResealedBy string `protobuf:"bytes,42,opt,name=resealed_by,json=resealedBy,proto3" json:"resealed_by,omitempty"`
 	// The id of the notification that this one seals again, if any.
-	Reseals       string `protobuf:"bytes,43,opt,name=reseals,proto3" json:"reseals,omitempty"`
+	Reseals string `protobuf:"bytes,43,opt,name=reseals,proto3" json:"reseals,omitempty"`
+	// While a person has something to do about it, the authority's named lead for children of people in prison; made when it is shown, never kept.
+	Champion      *v1.Champion `protobuf:"bytes,44,opt,name=champion,proto3" json:"champion,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -570,6 +572,13 @@ func (x *Notification) GetReseals() string {
 		return x.Reseals
 	}
 	return ""
+}
+
+func (x *Notification) GetChampion() *v1.Champion {
+	if x != nil {
+		return x.Champion
+	}
+	return nil
 }
 
 // TakenWithdrawal is a withdrawal taken at this desk.
@@ -2645,13 +2654,13 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xd5\v\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x87\f\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2693,7 +2702,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x10postcode_vintage\x18) \x01(\tR\x0fpostcodeVintage\x12\x1f\n" +
 	"\vresealed_by\x18* \x01(\tR\n" +
 	"resealedBy\x12\x18\n" +
-	"\areseals\x18+ \x01(\tR\areseals\"\xd4\x01\n" +
+	"\areseals\x18+ \x01(\tR\areseals\x120\n" +
+	"\bchampion\x18, \x01(\v2\x14.postern.v1.ChampionR\bchampion\"\xd4\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -2924,15 +2934,16 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*Followup)(nil),                     // 46: postern.local.v1.Followup
 	(*Task)(nil),                         // 47: postern.local.v1.Task
 	(v1.DestinationSource)(0),            // 48: postern.v1.DestinationSource
-	(v1.WithdrawalMethod)(0),             // 49: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 50: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 51: postern.local.v1.PassedOn
-	(v1.StopAnswerCode)(0),               // 52: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 53: postern.v1.Sender
-	(*v1.Signed)(nil),                    // 54: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 55: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 56: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 57: postern.v1.GetEventResponse
+	(*v1.Champion)(nil),                  // 49: postern.v1.Champion
+	(v1.WithdrawalMethod)(0),             // 50: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 51: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 52: postern.local.v1.PassedOn
+	(v1.StopAnswerCode)(0),               // 53: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 54: postern.v1.Sender
+	(*v1.Signed)(nil),                    // 55: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 56: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 57: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 58: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -2951,75 +2962,76 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	47, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
 	40, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
 	48, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
-	49, // 16: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	40, // 17: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	39, // 18: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	49, // 19: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 20: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 21: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	50, // 22: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 23: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 24: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 25: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	40, // 26: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 27: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	51, // 28: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	40, // 29: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	52, // 30: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	52, // 31: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 32: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 33: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 34: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	39, // 35: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	53, // 36: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	40, // 37: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	50, // 38: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	54, // 39: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	50, // 40: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 41: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	29, // 42: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 43: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	40, // 44: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	55, // 45: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	56, // 46: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	57, // 47: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	50, // 48: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 49: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 50: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 51: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 52: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 53: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 54: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 55: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 56: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 57: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 58: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 59: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 60: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 61: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 62: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 63: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 64: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 65: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 66: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 67: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 68: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 69: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 70: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 71: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 72: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 73: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 74: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 75: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 76: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 77: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 78: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 79: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	65, // [65:80] is the sub-list for method output_type
-	50, // [50:65] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	49, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
+	50, // 17: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	40, // 18: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	39, // 19: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	50, // 20: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 21: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 22: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	51, // 23: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 24: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 25: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 26: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	40, // 27: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 28: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	52, // 29: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	40, // 30: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	53, // 31: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	53, // 32: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 33: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 34: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 35: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	39, // 36: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	54, // 37: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	40, // 38: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	51, // 39: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	55, // 40: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	51, // 41: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 42: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	29, // 43: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	40, // 44: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	40, // 45: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	56, // 46: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	57, // 47: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	58, // 48: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	51, // 49: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 50: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 51: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 52: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 53: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 54: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 55: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 56: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 57: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 58: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 59: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 60: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 61: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 62: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 63: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 64: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 65: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 66: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 67: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 68: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 69: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 70: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 71: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 72: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 73: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 74: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 75: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 76: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 77: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 78: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 79: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 80: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	66, // [66:81] is the sub-list for method output_type
+	51, // [51:66] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
