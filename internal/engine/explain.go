@@ -136,8 +136,13 @@ func request(in *Input) string {
 	if len(in.Children) == 1 {
 		what = "1 child"
 	}
-	return fmt.Sprintf("Prison %s offers to tell authority %s about %s, by the %s route, on %s.",
+	asked := fmt.Sprintf("Prison %s offers to tell authority %s about %s, by the %s route, on %s.",
 		in.Caller.PrisonID, in.Recipient.Authority, what, strings.ToLower(in.Route), in.Today)
+	if in.Redirected {
+		asked = fmt.Sprintf("What prison %s told another authority about %s, by the %s route, its team offers to pass on to authority %s, on %s.",
+			in.Caller.PrisonID, what, strings.ToLower(in.Route), in.Recipient.Authority, in.Today)
+	}
+	return asked
 }
 
 // background is what the route asks for: permission and agreement, why it is urgent, or who considered it.

@@ -91,3 +91,17 @@ func TestExplainRefusesWhatIsNoInput(t *testing.T) {
 		t.Error("explained")
 	}
 }
+
+func TestExplainSaysWhoPassesItOn(t *testing.T) {
+	input, err := CaseInput(policy.Bundle, "the_child_found_elsewhere_is_passed_on_in_an_emergency")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := ParseInput(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := request(in); !strings.HasPrefix(got, "What prison BLI told another authority about ") {
+		t.Errorf("it reads %q", got)
+	}
+}
