@@ -48,6 +48,7 @@ var rows = []struct {
 	{[]int{8}, (*bench).replay},
 	{[]int{10}, (*bench).postcodes},
 	{[]int{11}, (*bench).demo},
+	{[]int{13}, (*bench).attacks},
 }
 
 func main() {
@@ -70,7 +71,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	var list string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&list, "rows", "1,2,3,4,5,6,7,8,10,11", "the rows of the table to measure")
+	f.StringVar(&list, "rows", "1,2,3,4,5,6,7,8,10,11,13", "the rows of the table to measure")
 	f.IntVar(&o.rounds, "rounds", 5, "how often the peers take turns; figures are medians")
 	f.IntVar(&o.submits, "submits", 4000, "notifications a round")
 	f.IntVar(&o.entries, "entries", 100_000, "entries of the long log in rows 5 and 6")

@@ -23,9 +23,24 @@ type table struct {
 	load  string // of the machine before anything ran
 	lines []string
 	notes []string
+
+	attacks []string // row 13, a table of its own
 }
 
 func (t *table) start() { t.began, t.load = time.Now(), loadAverage() }
+
+// attackTable is the head of row 13.
+const attackTable = `
+## 13. Under attack
+
+Honest desks submit %.0f notifications a second, whatever comes of the one before, and a call counts from when it was due.
+Meanwhile the certificate of another desk is used, over real mTLS from another address of the same machine, for one attack
+after the other, each as fast as the line takes it. The attacker's own work is on the same processors. Resident memory is
+the hub's, and what of it is not the pages of its database. Load average of the machine before: %s; after: %s.
+
+| attack | what is sent | sent/s | honest p50 | honest p99 | failed | resident | not the file's |
+|---|---|---|---|---|---|---|---|
+`
 
 // add adds a row. The ratio is what counts; the figures beside it say where it comes from.
 func (t *table) add(row int, what, ours, against string, ratio float64, goal, note string) {
@@ -79,6 +94,12 @@ func (t *table) markdown(o options) string {
 	}
 	if len(t.notes) > 0 {
 		b.WriteString("\n")
+	}
+	if len(t.attacks) > 0 {
+		fmt.Fprintf(&b, attackTable, honestRate, t.load, loadAverage())
+		for _, line := range t.attacks {
+			b.WriteString(line + "\n")
+		}
 	}
 	b.WriteString(rest)
 	return b.String()

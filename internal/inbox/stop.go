@@ -34,6 +34,12 @@ func (t tombstone) holds(path string) bool {
 	return t.Whole || len(t.Paths) > 0 && consent.Withdrawn(t.Paths, path)
 }
 
+// holdsAll reports whether a stop request for these paths, or for all where there are none, says nothing new.
+func (t tombstone) holdsAll(paths []string) bool {
+	next := t.with(paths)
+	return t.Whole == next.Whole && slices.Equal(t.Paths, next.Paths)
+}
+
 // with is the tombstone after a further stop request; no paths mean all.
 func (t tombstone) with(paths []string) tombstone {
 	if t.Whole || len(paths) == 0 {
@@ -85,6 +91,9 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		t, err := readTombstone(tx, manifest)
 		if err != nil {
 			return err
+		}
+		if t.holdsAll(request.GetPaths()) {
+			return nil // it came before, under another delivery's id: the team may have answered, and is not asked again
 		}
 		row, err := json.Marshal(t.with(request.GetPaths()))
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -296,5 +297,30 @@ func TestAnAnswerIsForWhatWasAsked(t *testing.T) {
 	s.deliver(s.good())
 	if got := s.sees().GetItem().GetStop(); got.GetAnswer() != 0 || len(got.GetPaths()) != 0 {
 		t.Errorf("more was withdrawn, and the answer is still %v", got)
+	}
+}
+
+// The same stop request under another delivery's id, as after a hub lost its disk, does not ask a team again that has
+// answered.
+func TestAStopThatComesAgainForgetsNoAnswer(t *testing.T) {
+	for name, paths := range map[string][]string{"all": nil, "a part": {"child/1/phone"}} {
+		t.Run(name, func(t *testing.T) {
+			s := newStopper(t, true)
+			stop := s.good(paths...)
+			if s.deliver(stop) != 0 {
+				t.Fatal("not acknowledged")
+			}
+			must(s.in.AnswerStop(t.Context(), &localv1.AnswerStopRequest{Id: s.id, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}))(t)
+			before := s.sees()
+			s.Clock.Advance(time.Hour)
+			again := proto.CloneOf(stop)
+			again.DeliveryId = s.newID()
+			if s.deliver(again) != 0 {
+				t.Fatal("not acknowledged again")
+			}
+			if after := s.sees(); !proto.Equal(before, after) {
+				t.Errorf("the team saw %v, and sees %v", before.GetItem().GetStop(), after.GetItem().GetStop())
+			}
+		})
 	}
 }

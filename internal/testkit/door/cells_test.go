@@ -103,7 +103,7 @@ type question struct {
 	parts int                                   // of a stream that does not end
 }
 
-func message(make func(x *thing) proto.Message) func(*doors, string, *thing) proto.Message {
+func asking(make func(x *thing) proto.Message) func(*doors, string, *thing) proto.Message {
 	return func(_ *doors, _ string, x *thing) proto.Message { return make(x) }
 }
 
@@ -168,9 +168,9 @@ func questions() map[string][]question {
 				return "SENDER_IS_NOT_CALLER"
 			}, alike: submitted},
 		},
-		"postern.v1.SubmissionService/ListUpdates": {{ask: message(func(x *thing) proto.Message { return &posternv1.ListUpdatesRequest{PageToken: x.token} }), deny: always,
+		"postern.v1.SubmissionService/ListUpdates": {{ask: asking(func(x *thing) proto.Message { return &posternv1.ListUpdatesRequest{PageToken: x.token} }), deny: always,
 			alike: func(m proto.Message) { m.(*posternv1.ListUpdatesResponse).Checkpoint = "" }}},
-		"postern.v1.MailboxService/Collect": {{ask: message(func(*thing) proto.Message { return &posternv1.CollectRequest{UntilIdle: true} }), deny: func(path string, _ ownership) string {
+		"postern.v1.MailboxService/Collect": {{ask: asking(func(*thing) proto.Message { return &posternv1.CollectRequest{UntilIdle: true} }), deny: func(path string, _ ownership) string {
 			if path == inboxWrexham {
 				return "NO_ENDPOINT"
 			}
@@ -189,44 +189,44 @@ func questions() map[string][]question {
 					Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: posternv1.StopAnswerCode(1)}}})}
 			}, deny: func(string, ownership) string { return "NOT_FOUND" }}, // nobody was asked to stop
 		},
-		"postern.v1.MailboxService/Resume": {{ask: message(func(*thing) proto.Message { return &posternv1.ResumeRequest{} }), deny: always}},
-		"postern.v1.MailboxService/PublishKey": {{ask: message(func(x *thing) proto.Message { return &posternv1.PublishKeyRequest{RecipientKey: x.key} }), deny: func(path string, o ownership) string {
+		"postern.v1.MailboxService/Resume": {{ask: asking(func(*thing) proto.Message { return &posternv1.ResumeRequest{} }), deny: always}},
+		"postern.v1.MailboxService/PublishKey": {{ask: asking(func(x *thing) proto.Message { return &posternv1.PublishKeyRequest{RecipientKey: x.key} }), deny: func(path string, o ownership) string {
 			if o == own && path != inboxWrexham {
 				return ""
 			}
 			return "SENDER_IS_NOT_CALLER"
 		}}},
-		"postern.v1.DirectoryService/ListAuthorities": {{ask: message(func(*thing) proto.Message { return &posternv1.ListAuthoritiesRequest{} }), deny: always,
+		"postern.v1.DirectoryService/ListAuthorities": {{ask: asking(func(*thing) proto.Message { return &posternv1.ListAuthoritiesRequest{} }), deny: always,
 			alike: func(m proto.Message) { m.(*posternv1.ListAuthoritiesResponse).Checkpoint = "" }}},
-		"postern.v1.DirectoryService/ListKeys":  {{ask: message(func(*thing) proto.Message { return &posternv1.ListKeysRequest{} }), deny: always}},
-		"postern.v1.DirectoryService/GetPolicy": {{ask: message(func(*thing) proto.Message { return &posternv1.GetPolicyRequest{} }), deny: always}},
-		"postern.v1.AuditService/ListEvents": {{ask: message(func(x *thing) proto.Message {
+		"postern.v1.DirectoryService/ListKeys":  {{ask: asking(func(*thing) proto.Message { return &posternv1.ListKeysRequest{} }), deny: always}},
+		"postern.v1.DirectoryService/GetPolicy": {{ask: asking(func(*thing) proto.Message { return &posternv1.GetPolicyRequest{} }), deny: always}},
+		"postern.v1.AuditService/ListEvents": {{ask: asking(func(x *thing) proto.Message {
 			return &posternv1.ListEventsRequest{Filter: &posternv1.EventFilter{Notification: x.id}}
 		}), deny: named, alike: func(m proto.Message) { m.(*posternv1.ListEventsResponse).Checkpoints = nil }}},
 		"postern.v1.AuditService/GetEvent": {
-			{how: "event", ask: message(func(x *thing) proto.Message { return &posternv1.GetEventRequest{Id: x.event} }), deny: inScope},
-			{how: "notification", ask: message(func(x *thing) proto.Message { return &posternv1.GetEventRequest{Id: x.id} }), deny: inScope},
-			{how: "reference", ask: message(func(x *thing) proto.Message { return &posternv1.GetEventRequest{Id: envelope.Reference(x.id)} }), deny: inScope},
+			{how: "event", ask: asking(func(x *thing) proto.Message { return &posternv1.GetEventRequest{Id: x.event} }), deny: inScope},
+			{how: "notification", ask: asking(func(x *thing) proto.Message { return &posternv1.GetEventRequest{Id: x.id} }), deny: inScope},
+			{how: "reference", ask: asking(func(x *thing) proto.Message { return &posternv1.GetEventRequest{Id: envelope.Reference(x.id)} }), deny: inScope},
 		},
-		"postern.v1.AuditService/GetCheckpoint": {{ask: message(func(x *thing) proto.Message { return &posternv1.GetCheckpointRequest{Origin: x.origin} }), deny: checkpoint,
+		"postern.v1.AuditService/GetCheckpoint": {{ask: asking(func(x *thing) proto.Message { return &posternv1.GetCheckpointRequest{Origin: x.origin} }), deny: checkpoint,
 			alike: proto.Reset}},
-		"postern.v1.AuditService/GetProof": {{ask: message(func(x *thing) proto.Message { return &posternv1.GetProofRequest{EventId: x.event} }), deny: inScope}},
-		"postern.v1.AuditService/ExportLog": {{ask: message(func(x *thing) proto.Message { return &posternv1.ExportLogRequest{Origin: x.origin} }), deny: func(path string, o ownership) string {
+		"postern.v1.AuditService/GetProof": {{ask: asking(func(x *thing) proto.Message { return &posternv1.GetProofRequest{EventId: x.event} }), deny: inScope}},
+		"postern.v1.AuditService/ExportLog": {{ask: asking(func(x *thing) proto.Message { return &posternv1.ExportLogRequest{Origin: x.origin} }), deny: func(path string, o ownership) string {
 			if path == unnamedPath {
 				return "AUDITOR_UNKNOWN"
 			}
 			return checkpoint(path, o)
 		}, parts: 1}},
-		"postern.v1.CoverageService/GetCoverage": {{ask: message(func(x *thing) proto.Message { return &posternv1.GetCoverageRequest{PrisonId: x.prison} }), deny: named}},
-		"postern.v1.InboxService/Deliver": {{ask: message(func(x *thing) proto.Message { return &posternv1.DeliverRequest{Delivery: x.delivery} }), deny: func(path string, _ ownership) string {
+		"postern.v1.CoverageService/GetCoverage": {{ask: asking(func(x *thing) proto.Message { return &posternv1.GetCoverageRequest{PrisonId: x.prison} }), deny: named}},
+		"postern.v1.InboxService/Deliver": {{ask: asking(func(x *thing) proto.Message { return &posternv1.DeliverRequest{Delivery: x.delivery} }), deny: func(path string, _ ownership) string {
 			if path == otherHub {
 				return "NOT_OUR_HUB"
 			}
 			return ""
 		}}},
-		"grpc.health.v1.Health/Check": {{ask: message(func(*thing) proto.Message { return health() }), deny: always}},
-		"grpc.health.v1.Health/List":  {{ask: message(func(*thing) proto.Message { return &healthv1.HealthListRequest{} }), deny: always}},
-		"grpc.health.v1.Health/Watch": {{ask: message(func(*thing) proto.Message { return health() }), deny: always, parts: 1}},
+		"grpc.health.v1.Health/Check": {{ask: asking(func(*thing) proto.Message { return health() }), deny: always}},
+		"grpc.health.v1.Health/List":  {{ask: asking(func(*thing) proto.Message { return &healthv1.HealthListRequest{} }), deny: always}},
+		"grpc.health.v1.Health/Watch": {{ask: asking(func(*thing) proto.Message { return health() }), deny: always, parts: 1}},
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -238,4 +240,19 @@ func must[T any](v T, err error) func(testing.TB) T {
 		}
 		return v
 	}
+}
+
+func sum(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:]
+}
+
+// newIDOf is an id that nobody has, from a test's own randomness.
+func newIDOf(r *mathrand.Rand) string {
+	b := make([]byte, 16)
+	for i := range b {
+		b[i] = byte(r.UintN(256))
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
