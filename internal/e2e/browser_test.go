@@ -75,6 +75,8 @@ type visit struct {
 	site *site
 	ctx  context.Context
 
+	unscripted bool // whether scripts are off
+
 	mu      sync.Mutex // owns all below: events come on another goroutine
 	trouble []string   // what the browser had to complain of
 	titles  []string   // every title and address that was seen
@@ -226,7 +228,11 @@ func (v *visit) submit() int64 {
 func (v *visit) path() string { return eval[string](v, `location.pathname + location.search`) }
 
 // scripts switches scripts on or off.
-func (v *visit) scripts(on bool) { v.run(emulation.SetScriptExecutionDisabled(!on)) }
+func (v *visit) scripts(on bool) {
+	v.t.Helper()
+	v.unscripted = !on
+	v.run(emulation.SetScriptExecutionDisabled(!on))
+}
 
 // screen sets the width and height of the window.
 func (v *visit) screen(width, height int64) {

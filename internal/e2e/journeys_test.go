@@ -166,13 +166,17 @@ func (v *visit) back() {
 	ctx, cancel := context.WithCancel(v.ctx)
 	defer cancel()
 	chromedp.ListenTarget(ctx, func(event any) {
-		if _, ok := event.(*page.EventFrameNavigated); ok {
+		switch e := event.(type) {
+		case *page.EventFrameNavigated:
+			if e.Type == page.NavigationTypeBackForwardCacheRestore && v.unscripted { // scripts would load it again
+				there <- struct{}{}
+			}
+		case *page.EventLoadEventFired:
 			there <- struct{}{}
 		}
 	})
 	v.run(chromedp.Evaluate(`history.back()`, nil))
 	<-there
-	eval[int](v, `new Promise((done) => document.readyState === 'complete' ? done(0) : addEventListener('load', () => done(0)))`)
 }
 
 // ownTime gives the pages that are opened from now on a clock that stands still until it is moved with passTime.

@@ -41,7 +41,7 @@ type stop struct {
 
 // sites are all sites that are read.
 func sites(t *testing.T) []*site {
-	return []*site{gallery(t)}
+	return append(parties(t), gallery(t))
 }
 
 // serve serves a site on a free port of this machine until the test ends.
@@ -83,7 +83,7 @@ func TestPages(t *testing.T) {
 			t.Run(s.name+"/"+stop.name, func(t *testing.T) {
 				v := b.at(t, s)
 				v.read(stop)
-				if len(stop.wrong) > 0 {
+				if stop.wrong != nil {
 					v.readFaulty(stop)
 				}
 				v.readWithoutScripts(stop)

@@ -18,7 +18,8 @@ const forgetPath = "/session/forget.svg"
 
 // forget answers with it. Though pages are not to be stored, a browser keeps the page before in memory, whole, and shows
 // it to the next person at the machine who goes back. To forget it must be asked after it has put that page away: by what
-// the page after it loads, and not by that page itself.
+// the page after it loads, and not by that page itself. So every page for somebody who is not signed in loads it, whichever
+// way the session before it ended.
 func forget(w http.ResponseWriter) {
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	w.Header().Set("Content-Type", "image/svg+xml")

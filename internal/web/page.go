@@ -111,7 +111,7 @@ func (r *Request) SignIn(who Person) error {
 	return nil
 }
 
-// SignOut ends the session. Lead to EndedPath from it, by whatever way: there the browser forgets the pages it holds.
+// SignOut ends the session. On the next page of ours, the browser forgets the pages it holds.
 func (r *Request) SignOut() {
 	r.site.sessions.forget(r.session)
 	r.session = nil

@@ -130,6 +130,9 @@ func (s *Shown) SessionWarning() template.HTML {
 		`<div class="app-session__warning" data-session-warning hidden><p class="govuk-body">` + e(s.T("web.ends_soon")) + " " + link + `</p></div></div>`)
 }
 
+// ForgetPath is what a page for somebody who is not signed in loads, so that the browser forgets the pages it holds.
+func (s *Shown) ForgetPath() string { return forgetPath }
+
 // Printed says at the foot of a printed page when it was printed, for paper lives longer than what it says.
 func (s *Shown) Printed() string {
 	return s.T("web.printed", "when", s.When(s.site.cfg.Now()))
