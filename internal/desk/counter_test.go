@@ -169,7 +169,7 @@ func TestCountsGoToTheHubOrNowhere(t *testing.T) {
 	if err != nil || out.GetDays() != 1 || out.GetReceived() != 7 {
 		t.Errorf("%v, %v", out, err)
 	}
-	coverage, err := x.Hub.GetCoverage(t.Context(), &posternv1.GetCoverageRequest{})
+	coverage, err := posternv1.NewCoverageServiceClient(x.ToHub(testkit.AuditorPath)).GetCoverage(t.Context(), &posternv1.GetCoverageRequest{})
 	if err != nil || len(coverage.GetPrisons()) != 1 || coverage.GetPrisons()[0].GetReceived() != 7 {
 		t.Errorf("the hub has %v, %v", coverage, err)
 	}
