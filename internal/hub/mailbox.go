@@ -12,6 +12,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
+	"postern/internal/identity"
 	"postern/internal/ledger"
 	"postern/internal/plain"
 	"postern/internal/rpc"
@@ -46,14 +47,7 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	if answer := answerOf(req, r); answer != nil && req.GetDeliveryId() != "" {
 		return h.collected(ctx, caller, req, answer)
 	}
-	if r.GetRedirect() != nil {
-		return h.redirect(ctx, caller, req, r)
-	}
-	back, err := said(r)
-	if err != nil {
-		return nil, err
-	}
-	event, err := h.recordReport(ctx, caller.ID, caller.URI(), req.GetSigned().GetPayload(), r, back, now)
+	event, err := h.heed(ctx, caller, req, r, now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +58,31 @@ func (h *Hub) Report(ctx context.Context, req *posternv1.ReportRequest) (*poster
 	return h.reported(ctx, req, event)
 }
 
+// heed records a report, and does what follows from it.
+func (h *Hub) heed(ctx context.Context, caller identity.Party, req *posternv1.ReportRequest, r *posternv1.Report, now time.Time) ([16]byte, error) {
+	if r.GetRedirect() != nil {
+		return h.redirect(ctx, caller, req, r)
+	}
+	back, err := said(r)
+	if err != nil {
+		return [16]byte{}, err
+	}
+	return h.recordReport(ctx, caller.ID, caller.URI(), req.GetSigned().GetPayload(), r, back, now)
+}
+
 // reported proves that a report was recorded, and that the log it is in continues what the caller knows.
 func (h *Hub) reported(ctx context.Context, req *posternv1.ReportRequest, event [16]byte) (out *posternv1.ReportResponse, err error) {
 	cut := h.cfg.Ledger.Cut()
 	out = &posternv1.ReportResponse{}
 	if out.Receipt, err = cut.Receipt(ctx, event); err != nil {
 		return nil, err
+	}
+	if req.GetRedirected() != nil {
+		at, err := h.logged(ctx, event)
+		if err != nil {
+			return nil, err
+		}
+		out.Decision = at.Details.GetDecision()
 	}
 	out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent, ledger.Received)
 	return out, err

@@ -12,7 +12,6 @@ import (
 	"postern/internal/delivery"
 	"postern/internal/engine"
 	"postern/internal/envelope"
-	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
@@ -75,38 +74,28 @@ type redirect struct {
 	digests [][]byte
 }
 
-// redirect takes a report that the child was found elsewhere: verify, decide anew, record, answer. The answer says what
-// was decided; the same again is the same event.
-func (h *Hub) redirect(ctx context.Context, caller identity.Party, req *posternv1.ReportRequest, r *posternv1.Report) (*posternv1.ReportResponse, error) {
+// redirect takes a report that the child was found elsewhere: verify, decide anew, record. The same again is the same
+// event.
+func (h *Hub) redirect(ctx context.Context, caller identity.Party, req *posternv1.ReportRequest, r *posternv1.Report) (event [16]byte, err error) {
 	for range 5 {
 		plan, err := h.planRedirect(ctx, caller, req, r)
 		if err != nil {
-			return nil, err
+			return event, err
 		}
-		event, err := h.recordRedirect(ctx, plan)
+		event, err = h.recordRedirect(ctx, plan)
 		if errors.Is(err, errStale) {
 			if err := h.catchUp(ctx); err != nil {
-				return nil, err
+				return event, err
 			}
 			continue // policy, directory or a withdrawal came between
 		}
 		if err != nil {
-			return nil, err
+			return event, err
 		}
 		h.delivery.Wake()
-		// A crash here: it is recorded, and on its way, and the inbox heard nothing. The same again gets the same answer.
-		if err := failpoint.Hit(failpoint.HubReported); err != nil {
-			return nil, err
-		}
-		out, err := h.reported(ctx, req, event)
-		if err != nil {
-			return nil, err
-		}
-		at, err := h.logged(ctx, event)
-		out.Decision = at.Details.GetDecision()
-		return out, err
+		return event, nil
 	}
-	return nil, fault.New(fault.Unavailable, "BUSY", "The policy or the directory is changing. Try again in a moment.")
+	return event, fault.New(fault.Unavailable, "BUSY", "The policy or the directory is changing. Try again in a moment.")
 }
 
 // planRedirect verifies that the caller passes on what it was sent, in the desk's own bytes, and decides.
