@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"testing"
+	"unicode/utf8"
 
 	"postern/internal/fault"
 	"postern/internal/testkit"
@@ -19,6 +20,9 @@ func FuzzPageTokens(f *testing.F) {
 	updates, directory := x.Submission(testkit.HMPBristol), posternv1.NewDirectoryServiceClient(x.ToHub("/prison/BLI/desk"))
 	audit := x.Audit(testkit.AuditorPath)
 	f.Fuzz(func(t *testing.T, token string, size uint32) {
+		if !utf8.ValidString(token) {
+			return // it cannot be sent
+		}
 		for name, list := range map[string]func(token string) (next string, err error){
 			"updates": func(token string) (string, error) {
 				page, err := updates.ListUpdates(t.Context(), &posternv1.ListUpdatesRequest{PageToken: token, PageSize: size})

@@ -77,13 +77,13 @@ func (d *Desk) follow(ctx context.Context, note string, proofs []*posternv1.Cons
 	return d.Log.FollowNote(ctx, d.Hub, note, proofs)
 }
 
-// FollowNote remembers a signed checkpoint, and asks the hub for the proofs that did not come with it.
+// FollowNote remembers a signed checkpoint, and asks the hub, where there is one, for the proofs that did not come with it.
 func (w *Witness) FollowNote(ctx context.Context, h *Hub, note string, proofs []*posternv1.ConsistencyProof) error {
 	c, err := ReadCheckpoint(note, w.Keys)
 	if err != nil {
 		return err
 	}
-	if err := w.Follow(c, proofs); err != errUnproven {
+	if err := w.Follow(c, proofs); err != errUnproven || h == nil {
 		return err
 	}
 	asked := append(w.Known(), &posternv1.KnownLog{Origin: c.Origin, Size: c.Size})

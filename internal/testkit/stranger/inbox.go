@@ -152,7 +152,10 @@ func (i *Inbox) open(ctx context.Context, d *posternv1.Delivery) ([]byte, error)
 		keys = i.Log.Keys
 	}
 	p, err := ReadReceipt(d.GetReceipt(), keys)
-	if err != nil {
+	switch {
+	case err != nil && stop != nil:
+		return hash(stop.GetPayload()), badStop
+	case err != nil:
 		return hash(n.GetManifest().GetPayload()), badReceipt
 	}
 	if err := i.Log.FollowNote(ctx, i.Hub, p.Checkpoint.Note, d.GetConsistency()); err != nil {

@@ -239,8 +239,9 @@ func (w *Witness) Known() (known []*posternv1.KnownLog) {
 	return known
 }
 
-// errUnproven says that a checkpoint came without a proof: nothing is wrong yet, and GetCheckpoint has to be asked.
-var errUnproven = errors.New("no proof that the checkpoint continues the one we know")
+// errUnproven says that a checkpoint came without a proof that it is of one log with what we know: nothing is wrong yet, and
+// GetCheckpoint has to be asked.
+var errUnproven = errors.New("no proof that the checkpoint is of one log with the one we know")
 
 // Follow remembers a checkpoint if it continues what is known. Another error than errUnproven says that the log is not
 // one log.
@@ -251,7 +252,7 @@ func (w *Witness) Follow(c *Checkpoint, proofs []*posternv1.ConsistencyProof) er
 		w.seen[c.Origin] = c
 		return nil
 	case c.Size < old.Size:
-		return errors.New("the log is smaller than it was")
+		return errUnproven // an answer that was long on its way, or worse
 	case c.Size == old.Size && !bytes.Equal(c.Root, old.Root):
 		return errors.New("the log has two roots of one size")
 	case c.Size == old.Size:
