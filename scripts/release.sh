@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 out=${1:?usage: release.sh FOLDER [GOOS/GOARCH...]}
 platforms=(linux/amd64 linux/arm64)
 if [ $# -gt 1 ]; then platforms=("${@:2}"); fi
-if [ -d .git ] && [ -n "$(git status --porcelain)" ]; then
+if git rev-parse --git-dir >/dev/null 2>&1 && [ -n "$(git status --porcelain)" ]; then
   echo "Commit first: a release is of a commit, which stands in the program." >&2
   exit 1
 fi
