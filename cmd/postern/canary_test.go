@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -24,12 +26,12 @@ import (
 // it is spelt. `! canary` must find something, and `canary -every FORMS PLACE...` every single value: without these two
 // a search that finds nothing would prove nothing.
 func canary(ts *testscript.TestScript, neg bool, args []string) {
-	every := len(args) > 0 && args[0] == "-every"
-	if every {
+	every, sealed := len(args) > 0 && args[0] == "-every", len(args) > 0 && args[0] == "-sealed"
+	if every || sealed {
 		args = args[1:]
 	}
 	if len(args) < 2 {
-		ts.Fatalf("usage: [!] canary [-every] FORMS PLACE...")
+		ts.Fatalf("usage: [!] canary [-every|-sealed] FORMS PLACE...")
 	}
 	paths, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.json"))
 	ts.Check(err)
@@ -38,6 +40,11 @@ func canary(ts *testscript.TestScript, neg bool, args []string) {
 		found, err := personal([]byte(ts.ReadFile(path)))
 		ts.Check(err)
 		values = append(values, found...)
+		if sealed {
+			found, err := opened([]byte(ts.ReadFile(path)))
+			ts.Check(err)
+			values = append(values, found...)
+		}
 	}
 	var places []place
 	for _, root := range args[1:] {
@@ -48,9 +55,9 @@ func canary(ts *testscript.TestScript, neg bool, args []string) {
 	if len(values) == 0 || len(places) == 0 {
 		ts.Fatalf("%d values to look for in %d places", len(values), len(places))
 	}
-	hits := 0
-	for _, v := range values {
-		where, found := v.in(places)
+	hits, seen := 0, search(values, places)
+	for i, v := range values {
+		where, found := seen[i]
 		switch {
 		case found && !every && !neg:
 			ts.Fatalf("%s (%q) is in %s", v.field, v.text, where)
@@ -100,14 +107,37 @@ func readPlaces(root string) ([]place, error) {
 }
 
 func (v value) in(places []place) (string, bool) {
-	for _, p := range places {
+	where, found := search([]value{v}, places)[0]
+	return where, found
+}
+
+// search returns where each value was found first, by its place in the list.
+func search(values []value, places []place) map[int]string {
+	var exact, lower [][]byte
+	var exactOf, lowerOf []int
+	for n, v := range values {
 		for i, s := range v.spellings {
-			if bytes.Contains(p.bytes, s) || i == 0 && len(s) > shortest+1 && bytes.Contains(p.lower, lowerASCII(s)) {
-				return p.name, true
+			exact, exactOf = append(exact, s), append(exactOf, n)
+			if i == 0 && len(s) > shortest+1 {
+				lower, lowerOf = append(lower, lowerASCII(s)), append(lowerOf, n)
 			}
 		}
 	}
-	return "", false
+	seen := map[int]string{}
+	anyCase, as := newFinder(lower), newFinder(exact)
+	for _, p := range places {
+		for i := range as.in(p.bytes) {
+			if seen[exactOf[i]] == "" {
+				seen[exactOf[i]] = p.name
+			}
+		}
+		for i := range anyCase.in(p.lower) {
+			if seen[lowerOf[i]] == "" {
+				seen[lowerOf[i]] = p.name
+			}
+		}
+	}
+	return seen
 }
 
 // lowerASCII leaves every other byte as it is: what is searched is no text.
@@ -182,6 +212,14 @@ func spellings(v string) [][]byte {
 			all = append(all, date.Format(layout))
 		}
 	}
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		var wide []byte
+		for _, unit := range utf16.Encode([]rune(v)) {
+			wide = order.AppendUint16(wide, unit)
+		}
+		all = append(all, string(wide))
+	}
+	all = append(all, strings.ToUpper(hex.EncodeToString([]byte(v))))
 	digest := sha256.Sum256([]byte(v)) // without a key anybody who guesses the value can check it
 	all = append(all, string(digest[:]), hex.EncodeToString(digest[:]), base64.StdEncoding.EncodeToString(digest[:])[:40])
 	if len(v) > shortest+1 {
@@ -206,6 +244,14 @@ func inBase64(e *base64.Encoding, v string, shift int) string {
 	return encoded[start:end]
 }
 
+// wide is text as some runtimes keep it: UTF-16, little end first.
+func wide(v string) (b []byte) {
+	for _, unit := range utf16.Encode([]rune(v)) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	return b
+}
+
 // TestSpellingsAreFound is the control of the search: whatever the spelling, it is found in random-looking
 // surroundings, and what is not there is not.
 func TestSpellingsAreFound(t *testing.T) {
@@ -216,6 +262,8 @@ func TestSpellingsAreFound(t *testing.T) {
 		"in capitals":     {"Bronagh", "BRONAGH"},
 		"escaped":         {name, `{"x":"Si\u00e2n O'Thistlewaite-P\u0175ll"}`},
 		"in a URL":        {name, "/find?q=Si%C3%A2n+O%27Thistlewaite-P%C5%B5ll"},
+		"in wide letters": {name, "n\x00\x00a\x00" + string(wide(name))},
+		"in HEX":          {name, strings.ToUpper(hex.EncodeToString([]byte("x" + name)))},
 		"in hex":          {name, hex.EncodeToString([]byte("x" + name))},
 		"base64":          {name, b64([]byte(name + "!"))},
 		"base64, shifted": {name, b64([]byte("1" + name + "!"))},

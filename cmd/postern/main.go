@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/fault"
+	"postern/internal/ops"
 	"postern/internal/words"
 )
 
@@ -127,7 +128,7 @@ func (a *app) log() *slog.Logger {
 	if a.verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(ops.Guarded(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})))
 }
 
 // serveLog is the logger of a serving party: one JSON line an event.
@@ -136,5 +137,5 @@ func (a *app) serveLog() *slog.Logger {
 	if a.verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(ops.Guarded(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level})))
 }

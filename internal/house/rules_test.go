@@ -26,7 +26,7 @@ func rules() []rule {
 		importWalls(), privatePackages(), shellKnowsNoDomain(), libraryHomes(), strangersShareNothing(), everyDecoderIsFuzzed(),
 		packageDocs(), exportedDocs(), decisionNumbers(),
 		fileLength(), textShape(), unfinished(), machinePaths(),
-		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(),
+		noSleep(), noSkip(), noInit(), noBlankImport(), noMutableGlobal(), loggersAreGuarded(),
 		measures(), clausesAreHeld(), namedProofsExist(), abuseCases(), asvsIsWhole(),
 	}
 }

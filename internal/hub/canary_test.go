@@ -195,7 +195,7 @@ func noHubFacts(n *posternv1.SealedNotification, d *posternv1.Delivery) error {
 func TestAValueAtTheHubIsFound(t *testing.T) {
 	f := formtest.New(testkit.Bristol)
 	words := testkit.Personal(f)
-	w := newWorld(t)
+	w := newWorld(t, func(c *testkit.Config) { c.Leaks = true })
 	w.decided(w.one(f))
 	if found := testkit.Holds(words, w.everything()...); len(found) > 0 {
 		t.Fatalf("already there: %q", found)

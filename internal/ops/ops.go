@@ -160,4 +160,10 @@ func local(next http.Handler) http.Handler {
 type scrapeLog struct{ log *slog.Logger }
 
 // Println logs an error of measuring.
-func (l scrapeLog) Println(v ...any) { l.log.Warn("measuring failed", "error", fmt.Sprint(v...)) }
+func (l scrapeLog) Println(v ...any) {
+	for _, part := range v {
+		if err, ok := part.(error); ok {
+			l.log.Warn("measuring failed", "error", err)
+		}
+	}
+}

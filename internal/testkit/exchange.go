@@ -2,6 +2,8 @@ package testkit
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +28,7 @@ import (
 type Config struct {
 	RefusalBudget int      // of the hub; its default when zero
 	NoDirectory   bool     // the hub starts without one
+	Leaks         bool     // it is the control of a search: a name is where none may be
 	Register      Register // the first directory, number 1
 
 	Hub    func(*hub.Config)    // changes what the hub is made of, at every start; nil for nothing
@@ -169,7 +172,9 @@ func (x *Exchange) Path(parts ...string) string {
 	return filepath.Join(append([]string{x.dir}, parts...)...)
 }
 
-// close checks the ledger and closes every store.
+// close checks the ledger, closes every store, and looks for the names of formtest's families in all that was logged, at
+// every level, and in the hub's database with its free pages: so every test of an exchange, whatever fails in it, is also
+// one of that.
 func (x *Exchange) close() {
 	if err := x.Ledger.CheckAll(context.Background()); err != nil {
 		x.t.Errorf("the ledger at the end: %v", err)
@@ -182,6 +187,13 @@ func (x *Exchange) close() {
 	}
 	if err := x.Store.Close(); err != nil {
 		x.t.Error(err)
+	}
+	database, err := os.ReadFile(x.Path("hub", schema.Hub.Name+".db"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a simulated disk is no file
+		x.t.Error(err)
+	}
+	if found := Holds(familyWords(), x.Log.Bytes(), database); len(found) > 0 != x.cfg.Leaks {
+		x.t.Errorf("in the logs or at the hub stands %q", found)
 	}
 	if x.t.Failed() && testing.Verbose() {
 		x.t.Logf("log of the parties:\n%s", x.Log.Bytes())

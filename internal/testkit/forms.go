@@ -15,6 +15,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/envelope"
 	"postern/internal/form"
+	"postern/internal/form/formtest"
 	"postern/internal/schema"
 	"postern/internal/section"
 	"postern/internal/store"
@@ -120,6 +121,12 @@ func Personal(f *posternv1.Form) []string {
 	}
 	slices.Sort(words)
 	return slices.Compact(words)
+}
+
+// familyWords are what every form of formtest.New says of people, but the prison number, which is another in each.
+func familyWords() []string {
+	f := formtest.New(Bristol, Lancashire)
+	return slices.DeleteFunc(Personal(f), func(w string) bool { return w == f.GetPrisonNumber() })
 }
 
 // paths are the paths of every section that the form could have.
