@@ -90,7 +90,7 @@ stage_tamper() { go test -count=1 -v -run '^TestTamperings$' ./internal/ledger/a
 # longer. The first run builds everything anew, to see where the code goes.
 stage_fuzz() {
   if [ "${POSTERN_SOAK:-}" = 1 ]; then scripts/fuzz.sh 60; return; fi
-  scripts/fuzz.sh 1 internal/envelope internal/identity internal/ledger/verify internal/ledger/archive internal/directory internal/delivery
+  scripts/fuzz.sh 1 internal/rpc internal/envelope internal/identity internal/ledger/verify internal/ledger/archive internal/directory internal/delivery
 }
 
 # A hundred thousand messages that were sent before, by others or as something else change nothing; under every attack an

@@ -153,7 +153,7 @@ func (d *Desk) loop(ctx context.Context, name string, step func(context.Context)
 		}
 		if err != nil && ctx.Err() == nil {
 			f, level := fault.From(err), slog.LevelError // somebody has to look at it
-			if f.Kind == fault.Unavailable {
+			if f.Kind == fault.Unavailable || f.Kind == fault.Exhausted {
 				level = slog.LevelWarn // it may pass by itself
 			}
 			d.failures(name, f.Reason)
@@ -165,10 +165,18 @@ func (d *Desk) loop(ctx context.Context, name string, step func(context.Context)
 		select {
 		case <-ctx.Done():
 		case <-wake:
-		case <-time.After(d.cfg.Poll):
+		case <-time.After(max(d.cfg.Poll, retryAfter(err))):
 		}
 	}
 	return nil
+}
+
+// retryAfter is how long the hub says to wait; nothing where it does not say, or nothing went wrong.
+func retryAfter(err error) time.Duration {
+	if err == nil {
+		return 0
+	}
+	return fault.From(err).RetryAfter
 }
 
 // lost returns store.ErrOutcomeUnknown when our own database has ended with it. It asks the database, because the error

@@ -2,7 +2,8 @@
 // answers, and hands what may pass to package delivery.
 //
 // What it guarantees:
-//   - Every authenticated statement, allowed or refused, becomes a leaf before its sender hears of it.
+//   - Every authenticated statement, allowed or refused, becomes a leaf before its sender hears of it; so does every other
+//     call that a known party is refused, within its budget.
 //   - What is released is what the policy and the locks let through, enqueued in the transaction of its leaf.
 //   - The same manifest again gets the same answer; another manifest never changes what was shared.
 //   - "Not yours" and "not there" answer alike.

@@ -7,6 +7,10 @@
 // error that is not a *fault.Error, or a panic, reaches the caller as a reference number and nothing else. A method
 // without callers stops the server from starting. A client gets a *fault.Error, never a gRPC status.
 //
+// It holds back whoever asks too much, by connections, calls, bytes and the shape of messages (limits.go), and tells
+// them when to try again, so that one certificate cannot take the place of others. What it refuses to a known party its
+// owner hears of first; what strangers try is counted. "Not there" leaves at a whole bucket of time.
+//
 // The control socket (local.go) has the same guard without roles: whoever may open the socket may call, and the
 // handler asks LocalUID who it is. The package does not retry: queues do, and commands say what happened.
 package rpc
