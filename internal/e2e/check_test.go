@@ -173,17 +173,19 @@ func (v *visit) picture(name string) {
 			v.t.Fatal(err)
 		}
 	}
-	var wide, narrow, paper []byte
+	var wide, narrow, printed, paper []byte
 	v.run(chromedp.FullScreenshot(&wide, 100))
 	v.screen(320, 640)
 	v.run(chromedp.FullScreenshot(&narrow, 100))
 	v.screen(1280, 900)
+	v.run(emulation.SetEmulatedMedia().WithMedia("print"), chromedp.FullScreenshot(&printed, 100), emulation.SetEmulatedMedia().WithMedia(""))
 	v.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		paper, _, err = page.PrintToPDF().WithPrintBackground(true).WithPaperWidth(8.27).WithPaperHeight(11.69).Do(ctx)
 		return err
 	}))
 	save(".png", wide)
 	save("-320.png", narrow)
+	save("-print.png", printed)
 	save(".pdf", paper)
 }
 

@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"net/http"
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed assets/dist
@@ -35,7 +37,8 @@ type assets struct {
 	files   map[string]asset  // by address
 }
 
-func newAssets(b Brand) (assets, error) {
+// builtAssets are those that every site has. They are compressed once for a process, which may have three sites.
+var builtAssets = sync.OnceValues(func() (assets, error) {
 	a := assets{map[string]string{}, map[string]asset{}}
 	err := fs.WalkDir(built, "assets/dist", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -47,17 +50,21 @@ func newAssets(b Brand) (assets, error) {
 		}
 		return a.add(path.Base(p), data)
 	})
+	return a, err
+})
+
+func newAssets(b Brand) (assets, error) {
+	shared, err := builtAssets()
 	if err != nil {
+		return shared, err
+	}
+	a := assets{maps.Clone(shared.address), maps.Clone(shared.files)}
+	if err := readable(b.Colour); err != nil {
 		return a, err
 	}
-	if b.Colour != "" {
-		if err := readable(b.Colour); err != nil {
-			return a, err
-		}
-		css := fmt.Sprintf(":root{--govuk-brand-colour:%s}.govuk-generic-header{background:%[1]s}\n", b.Colour)
-		if err := a.add("brand.css", []byte(css)); err != nil {
-			return a, err
-		}
+	css := fmt.Sprintf(":root{--govuk-brand-colour:%s}.govuk-generic-header{background:%[1]s}\n", b.Colour)
+	if err := a.add("brand.css", []byte(css)); err != nil {
+		return a, err
 	}
 	switch {
 	case len(b.Logo) == 0:

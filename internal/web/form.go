@@ -57,6 +57,9 @@ type Option struct {
 	Fields            []Field // asked only when this is chosen
 }
 
+// Or is the word between answers.
+func (r *Request) Or() Option { return Option{Text: r.T("web.or"), Divider: true} }
+
 // Form is the form of a page: its questions, what was answered, and what is wrong with it. Its zero value has no
 // questions; NewForm makes one.
 type Form struct {

@@ -155,8 +155,9 @@ const queryTo = "to"
 
 // To is the page to go to after signing in. Only a path of this site is taken, or a link could lead anywhere.
 func (r *Request) To() string {
-	to, err := url.Parse(r.URL.Query().Get(queryTo))
-	if err != nil || to.Scheme != "" || to.Host != "" || to.User != nil || !strings.HasPrefix(to.Path, "/") ||
+	raw := r.URL.Query().Get(queryTo)
+	to, err := url.Parse(raw)
+	if err != nil || to.Scheme != "" || to.Host != "" || to.User != nil || !strings.HasPrefix(raw, "/") ||
 		strings.HasPrefix(to.Path, "//") || strings.ContainsRune(to.Path, '\\') {
 		return r.site.cfg.Home
 	}

@@ -40,12 +40,28 @@ func TestWhereSigningInLeads(t *testing.T) {
 	b := newBench(t)
 	for to, want := range map[string]string{
 		"/lead": "/lead", "/lead?a=b": "/lead?a=b", "": "/", "//evil.example": "/", "https://evil.example/": "/", "javascript:alert(1)": "/",
-		`/\evil.example`: "/", "evil": "/", "/%5cevil.example": "/", "///evil.example": "/", "https:evil.example": "/", "\thttps://evil.example": "/",
+		`/\evil.example`: "/", "evil": "/", "/%5cevil.example": "/", "///evil.example": "/", "https:evil.example": "/", "\thttps://evil.example": "/", "%2fevil": "/",
 	} {
 		if got := b.browser(t).Get("/sign-in?to=" + url.QueryEscape(to)).Header.Get("Location"); got != want {
 			t.Errorf("%q leads to %q, want %q", to, got, want)
 		}
 	}
+}
+
+// Wherever somebody says that signing in should lead, it is a page of this site.
+func FuzzWhereSigningInLeads(f *testing.F) {
+	for _, to := range []string{"/lead?a=b", "//evil.example", `/\evil.example`, "https:evil.example", "/%2f%2fevil.example", "/a\n", "%2f0"} {
+		f.Add(to)
+	}
+	b := newBench(f)
+	f.Fuzz(func(t *testing.T, to string) {
+		got := b.browser(t).Get("/sign-in?to=" + url.QueryEscape(to)).Header.Get("Location")
+		b.EndSessions(func(web.Person) bool { return true })
+		at, err := url.Parse(got)
+		if err != nil || at.Host != "" || at.Scheme != "" || !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) {
+			t.Errorf("%q leads to %q, %v", to, got, err)
+		}
+	})
 }
 
 func TestSessionsEnd(t *testing.T) {

@@ -73,7 +73,7 @@ type Link struct {
 type Brand struct {
 	Organisation string // in the header; "Postern" by default
 	Logo         []byte // an SVG or PNG, in place of the organisation's name
-	Colour       string // as in #0b3c49; white text must be readable on it
+	Colour       string // as in #0b3c49, which is ours; white text must be readable on it
 }
 
 // Config is what a site needs.
@@ -116,7 +116,7 @@ type Site struct {
 func New(cfg Config) (*Site, error) {
 	cfg.Home, cfg.MaxBody = cmp.Or(cfg.Home, "/"), cmp.Or(cfg.MaxBody, 64<<10)
 	cfg.Idle, cfg.Longest = cmp.Or(cfg.Idle, 30*time.Minute), cmp.Or(cfg.Longest, 12*time.Hour)
-	cfg.Brand.Organisation = cmp.Or(cfg.Brand.Organisation, "Postern")
+	cfg.Brand.Organisation, cfg.Brand.Colour = cmp.Or(cfg.Brand.Organisation, "Postern"), cmp.Or(cfg.Brand.Colour, "#0b3c49")
 	if cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("web: Config lacks Now or Log")
 	}

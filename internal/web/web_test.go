@@ -38,7 +38,7 @@ func (b *bench) Viewed(_ context.Context, v web.Viewing) error {
 	return b.refuse
 }
 
-func newBench(t *testing.T, change ...func(*web.Config)) *bench {
+func newBench(t testing.TB, change ...func(*web.Config)) *bench {
 	t.Helper()
 	b := &bench{now: time.Date(2026, 11, 29, 21, 0, 0, 0, time.UTC)}
 	cfg := web.Config{
