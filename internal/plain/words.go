@@ -117,6 +117,14 @@ func OutcomeIn(lang words.Language, o posternv1.Outcome) string {
 	return lang.Text("outcome.none", nil)
 }
 
+// Kind is what a kind of event is called, by its name in the log; a kind that came later keeps that name.
+func Kind(lang words.Language, name string) string {
+	if id := "kind." + name; lang.Has(id) {
+		return lang.Text(id, nil)
+	}
+	return Words(name)
+}
+
 // Decision gives a decision in plain words, a line each: what, for whom and why, and what a person must do.
 func Decision(d *posternv1.Decision) []string { return DecisionIn(words.English, d) }
 

@@ -103,16 +103,20 @@ func (f *Form) find(name string) *Field {
 }
 
 // Read takes the answers of a request, so that a page that is shown again has them. Spaces around them go, and line
-// breaks become one character.
+// breaks become one character. The answers of a form that changes nothing, such as a search, are in the address.
 func (f *Form) Read(r *Request) {
 	f.language = r.Language
+	answers := r.PostForm
+	if r.safe() {
+		answers = r.URL.Query()
+	}
 	sent := func(name string) string {
-		return strings.TrimSpace(strings.ReplaceAll(r.PostForm.Get(name), "\r\n", "\n"))
+		return strings.TrimSpace(strings.ReplaceAll(answers.Get(name), "\r\n", "\n"))
 	}
 	f.each(func(x *Field) {
 		switch x.Kind {
 		case Many:
-			x.Values = slices.Clone(r.PostForm[x.Name])
+			x.Values = slices.Clone(answers[x.Name])
 		case Date:
 			x.Value = readDate(sent(x.Name+"-day"), sent(x.Name+"-month"), sent(x.Name+"-year"))
 		case Upload:

@@ -10,7 +10,11 @@ const anAuditor = "AUDITOR"
 // with a role at this auditor.
 func (s *site) pages() []web.Page {
 	return []web.Page{
-		{Path: "/", Name: "audit.home", Get: s.home},
+		{Path: "/", Name: "audit.home", Get: s.search},
+		{Path: "/events/{id}", Name: "audit.event_page", Get: s.event},
+		{Path: "/events/{id}/receipt", Name: "audit.receipt", Get: s.receipt},
+		{Path: "/coverage", Name: "audit.coverage", Get: s.coverage},
+		{Path: "/logs", Name: "audit.logs", Get: s.logs},
 	}
 }
 
@@ -18,5 +22,7 @@ func (s *site) pages() []web.Page {
 func navigation() []web.Link {
 	return []web.Link{
 		{Text: "audit.home", Href: "/"},
+		{Text: "audit.coverage", Href: "/coverage"},
+		{Text: "audit.logs", Href: "/logs"},
 	}
 }
