@@ -238,8 +238,8 @@ func (in *Inbox) Items() []*localv1.Item {
 // Auditor is an auditor of the hub. What one remembers the next one does too.
 func (x *Exchange) Auditor() *auditor.Auditor {
 	x.t.Helper()
-	return value(auditor.Open(x.t.Context(), auditor.Config{Hub: x.Audit(AuditorPath), LogKeys: x.LogKeys(), Clock: x.Clock.Now,
-		Memory: follow.InFile(x.Path("auditor.json")), HubPhone: HubPhone, Log: x.Log.Logger()}))(x.t)
+	return value(auditor.Open(x.t.Context(), auditor.Config{Hub: x.Audit(AuditorPath), Coverage: posternv1.NewCoverageServiceClient(x.ToHub(AuditorPath)),
+		LogKeys: x.LogKeys(), Clock: x.Clock.Now, Memory: follow.InFile(x.Path("auditor.json")), HubPhone: HubPhone, Log: x.Log.Logger()}))(x.t)
 }
 
 // Backup copies the inbox's database as it is now, and returns where the copy is.
