@@ -85,7 +85,7 @@ func (v *visit) keyboard() []string {
 		const found = [];
 		const rest = (e) => { const s = getComputedStyle(e); return [s.outlineStyle, s.outlineWidth, s.boxShadow, s.backgroundColor].join(); };
 		for (const e of document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')) {
-			if (e.disabled || e.getClientRects().length === 0 || e.closest('[hidden]')) { continue; }
+			if (e.disabled || !e.checkVisibility() || e.getClientRects().length === 0) { continue; } // one in a closed box is not seen either
 			if (e.matches('.govuk-checkboxes__input, .govuk-radios__input')) { continue; } // drawn by their label
 			e.blur();
 			const before = rest(e);

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"log/slog"
+	"net/http"
 	"testing"
 	"unicode/utf8"
 
@@ -25,7 +26,7 @@ func parties(t *testing.T) []*site {
 	x := testkit.NewExchange(t)
 	desk, inbox, auditor := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol), x.Auditor()
 	form := x.Example("shared_in_part")
-	desk.Take(form)
+	id := desk.Take(form)[0]
 	x.Settle()
 	seeded := personal(form.ProtoReflect())
 	shell := func(roles []string) web.Config {
@@ -44,7 +45,7 @@ func parties(t *testing.T) []*site {
 		t.Fatal(err)
 	}
 	return []*site{
-		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops()), party(t, "audit", audits, seeded, auditStops()),
+		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops()), party(t, "audit", audits, seeded, auditStops(id)),
 	}
 }
 
@@ -54,7 +55,20 @@ func deskStops() []stop { return []stop{{name: "home", who: "ALL", path: "/"}} }
 
 func inboxStops() []stop { return []stop{{name: "home", who: "ALL", path: "/"}} }
 
-func auditStops() []stop { return []stop{{name: "home", who: "ALL", path: "/"}} }
+func auditStops(id string) []stop {
+	slips := map[string]string{"notification": "PN-0", "prison": "Bristol", "authority": "Bristol", "rule": "Consent given"}
+	return []stop{
+		{name: "home", who: "ALL", path: "/"},
+		{name: "search", who: "ALL", path: "/?outcome=SHARE", wrong: slips},
+		{name: "search-cy", who: "ALL", path: "/?outcome=SHARE&lang=cy", wrong: slips},
+		{name: "nothing", who: "ALL", path: "/?prison=ZZZ"},
+		{name: "decision", who: "ALL", path: "/events/" + id},
+		{name: "decision-cy", who: "ALL", path: "/events/" + id + "?lang=cy"},
+		{name: "unknown", who: "ALL", path: "/events/00000000000000000000000000000000", status: http.StatusNotFound},
+		{name: "coverage", who: "ALL", path: "/coverage"},
+		{name: "logs", who: "ALL", path: "/logs"},
+	}
+}
 
 // party is a site of a trial, with the stops that every one has.
 func party(t *testing.T, name string, handler *web.Site, seeded []string, stops []stop) *site {

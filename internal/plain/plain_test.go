@@ -327,12 +327,18 @@ func keys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 func TestEveryWordOfADecisionIsInBothLanguages(t *testing.T) {
 	for kind, values := range map[string]protoreflect.EnumValueDescriptors{
 		"outcome.":    posternv1.Outcome(0).Descriptor().Values(),
+		"kind.":       logv1.Kind(0).Descriptor().Values(),
 		"obligation.": posternv1.ObligationKind(0).Descriptor().Values(),
 	} {
 		for i := range values.Len() {
-			short := plain.Enum(posternv1.Outcome(values.Get(i).Number()))
-			if kind == "obligation." {
-				short = plain.Enum(posternv1.ObligationKind(values.Get(i).Number()))
+			var short string
+			switch n := values.Get(i).Number(); kind {
+			case "outcome.":
+				short = plain.Enum(posternv1.Outcome(n))
+			case "kind.":
+				short = plain.Enum(logv1.Kind(n))
+			default:
+				short = plain.Enum(posternv1.ObligationKind(n))
 			}
 			for _, lang := range []words.Language{words.English, words.Welsh} {
 				if id := kind + strings.ToLower(short); short != "" && !lang.Has(id) {

@@ -128,7 +128,7 @@ func TestAQuestionThatCanMatchNothingIsAFault(t *testing.T) {
 	}
 	// The last day is one of those that are listed.
 	day := b.Get("/?" + url.Values{"since-day": {"22"}, "since-month": {"11"}, "since-year": {"2026"},
-		"until-day": {"22"}, "until-month": {"11"}, "until-year": {"2026"}}.Encode())
+		"until-day": {"22"}, "until-month": {"11"}, "until-year": {"2026"}, "kind": {""}}.Encode())
 	if rows := day.Elements(webtest.Element("tr")); len(rows) < 3 {
 		t.Errorf("%d rows of one day", len(rows))
 	}

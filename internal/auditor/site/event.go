@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -74,7 +75,10 @@ func (s *site) event(r *web.Request) (web.Response, error) {
 			return nil, err
 		}
 		events := out.GetResponse().GetEvents()
-		slices.Reverse(events) // as they happened
+		slices.SortStableFunc(events, func(a, b *posternv1.Event) int { // as they happened; of one moment, what was sent first
+			return cmp.Or(a.GetRecordTime().AsTime().Compare(b.GetRecordTime().AsTime()), strings.Compare(b.GetOrigin(), a.GetOrigin()),
+				cmp.Compare(a.GetIndex(), b.GetIndex()))
+		})
 		shown.Way = s.table(r, events)
 	}
 	if shown.Fault == "" {

@@ -57,10 +57,13 @@ type found struct {
 	Open   bool   // the questions are in sight: something was asked, or is wrong
 }
 
-// search lists the events that were asked for, newest first: all of them at first.
+// search lists the events that were asked for, newest first: decisions at first.
 func (s *site) search(r *web.Request) (web.Response, error) {
 	f := search(r)
 	f.Read(r)
+	if !r.URL.Query().Has(auditor.Kind) {
+		f.Set(auditor.Kind, "decided") // what most come for; everything else is a choice away
+	}
 	view := web.View{Template: "search", Form: f, Wide: true, Data: found{Open: true}}
 	filter, slips := s.question(f).Filter(s.zone)
 	for _, name := range slips {
