@@ -76,14 +76,17 @@ func TestThePageListsTheErrors(t *testing.T) {
 
 // TestThePageGivesTheLimits of a connection between parties.
 func TestThePageGivesTheLimits(t *testing.T) {
-	text := formats(t)
+	text, l := formats(t), Limits{}.orDefaults()
 	for _, row := range [][2]string{
 		{"a request; a Delivery", fmt.Sprintf("%d KiB", maxRequest>>10)},
 		{"an answer of a hub", fmt.Sprintf("%d MiB", maxResponse>>20)},
 		{"headers", fmt.Sprintf("%d KiB", maxHeaders>>10)},
 		{"deadline of a call", fmt.Sprintf("required; what is longer than %.0f s is cut to that", maxCall.Seconds())},
 		{"life of a connection", fmt.Sprintf("%.0f min, then %.0f s for running calls", connectionAge.Minutes(), connectionEnd.Seconds())},
+		{"fields of a message, those of the messages in it included; how deep they stand in one another; groups", fmt.Sprintf("%d; %d; none", maxFields, maxDepth)},
 		{"calls at once over a connection", fmt.Sprint(maxStreams)},
+		{"of one certificate: connections; new ones a second; calls at once", fmt.Sprintf("%d; %d, after a rest %d; %d", maxPartyConnections, newPerSecond, newBurst, l.CallsAtOnce)},
+		{"of one certificate: calls a second; bytes read a second", fmt.Sprintf("%.0f, after a rest %d; %d MiB, after a rest %d MiB", l.CallsPerSecond, l.CallsBurst, l.BytesPerSecond>>20, l.BytesBurst>>20)},
 		{"keepalive pings of a client", fmt.Sprintf("while a call runs, at most one in %.0f s", pingFloor.Seconds())},
 	} {
 		if want := "| " + row[0] + " | " + row[1] + " |\n"; !strings.Contains(text, want) {
