@@ -153,6 +153,66 @@ func TestFaultsOfASiteAreNamed(t *testing.T) {
 	}
 }
 
+const openID = `  listen: 127.0.0.1:0
+  url: https://desk.prison.example
+  sign_in:
+    openid:
+      issuer: https://sign-in.example/auth/issuer
+      client_id: postern-desk
+      roles_claim: authorities
+      roles: {ROLE_POSTERN_RECEPTION: RECEPTION_OFFICER}
+`
+
+func TestFaultsOfAProviderAreNamed(t *testing.T) {
+	if _, err := withSite(t, "desk", openID); err != nil {
+		t.Fatal(err)
+	}
+	for change, want := range map[[2]string]string{
+		{"issuer: https:", "issuer: http:"}:                                                         "web.sign_in.openid.issuer",
+		{"client_id: postern-desk", "client_id: ''"}:                                                "web.sign_in.openid.client_id",
+		{"roles_claim: authorities", "roles_claim: ''"}:                                             "web.sign_in.openid.roles_claim",
+		{"{ROLE_POSTERN_RECEPTION: RECEPTION_OFFICER}", "{}"}:                                       "web.sign_in.openid.roles",
+		{": RECEPTION_OFFICER}", ": DUTY_WORKER}"}:                                                  "web.sign_in.openid.roles.ROLE_POSTERN_RECEPTION",
+		{"client_id:", "algorithms: [RS256, none]\n      client_id:"}:                               "web.sign_in.openid.algorithms[1]",
+		{"client_id:", "algorithms: [HS256]\n      client_id:"}:                                     "web.sign_in.openid.algorithms[0]",
+		{"client_id:", "claims: cookie\n      client_id:"}:                                          "web.sign_in.openid.claims",
+		{"client_id:", "sign_out: 'http://sign-in.example/'\n      client_id:"}:                     "web.sign_in.openid.sign_out",
+		{"client_id:", "recheck_minutes: -1\n      client_id:"}:                                     "web.sign_in.openid.recheck_minutes",
+		{"client_id:", "secret: x\n      client_id:"}:                                               "web.sign_in.openid.secret",
+		{"  url: https://desk.prison.example\n", ""}:                                                "web.url",
+		{"    openid:", "    trial: [{staff_id: T1, name: A, roles: [RESETTLEMENT]}]\n    openid:"}: "web.sign_in",
+	} {
+		yaml := strings.Replace(openID, change[0], change[1], 1)
+		if _, err := withSite(t, "desk", yaml); !slices.Equal(paths(err), []string{want}) {
+			t.Errorf("%s\nnamed %v, want %s", yaml, paths(err), want)
+		}
+	}
+}
+
+// Whether the provider answers must not decide whether a prison can work.
+func TestAPartyStartsWhileItsProviderIsDown(t *testing.T) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	check(t, nobody.Close())
+	p, err := withSite(t, "desk", strings.Replace(openID, "https://sign-in.example", "http://"+nobody.Addr().String(), 1))
+	check(t, err)
+	rt := runtime()
+	rt.Web, err = net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	stop, err := served(t, p, rt)
+	check(t, err)
+	r, err := http.NewRequest("GET", "http://"+rt.Web.Addr().String()+"/sign-in", nil)
+	check(t, err)
+	r.Host = "desk.prison.example"
+	answer, err := http.DefaultClient.Do(r)
+	check(t, err)
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("signing in answers %d", answer.StatusCode)
+	}
+	check(t, stop())
+}
+
 // A colour on which nothing can be read is found when the site is made, and said.
 func TestALookThatCannotBeUsedIsSaid(t *testing.T) {
 	for _, yaml := range []string{"  colour: \"#ffff00\"\n", "  logo: absent.svg\n"} {
