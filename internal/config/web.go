@@ -152,7 +152,7 @@ func checked(path string, err error, wrong []fault.Field) error {
 // shell is what all sites have, as the file says it.
 func (c *Common) shell(w *Web, name string, way signin.Way, journal *accesslog.Log, rt Runtime) (web.Config, error) {
 	cfg := web.Config{
-		Name: name, Telephone: w.Telephone, SignIn: signin.Path, TLS: w.Certificate != "" || w.BehindProxy, Pages: way.Pages(), Actions: way.Actions(),
+		Name: name, Telephone: w.Telephone, SignIn: signin.Path, TLS: w.Certificate != "" || strings.HasPrefix(w.URL, "https:"), Pages: way.Pages(), Actions: way.Actions(),
 		Brand: web.Brand{Organisation: w.Organisation, Colour: w.Colour}, Journal: journal, Now: rt.Clock, Log: rt.Log,
 		Idle: time.Duration(w.IdleMinutes * float64(time.Minute)), Longest: time.Duration(w.LongestHours * float64(time.Hour)),
 	}

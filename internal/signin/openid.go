@@ -225,6 +225,9 @@ func (o *OpenID) signOut(r *web.Request) string {
 	q := u.Query()
 	q.Set("client_id", o.cfg.ClientID)
 	q.Set("post_logout_redirect_uri", o.cfg.Site+outPage)
+	if o.cfg.SignOut != "" {
+		q.Set("redirect_uri", o.cfg.Site+outPage) // as HMPPS Auth calls it
+	}
 	u.RawQuery = q.Encode()
 	return u.String()
 }

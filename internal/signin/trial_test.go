@@ -55,6 +55,9 @@ func TestInATrialOneIsWhomOneChooses(t *testing.T) {
 	if page = b.Do("POST", signin.OutPath, url.Values{}).Follow(); page.Heading() != "You have signed out" {
 		t.Errorf("signing out led to %q", page.Heading())
 	}
+	if !strings.Contains(page.Body, "/session/forget.svg") {
+		t.Error("the browser keeps the pages it holds")
+	}
 	b.Header.Set("Cookie", "test-session="+old)
 	if page = b.Get("/"); page.Status != 303 || len(*seen) != 1 {
 		t.Errorf("the session goes on after signing out: %d", page.Status)

@@ -80,6 +80,7 @@ type Request struct {
 	page    Page
 	session *session
 	cookies []*http.Cookie
+	left    Person // who was signed in until this request
 }
 
 func (s *Site) request(p Page, w http.ResponseWriter, r *http.Request) *Request {
@@ -113,6 +114,7 @@ func (r *Request) SignIn(who Person) error {
 
 // SignOut ends the session. On the next page of ours, the browser forgets the pages it holds.
 func (r *Request) SignOut() {
+	r.left, _ = r.Person()
 	r.site.sessions.forget(r.session)
 	r.session = nil
 	r.cookies = append(r.cookies, r.sessionCookie("", -1))

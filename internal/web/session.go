@@ -12,7 +12,7 @@ import (
 
 const (
 	maxSessions  = 10_000 // of people who are signed in
-	maxStrangers = 2_000  // of browsers on their way to a sign-in
+	maxStrangers = 2_000  // of browsers on their way to a sign-in; the oldest makes room
 	strangerIdle = 15 * time.Minute
 	maxKept      = 16
 	maxKeptBytes = 4 << 10
@@ -53,6 +53,9 @@ func (s *sessions) begin(who *Person) (string, *session, error) {
 	if s.full(who) {
 		s.sweep()
 	}
+	if who == nil && s.full(nil) {
+		s.drop(s.oldestStranger())
+	}
 	if s.full(who) {
 		return "", nil, fault.New(fault.Exhausted, "SESSIONS", "Too many people are signed in or signing in.")
 	}
@@ -77,6 +80,18 @@ func (s *sessions) sweep() {
 			s.drop(x)
 		}
 	}
+}
+
+// oldestStranger is the session of whoever began longest ago and is not signed in. When very many begin, the last ones are
+// let through: to refuse them, for as long as the others last, would let anybody keep everybody from signing in. It needs mu.
+func (s *sessions) oldestStranger() *session {
+	var oldest *session
+	for _, x := range s.all {
+		if x.person == nil && (oldest == nil || x.began.Before(oldest.began)) {
+			oldest = x
+		}
+	}
+	return oldest
 }
 
 func (s *sessions) drop(x *session) {

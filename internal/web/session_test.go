@@ -31,6 +31,9 @@ func TestSigningIn(t *testing.T) {
 		t.Errorf("the cookies are %v", out.Cookies())
 	}
 	out.Do("POST", "/sign-out", url.Values{})
+	if last := b.seen[len(b.seen)-1]; last.Page != "web.sign_out" || last.Person != "staff-7" {
+		t.Errorf("that somebody signed out is recorded as %+v", last)
+	}
 	if w := out.Get("/"); w.Status != http.StatusSeeOther {
 		t.Errorf("signed out, the page answers %d", w.Status)
 	}
@@ -128,23 +131,37 @@ func TestSigningInChangesTheNumber(t *testing.T) {
 	}
 }
 
-// Strangers on their way to a sign-in are many, not endless, and do not keep out those who work.
+// Strangers on their way to a sign-in are many, not endless. They keep out neither those who work nor the next who begins,
+// or anybody could keep everybody from signing in.
 func TestStrangersDoNotFillTheHouse(t *testing.T) {
+	taken := ""
 	b := newBench(t, func(c *web.Config) {
 		c.Pages = append(c.Pages, web.Page{Path: "/begin", Name: "web.day", Open: true, Get: func(r *web.Request) (web.Response, error) {
 			return web.SeeOther("/sign-in"), r.Keep("state", "x")
+		}}, web.Page{Path: "/back", Name: "web.month", Open: true, Get: func(r *web.Request) (web.Response, error) {
+			taken, _ = r.Take("state")
+			return web.SeeOther("/"), nil
 		}})
 	})
-	for range 2000 {
+	first, works := b.browser(t), b.browser(t).signIn()
+	first.Get("/begin")
+	b.now = b.now.Add(time.Second)
+	for range 1999 {
 		b.browser(t).Get("/begin")
 	}
-	if w := b.browser(t).Get("/begin"); w.Status != http.StatusTooManyRequests {
-		t.Errorf("one stranger too many is answered by %d", w.Status)
+	b.now = b.now.Add(time.Second)
+	next := b.browser(t)
+	if w := next.Get("/begin"); w.Status != http.StatusSeeOther {
+		t.Fatalf("one more is answered by %d", w.Status)
 	}
-	b.browser(t).signIn()
-	b.now = b.now.Add(16 * time.Minute)
-	if w := b.browser(t).Get("/begin"); w.Status != http.StatusSeeOther {
-		t.Errorf("when the others are gone, a stranger is answered by %d", w.Status)
+	if next.Get("/back"); taken != "x" {
+		t.Error("the last who began cannot go on")
+	}
+	if first.Get("/back"); taken != "" {
+		t.Error("nobody was forgotten, so there is no end to them")
+	}
+	if w := works.Get("/"); w.Status != http.StatusOK {
+		t.Errorf("somebody who is signed in is answered by %d", w.Status)
 	}
 }
 

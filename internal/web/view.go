@@ -114,9 +114,11 @@ func (s *Site) respond(r *Request, w http.ResponseWriter, response Response) err
 	}
 	if s.cfg.Journal != nil {
 		seen := Viewing{At: s.cfg.Now(), Request: r.ID, Page: r.page.Name, Method: r.Method, Status: status, About: about(response)}
-		if who, in := r.Person(); in {
-			seen.Person, seen.Roles = who.ID, who.Roles
+		who, in := r.Person()
+		if !in {
+			who = r.left // that they signed out is theirs too
 		}
+		seen.Person, seen.Roles = who.ID, who.Roles
 		if err := s.cfg.Journal.Viewed(r.Context(), seen); err != nil {
 			return fault.New(fault.Unavailable, "JOURNAL", "This page cannot be shown, because that it was seen cannot be recorded.").Because(err)
 		}

@@ -10,10 +10,8 @@ import (
 	"io/fs"
 
 	"postern/internal/desk"
-	"postern/internal/plain"
 	"postern/internal/signin"
 	"postern/internal/web"
-	posternv1 "postern/proto/postern/v1"
 )
 
 //go:embed pages/*.html
@@ -34,12 +32,7 @@ func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
 	return web.New(shell)
 }
 
-// Roles are the roles at a desk, by their short codes.
+// Roles are the roles at a desk, by their short codes: of several that somebody has, the first is the one they mostly act in.
 func Roles() []string {
-	var roles []string
-	values := posternv1.StaffRole(0).Descriptor().Values()
-	for i := 1; i < values.Len(); i++ { // number 0 is no role
-		roles = append(roles, plain.Enum(posternv1.StaffRole(values.Get(i).Number())))
-	}
-	return roles
+	return []string{receptionOfficer, resettlement, safeguardingLead, publicProtection, orderlyOfficer, dutyGovernor}
 }

@@ -1,12 +1,15 @@
 package site_test
 
 import (
+	"slices"
 	"testing"
 
 	"postern/internal/desk/site"
+	"postern/internal/plain"
 	"postern/internal/signin/signintest"
 	"postern/internal/testkit"
 	"postern/internal/web"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // opened is the site of a real party with a real hub.
@@ -23,6 +26,18 @@ func opened(t *testing.T) *web.Site {
 func TestEveryPageIsForItsRolesAndNobodyElse(t *testing.T) {
 	for _, finding := range signintest.Walk(t, opened(t), site.Roles()) {
 		t.Error(finding)
+	}
+}
+
+// The roles at the site are those that a sender may have, and no other.
+func TestTheRolesAreThoseOfStaff(t *testing.T) {
+	var known []string
+	values := posternv1.StaffRole(0).Descriptor().Values()
+	for i := 1; i < values.Len(); i++ { // number 0 is no role
+		known = append(known, plain.Enum(posternv1.StaffRole(values.Get(i).Number())))
+	}
+	if got := slices.Sorted(slices.Values(site.Roles())); !slices.Equal(got, slices.Sorted(slices.Values(known))) {
+		t.Errorf("the roles are %q, those of staff %q", got, known)
 	}
 }
 
