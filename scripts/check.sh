@@ -65,6 +65,10 @@ stage_buf() {
 # What pages load is committed, so that go build needs no Node: built again from the pinned packages, it is the same.
 stage_assets() {
   local fresh assets=internal/web/assets
+  if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)'; then
+    echo "What pages load is built with Node 20.19 or later; this is $(node --version). Install a later one" >&2
+    return 1
+  fi
   npm --prefix "$assets" ci --silent
   fresh=$(mktemp -d)
   node "$assets/build.mjs" "$fresh/dist" "$fresh/fixtures"

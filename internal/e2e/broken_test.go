@@ -22,6 +22,7 @@ func broken(t *testing.T) *site {
 		"small":    {"web.language", `<button>.</button><button>.</button>`},
 		"wide":     {"web.done", `<pre>` + longWord() + longWord() + longWord() + `</pre>`},
 		"screen":   {"web.day", `<div class="app-keep"><button type="button">only here</button></div>`},
+		"dark":     {"web.or", `<table><tr><td bgcolor="#000000">x</td></tr></table>`},
 		"focus":    {"web.month", `<a href="#x" inert>x</a>`},
 		"faults":   {"web.year", `<div class="govuk-error-summary" tabindex="-1"><a href="#nowhere">x</a></div>`},
 		"scripts":  {"web.back", `<input name="x" hidden>`},

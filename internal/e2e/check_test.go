@@ -67,6 +67,10 @@ func (v *visit) paper() []string {
 		}
 		const h1 = document.querySelector('h1');
 		if (!h1 || !seen(h1)) { found.push('the heading is not printed'); }
+		for (const e of document.querySelectorAll('body *')) {
+			const [r, g, b, a = 1] = (getComputedStyle(e).backgroundColor.match(/[\d.]+/g) || []).map(Number);
+			if (seen(e) && e.innerText && a > 0 && 0.2126 * r + 0.7152 * g + 0.0722 * b < 128) { found.push('printed on a dark ground: ' + e.outerHTML.slice(0, 120)); }
+		}
 		if (![...document.querySelectorAll('.app-print-only')].some(seen)) { found.push('the paper does not say when it was printed'); }
 		return found;
 	})()`)

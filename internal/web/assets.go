@@ -62,7 +62,7 @@ func newAssets(b Brand) (assets, error) {
 	if err := readable(b.Colour); err != nil {
 		return a, err
 	}
-	css := fmt.Sprintf(":root{--govuk-brand-colour:%s}.govuk-generic-header{background:%[1]s}\n", b.Colour)
+	css := fmt.Sprintf(":root{--govuk-brand-colour:%s}@media screen{.govuk-generic-header{background:%[1]s}}\n", b.Colour)
 	if err := a.add("brand.css", []byte(css)); err != nil {
 		return a, err
 	}

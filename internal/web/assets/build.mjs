@@ -1,12 +1,13 @@
 // Builds what the binary embeds, into the folder that is given: node build.mjs DIST FIXTURES. The same versions give the
 // same bytes, which the check holds.
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import * as sass from 'sass';
 
 const [dist, fixtures] = process.argv.slice(2);
-const here = import.meta.dirname;
+const here = dirname(fileURLToPath(import.meta.url));
 const modules = join(here, 'node_modules');
 const line = (text) => (text.endsWith('\n') ? text : text + '\n');
 
