@@ -5,11 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"postern/internal/plain"
-	posternv1 "postern/proto/postern/v1"
 )
 
 // exactly takes exactly n arguments; another number is a usage error.
@@ -64,27 +61,3 @@ func isCobraUsage(err error) bool {
 
 // visible shows a value on a terminal without letting it act there.
 func visible(s string) string { return plain.Visible(s) }
-
-// provenance says how a section came to be known: "the parent said so, 2026-11-22".
-func provenance(m proto.Message) string {
-	r := m.ProtoReflect()
-	f := r.Descriptor().Fields().ByName(protoreflect.Name("provenance"))
-	if f == nil || !r.Has(f) {
-		return "no source given"
-	}
-	p, _ := r.Get(f).Message().Interface().(*posternv1.Provenance)
-	parts := []string{}
-	if p.GetKnown() != posternv1.Known_KNOWN_KNOWN {
-		parts = append(parts, plain.Words(plain.Enum(p.GetKnown())))
-	}
-	if p.GetBasis() != 0 {
-		parts = append(parts, plain.Words(plain.Enum(p.GetBasis())))
-	}
-	if p.GetAsOfDate() != "" {
-		parts = append(parts, p.GetAsOfDate())
-	}
-	if len(parts) == 0 {
-		return "no source given"
-	}
-	return strings.Join(parts, ", ")
-}

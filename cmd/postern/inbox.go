@@ -106,7 +106,7 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 			if err != nil {
 				return err
 			}
-			a.line("%s (%s)", plain.PathWords(s.GetPath()), provenance(m))
+			a.line("%s (%s)", plain.PathWords(s.GetPath()), plain.Provenance(m))
 			for _, l := range plain.Lines(m) {
 				a.line("    %s: %s", l.Label, visible(l.Value))
 			}

@@ -68,7 +68,7 @@ func newRequest(out *localv1.GetRequestForSupportResponse) (request, error) {
 		if err != nil {
 			return r, err
 		}
-		one := requestSection{Name: plain.PathWords(s.GetPath()), Source: provenance(m)}
+		one := requestSection{Name: plain.PathWords(s.GetPath()), Source: plain.Provenance(m)}
 		for _, l := range plain.Lines(m) {
 			one.Lines = append(one.Lines, plain.Line{Label: l.Label, Value: visible(l.Value)})
 		}

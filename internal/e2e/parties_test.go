@@ -13,6 +13,7 @@ import (
 
 	auditsite "postern/internal/auditor/site"
 	desksite "postern/internal/desk/site"
+	"postern/internal/envelope"
 	inboxsite "postern/internal/inbox/site"
 	"postern/internal/signin"
 	"postern/internal/signin/signintest"
@@ -45,7 +46,7 @@ func parties(t *testing.T) []*site {
 		t.Fatal(err)
 	}
 	return []*site{
-		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops()), party(t, "audit", audits, seeded, auditStops(id)),
+		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, auditStops(id)),
 	}
 }
 
@@ -53,7 +54,14 @@ func parties(t *testing.T) []*site {
 
 func deskStops() []stop { return []stop{{name: "home", who: "ALL", path: "/"}} }
 
-func inboxStops() []stop { return []stop{{name: "home", who: "ALL", path: "/"}} }
+func inboxStops(id string) []stop {
+	return []stop{
+		{name: "home", who: "ALL", path: "/"},
+		{name: "notification", who: "ALL", path: "/notifications/" + envelope.Reference(id)},
+		{name: "notification-cy", who: "ALL", path: "/notifications/" + envelope.Reference(id) + "?lang=cy"},
+		{name: "unknown", who: "ALL", path: "/notifications/" + envelope.Reference("00000000-0000-4000-8000-000000000000"), status: http.StatusNotFound},
+	}
+}
 
 func auditStops(id string) []stop {
 	slips := map[string]string{"notification": "PN-0", "prison": "Bristol", "authority": "Bristol", "rule": "Consent given"}

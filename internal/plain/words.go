@@ -82,6 +82,30 @@ func capital(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// Provenance says how what a section says is known: whether, from whom, and as of which day.
+func Provenance(section proto.Message) string {
+	r := section.ProtoReflect()
+	f := r.Descriptor().Fields().ByName(protoreflect.Name("provenance"))
+	if f == nil || !r.Has(f) {
+		return "no source given"
+	}
+	p, _ := r.Get(f).Message().Interface().(*posternv1.Provenance)
+	parts := []string{}
+	if p.GetKnown() != posternv1.Known_KNOWN_KNOWN {
+		parts = append(parts, Words(Enum(p.GetKnown())))
+	}
+	if p.GetBasis() != 0 {
+		parts = append(parts, Words(Enum(p.GetBasis())))
+	}
+	if p.GetAsOfDate() != "" {
+		parts = append(parts, p.GetAsOfDate())
+	}
+	if len(parts) == 0 {
+		return "no source given"
+	}
+	return strings.Join(parts, ", ")
+}
+
 // PathWords names a section path as a person reads it: "child 2: home", "parent: name".
 func PathWords(path string) string { return PathWordsIn(words.English, path) }
 

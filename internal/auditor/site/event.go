@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"html/template"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,11 +22,6 @@ import (
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
-
-// link is a way to a page of ours.
-func link(href, text string) template.HTML {
-	return template.HTML(`<a class="govuk-link" href="` + template.HTMLEscapeString(href) + `">` + template.HTMLEscapeString(text) + `</a>`)
-}
 
 // eventShown is one event as its page shows it.
 type eventShown struct {

@@ -127,7 +127,7 @@ func (s *site) table(r *web.Request, events []*posternv1.Event) ui.Table {
 		}
 		at := e.GetRecordTime().AsTime().In(s.zone)
 		t.Rows = append(t.Rows, []ui.Cell{
-			{Text: link("/events/"+e.GetEventId(), plain.Date(r.Language, at)+" "+at.Format("15:04"))}, {Text: plain.Kind(r.Language, e.GetKind())}, {Text: e.GetReference()},
+			{Text: ui.Link{Href: "/events/" + e.GetEventId(), Text: plain.Date(r.Language, at) + " " + at.Format("15:04")}.HTML()}, {Text: plain.Kind(r.Language, e.GetKind())}, {Text: e.GetReference()},
 			{Text: e.GetPrisonId()}, {Text: e.GetAuthority()}, {Text: outcome},
 		})
 	}

@@ -14,6 +14,7 @@ const (
 func (s *site) pages() []web.Page {
 	return []web.Page{
 		{Path: "/", Name: "inbox.home", Get: s.home},
+		{Path: "/notifications/{reference}", Name: "inbox.notification", Get: s.show, Post: s.answerStop},
 	}
 }
 

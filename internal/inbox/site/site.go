@@ -8,6 +8,7 @@ package site
 import (
 	"embed"
 	"io/fs"
+	"time"
 
 	"postern/internal/inbox"
 	"postern/internal/signin"
@@ -18,7 +19,10 @@ import (
 var files embed.FS
 
 // site is what the pages are made from.
-type site struct{ inbox *inbox.Inbox }
+type site struct {
+	inbox *inbox.Inbox
+	zone  *time.Location // of the days and times that are shown
+}
 
 // New makes the site of an inbox. The shell has what all sites have: names, look, sign-in, clock and log.
 func New(in *inbox.Inbox, shell web.Config) (*web.Site, error) {
@@ -26,7 +30,11 @@ func New(in *inbox.Inbox, shell web.Config) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{inbox: in}
+	zone, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		return nil, err
+	}
+	s := &site{inbox: in, zone: zone}
 	shell.Service, shell.Templates, shell.Navigation = "inbox.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
 	return web.New(shell)

@@ -185,3 +185,11 @@ func (p PhaseBanner) HTML() template.HTML {
 	p.Tag.Classes = join("govuk-phase-banner__content__tag", p.Tag.Classes)
 	return render("phase-banner", p)
 }
+
+// Link is a way to a page, in the midst of something else.
+type Link struct{ Href, Text string }
+
+// HTML is the link as a browser gets it.
+func (l Link) HTML() template.HTML {
+	return template.HTML(`<a class="govuk-link" href="` + template.HTMLEscapeString(l.Href) + `">` + template.HTMLEscapeString(l.Text) + `</a>`)
+}
