@@ -67,9 +67,11 @@ func browse(ctx context.Context, addresses []string) error {
 		case "windows":
 			command = []string{"rundll32", "url.dll,FileProtocolHandler", address}
 		}
-		if err := exec.CommandContext(ctx, command[0], command[1:]...).Start(); err != nil {
+		c := exec.CommandContext(ctx, command[0], command[1:]...)
+		if err := c.Start(); err != nil {
 			return fault.Newf(fault.Precondition, "NO_BROWSER", "No browser could be started with %s. Open the addresses above yourself.", command[0]).Because(err)
 		}
+		go func() { _ = c.Wait() }() // how it ends is between the visitor and their browser
 	}
 	return nil
 }

@@ -1,0 +1,55 @@
+package demo
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"postern/internal/fault"
+)
+
+// A visitor finds the three sites where the demo says, and may be whomever they choose.
+func TestTheSitesAreWhereTheDemoSays(t *testing.T) {
+	f, err := prepare(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(t.Context(), f, slog.New(slog.DiscardHandler), &clock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for i, personas := range [][]string{{"DEMO11", "DEMO12", "DEMO13", "DEMO14", "DEMO15", "DEMO16"}, {"DEMO21", "DEMO22"}, {"DEMO31"}} {
+		address := s.addresses()[i]
+		if !strings.Contains(s.siteLines(), address+"\n") {
+			t.Errorf("%s is not among what is said:\n%s", address, s.siteLines())
+		}
+		answer, err := http.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), "Nobody here is real") {
+			t.Errorf("%s answers %d", address, answer.StatusCode)
+		}
+		for _, id := range personas {
+			if !strings.Contains(string(body), `value="`+id+`"`) {
+				t.Errorf("%s does not offer %s", address, id)
+			}
+		}
+	}
+}
+
+func TestAMachineWithoutABrowserIsToldSo(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if err := browse(t.Context(), []string{"http://127.0.0.1:1/"}); fault.From(err).Reason != "NO_BROWSER" || !strings.Contains(err.Error(), "Open the addresses above yourself") {
+		t.Errorf("got %v", err)
+	}
+}
