@@ -39,16 +39,30 @@ func start(t *testing.T) *browser {
 	if err != nil {
 		t.Fatalf("%v; make assets fetches it", err)
 	}
+	profile, err := os.MkdirTemp("", "postern-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	options := append([]chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900),
+		chromedp.UserDataDir(profile), chromedp.WindowSize(1280, 900),
 	}, flags("disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-default-apps",
 		"disable-extensions", "disable-domain-reliability", "disable-client-side-phishing-detection", "metrics-recording-only", "hide-scrollbars",
 		"disable-dev-shm-usage", "force-color-profile=srgb")...)
 	allocated, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocated)
-	t.Cleanup(cancel)
+	ctx, closeBrowser := chromedp.NewContext(allocated)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // closes the browser and waits for its process; an error is that it has gone already
+		closeBrowser()
+		cancel()
+		chromedp.FromContext(ctx).Allocator.Wait()
+		// Its helpers may write for a moment longer. What cannot be removed is a temporary folder and no fault of a page.
+		for range 1000 {
+			if os.RemoveAll(profile) == nil {
+				return
+			}
+		}
+	})
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatalf("chromium does not start: %v", err)
 	}
