@@ -69,8 +69,10 @@ func plain(step func(t Target, c *Conn) error) func(context.Context, Target, *at
 
 // call is an attack that makes whole calls, one after the other, without waiting for the answers.
 func call(compressed byte, extra []hpack.HeaderField, message func(t Target) []byte) func(context.Context, Target, *atomic.Int64) error {
+	var made sync.Once // a message may cost more to make than to refuse
+	var body []byte
 	return func(ctx context.Context, t Target, sent *atomic.Int64) error {
-		body := framed(message(t), compressed)
+		made.Do(func() { body = framed(message(t), compressed) })
 		return plain(func(t Target, c *Conn) error {
 			id, err := c.begin(t.Method, false, extra...)
 			if err != nil {
