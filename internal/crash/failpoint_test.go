@@ -46,6 +46,13 @@ func (s shot) String() string { return fmt.Sprintf("%s=%s@%d in %s", s.point, s.
 var born = map[failpoint.Point]bool{failpoint.StoreCreate: true, failpoint.StoreLink: true, failpoint.VaultKey: true,
 	failpoint.VaultLinked: true, failpoint.LedgerFounded: true}
 
+// collecting are the points on the way of an inbox that collects, and losing those of a desk whose hub lost its disk: each
+// needs a world of its own.
+var (
+	collecting = map[failpoint.Point]bool{failpoint.HubCollect: true, failpoint.HubCollected: true, failpoint.InboxCollected: true, failpoint.InboxAccounted: true}
+	losing     = map[failpoint.Point]bool{failpoint.DeskLost: true, failpoint.DeskTellAgain: true, failpoint.DeskToldAgain: true}
+)
+
 // terminal reports whether an error there leaves it unknown what is on the disk: then the process must end by itself.
 func terminal(p failpoint.Point) bool {
 	return p == failpoint.StoreCommit || p == failpoint.StoreCommitted || strings.HasPrefix(string(p), "ledger/")
@@ -57,9 +64,20 @@ func TestFailpoints(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var fired record
-	var shots []shot
+	var shots, collected, lost []shot
 	for round := range testkit.N(1, 20) {
-		shots = append(shots, draw(round)...)
+		for _, s := range draw(round) {
+			switch {
+			case collecting[s.point]:
+				collected = append(collected, s)
+			case losing[s.point]:
+				if round == 0 {
+					lost = append(lost, s)
+				}
+			default:
+				shots = append(shots, s)
+			}
+		}
 	}
 	begun := time.Now()
 	const perWorld = 22
@@ -78,11 +96,17 @@ func TestFailpoints(t *testing.T) {
 				}
 				taken.Add(1)
 				part := shots[n*perWorld : min(len(shots), (n+1)*perWorld)]
-				t.Run(fmt.Sprintf("world %d", n), func(t *testing.T) { shoot(t, n, seed+uint64(n), part, &fired) })
+				t.Run(fmt.Sprintf("world %d", n), func(t *testing.T) { shoot(t, n, seed+uint64(n), false, part, &fired) })
 			}
 		})
 	}
 	lanes.Wait()
+	t.Run("an inbox collects", func(t *testing.T) {
+		shoot(t, 200, seed, true, collected[:min(len(collected), testkit.N(len(collected), 60))], &fired)
+	})
+	for n, s := range lost {
+		t.Run("the hub is lost, "+s.String(), func(t *testing.T) { loseUnder(t, 201+n, seed, s, &fired) })
+	}
 	births := 0
 	t.Run("births", func(t *testing.T) { births = birthAll(t, &fired) })
 	for n, action := range actions {
@@ -96,7 +120,7 @@ func TestFailpoints(t *testing.T) {
 		}
 	}
 	t.Logf("%d fail-points, each killed, failed and delayed: %d times in all, %d of them at a first start; lost 0, shown twice 0, unrecorded 0; %.0f s",
-		len(failpoint.All()), min(len(shots), int(taken.Load())*perWorld)+births+len(actions), births, time.Since(begun).Seconds())
+		len(failpoint.All()), min(len(shots), int(taken.Load())*perWorld)+min(len(collected), testkit.N(len(collected), 60))+len(lost)+births+len(actions), births, time.Since(begun).Seconds())
 }
 
 // draw is one shot of every action at every point of a running party; in later rounds not at the first time it passes.
@@ -149,8 +173,11 @@ func (r *record) count(point failpoint.Point, action string) int {
 }
 
 // shoot makes a world and takes its shots one after the other, each during a day of work.
-func shoot(t *testing.T, n int, seed uint64, shots []shot, fired *record) {
+func shoot(t *testing.T, n int, seed uint64, collects bool, shots []shot, fired *record) {
 	w := newWorld(t, n, must(armed())(t))
+	if collects {
+		w.collects()
+	}
 	w.start(all...)
 	d := newDriver(w, seed)
 	d.kinds = []string{"shared_in_full", "two_authorities"}
@@ -183,6 +210,56 @@ func shoot(t *testing.T, n int, seed uint64, shots []shot, fired *record) {
 	}
 	w.end(deskPRI, deskBLI, lancashire, bristol, hub)
 	w.run("hub", "--config", w.config(hub), "check")
+}
+
+// collects makes Bristol's inbox one without an open port. Nobody may run.
+func (w *world) collects() {
+	w.edit(w.config(bristol), `(?m)^listen: .*`, "collect: true")
+	file := filepath.Join(w.dir, "directory.yaml")
+	text := string(must(os.ReadFile(file))(w.t))
+	before, rest, _ := strings.Cut(text, "code: "+strings.TrimPrefix(bristol, "inbox-"))
+	_, after, ok := strings.Cut(rest, "endpoint: {mode: push")
+	if !ok {
+		w.t.Fatalf("Bristol's endpoint is not in %s", file)
+	}
+	_, after, _ = strings.Cut(after, "}")
+	head, _, _ := strings.Cut(rest, "endpoint: {mode: push")
+	text = before + "code: " + strings.TrimPrefix(bristol, "inbox-") + head + "endpoint: {mode: collect}" + after
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.loadDirectory()
+}
+
+// loseUnder has the hub lose its disk, and shoots while a desk tells the next one what it must know.
+func loseUnder(t *testing.T, n int, seed uint64, s shot, fired *record) {
+	w := newWorld(t, n, must(armed())(t))
+	w.start(all...)
+	d := newDriver(w, seed)
+	d.kinds = []string{"shared_in_full"}
+	delivered := d.share(2)
+	d.withdrawn[delivered[0]] = false
+	d.withdrawing(deskBLI, delivered[0])(context.Background())
+	w.kill(hub)
+	w.end(deskBLI, deskPRI, lancashire, bristol)
+	w.loseHub()
+	s.record = filepath.Join(w.dir, "record")
+	w.start(hub, bristol, lancashire, deskPRI)
+	for range 3 { // a desk takes no older directory than it had
+		w.loadDirectory()
+	}
+	w.launch(s.party, s.env())
+	if err := w.serves(s.party); err != nil {
+		w.revive()
+	}
+	d.happens(s)
+	if !fired.add(t, s) {
+		t.Errorf("%s did not happen", s)
+	}
+	w.revive()
+	if findings := d.settle(); len(findings) > 0 {
+		t.Fatalf("%s:\n%s", s, lines(findings))
+	}
 }
 
 // gone waits until a process has ended by itself.
@@ -233,6 +310,8 @@ func (d *driver) day(s shot) {
 		_, _ = d.try("hub", "--config", d.config(hub), "directory", "load", filepath.Join(d.dir, "directory.yaml"))
 	case failpoint.HubRefused:
 		d.withdrawWrongly(deskPRI)
+	case failpoint.DeskDue, failpoint.DeskRemade:
+		d.waitsForTheCheck(deskBLI)
 	}
 	id := d.formFor(deskBLI)
 	d.submits(d.formFor(deskPRI))(context.Background())
@@ -268,6 +347,31 @@ func (d *driver) formFor(desk string) string {
 	id := d.anotherForm()
 	d.forms[id].desk = desk
 	return id
+}
+
+// waitsForTheCheck hands in a form that waits for the public-protection check, which is then done: people who see an error
+// say it again.
+func (d *driver) waitsForTheCheck(desk string) {
+	d.t.Helper()
+	id := d.formFor(desk)
+	d.forms[id].json = bytes.Replace(d.forms[id].json, []byte("GATE_NO_HOLD"), []byte("GATE_NOT_DONE"), 1)
+	d.until("the form waits for the check, and then goes", func(now seen) bool {
+		if d.forms[id].ids == nil {
+			d.submits(id)(context.Background())
+		}
+		for _, n := range now.desks[desk] {
+			if n.GetFormId() != id {
+				continue
+			}
+			if n.GetState() == localv1.State_STATE_DELIVERED {
+				return true
+			}
+			if n.GetState() == localv1.State_STATE_WAITING {
+				_, _ = localv1.NewCaseworkServiceClient(d.parties[desk].conn).SetGate(context.Background(), &localv1.SetGateRequest{Id: n.GetId(), Gate: posternv1.Gate_GATE_NO_HOLD})
+			}
+		}
+		return false
+	})
 }
 
 // withdrawWrongly withdraws what another prison would have sent, with a code that belongs to nothing: the hub refuses and

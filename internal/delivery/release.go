@@ -68,6 +68,20 @@ func putRelease(tx store.Tx, name string, rel Release) error {
 	return tx.Put(schema.HubRelease, []byte(name), b)
 }
 
+// MaybeSent counts a notification as begun, whatever is released of it now: a hub before this one may have sent it. rel is
+// where it stands when nothing was released yet.
+func (d *Delivery) MaybeSent(tx *ledger.Tx, notificationID string, rel Release) error {
+	earlier, ok, err := d.Release(tx, notificationID)
+	if err != nil {
+		return err
+	}
+	if ok {
+		rel = earlier
+	}
+	rel.Begun = true
+	return putRelease(tx, notificationID, rel)
+}
+
 // Waits reports whether a release is still in the outbox.
 func (d *Delivery) Waits(r store.Reader, rel Release) (bool, error) {
 	return d.outbox.Holds(r, rel.item())

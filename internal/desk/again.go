@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/form"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -128,6 +129,9 @@ func (d *Desk) submitAgain(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := failpoint.Hit(failpoint.DeskDue); err != nil {
+		return err
+	}
 	err = d.change(ctx, id, func(tx store.Tx, now *localv1.Notification) error {
 		if !proto.Equal(n, now) {
 			return nil // an update came meanwhile; if it is still due it is found again
@@ -145,6 +149,8 @@ func (d *Desk) submitAgain(ctx context.Context, id string) error {
 	})
 	if err == nil {
 		d.nudge()
+		// A crash here: it is in the spool and not due any more, and goes by itself.
+		err = failpoint.Hit(failpoint.DeskRemade)
 	}
 	return err
 }

@@ -45,6 +45,38 @@ func TestWhatComesFromTheFutureWaits(t *testing.T) {
 	}
 }
 
+// The clock of the hub was ahead when it decided, and is right when what came in meanwhile is submitted: the newer
+// decision stands, though its time is earlier, or the notification would wait for ever.
+func TestTheDecisionOfAClockThatWasAheadIsOver(t *testing.T) {
+	var x *testkit.Exchange
+	var ahead time.Duration
+	x, d := opened(t, func(c *testkit.Config) {
+		c.ClockOf = func(party string) func() time.Time {
+			return func() time.Time {
+				switch {
+				case x == nil:
+					return testkit.Now
+				case party == "hub":
+					return x.Clock.Now().Add(ahead)
+				}
+				return x.Clock.Now()
+			}
+		}
+	})
+	f := family()
+	f.Gate, f.Children[0].Carer.IsAdult = posternv1.Gate_GATE_NOT_DONE, posternv1.Answer_ANSWER_NO
+	id := d.Take(f)[0]
+	ahead = 4 * 24 * time.Hour
+	if _, err := d.StepSpool(t.Context()); err != nil || d.State(id) != referred {
+		t.Fatalf("by the clock that is ahead: %v (%v)", d.State(id), err)
+	}
+	ahead = 0
+	n := must(d.Cases.RecordCall(t.Context(), &localv1.RecordCallRequest{Id: id, Result: posternv1.CallResult_CALL_RESULT_ANSWERED}))(t).GetNotifications()[0]
+	if n.GetState() != waiting || n.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_WAIT || n.GetResubmitTime() == nil {
+		t.Errorf("by the clock that is right: %v", n)
+	}
+}
+
 // So does a decision not to share: the hub would have had no record of it for ever.
 func TestAConsiderationFromTheFutureWaits(t *testing.T) {
 	x, d := opened(t)

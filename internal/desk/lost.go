@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/queue"
@@ -24,10 +25,40 @@ import (
 // notices by the hub's log: another origin, as when an operator opened a new generation, or a log that became shorter.
 var hubLogKey = []byte("hub log") // the size of the sent log when we last heard, BE ‖ its origin
 
-// lostAnswer is the body of a spool item whose answer the desk had before and whose hub has lost it.
-var lostAnswer = []byte("again")
+// The bodies of spool items that an earlier hub had, and of those that it may have had: nobody answered yet, and an
+// attempt may have arrived.
+var (
+	lostAnswer = []byte("again")
+	maybeHad   = []byte("maybe")
+)
 
 func resubmitted(it queue.Item) bool { return bytes.Equal(it.Body, lostAnswer) }
+
+// errLost says that what a hub answered rests on less than it knew: once it was told again it is asked again.
+var errLost = fault.New(fault.Unavailable, "HUB_LOST", "The hub has lost what it knew, and is told again. Try again in a moment.")
+
+// heardIn is heard for the receipt of an answer, before anything is made of that.
+func (d *Desk) heardIn(ctx context.Context, event *verify.Event) error {
+	lost, err := d.heardNew(ctx, event.Origin, event.Checkpoint)
+	if err == nil && lost {
+		err = errLost
+	}
+	return err
+}
+
+// heardNew is heard for checkpoints that come in any order: of those only a new log tells of a loss. The first one of all
+// counts, since a hub may be lost before it was ever asked for updates.
+func (d *Desk) heardNew(ctx context.Context, origin, checkpoint string) (lost bool, err error) {
+	var before []byte
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		before, err = s.Get(schema.DeskMeta, hubLogKey)
+		return err
+	})
+	if err != nil || len(before) > 8 && !verify.Succeeds(string(before[8:]), origin) {
+		return false, err
+	}
+	return d.heard(ctx, checkpoint)
+}
 
 // heard takes a signed checkpoint of the hub, and reports whether the hub has lost what it knew: then everything that it
 // must know is in the spool again, and the list of updates is read from its beginning.
@@ -47,10 +78,18 @@ func (d *Desk) heard(ctx context.Context, checkpoint string) (lost bool, err err
 	}
 	if len(before) > 8 && (string(before[8:]) != head.Origin || binary.BigEndian.Uint64(before) > head.Size) {
 		d.cfg.Log.WarnContext(ctx, "the hub has lost what it knew, so that is submitted again", "origin", head.Origin)
+		if err := failpoint.Hit(failpoint.DeskLost); err != nil {
+			return false, err
+		}
 		if err := d.resubmit(ctx); err != nil {
 			return false, err
 		}
 		lost = true
+	}
+	if lost {
+		if err := failpoint.Hit(failpoint.DeskTellAgain); err != nil {
+			return false, err
+		}
 	}
 	// A crash before this line notices again, and what is in the spool already is not put there twice.
 	return lost, d.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -66,11 +105,13 @@ func (d *Desk) heard(ctx context.Context, checkpoint string) (lost bool, err err
 // unfinished are the states in which the hub has something to do or to answer for. What was refused or withheld is
 // finished: nothing of it went, and a person has it; that the safeguarding lead decided so is told again by itself. What
 // was delivered is not: the person may still withdraw it, and then the hub must know whom to ask to stop. What waits is
-// submitted as ever when what it waited for comes.
+// submitted as ever when what it waited for comes. So is what was withdrawn before anybody answered: the hub that is gone
+// may have had it.
 var unfinished = []localv1.State{stateAccepted, stateDelivered, stateUndelivered, stateStopAsked}
 
-// resubmit puts every unfinished notification into the spool again, the withdrawals of those that were withdrawn before
-// anything went, and what was decided not to be shared.
+// resubmit puts every unfinished notification into the spool again, all withdrawals, and what was decided not to be
+// shared. What was withdrawn goes to the hub before what it was withdrawn of: stepSpool sees to that, or the hub would
+// begin to send it once more.
 func (d *Desk) resubmit(ctx context.Context) error {
 	var all []*localv1.Notification
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
@@ -92,26 +133,68 @@ func (d *Desk) resubmit(ctx context.Context) error {
 		return slices.ContainsFunc(waiting, func(it queue.Item) bool { return it.ID == id })
 	}
 	for _, n := range all {
+		if err := d.withdrawElsewhere(ctx, n); err != nil {
+			return err
+		}
 		err := d.cfg.Store.Update(ctx, func(tx store.Tx) error {
-			if err := d.considerAgain(tx, n, queued); err != nil {
+			if err := errors.Join(d.considerAgain(tx, n, queued), d.withdrawAgain(tx, n, queued)); err != nil || n.GetElsewhere() {
 				return err
 			}
-			if !n.GetElsewhere() && slices.Contains(unfinished, n.GetState()) {
-				if queued(n.GetId()) {
-					return nil
-				}
+			if i := slices.IndexFunc(waiting, func(it queue.Item) bool { return it.ID == n.GetId() }); i >= 0 {
+				return d.maybeHad(tx, waiting[i])
+			}
+			if slices.Contains(unfinished, n.GetState()) || n.GetState() == stateQueued && slices.ContainsFunc(n.GetWithdrawals(), pendingWithdrawal) {
 				return d.spoolAgain(tx, hubDestination, n.GetId(), lostAnswer)
 			}
-			if n.GetState() == stateWaiting && !n.GetElsewhere() && !queued(n.GetId()) {
+			if n.GetState() == stateWaiting {
 				return d.startAgain(tx, n.GetId())
 			}
-			return d.withdrawAgain(tx, n, queued)
+			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// maybeHad marks what waits for its first answer: an attempt may have reached the hub that is gone.
+func (d *Desk) maybeHad(tx store.Tx, it queue.Item) error {
+	it, err := d.spool.Get(tx, it)
+	if err == nil && !resubmitted(it) {
+		it.Body = maybeHad
+		err = d.spool.Retry(tx, it)
+	}
+	if errors.Is(err, queue.ErrGone) {
+		return nil // it was answered meanwhile, by the hub that is here
+	}
+	return err
+}
+
+// withdrawElsewhere takes at this desk what another prison took back of a notification of ours: the hub that knew it is
+// gone, and that prison cannot tell the next one before we have told it what it is about.
+func (d *Desk) withdrawElsewhere(ctx context.Context, n *localv1.Notification) error {
+	var paths []string
+	switch n.GetState() {
+	case stateStopAsked, stateWithdrawn:
+	default:
+		for _, r := range n.GetDecision().GetReasons() {
+			if r.GetRuleId() == ruleWithdrawn {
+				paths = append(paths, r.GetPaths()...)
+			}
+		}
+		if n.GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED {
+			paths = append(paths, n.GetReply().GetPaths()...)
+		}
+		if len(paths) == 0 {
+			return nil
+		}
+	}
+	if n.GetElsewhere() || withdrawnBefore(n, paths) {
+		return nil
+	}
+	_, err := d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: n.GetId(), Paths: paths, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, Staff{ID: d.cfg.Unit})
+	return err
 }
 
 // startAgain puts a notification of which nothing has gone yet into the spool as one that is submitted again.
@@ -139,10 +222,11 @@ func (d *Desk) considerAgain(tx store.Tx, n *localv1.Notification, queued func(i
 	return nil
 }
 
-// withdrawAgain puts the withdrawals of a notification into the spool again, in the order in which they were taken.
+// withdrawAgain puts the withdrawals of a notification into the spool again, in the order in which they were taken. One
+// that the hub refused is none.
 func (d *Desk) withdrawAgain(tx store.Tx, n *localv1.Notification, queued func(id string) bool) error {
 	for _, w := range n.GetWithdrawals() {
-		if w.GetAnswer() == nil || queued(w.GetId()) {
+		if w.GetAnswer() == nil || queued(w.GetId()) || says(w.GetAnswer(), ruleRefused) {
 			continue // it waits for its first answer still
 		}
 		if err := d.spoolAgain(tx, withdrawals, w.GetId(), []byte(n.GetId())); err != nil {
@@ -163,7 +247,7 @@ func (d *Desk) spoolAgain(tx store.Tx, line, id string, body []byte) error {
 }
 
 // settleAgain keeps what a hub that had lost a notification says of it now; nothing for a final refusal. What the team
-// or a person has done since stands. Its withdrawals follow it: only now the hub knows whom to ask to stop.
+// or a person has done since stands.
 func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
 		if n.GetState() == stateAccepted && decision != nil {
@@ -177,9 +261,6 @@ func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *poste
 			n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
 			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 			d.settled(n)
-		}
-		if err := d.withdrawAgain(tx, n, func(string) bool { return false }); err != nil {
-			return err
 		}
 		if err := d.spool.Remove(tx, item); !errors.Is(err, queue.ErrGone) {
 			return err

@@ -88,6 +88,83 @@ func TestAHubThatLosesItsDiskLosesNothing(t *testing.T) {
 	}
 }
 
+// What was withdrawn before the hub lost its disk is not sent by the next one, not even for a moment, whether it was taken
+// here or at another prison; and the team, which may have it, is asked to stop all the same.
+func TestNothingWithdrawnIsSentByTheNextHub(t *testing.T) {
+	x, d := opened(t)
+	in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+	whole, elsewhere, unheard := d.Take(family())[0], d.Take(family())[0], d.Take(family())[0]
+	x.Settle()
+	in.Link.Down(true)
+	never, part := d.Take(family())[0], d.Take(family())[0]
+	x.Settle() // each has begun to be sent
+	withdraw(t, d, whole)
+	withdraw(t, d, never)
+	byPaper := func(id string) {
+		t.Helper()
+		_, err := other.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PAPER,
+			SlipCode: d.Get(id).GetNotification().GetSlipCode()}, testkit.Staff)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	byPaper(elsewhere)
+	_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: part, Paths: []string{"child/1/school"}, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Settle()
+	for _, id := range []string{whole, elsewhere, never} {
+		if s := d.State(id); s != localv1.State_STATE_STOP_ASKED {
+			t.Fatalf("state %v", s)
+		}
+	}
+
+	d.Link.Down(true)
+	byPaper(unheard)
+	x.Settle()
+	x.LoseHub()
+	x.Clock.Advance(2 * testkit.MaxWait)
+	x.Settle() // the other prison is quicker than the one that has not heard
+	d.Link.Down(false)
+	in.Link.Down(false)
+	sent := map[string][]string{} // by notification, the paths that were sent of it
+	in.Link.Requests(func(_ string, b []byte) []byte {
+		req, m := &posternv1.DeliverRequest{}, &posternv1.Manifest{}
+		if proto.Unmarshal(b, req) != nil || proto.Unmarshal(req.GetDelivery().GetNotification().GetManifest().GetPayload(), m) != nil {
+			t.Error("a delivery cannot be read")
+		}
+		for _, s := range req.GetDelivery().GetNotification().GetSections() {
+			sent[m.GetNotificationId()] = append(sent[m.GetNotificationId()], s.GetPath())
+		}
+		return b
+	})
+	wait(x)
+	if len(sent[whole])+len(sent[elsewhere])+len(sent[never])+len(sent[unheard]) > 0 || len(sent[part]) == 0 || slices.Contains(sent[part], "child/1/school") {
+		t.Errorf("sent of what was withdrawn whole %v %v, elsewhere %v %v, in part %v", sent[whole], sent[never], sent[elsewhere], sent[unheard], sent[part])
+	}
+	items := in.Items()
+	for _, id := range []string{whole, elsewhere, unheard} {
+		if !slices.ContainsFunc(items, func(i *localv1.Item) bool { return i.GetId() == id && i.GetStop() != nil }) {
+			t.Errorf("the team was not asked to stop using %s", id)
+		}
+		if s := d.State(id); s != localv1.State_STATE_STOP_ASKED {
+			t.Errorf("it ends as %v", s)
+		}
+		if _, err := in.AnswerStop(t.Context(), &localv1.AnswerStopRequest{Id: id, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}); err != nil {
+			t.Error(err)
+		}
+	}
+	wait(x)
+	// Of the two that it never had the inbox answers by itself.
+	if n := len(events(t, x, logv1.Kind_KIND_STOP_ANSWERED)); n != 5 {
+		t.Errorf("%d answers are recorded, want 5", n)
+	}
+	if s := d.State(part); s != delivered {
+		t.Errorf("what is left ends as %v", s)
+	}
+}
+
 // A hub that lost its disk is told again what the safeguarding lead decided not to share: that somebody looked stands in
 // its new log. What was decided, and what was done since, stays as it is at the desk.
 func TestAHubThatLosesItsDiskHearsAgainWhatWasConsidered(t *testing.T) {

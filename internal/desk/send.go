@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -24,7 +25,8 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// StepSpool submits the oldest notification that is due, and reports whether it came to an answer.
+// StepSpool submits the oldest statement that is due, and reports whether it came to an answer. Withdrawals go first, and
+// while one waits nothing of its notification is submitted.
 func (d *Desk) StepSpool(ctx context.Context) (bool, error) { return d.stepSpool(ctx, d.cfg.Clock()) }
 
 // stepSpool takes an item due by the given time; a person waiting at the counter does not wait for a backoff.
@@ -38,14 +40,23 @@ func (d *Desk) stepSpool(ctx context.Context, dueBy time.Time) (bool, error) {
 		var item queue.Item
 		var ok bool
 		err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-			item, ok, err = d.spool.Head(s, line.name)
+			if item, ok, err = d.spool.Head(s, line.name); err != nil || !ok || line.name != hubDestination {
+				return err
+			}
+			waiting, err := d.spool.Line(s, withdrawals, 0, math.MaxInt)
+			ok = !slices.ContainsFunc(waiting, func(w queue.Item) bool { return string(w.Body) == item.ID })
 			return err
 		})
 		if err != nil {
 			return false, err
 		}
 		if ok && !item.DueTime.After(dueBy) {
-			return true, line.submit(ctx, item)
+			err := line.submit(ctx, item)
+			if fault.From(err).Reason == "LOG_NOT_FOLLOWED" { // not at the next poll: a person may stand at the counter
+				_, again := d.StepUpdates(ctx)
+				err = errors.Join(err, again)
+			}
+			return true, err
 		}
 	}
 	return false, nil
@@ -61,7 +72,7 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 	if err := failpoint.Hit(failpoint.DeskSubmit); err != nil {
 		return err
 	}
-	answer, err := d.ask(ctx, message, resubmitted(item), d.checkReceipt)
+	answer, err := d.ask(ctx, message, resubmitted(item) || bytes.Equal(item.Body, maybeHad), d.checkReceipt)
 	if fault.From(err).Reason == stoppedReason {
 		return err // nothing was sent, or what came back is not believed: it stays in the spool as it is
 	}
@@ -69,6 +80,10 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 		err = failpoint.Hit(failpoint.DeskAnswered)
 	}
 	if err == nil && resubmitted(item) {
+		// A crash here tells it once more, and the hub answers the same.
+		if err := failpoint.Hit(failpoint.DeskToldAgain); err != nil {
+			return err
+		}
 		return d.settleAgain(ctx, item, answer.GetDecision(), answer.GetReceipt())
 	}
 	if err == nil {
@@ -114,7 +129,7 @@ func signedWith(s *posternv1.Signed, leaf []byte) bool {
 }
 
 // ask submits a statement and returns the hub's answer when all of it holds: what the given check finds in its receipt,
-// and that the log it is in continues what the desk knows.
+// that the log it is in continues what the desk knows, and that the hub has lost nothing since it last answered.
 func (d *Desk) ask(ctx context.Context, message *posternv1.SealedNotification, again bool,
 	check func(*posternv1.SealedNotification, *posternv1.SubmitResponse) (*verify.Event, error)) (*posternv1.SubmitResponse, error) {
 	asked, err := d.follow.Ask()
@@ -129,7 +144,10 @@ func (d *Desk) ask(ctx context.Context, message *posternv1.SealedNotification, a
 	if err != nil {
 		return nil, err
 	}
-	return answer, d.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event))
+	if err := d.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event)); err != nil {
+		return nil, err
+	}
+	return answer, d.heardIn(ctx, event)
 }
 
 // stoppedReason is the reason of the fault of a desk that has stopped.
@@ -155,12 +173,18 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 	if r := fault.From(cause).RetryAfter; r > wait {
 		wait = r
 	}
-	item.Attempts++
-	item.DueTime = d.cfg.Clock().Add(wait)
+	due := d.cfg.Clock().Add(wait)
 	if err := failpoint.Hit(failpoint.DeskPostpone); err != nil {
 		return errors.Join(err, cause)
 	}
-	err = d.promised().Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.spool.Retry(tx, item) })
+	err = d.promised().Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+		now, err := d.spool.Get(tx, item) // its body may say meanwhile that the hub was lost
+		if err != nil {
+			return err
+		}
+		now.Attempts, now.DueTime = item.Attempts+1, due
+		return d.spool.Retry(tx, now)
+	})
 	if errors.Is(err, queue.ErrGone) {
 		return nil // withdrawn meanwhile
 	}
@@ -201,9 +225,10 @@ func proves(core *logv1.Core, d *posternv1.Decision, message *posternv1.SealedNo
 func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
+		heard := n.GetState() != stateQueued // something came of this manifest already; what was decided of another is over
 		n.State, n.UpdateTime = after(n.GetState(), decided(decision.GetOutcome())), now
 		n.Resubmitting = false
-		if n.GetDecision().GetDecideTime().AsTime().After(decision.GetDecideTime().AsTime()) {
+		if heard && n.GetDecision().GetDecideTime().AsTime().After(decision.GetDecideTime().AsTime()) {
 			receipt = nil // it was decided again meanwhile, narrower, and that came first
 		} else {
 			n.Decision = decision

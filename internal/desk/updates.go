@@ -199,6 +199,9 @@ func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 		if err == nil {
 			err = d.follow.Take(ctx, asked, page.GetConsistency(), newest)
 		}
+		if err == nil { // or what is sent next would go to a hub that does not know what was withdrawn
+			_, err = d.heardNew(ctx, newest.Head.Origin, newest.Checkpoint)
+		}
 		if err != nil {
 			return false, err
 		}

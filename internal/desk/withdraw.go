@@ -256,6 +256,7 @@ func says(d *posternv1.Decision, rule string) bool {
 
 // keepWithdrawal writes the withdrawal, its place in the spool, and takes the notification out of the spool if all of it
 // is withdrawn, in one transaction. A submission under way may still reach the hub: then the withdrawal comes after it.
+// What a hub that is gone may have sent stays: only by it the next one learns whom to ask to stop.
 func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, taken *localv1.TakenWithdrawal, message *posternv1.SealedNotification) error {
 	sealed, err := d.seal(schema.DeskMessage, taken.GetId(), message)
 	if err != nil {
@@ -265,7 +266,7 @@ func (d *Desk) keepWithdrawal(ctx context.Context, n *localv1.Notification, take
 	if err != nil {
 		return err
 	}
-	if len(taken.GetPaths()) > 0 {
+	if len(taken.GetPaths()) > 0 || len(queued) > 0 && !d.byPermission(ctx, n.GetId()) {
 		queued = nil
 	}
 	// With the space that a full disk keeps back: a right is not refused for want of room.
@@ -308,11 +309,35 @@ func (d *Desk) putTaken(tx store.Tx, n *localv1.Notification, taken *localv1.Tak
 	return d.put(tx, before, current)
 }
 
-// queued lists the spool items of a notification.
+// byPermission reports whether a notification of this desk goes by permission. What does not is not undone by a
+// withdrawal: that is an objection, and is recorded.
+func (d *Desk) byPermission(ctx context.Context, id string) bool {
+	message, m := &posternv1.SealedNotification{}, &posternv1.Manifest{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, id, message) })
+	if err == nil {
+		err = proto.Unmarshal(message.GetManifest().GetPayload(), m)
+	}
+	return err != nil || m.GetOffer().GetRoute() <= posternv1.Route_ROUTE_STANDARD
+}
+
+// beforeObjection is the spool item of a notification that does not go by permission, and waits still: the hub must know
+// it before it hears of the objection, or would take that for a withdrawal.
+func (d *Desk) beforeObjection(ctx context.Context, withdrawal queue.Item) (it queue.Item, ok bool, err error) {
+	id := string(withdrawal.Body)
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		it, ok, err = d.spool.Find(s, hubDestination, id)
+		return err
+	})
+	return it, ok && err == nil && !d.byPermission(ctx, id), err
+}
+
+// queued lists the spool items of a notification that no hub can have heard of.
 func (d *Desk) queued(ctx context.Context, id string) (items []queue.Item, err error) {
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		all, err := d.spool.List(s)
-		items = slices.DeleteFunc(all, func(it queue.Item) bool { return it.Destination != hubDestination || it.ID != id })
+		items = slices.DeleteFunc(all, func(it queue.Item) bool {
+			return it.Destination != hubDestination || it.ID != id || resubmitted(it) || bytes.Equal(it.Body, maybeHad)
+		})
 		return err
 	})
 	return items, err
@@ -321,6 +346,12 @@ func (d *Desk) queued(ctx context.Context, id string) (items []queue.Item, err e
 // submitWithdrawal submits one withdrawal and keeps the answer. A crash before the answer is kept submits the same
 // manifest again, and the hub answers the same.
 func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
+	if first, ok, err := d.beforeObjection(ctx, item); ok || err != nil {
+		if err == nil {
+			err = d.submitItem(ctx, first)
+		}
+		return err
+	}
 	message, err := d.message(ctx, item.ID)
 	if err != nil {
 		return err
@@ -328,7 +359,11 @@ func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
 	if err := failpoint.Hit(failpoint.DeskWithdraw); err != nil {
 		return err
 	}
-	answer, err := d.ask(ctx, message, false, d.checkWithdrawn)
+	told, err := d.toldBefore(ctx, item)
+	if err != nil {
+		return err
+	}
+	answer, err := d.ask(ctx, message, told, d.checkWithdrawn)
 	if fault.From(err).Reason == stoppedReason {
 		return err
 	}
@@ -352,6 +387,12 @@ func (d *Desk) submitWithdrawal(ctx context.Context, item queue.Item) error {
 	return d.postpone(ctx, item, err)
 }
 
+// toldBefore reports whether a hub has answered a withdrawal before: then this one has lost it.
+func (d *Desk) toldBefore(ctx context.Context, item queue.Item) (bool, error) {
+	n, err := d.named(ctx, string(item.Body))
+	return slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool { return w.GetId() == item.ID && w.GetAnswer() != nil }), err
+}
+
 // checkWithdrawn verifies that the withdrawal is in the sent log.
 func (d *Desk) checkWithdrawn(message *posternv1.SealedNotification, answer *posternv1.SubmitResponse) (*verify.Event, error) {
 	event, err := verify.Receipt(answer.GetReceipt(), d.cfg.LogKeys)
@@ -367,13 +408,15 @@ func (d *Desk) checkWithdrawn(message *posternv1.SealedNotification, answer *pos
 }
 
 // settleWithdrawal keeps the hub's answer with its receipt, sets the state, and takes the item off the spool, in one
-// transaction.
+// transaction. Of what a hub answers that had lost a withdrawal only the receipt is kept: what was answered first stands.
 func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *posternv1.Decision, receipt *posternv1.Receipt) error {
-	now := timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+	now, permission := timestamppb.New(d.cfg.Clock().Truncate(time.Second)), d.byPermission(ctx, string(item.Body))
 	return d.change(ctx, string(item.Body), func(tx store.Tx, n *localv1.Notification) error {
 		for _, w := range n.GetWithdrawals() {
-			if w.GetId() == item.ID {
-				w.Answer = answer
+			if w.GetId() != item.ID || w.GetAnswer() != nil {
+				continue
+			}
+			if w.Answer = answer; permission || n.GetElsewhere() { // a hub that does not know it cannot say that this undoes nothing
 				n.State = after(n.GetState(), answered(n, len(w.GetPaths()) == 0, answer))
 			}
 		}

@@ -224,3 +224,21 @@ func TestTheHubsWordAloneWithdrawsNothing(t *testing.T) {
 		}
 	}
 }
+
+// Urgent sharing is not undone: a withdrawal that is taken while the form still waits for the hub comes after it, and is
+// recorded as an objection. The form goes.
+func TestAnUrgentFormIsNotTakenBackWhileItWaits(t *testing.T) {
+	x, d := opened(t)
+	d.Link.Down(true)
+	id := d.Take(formtest.Urgent(testkit.Bristol, 1))[0]
+	withdraw(t, d, id)
+	d.Link.Down(false)
+	wait(x)
+	n := d.Get(id).GetNotification()
+	if n.GetState() != delivered || len(x.Inbox(testkit.Bristol).Items()) != 1 {
+		t.Errorf("it ends as %v", n.GetState())
+	}
+	if reasons := n.GetWithdrawals()[0].GetAnswer().GetReasons(); len(reasons) != 1 || reasons[0].GetRuleId() != "objection_recorded" {
+		t.Errorf("the withdrawal was answered %v", reasons)
+	}
+}

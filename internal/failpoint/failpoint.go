@@ -35,6 +35,11 @@ const (
 	DeskWithdrawn    Point = "desk/withdrawn"    // the hub answered a withdrawal, and the answer is not kept
 	DeskUpdates      Point = "desk/updates"      // a page of updates is applied, and its end is not noted
 	DeskUpdate       Point = "desk/update"       // one update of a page is applied
+	DeskDue          Point = "desk/due"          // what is due is made again, and not kept
+	DeskRemade       Point = "desk/remade"       // it is kept, and on its way
+	DeskLost         Point = "desk/lost"         // the hub has lost what it knew, and nothing is in the spool again
+	DeskTellAgain    Point = "desk/tellagain"    // all that it must know is in the spool again, and that is not noted
+	DeskToldAgain    Point = "desk/toldagain"    // the next hub has answered about what it was told again, and that is not kept
 	DeskDirectory    Point = "desk/directory"    // a new directory is kept, and not in use yet
 	HubVerified      Point = "hub/verified"      // a statement holds, and nothing is decided
 	HubDecided       Point = "hub/decided"       // it is decided, and nothing is recorded
@@ -44,6 +49,8 @@ const (
 	HubWithdrawn     Point = "hub/withdrawn"     // it is durable, and nobody is told
 	HubReported      Point = "hub/reported"      // a report of an inbox is durable, and the inbox is not told
 	HubUpdates       Point = "hub/updates"       // a desk is about to be given its updates
+	HubCollect       Point = "hub/collect"       // a delivery to an inbox that collects has begun, and is not handed over
+	HubCollected     Point = "hub/collected"     // its answer is durable, and the inbox is not told
 	HubDirectory     Point = "hub/directory"     // a directory is durable, and not in use yet
 	LedgerCommitted  Point = "ledger/committed"  // a batch is durable, and the checkpoint file is behind
 	LedgerCheckpoint Point = "ledger/checkpoint" // the next checkpoint file is written, and has not its name yet
@@ -58,6 +65,8 @@ const (
 	InboxKept        Point = "inbox/kept"        // item and answer are kept, and the hub is not answered
 	InboxStopped     Point = "inbox/stopped"     // a stop request is kept, and the hub is not answered
 	InboxAnswered    Point = "inbox/answered"    // a team's answer to it is kept, and nobody is told
+	InboxCollected   Point = "inbox/collected"   // what was collected is kept, and not answered
+	InboxAccounted   Point = "inbox/accounted"   // the hub has the answer, and the next is not taken
 	InboxReport      Point = "inbox/report"      // a report is about to be sent to the hub
 	InboxReported    Point = "inbox/reported"    // the hub has a report, and it is still spooled
 )
@@ -68,10 +77,10 @@ func All() []Point {
 		StoreCreate, StoreLink, StoreCommit, StoreCommitted, StoreRelease,
 		VaultKey, VaultLinked,
 		DeskForm, DeskKept, DeskSubmit, DeskAnswered, DeskSettled, DeskPostpone, DeskWithdrawal, DeskWithdraw, DeskWithdrawn,
-		DeskUpdates, DeskUpdate, DeskDirectory,
-		HubVerified, HubDecided, HubRecorded, HubRefused, HubWithdrawal, HubWithdrawn, HubReported, HubUpdates, HubDirectory,
+		DeskUpdates, DeskUpdate, DeskDue, DeskRemade, DeskLost, DeskTellAgain, DeskToldAgain, DeskDirectory,
+		HubVerified, HubDecided, HubRecorded, HubRefused, HubWithdrawal, HubWithdrawn, HubReported, HubUpdates, HubCollect, HubCollected, HubDirectory,
 		LedgerCommitted, LedgerCheckpoint, LedgerRenamed, LedgerPublished, LedgerFounded,
 		DeliveryBegun, DeliveryAnswered, DeliverySettled, DeliveryRetry,
-		InboxChecked, InboxKept, InboxStopped, InboxAnswered, InboxReport, InboxReported,
+		InboxChecked, InboxKept, InboxStopped, InboxAnswered, InboxCollected, InboxAccounted, InboxReport, InboxReported,
 	}
 }

@@ -6,6 +6,10 @@
 // restarts too, until the hub proves what it should or an operator names the checkpoint to go on from; a new generation
 // of a log is followed only when its first event commits to what the party knows.
 //
+// Four calls carry no proof, because nothing in them rests on the log: GetPolicy and ListKeys hand out what operators and
+// inboxes signed, and are judged by those signatures alone; PublishKey and Resume tell the hub something and hear nothing
+// of what it recorded. Each party makes another call within minutes that does, and a test holds the list.
+//
 // It cannot see that a log shows other people other trees before one of them compares: parties that never meet compare
 // through the hub's operator, an auditor, or a witness. What nobody has seen of a log can be taken back unnoticed.
 package follow

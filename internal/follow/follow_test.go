@@ -67,7 +67,7 @@ func TestEveryExchangeCarriesWhatIsKnown(t *testing.T) {
 			calls[name]++
 			switch name {
 			case "Deliver", // turned round: the answer says it
-				"ListKeys", "PublishKey", "Resume", "GetRedirect": // what they carry is signed by others than the hub, or says nothing of the log
+				"GetPolicy", "ListKeys", "PublishKey", "Resume", "GetRedirect": // what they carry is signed by others than the hub, or says nothing of the log
 				return b
 			}
 			if known := knownLogs(t, name, b); len(known) == 0 {

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"postern/internal/envelope"
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
@@ -42,6 +43,10 @@ func (h *Hub) Collect(req *posternv1.CollectRequest, stream grpc.ServerStreaming
 		case err != nil:
 			return err
 		case next != nil:
+			if err := failpoint.Hit(failpoint.HubCollect); err != nil {
+				h.delivery.Lost(caller.ID, next.GetDeliveryId())
+				return err
+			}
 			if err := stream.Send(&posternv1.CollectResponse{Delivery: next}); err != nil {
 				h.delivery.Lost(caller.ID, next.GetDeliveryId())
 				return err
@@ -94,6 +99,9 @@ func (h *Hub) collected(ctx context.Context, caller identity.Party, req *postern
 		return nil, err
 	}
 	// A crash here: the answer is a leaf, and the inbox, which heard nothing, gives it again to no effect.
+	if err := failpoint.Hit(failpoint.HubCollected); err != nil {
+		return nil, err
+	}
 	if err := h.delivery.Claim(ctx, caller.ID, req.GetHeld()); err != nil {
 		return nil, err
 	}

@@ -163,7 +163,8 @@ func (s shared) asked(r store.Reader) ([]byte, error) {
 	return t.Stop, nil
 }
 
-// sharedWith finds the decision of a manifest that was shared with the authority.
+// sharedWith finds the decision of a manifest that was shared with the authority: by this hub, or by one before it and
+// withdrawn since, so that the authority was asked to stop.
 func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte) (shared, error) {
 	var s shared
 	if len(manifest) != sha256.Size {
@@ -185,10 +186,17 @@ func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte)
 	if s.GetAuthority() != authority {
 		return h.passedOnWith(ctx, authority, s)
 	}
-	if s.GetDecision().GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
-		return s, notYours
+	if s.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+		return s, nil
 	}
-	return s, nil
+	err = h.cfg.Store.View(ctx, func(r store.Snapshot) error {
+		asked, err := s.asked(r)
+		if err == nil && asked == nil {
+			err = notYours
+		}
+		return err
+	})
+	return s, err
 }
 
 // passedOnWith finds the decision by which what was shared with another authority was passed on to this one.

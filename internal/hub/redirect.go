@@ -335,7 +335,7 @@ func (h *Hub) stopElsewhere(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, no
 		if !rel.Begun {
 			continue // it was on its way, and goes nowhere now; the team that passed it on sees so
 		}
-		asked, err := h.askToStop(tx, ledger.Received, w, rel, withdrawn, now)
+		asked, err := h.askToStop(tx, ledger.Received, w.stopOf(rel), w.v.Sender().URI(), withdrawn, now)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger"
+	"postern/internal/ledger/verify"
 	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/section"
@@ -33,13 +34,16 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent); err != nil {
 		return nil, err
 	}
+	if err := h.followed(req.GetKnownLogs()); err != nil {
+		return nil, err
+	}
 	for range 3 {
 		v, err := h.verify(caller, req.GetNotification())
 		if err != nil {
 			return nil, h.refuse(ctx, caller, req.GetNotification(), err)
 		}
 		if v.Manifest().GetWithdrawal() != nil {
-			return h.withdraw(ctx, v, req.GetKnownLogs())
+			return h.withdraw(ctx, v, req.GetResubmitted(), req.GetKnownLogs())
 		}
 		if v.Manifest().GetReceptions() != nil {
 			return h.countReceptions(ctx, v, req.GetKnownLogs())
@@ -76,6 +80,24 @@ func (h *Hub) Submit(ctx context.Context, req *posternv1.SubmitRequest) (*poster
 		return h.answer(ctx, recorded, decided, req.GetKnownLogs())
 	}
 	return nil, fault.New(fault.Unavailable, "BUSY", "The policy or the directory is changing. Try again in a moment.")
+}
+
+// errNotFollowed is for a desk that knows an earlier generation of the log, and not this one: it believes that the hub
+// knows what only the hub before it was told, such as what was withdrawn. It hears of the new log with its updates.
+var errNotFollowed = fault.New(fault.Unavailable, "LOG_NOT_FOLLOWED", "This hub has begun a new log. Fetch your updates first, and then try again.")
+
+func (h *Hub) followed(known []*posternv1.KnownLog) error {
+	now, before := h.cfg.Ledger.Origin(ledger.Sent), false
+	for _, k := range known {
+		if k.GetOrigin() == now {
+			return nil
+		}
+		before = before || verify.Succeeds(k.GetOrigin(), now)
+	}
+	if before {
+		return errNotFollowed
+	}
+	return nil
 }
 
 // verify checks the statement and that its sender is the caller: a desk speaks for itself only.
@@ -122,7 +144,7 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 	var content []byte
 	var first string
 	err := h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		if tomb, err = readTombstone(s, v.Sender().URI(), v.Manifest().GetNotificationId()); err != nil {
+		if tomb, _, err = tombstoneOf(s, v); err != nil {
 			return err
 		}
 		content, first, err = sentBefore(s, v)
@@ -178,9 +200,16 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
 		made = recorded{} // the transaction may run again
 		same := idempotencyKey(sender, id, v.ManifestSHA256())
-		if earlier, err := tx.Get(schema.HubIdempotency, same); err != nil || earlier != nil {
-			copy(made.earlier[:], earlier)
+		earlier, err := tx.Get(schema.HubIdempotency, same)
+		if err != nil {
 			return err
+		}
+		if earlier != nil {
+			copy(made.earlier[:], earlier)
+			if resubmitted {
+				return h.maybeSent(tx, v, made.earlier, h.now())
+			}
+			return nil
 		}
 		if err := h.mayDecide(tx, v, d); err != nil {
 			return err
@@ -203,6 +232,14 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		made.entry = entry
 		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID(), same); err != nil {
 			return err
+		}
+		if err := adoptTombstone(tx, v); err != nil {
+			return err
+		}
+		if resubmitted {
+			if err := h.maybeSent(tx, v, entry.EventID(), d.GetDecideTime().AsTime()); err != nil {
+				return err
+			}
 		}
 		if err := indexContent(tx, v, d.GetOutcome()); err != nil || released == nil {
 			return err
@@ -234,7 +271,7 @@ func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
 	if err != nil {
 		return err
 	}
-	tomb, err := tx.Get(schema.HubWithdrawal, tombstoneKey(sender, id))
+	tomb, _, err := tombstoneOf(tx, v)
 	if err != nil {
 		return err
 	}
@@ -242,7 +279,7 @@ func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
 	if err != nil {
 		return err
 	}
-	if basis != d.basis || !bytes.Equal(tomb, d.tombstone) || !bytes.Equal(content, d.content) {
+	if basis != d.basis || !bytes.Equal(tomb.raw(), d.tombstone) || !bytes.Equal(content, d.content) {
 		return errStale
 	}
 	known, ok, err := readNotification(tx, id)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"time"
@@ -22,8 +23,17 @@ type tombstone struct {
 	Paths []string  `json:"paths,omitempty"` // what was withdrawn; none for all
 	Time  time.Time `json:"time"`            // of the latest withdrawal
 	Stop  []byte    `json:"stop,omitempty"`  // the event of the latest stop request, once there is one
+	Early []early   `json:"early,omitempty"` // withdrawals that came before the notification did
 
 	row []byte // as it was read, to see whether it changed
+}
+
+// early is a withdrawal of a notification that the hub did not know: when a desk says that an earlier hub did, the team
+// may have it, and is asked to stop.
+type early struct {
+	Event   [16]byte `json:"event"` // of the withdrawal
+	Paths   []string `json:"paths,omitempty"`
+	Request []byte   `json:"request"` // the desk's signed stop request, serialized
 }
 
 func tombstoneKey(owner, id string) []byte { return join(owner, id) }
@@ -39,6 +49,31 @@ func readTombstone(r store.Reader, owner, id string) (*tombstone, error) {
 		return nil, fault.New(fault.Internal, "TOMBSTONE", "A tombstone cannot be read.").Because(err)
 	}
 	return t, nil
+}
+
+// slipOwner stands in the place of the sender's URI in the tombstone of a notification that the hub does not know, when
+// another prison took its withdrawal before, at a hub that is gone: whoever sends it is known by the code on the slip.
+func slipOwner(slip []byte) string { return "slip:" + hex.EncodeToString(slip) }
+
+// tombstoneOf is the tombstone of a notification that comes: its sender's, and in it the one that waits for its code.
+// waited is where the latter is; nil for none.
+func tombstoneOf(r store.Reader, v *envelope.Verified) (t *tombstone, waited []byte, err error) {
+	id, slip := v.Manifest().GetNotificationId(), v.Hub().GetSlipCodeSha256()
+	if t, err = readTombstone(r, v.Sender().URI(), id); err != nil || len(slip) == 0 {
+		return t, nil, err
+	}
+	for _, name := range []string{id, envelope.Reference(id)} {
+		w, err := readTombstone(r, slipOwner(slip), name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if w != nil {
+			both := t.with(w.Paths, w.Time)
+			both.Early, both.row = append(both.Early, w.Early...), slices.Concat(t.raw(), w.row)
+			return both, tombstoneKey(slipOwner(slip), name), nil
+		}
+	}
+	return t, nil, nil
 }
 
 func (t *tombstone) raw() []byte {
@@ -63,7 +98,7 @@ func (t *tombstone) holds(paths []string) bool {
 func (t *tombstone) with(paths []string, at time.Time) *tombstone {
 	next := &tombstone{Time: at}
 	if t != nil {
-		next.Stop = t.Stop
+		next.Stop, next.Early = t.Stop, t.Early
 	}
 	if t.whole() || len(paths) == 0 {
 		return next

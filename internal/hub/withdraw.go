@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/consent"
@@ -46,10 +47,10 @@ type withdrawal struct {
 }
 
 // withdraw takes a withdrawal: verify, record, answer. It is never decided on: a right is not blocked by policy.
-func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
+func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, told bool, known []*posternv1.KnownLog) (*posternv1.SubmitResponse, error) {
 	for range 5 {
 		now := h.cfg.Clock()
-		w, err := h.findWithdrawn(ctx, v)
+		w, err := h.findWithdrawn(ctx, v, told)
 		if err == nil {
 			err = h.narrow(ctx, w, now)
 		}
@@ -82,7 +83,9 @@ func (h *Hub) withdraw(ctx context.Context, v *envelope.Verified, known []*poste
 // findWithdrawn finds what a desk may withdraw: what it sent itself, and with the code on the slip what any desk sent.
 // A notification that the hub does not know, or that is another's and comes without a code, is withdrawn in the desk's
 // own name: should it come from this desk, nothing of it will go. So "not yours" and "not there" answer alike.
-func (h *Hub) findWithdrawn(ctx context.Context, v *envelope.Verified) (*withdrawal, error) {
+//
+// told says that a hub before this one took it, by the desk's word. Then one with a code waits for what comes with that.
+func (h *Hub) findWithdrawn(ctx context.Context, v *envelope.Verified, told bool) (*withdrawal, error) {
 	stated := v.Manifest().GetWithdrawal()
 	w := &withdrawal{v: v, paths: stated.GetPaths(), owner: v.Sender().URI(), id: stated.GetWithdraws()}
 	ids, err := h.notificationIDs(ctx, stated.GetWithdraws())
@@ -105,8 +108,11 @@ func (h *Hub) findWithdrawn(ctx context.Context, v *envelope.Verified) (*withdra
 		switch {
 		case matches > 1:
 			return fault.New(fault.Precondition, "AMBIGUOUS", "More than one notification has this reference and code. Use the id.")
-		case matches == 0 && stated.GetSlipCode() != "":
+		case matches == 0 && stated.GetSlipCode() != "" && !told:
 			return notYours
+		case matches == 0 && stated.GetSlipCode() != "":
+			sum := sha256.Sum256([]byte(stated.GetSlipCode()))
+			w.owner = slipOwner(sum[:])
 		}
 		return h.readState(s, w)
 	})
@@ -161,7 +167,8 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	w.touched = w.touches(at.Details.GetDecision().GetPaths())
+	before := at.Details.GetDecision().GetPaths()
+	w.touched = w.touches(before) || len(before) == 0 && w.rel.Begun // by a hub before this one, and nobody knows what
 	if w.whole() || !w.touched || !w.waits {
 		return nil
 	}
@@ -205,6 +212,9 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			return err
 		}
 		tomb := w.tomb.with(w.paths, now)
+		if err := w.remember(tomb, event); err != nil {
+			return err
+		}
 		if err := h.takeOut(tx, w, event); err != nil {
 			return err
 		}
@@ -212,7 +222,7 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			return err
 		}
 		if stop {
-			asked, err := h.recordStop(tx, w, event, now)
+			asked, err := h.recordStop(tx, w.stopOf(w.rel), event, w.paths, w.v.Sender().URI(), w.owner, now)
 			if err != nil {
 				return err
 			}
@@ -227,6 +237,16 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		return tomb.write(tx, w.owner, w.id)
 	})
 	return event, err
+}
+
+// remember keeps the stop request of a withdrawal that comes before its notification.
+func (w *withdrawal) remember(tomb *tombstone, event [16]byte) error {
+	if w.known || w.v.StopRequest() == nil {
+		return nil
+	}
+	request, err := proto.Marshal(w.v.StopRequest())
+	tomb.Early = append(tomb.Early, early{event, w.paths, request})
+	return err
 }
 
 // unchanged re-reads inside the transaction what the withdrawal was planned on; any change is errStale.
@@ -279,31 +299,76 @@ func (h *Hub) takeOut(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
 	return h.delivery.Forget(tx, w.rel)
 }
 
-// recordStop records that the team is asked to stop, puts the desk's stop request into the outbox and tells the sender.
-func (h *Hub) recordStop(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, now time.Time) ([16]byte, error) {
-	asked, err := h.askToStop(tx, ledger.Sent, w, w.rel, withdrawn, now)
+// recordStop records that the team is asked to stop, puts the desk's stop request into the outbox and tells the owner of
+// the notification. withdrawn is the event of the withdrawal of these paths, and caller the URI of who took it.
+func (h *Hub) recordStop(tx *ledger.Tx, s delivery.Stop, withdrawn [16]byte, paths []string, caller, owner string, now time.Time) ([16]byte, error) {
+	asked, err := h.askToStop(tx, ledger.Sent, s, caller, withdrawn, now)
 	if err != nil {
 		return [16]byte{}, err
 	}
-	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: w.paths}
-	return asked, h.delivery.Tell(tx, delivery.ByHub, w.owner, &posternv1.Update{NotificationId: w.id, Update: &posternv1.Update_Reply{Reply: reply}}, now)
+	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: paths}
+	return asked, h.delivery.Tell(tx, delivery.ByHub, owner, &posternv1.Update{NotificationId: s.NotificationID, Update: &posternv1.Update_Reply{Reply: reply}}, now)
 }
 
 // askToStop records that a team is asked to stop and puts the desk's stop request into the outbox.
-func (h *Hub) askToStop(tx *ledger.Tx, log ledger.Log, w *withdrawal, rel delivery.Release, withdrawn [16]byte, now time.Time) ([16]byte, error) {
-	request := w.v.StopRequest()
-	subject := sha256.Sum256(request.GetPayload())
+func (h *Hub) askToStop(tx *ledger.Tx, log ledger.Log, s delivery.Stop, caller string, withdrawn [16]byte, now time.Time) ([16]byte, error) {
+	subject := sha256.Sum256(s.Request.GetPayload())
 	entry, err := tx.Record(log, ledger.Event{
 		Kind:    logv1.Kind_KIND_STOP_ASKED,
 		Time:    now,
-		Core:    &logv1.Core{ManifestSha256: rel.Manifest, SubjectSha256: subject[:], FollowsEvent: withdrawn[:]},
-		Details: &logv1.Details{Caller: w.v.Sender().URI(), NotificationId: w.id, Authority: rel.Authority},
+		Core:    &logv1.Core{ManifestSha256: s.ManifestSHA256, SubjectSha256: subject[:], FollowsEvent: withdrawn[:]},
+		Details: &logv1.Details{Caller: caller, NotificationId: s.NotificationID, Authority: s.Authority},
 	})
 	if err != nil {
 		return [16]byte{}, err
 	}
-	err = h.delivery.EnqueueStop(tx, entry, delivery.Stop{Authority: rel.Authority, NotificationID: w.id, ManifestSHA256: rel.Manifest, Request: request})
-	return entry.EventID(), err
+	return entry.EventID(), h.delivery.EnqueueStop(tx, entry, s)
+}
+
+// stopOf is the stop request of a withdrawal for whoever has a release.
+func (w *withdrawal) stopOf(rel delivery.Release) delivery.Stop {
+	return delivery.Stop{Authority: rel.Authority, NotificationID: w.id, ManifestSHA256: rel.Manifest, Request: w.v.StopRequest()}
+}
+
+// adoptTombstone makes a withdrawal that waited for a code one of the notification that comes with it.
+func adoptTombstone(tx *ledger.Tx, v *envelope.Verified) error {
+	tomb, waited, err := tombstoneOf(tx, v)
+	if err != nil || waited == nil {
+		return err
+	}
+	return errors.Join(tx.Delete(schema.HubWithdrawal, waited), tomb.write(tx, v.Sender().URI(), v.Manifest().GetNotificationId()))
+}
+
+// maybeSent takes a desk's word that a hub before this one had a notification and may have sent it: what is released of it
+// counts as begun, and for each withdrawal that came before it the team is asked to stop. Told in that order, nothing that
+// was withdrawn is sent again.
+func (h *Hub) maybeSent(tx *ledger.Tx, v *envelope.Verified, event [16]byte, now time.Time) error {
+	owner, id, offer := v.Sender().URI(), v.Manifest().GetNotificationId(), v.Manifest().GetOffer()
+	if len(v.Paths()) == 0 {
+		return nil // with nothing sealed nothing went
+	}
+	rel := delivery.Release{Authority: offer.GetAuthority(), EventID: event, Manifest: v.ManifestSHA256()}
+	if err := h.delivery.MaybeSent(tx, id, rel); err != nil {
+		return err
+	}
+	tomb, err := readTombstone(tx, owner, id)
+	if err != nil || tomb == nil || offer.GetRoute() != posternv1.Route_ROUTE_STANDARD {
+		return err
+	}
+	for _, e := range tomb.Early {
+		request := &posternv1.Signed{}
+		if err := proto.Unmarshal(e.Request, request); err != nil {
+			return fault.New(fault.Internal, "TOMBSTONE", "A tombstone cannot be read.").Because(err)
+		}
+		asked, err := h.recordStop(tx, delivery.Stop{Authority: offer.GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Request: request},
+			e.Event, e.Paths, owner, owner, now)
+		if err != nil {
+			return err
+		}
+		tomb.Stop = asked[:]
+	}
+	tomb.Early = nil
+	return tomb.write(tx, owner, id)
 }
 
 // answer is what the desk that withdrew is told.

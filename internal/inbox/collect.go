@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"postern/internal/failpoint"
 	"postern/internal/fault"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -52,6 +53,10 @@ func (in *Inbox) collected(ctx context.Context, d *posternv1.Delivery) error {
 	if err != nil {
 		return err // we could not say; the hub gives us the next one first
 	}
+	// A crash here: it comes again when it is due, and is known by its id.
+	if err := failpoint.Hit(failpoint.InboxCollected); err != nil {
+		return err
+	}
 	signed := answer.GetAcknowledgement()
 	if signed == nil {
 		signed = answer.GetReport()
@@ -61,5 +66,8 @@ func (in *Inbox) collected(ctx context.Context, d *posternv1.Delivery) error {
 		in.cfg.Log.InfoContext(ctx, "the hub does not await this answer any more", "delivery", d.GetDeliveryId())
 		return nil // withdrawn meanwhile; the stop request is on its way
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.InboxAccounted)
 }

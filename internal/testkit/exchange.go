@@ -40,6 +40,7 @@ type Config struct {
 	ClockOf    func(party string) func() time.Time
 	IdentityOf func(path string) *identity.Identity // of a desk or an inbox; nil for the usual one
 	Sending    func(authority, address string)      // hears where the hub sends to
+	Lose       func(party string)                   // destroys what Open keeps of a party
 }
 
 // Exchange is a hub and whoever deals with it. Parties open when they are first asked for.
@@ -136,11 +137,20 @@ func (x *Exchange) RestartHub() {
 // next generation, whose keys every party has and which names all of that, and loads the directory.
 func (x *Exchange) LoseHub() {
 	x.t.Helper()
+	x.LoseHubDisk()
+	x.LoadDirectory(1, x.cfg.Register)
+}
+
+// LoseHubDisk is LoseHub before the operator loads a directory.
+func (x *Exchange) LoseHubDisk() {
+	x.t.Helper()
 	known := x.known()
 	must(x.t, x.Store.Close())
+	if x.cfg.Lose != nil {
+		x.cfg.Lose("hub")
+	}
 	must(x.t, os.RemoveAll(x.Path("hub")))
 	x.openGeneration(x.cast.generations[1], known...)
-	x.LoadDirectory(1, x.cfg.Register)
 }
 
 // Renewed is the identity of HMP Bristol's desk after its certificate was renewed.

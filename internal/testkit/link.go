@@ -50,12 +50,18 @@ type Link struct {
 	requests func(method string, b []byte) []byte
 	answers  func(method string, b []byte) []byte
 	carry    Carrier
+	stream   StreamCarrier
 	open     []context.CancelCauseFunc // the streams that were opened
 }
 
 // Carrier takes a call in place of the link: deliver has the other side handle the request, as it is by then, as often
 // and as late as the carrier likes. What the carrier returns is all that the caller gets.
 type Carrier func(method string, request []byte, deliver func() (answer []byte, err error)) (answer []byte, err error)
+
+// StreamCarrier does for streams what Carrier does for calls: open has the other side begin to handle the request, and
+// next what it returns lets the other side go on until it has another answer, in between which it stands still; io.EOF is
+// the end. What the carrier returns in their place is what the caller sees, and the stream is over when stop was called.
+type StreamCarrier func(method string, request []byte, open func() (next func() ([]byte, error), stop func())) (next func() ([]byte, error), stop func(), err error)
 
 // Down cuts the link, or mends it: every call fails with Unavailable and the other side hears nothing; streams break.
 func (l *Link) Down(down bool) {
@@ -94,6 +100,9 @@ func (l *Link) Answers(fn func(method string, b []byte) []byte) { l.set(func() {
 
 // Carry hands every call to a carrier, past the other faults; nil ends it.
 func (l *Link) Carry(c Carrier) { l.set(func() { l.carry = c }) }
+
+// CarryStreams hands every stream to a carrier, past the other faults; nil ends it.
+func (l *Link) CarryStreams(c StreamCarrier) { l.set(func() { l.stream = c }) }
 
 func (l *Link) set(fn func()) {
 	l.mu.Lock()

@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"maps"
 	"os"
+	"slices"
 
 	"postern/internal/ledger"
 	"postern/internal/schema"
@@ -54,7 +56,7 @@ func (x *Exchange) openGeneration(k ledger.Keys, known ...string) {
 	x.openHub()
 }
 
-// known are the checkpoints that the desks and inboxes have seen.
+// known are the checkpoints that the desks, the inboxes and the auditor have seen.
 func (x *Exchange) known() (all []string) {
 	x.t.Helper()
 	add := func(logs *localv1.GetLogsResponse) {
@@ -62,12 +64,13 @@ func (x *Exchange) known() (all []string) {
 			all = append(all, l.GetCheckpoint())
 		}
 	}
-	for _, d := range x.desks {
-		add(d.Logs())
+	for _, prison := range slices.Sorted(maps.Keys(x.desks)) { // in one order, so that one seed is one history
+		add(x.desks[prison].Logs())
 	}
-	for _, in := range x.inboxes {
-		add(in.Logs())
+	for _, code := range slices.Sorted(maps.Keys(x.inboxes)) {
+		add(x.inboxes[code].Logs())
 	}
+	add(value(x.Auditor().Log().GetLogs(x.t.Context(), &localv1.GetLogsRequest{}))(x.t))
 	return all
 }
 

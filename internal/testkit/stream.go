@@ -25,6 +25,9 @@ func (l *Link) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	if !ok {
 		return nil, fault.New(fault.Unimplemented, "UNKNOWN_METHOD", "There is no such method here.")
 	}
+	if l.stream != nil {
+		return &carriedStream{link: l, carrier: l.stream, handler: handler, method: method, ctx: ctx}, nil
+	}
 	ctx, cut := context.WithCancelCause(ctx)
 	l.open = append(l.open, cut)
 	return &clientStream{link: l, handler: handler, method: method, ctx: ctx, cut: cut, answers: make(chan []byte), ended: make(chan struct{})}, nil

@@ -29,7 +29,13 @@ var actions = []action{
 	{"deliver", 14, (*World).stepDelivery},
 	{"reports", 6, (*World).stepReports},
 	{"resume", 4, (*World).stepResume},
+	{"collect", 8, (*World).stepCollect},
 	{"retention", 1, (*World).stepRetention},
+	{"clocks", 4, (*World).stepClocks},
+	{"the check is done", 3, (*World).setGate},
+	{"telephone", 3, (*World).telephone},
+	{"consider", 1, (*World).consider},
+	{"send a dead letter again", 2, (*World).requeue},
 	{"restore an inbox", 1, (*World).restoreInbox},
 	{"answer a stop", 2, (*World).answerStop},
 	{"late message", 8, (*World).lateMessage},
@@ -41,6 +47,7 @@ var actions = []action{
 	{"renew a certificate", 1, (*World).renewOne},
 	{"back up", 1, (*World).backUp},
 	{"put back", 2, (*World).putBack},
+	{"lose the hub's disk", 1, (*World).loseHub},
 	{"crash", 2, (*World).crashOne},
 	{"restart", 8, (*World).restartOne},
 }
@@ -97,6 +104,11 @@ func (w *World) stepReports() {
 func (w *World) stepResume() {
 	code := pick(w, authorities)
 	w.alone("inbox-"+code, "resume", w.Inbox(code).StepResume)
+}
+
+func (w *World) stepCollect() {
+	code := pick(w, authorities)
+	w.alone("inbox-"+code, "collect", w.Inbox(code).StepCollect)
 }
 
 func (w *World) stepRetention() { w.alone("hub", "retention", w.Hub.StepRetention) }

@@ -61,13 +61,27 @@ func (w *World) judge() {
 // judgeNotification asks the desk how it ended: nothing that was acknowledged may be lost.
 func (w *World) judgeNotification(n *notification) {
 	w.ledger.learn(n)
+	if n.decision == nil {
+		n.decision = n.before // the next hub was not told of it, since it was finished
+	}
 	at := w.Desk(n.prison).Get(n.id).GetNotification()
+	for _, c := range at.GetConsiderations() {
+		if c.GetAnswer() == nil {
+			w.fails("what was decided not to be shared of %s never came to the hub", n.id)
+		}
+	}
+	if at.GetState() == localv1.State_STATE_WAITING && !n.plain {
+		w.fails("%s waits for ever: due %v, told %d of %d, %v", n.id, at.GetResubmitTime().AsTime(), at.GetChangesTold(), at.GetChanges(), at.GetDecision().GetChildren())
+	}
 	is := func(states ...localv1.State) bool { return slices.Contains(states, at.GetState()) }
-	wrong := func(why string) { w.fails("%s ends as %v: %s", n.id, at.GetState(), why) }
-	if whole(n.asked) && !whole(n.gone) {
+	wrong := func(why string) { w.fails("%s ends as %v: %s", n.id, at.GetState(), why); w.say("the desk has %v", at) }
+	if n.standard && whole(n.asked) && !whole(n.gone) {
 		wrong("its withdrawal never came to the hub")
 	}
 	switch {
+	case whole(n.gone) && len(n.delivered) == 0 && is(localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED) && (w.lost || says(at.GetDecision(), "withdrawn")):
+		// Another prison's withdrawal. Then it was submitted once more, and the hub's answer says what became of it; or its
+		// desk had finished with it, and the next hub does not know whom to tell.
 	case whole(n.gone):
 		if !is(localv1.State_STATE_WITHDRAWN, localv1.State_STATE_STOP_ASKED) {
 			wrong("it was withdrawn")
@@ -78,6 +92,9 @@ func (w *World) judgeNotification(n *notification) {
 		w.count("too old when it came, and the desk was told")
 	case n.decision == nil:
 		wrong("the hub never decided")
+	case n.before.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && is(localv1.State_STATE_UNDELIVERED),
+		n.before.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && is(localv1.State_STATE_DELIVERED) && len(n.delivered) > 0:
+		w.count("ended at the hub that was lost")
 	case n.decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE:
 		if !is(localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED, localv1.State_STATE_WAITING) {
 			wrong("the hub decided " + n.decision.GetOutcome().String())

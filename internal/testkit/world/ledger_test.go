@@ -3,6 +3,7 @@ package world
 import (
 	"bytes"
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/ledger/verify"
+	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -23,10 +25,13 @@ type ledger struct {
 	forms         map[string]family
 	order         []string // of forms
 	notifications map[string]*notification
-	takenOrder    []string // ids that a desk has acknowledged
+	takenOrder    []string                  // ids that a desk has acknowledged, or made by itself of what waited
+	checked       map[string]posternv1.Gate // what somebody said that the check of a form found
+	called        map[string]bool           // forms about which somebody telephoned
 	manifests     map[[32]byte]*notification
-	checkpoints   []verify.Head // all that anybody was shown
-	leaves        []promised    // all receipts that anybody was given
+	checkpoints   []verify.Head                  // all that anybody was shown
+	leaves        []promised                     // all receipts that anybody was given
+	collected     map[string]*posternv1.Delivery // what was handed to inboxes that collect, by delivery
 }
 
 // promised is a leaf that somebody holds a receipt for.
@@ -48,11 +53,18 @@ type notification struct {
 	asked     []scope             // withdrawals that a desk acknowledged
 	tried     bool                // somebody began to withdraw of it, whatever came of that
 	gone      []scope             // withdrawals that the hub acknowledged
+	elsewhere []scope             // those of them that another prison took
 	decision  *posternv1.Decision // the hub's first answer
+	before    *posternv1.Decision // that of a hub before it, which lost its disk
 	began     int                 // sends of it seen on the wire
 	delivered map[[32]byte]bool   // manifests of it that the team acknowledged
 	ops       []porcupine.Operation
-	stopped   []scope // stop requests that the team's inbox acknowledged
+	answers   map[[32]byte]lineAnswer // what was answered to each manifest of it
+	first     [32]byte                // the manifest that was submitted first
+	newest    [32]byte                // the manifest that was decided on last
+	form      string
+	numbers   []uint32 // of its children in the form
+	stopped   []scope  // stop requests that the team's inbox acknowledged
 }
 
 // scope is what a withdrawal takes back: all when it is empty.
@@ -71,7 +83,8 @@ func whole(scopes []scope) bool {
 }
 
 func newLedger(w *World) *ledger {
-	return &ledger{w: w, forms: map[string]family{}, notifications: map[string]*notification{}, manifests: map[[32]byte]*notification{}}
+	return &ledger{w: w, forms: map[string]family{}, notifications: map[string]*notification{}, manifests: map[[32]byte]*notification{}, collected: map[string]*posternv1.Delivery{},
+		checked: map[string]posternv1.Gate{}, called: map[string]bool{}}
 }
 
 // taken is a desk's word to its staff.
@@ -97,7 +110,7 @@ func (l *ledger) withdrawn(prison string, n *notification, paths []string) {
 // notification is what is known of a desk's notification.
 func (l *ledger) notification(prison, id string) *notification {
 	if l.notifications[id] == nil {
-		l.notifications[id] = &notification{id: id, prison: prison, made: l.w.Clock.Now(), delivered: map[[32]byte]bool{}}
+		l.notifications[id] = &notification{id: id, prison: prison, made: l.w.Clock.Now(), delivered: map[[32]byte]bool{}, answers: map[[32]byte]lineAnswer{}}
 	}
 	return l.notifications[id]
 }
@@ -108,25 +121,38 @@ func (n *notification) fresh(w *World) bool { return w.Clock.Now().Sub(n.made) <
 // learn finds out from the desk's own record of which form and for whom a notification is, once the desk can be asked,
 // and reports whether that is known.
 func (l *ledger) learn(n *notification) bool {
-	if n.sections == nil && l.w.runs("desk-"+n.prison) {
+	if n.form == "" && l.w.runs("desk-"+n.prison) {
 		at := l.w.Desk(n.prison).Get(n.id).GetNotification()
-		n.authority, n.expectation = at.GetAuthority(), expect(l.forms[at.GetFormId()], at.GetAuthority())
+		n.authority, n.form, n.numbers = at.GetAuthority(), at.GetFormId(), at.GetFormChildren()
 	}
-	return n.sections != nil
+	if n.form == "" {
+		return false
+	}
+	n.expectation = l.expect(l.forms[n.form], n.authority, n.numbers)
+	return true
 }
 
 // asked sees every request as it leaves its sender.
 func (l *ledger) asked(from, _, method string, request []byte) {
 	switch method {
+	case "Report":
+		req := &posternv1.ReportRequest{}
+		l.read(request, req)
+		if d := l.collected[req.GetDeliveryId()]; d != nil && req.GetSigned().GetPayloadType() == envelope.TypeAcknowledgement {
+			_, code := split(from)
+			l.w.tookDelivery(code, d, &posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Acknowledgement{Acknowledgement: req.GetSigned()}})
+		}
 	case "Submit":
 		m, sum := l.submitted(request)
-		if m.GetWithdrawal() == nil {
+		if m.GetOffer() != nil {
 			_, prison := split(from)
 			n := l.notification(prison, m.GetNotificationId())
 			if l.manifests[sum] = n; n.since == 0 {
-				n.since = l.w.tick()
+				n.since, n.first = l.w.tick(), sum
 			}
-			l.learn(n)
+			if l.learn(n); !slices.Contains(l.takenOrder, n.id) {
+				l.takenOrder, n.tried = append(l.takenOrder, n.id), true // the desk made it of what waited; some of that may be withdrawn
+			}
 		}
 	case "Deliver":
 		d := l.delivery(request)
@@ -137,8 +163,66 @@ func (l *ledger) asked(from, _, method string, request []byte) {
 	}
 }
 
+// handedOver sees a delivery as it leaves the hub for an inbox that collects.
+func (l *ledger) handedOver(answer []byte) {
+	out := &posternv1.CollectResponse{}
+	l.read(answer, out)
+	d := out.GetDelivery()
+	l.collected[d.GetDeliveryId()] = d
+	if d.GetStopRequest() == nil {
+		l.w.beginsToSend(d)
+	}
+}
+
+// onItsWay is held for a delivery that an inbox collects: the person may withdraw while it travels.
+func (l *ledger) onItsWay(answer []byte) {
+	out := &posternv1.CollectResponse{}
+	l.read(answer, out)
+	if n := l.manifests[manifestOf(out.GetDelivery())]; n != nil && l.w.chance(0.1) {
+		l.w.changesMind(n)
+	}
+}
+
+// hubLost forgets what the hub had shown of its logs: they are gone with its disk. What anybody promised stands, but what
+// another prison withdrew holds again when the next hub has heard of it: nobody else may know.
+func (l *ledger) hubLost() {
+	l.checkpoints, l.leaves = nil, nil
+	for _, id := range slices.Sorted(maps.Keys(l.notifications)) {
+		n := l.notifications[id]
+		for _, s := range n.elsewhere {
+			i := slices.IndexFunc(n.gone, func(g scope) bool { return slices.Equal(g, s) })
+			n.gone = slices.Delete(n.gone, i, i+1)
+		}
+		n.elsewhere, n.answers = nil, map[[32]byte]lineAnswer{}
+		if n.decision != nil {
+			n.decision, n.before = nil, n.decision
+		}
+		n.asked = append(n.asked, l.promisedElsewhere(n)...)
+		n.did(seeLoss, saidDone, l.w.tick(), l.w.tick())
+	}
+}
+
+// promisedElsewhere is what another prison's desk has told its staff that the hub took.
+func (l *ledger) promisedElsewhere(n *notification) (all []scope) {
+	for _, prison := range prisons {
+		if prison == n.prison || !l.w.runs("desk-"+prison) {
+			continue
+		}
+		at, err := l.w.Desk(prison).Local.GetNotification(l.w.ctx(), &localv1.GetNotificationRequest{Id: n.id})
+		if err != nil {
+			continue
+		}
+		for _, w := range at.GetNotification().GetWithdrawals() {
+			if w.GetAnswer() != nil && !says(w.GetAnswer(), "hub_refused") {
+				all = append(all, w.GetPaths())
+			}
+		}
+	}
+	return all
+}
+
 // answered sees every answer as it leaves whoever answers, also one that is lost on the way.
-func (l *ledger) answered(_, to, method string, request, answer []byte, err error, call int64) {
+func (l *ledger) answered(from, to, method string, request, answer []byte, err error, call int64) {
 	if method == "Submit" {
 		out := &posternv1.SubmitResponse{}
 		l.read(answer, out)
@@ -152,7 +236,7 @@ func (l *ledger) answered(_, to, method string, request, answer []byte, err erro
 		out := &posternv1.SubmitResponse{}
 		l.read(answer, out)
 		m, sum := l.submitted(request)
-		l.decided(m, sum, out)
+		l.decided(from, m, sum, out)
 	case "ListUpdates":
 		out := &posternv1.ListUpdatesResponse{}
 		l.read(answer, out)
@@ -170,7 +254,7 @@ func (l *ledger) answered(_, to, method string, request, answer []byte, err erro
 }
 
 // decided is the hub's answer to a statement: from now on it may not be forgotten.
-func (l *ledger) decided(m *posternv1.Manifest, sum [32]byte, out *posternv1.SubmitResponse) {
+func (l *ledger) decided(from string, m *posternv1.Manifest, sum [32]byte, out *posternv1.SubmitResponse) {
 	event := l.holds(out.GetReceipt())
 	if event == nil {
 		return
@@ -178,14 +262,23 @@ func (l *ledger) decided(m *posternv1.Manifest, sum [32]byte, out *posternv1.Sub
 	if !bytes.Equal(event.Core.GetManifestSha256(), sum[:]) {
 		l.w.fails("the answer to %s has the receipt of another", m.GetNotificationId())
 	}
+	if m.GetConsidered() != nil || says(out.GetDecision(), "objection_recorded") {
+		return
+	}
 	if wd := m.GetWithdrawal(); wd != nil {
 		n := l.notifications[wd.GetWithdraws()]
+		if !n.standard {
+			return // what did not go by permission is not undone
+		}
 		n.gone = append(n.gone, wd.GetPaths())
+		if from != "desk-"+n.prison {
+			n.elsewhere = append(n.elsewhere, wd.GetPaths())
+		}
 		return
 	}
 	n := l.notifications[m.GetNotificationId()]
-	if n.decision == nil {
-		n.decision = out.GetDecision()
+	if n.decision == nil || sum != n.newest && n.decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		n.decision, n.newest = out.GetDecision(), sum
 		l.w.compare(n)
 	}
 }
@@ -253,10 +346,10 @@ func (w *World) compare(n *notification) {
 		w.fails("decided to share of %s what may not be: %v", n.id, extra)
 	}
 	always, ever := w.agreed(n.prison, n.authority, n.since)
-	if !ever && len(n.decision.GetPaths()) > 0 {
+	if !ever && n.standard && len(n.decision.GetPaths()) > 0 {
 		w.fails("decided to share %s without an agreement", n.id)
 	}
-	if len(missing) > 0 && !n.tried && always && w.swarm.skew == 0 && n.fresh(w) {
+	if len(missing) > 0 && n.plain && !n.tried && always && w.swarm.skew == 0 && n.fresh(w) {
 		w.fails("decided not to share of %s what may be: %v (%v)", n.id, missing, n.decision)
 	}
 }
@@ -283,7 +376,7 @@ func (w *World) beginsToSend(d *posternv1.Delivery) {
 	case whole(n.gone):
 		w.fails("a send of %s begins after its withdrawal was acknowledged", n.id)
 	}
-	if _, ever := w.agreed(n.prison, n.authority, w.ticks); !ever && d.GetAcknowledgement() == nil {
+	if _, ever := w.agreed(n.prison, n.authority, w.ticks); !ever && n.standard && d.GetAcknowledgement() == nil {
 		w.fails("%s is sent after its agreement ended", n.id)
 	}
 	n.began++
@@ -306,6 +399,9 @@ func (w *World) beginsToSend(d *posternv1.Delivery) {
 		if !slices.Contains(n.children, c.GetNumber()) {
 			w.fails("child %d of %s, who is not told about, is named to the team", c.GetNumber(), n.id)
 		}
+	}
+	if due := d.GetDecision().GetDueTime(); due != nil {
+		w.fails("the team of %s is told until when the prison must act: %v", n.id, due.AsTime())
 	}
 	for _, b := range sealed.GetFacts() {
 		f := &posternv1.FactsBlock{}

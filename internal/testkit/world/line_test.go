@@ -14,13 +14,16 @@ import (
 type lineState int
 
 const (
-	nothing    lineState = iota
-	accepted             // decided to be shared
-	refused              // decided not to be shared
-	sending              // a send has begun
-	delivered            // the team has it
-	withdrawn            // all of it, before a send began
-	stopWanted           // all of it, after one began
+	nothing        lineState = iota
+	accepted                 // decided to be shared
+	refused                  // decided not to be shared
+	sending                  // a send has begun
+	delivered                // the team has it
+	withdrawn                // all of it, before a send began
+	stopWanted               // all of it, after one began
+	forgotten                // the hub lost its disk; one before it may have sent it
+	withdrawnEarly           // all of it, before this hub was told of it
+	stopEarly                // that, and the desk said that a hub before this one had it
 )
 
 // What is asked of the line, and what it may answer.
@@ -28,9 +31,12 @@ type lineAsk string
 
 const (
 	askSubmit   lineAsk = "submit"
+	askAgain    lineAsk = "submit to the next hub"
+	askRemade   lineAsk = "submit what waited once more"
 	askWithdraw lineAsk = "withdraw all"
 	seeSend     lineAsk = "a send begins"
 	seeTaken    lineAsk = "the team takes it"
+	seeLoss     lineAsk = "the hub loses its disk"
 )
 
 type lineAnswer string
@@ -71,6 +77,9 @@ var line = porcupine.NondeterministicModel{
 
 // after is the state that follows, if the answer is possible.
 func after(s lineState, ask lineAsk, answer lineAnswer) (lineState, bool) {
+	if ask == seeLoss {
+		return forgotten, answer == saidDone
+	}
 	type move struct {
 		from   lineState
 		ask    lineAsk
@@ -106,6 +115,46 @@ func after(s lineState, ask lineAsk, answer lineAnswer) (lineState, bool) {
 		{sending, seeTaken, saidDone}:    delivered,
 		{delivered, seeTaken, saidDone}:  delivered,
 		{stopWanted, seeTaken, saidDone}: stopWanted, // what was on its way
+
+		{nothing, askRemade, saidShare}:          accepted, // its first answer is on its way still
+		{nothing, askRemade, saidNothing}:        refused,
+		{refused, askRemade, saidShare}:          accepted,
+		{refused, askRemade, saidNothing}:        refused,
+		{stopWanted, askRemade, saidNothing}:     stopWanted,
+		{withdrawn, askRemade, saidNothing}:      withdrawn,
+		{forgotten, askRemade, saidShare}:        accepted,
+		{forgotten, askRemade, saidNothing}:      refused,
+		{withdrawnEarly, askRemade, saidNothing}: withdrawnEarly,
+		{stopEarly, askRemade, saidNothing}:      stopEarly,
+
+		{nothing, askAgain, saidShare}:           sending,
+		{nothing, askAgain, saidNothing}:         refused,
+		{accepted, askAgain, saidShare}:          sending, // it counts as begun from then on
+		{accepted, askAgain, saidNothing}:        refused,
+		{refused, askAgain, saidNothing}:         refused,
+		{sending, askAgain, saidShare}:           sending,
+		{sending, askAgain, saidNothing}:         sending,
+		{delivered, askAgain, saidShare}:         delivered,
+		{delivered, askAgain, saidNothing}:       delivered,
+		{withdrawn, askAgain, saidShare}:         withdrawn,
+		{withdrawn, askAgain, saidNothing}:       stopEarly, // a desk that learned of a loss late takes nothing for sure
+		{stopWanted, askAgain, saidShare}:        stopWanted,
+		{stopWanted, askAgain, saidNothing}:      stopWanted,
+		{forgotten, askSubmit, saidShare}:        accepted,
+		{forgotten, askSubmit, saidNothing}:      refused,
+		{forgotten, askAgain, saidShare}:         sending,
+		{forgotten, askAgain, saidNothing}:       refused,
+		{forgotten, seeTaken, saidDone}:          forgotten, // what the hub before had sent
+		{forgotten, askWithdraw, saidGone}:       withdrawnEarly,
+		{withdrawnEarly, askWithdraw, saidGone}:  withdrawnEarly,
+		{withdrawnEarly, seeTaken, saidDone}:     withdrawnEarly,
+		{withdrawnEarly, askSubmit, saidNothing}: withdrawnEarly,
+		{withdrawnEarly, askAgain, saidNothing}:  stopEarly,
+		{stopEarly, askAgain, saidNothing}:       stopEarly,
+		{stopEarly, askSubmit, saidNothing}:      stopEarly,
+		{stopEarly, askWithdraw, saidGone}:       stopEarly,
+		{stopEarly, askWithdraw, saidStop}:       stopEarly,
+		{stopEarly, seeTaken, saidDone}:          stopEarly,
 	}[move{s, ask, answer}]
 	return to, ok
 }
@@ -124,8 +173,12 @@ func (n *notification) did(ask lineAsk, answer lineAnswer, call, returned int64)
 
 // statement records what the hub answered to a statement, between two ticks.
 func (l *ledger) statement(request []byte, out *posternv1.SubmitResponse, err error, call int64) {
-	m, _ := l.submitted(request)
+	m, sum := l.submitted(request)
 	ask, id, answer := askSubmit, m.GetNotificationId(), unknown
+	req := &posternv1.SubmitRequest{}
+	if l.read(request, req); req.GetResubmitted() {
+		ask = askAgain
+	}
 	if wd := m.GetWithdrawal(); wd != nil {
 		if len(wd.GetPaths()) > 0 {
 			return
@@ -133,6 +186,9 @@ func (l *ledger) statement(request []byte, out *posternv1.SubmitResponse, err er
 		ask, id = askWithdraw, wd.GetWithdraws()
 	}
 	n := l.notifications[id]
+	if m.GetConsidered() != nil || n != nil && ask == askWithdraw && !n.standard {
+		return
+	}
 	switch {
 	case n == nil || err != nil && !uncertain(err):
 		if n != nil && fault.From(err).Reason == "EXPIRED" {
@@ -148,6 +204,18 @@ func (l *ledger) statement(request []byte, out *posternv1.SubmitResponse, err er
 		answer = saidShare
 	default:
 		answer = saidNothing
+	}
+	if ask == askSubmit && answer != unknown {
+		before, had := n.answers[sum]
+		if had && before != answer {
+			l.w.fails("the same manifest of %s was answered %q, and now %q", n.id, before, answer)
+		}
+		if n.answers[sum] = answer; had {
+			return // nothing was done
+		}
+		if sum != n.first {
+			ask = askRemade
+		}
 	}
 	n.did(ask, answer, call, l.w.tick())
 }

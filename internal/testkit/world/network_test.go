@@ -2,6 +2,8 @@ package world
 
 import (
 	"crypto/sha256"
+	"errors"
+	"io"
 	"path"
 	"strings"
 
@@ -80,6 +82,87 @@ func (w *World) carry(from, to string) testkit.Carrier {
 		}
 		return answer, err
 	}
+}
+
+// stream is one that an inbox has open to the hub.
+type stream struct {
+	next    func() ([]byte, error)
+	stop    func()
+	running bool // the hub is working on it
+}
+
+// end breaks it: the hub sees that the inbox has gone. One that the hub is working on ends by itself.
+func (s *stream) end() {
+	if !s.running {
+		s.stop()
+	}
+}
+
+// carryStream is the network under the deliveries that an inbox collects.
+func (w *World) carryStream(from string) testkit.StreamCarrier {
+	what := from + " → hub Collect"
+	return func(_ string, request []byte, open func() (func() ([]byte, error), func())) (func() ([]byte, error), func(), error) {
+		w.counts.messages++
+		if !w.calm { // healing asks often, and nothing changes
+			w.say("%s %x", what, digest(request))
+		}
+		w.canary(what, request)
+		if old := w.streams[from]; old != nil {
+			old.end()
+		}
+		w.meanwhile()
+		switch {
+		case w.parties["hub"].down:
+			return nil, nil, errDown
+		case w.chance(w.swarm.drop):
+			w.count("request lost")
+			return nil, nil, errLost
+		}
+		s := &stream{}
+		s.next, s.stop = open()
+		w.streams[from] = s
+		return func() ([]byte, error) { return w.streamed(from, what, s) }, s.end, nil
+	}
+}
+
+// streamed is the next delivery of a stream, or what is seen in its place.
+func (w *World) streamed(from, what string, s *stream) ([]byte, error) {
+	w.meanwhile()
+	if w.parties["hub"].down || w.streams[from] != s {
+		return nil, errDown
+	}
+	s.running = true
+	w.sends = append(w.sends, w.tick())
+	b, err := s.next()
+	s.running = false
+	if err == nil {
+		w.say("%s hands over %x", what, digest(b))
+		w.count("delivery collected")
+		w.ledger.handedOver(b)
+	}
+	w.sends = w.sends[:len(w.sends)-1]
+	if err != nil {
+		if !w.calm {
+			w.say("%s ends: %s", what, ended(err))
+		}
+		return nil, err
+	}
+	w.ledger.onItsWay(b)
+	w.meanwhile()
+	if w.chance(w.swarm.drop) {
+		w.count("stream broken")
+		w.say("%s breaks", what)
+		return nil, errLost
+	}
+	return b, nil
+}
+
+// ended is how a stream ended, for the trace.
+func ended(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "nothing more"
+	}
+	return reason(err)
 }
 
 // meanwhile lets others act while a message is on its way.

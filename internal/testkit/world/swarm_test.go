@@ -9,13 +9,15 @@ import (
 // swarm says how likely each fault is in one history. Every history has some faults off and others often: a fault that
 // always happens hides what needs a long time without it.
 type swarm struct {
-	drop, delay, double, meanwhile float64 // of a message
-	disk                           float64 // of a commit
-	leap                           float64 // of time going on
-	skew                           float64 // of a clock set wrong
-	restore                        float64 // of an inbox that is down, from an older copy
-	directories                    float64 // of another directory
-	read                           float64 // of something happening between two reads of the hub
+	drop, delay, double, meanwhile float64  // of a message
+	disk                           float64  // of a commit
+	leap                           float64  // of time going on
+	skew                           float64  // of a clock set wrong
+	restore                        float64  // of an inbox that is down, from an older copy
+	directories                    float64  // of another directory
+	read                           float64  // of something happening between two reads of the hub
+	lose                           float64  // of the hub's disk, at each time that it could be
+	collect                        []string // the authorities whose inbox collects, at first
 	faults                         []mem.Fault
 	weights                        []int // of the actions
 }
@@ -34,7 +36,12 @@ func newSwarm(r *rand.Rand) swarm {
 	s := swarm{drop: level(0.3), delay: level(0.2), double: level(0.2), meanwhile: level(0.3), disk: level(0.06),
 		leap: level(0.1), read: level(0.1),
 		skew: level(1), directories: level(1),
-		restore: level(1)}
+		restore: level(1), lose: level(1)}
+	for _, code := range authorities {
+		if r.IntN(3) == 0 {
+			s.collect = append(s.collect, code)
+		}
+	}
 	for _, f := range []mem.Fault{mem.Full, mem.Lost, mem.Kept} {
 		if r.IntN(3) > 0 {
 			s.faults = append(s.faults, f)

@@ -2,7 +2,9 @@ package world
 
 import (
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -40,6 +42,7 @@ type revision struct {
 	sure      bool     // whether it is known to be in force
 	without   []string // authorities that have no agreement in it
 	addresses map[string]string
+	collect   []string // authorities whose inbox collects
 }
 
 // changeDirectory brings another directory into force: an agreement ends, or is there again, or an endpoint moves.
@@ -52,15 +55,23 @@ func (w *World) changeDirectory() {
 		if w.rand.IntN(3) == 0 {
 			r.addresses[code] = "moved-" + code + ".example:8443"
 		}
+		if w.rand.IntN(3) == 0 {
+			r.collect = append(r.collect, code)
+		}
 	}
 	if !w.chance(w.swarm.directories) || !w.runs("hub") {
 		return
 	}
+	w.load(r)
+}
+
+// load brings a directory into force, with the next number.
+func (w *World) load(r revision) {
 	w.loads++
-	load := w.Revision(w.loads, testkit.Register{Without: r.without, Address: r.addresses})
+	load := w.Revision(w.loads, testkit.Register{Without: r.without, Address: r.addresses, Collect: r.collect})
 	r.at = w.tick()
 	_, err := w.Hub.LoadDirectory(w.ctx(), load)
-	w.say("directory %d without %v, moved %v: %s", w.loads, r.without, r.addresses, reason(err))
+	w.say("directory %d without %v, moved %v, %v collect: %s", w.loads, r.without, r.addresses, r.collect, reason(err))
 	if r.sure = err == nil; r.sure || uncertain(err) {
 		w.revisions = append(w.revisions, r)
 		w.count("directory changed")
@@ -94,6 +105,9 @@ func (w *World) agreed(prison, authority string, since int64) (always, ever bool
 func (w *World) sendsTo(authority, address string) {
 	usual := map[string]string{testkit.Bristol: "bristol.example:8443", testkit.Lancashire: "lancashire.example:8443"}
 	for _, r := range w.directories(w.ticks) {
+		if slices.Contains(r.collect, authority) {
+			continue
+		}
 		if moved := r.addresses[authority]; moved == address || moved == "" && usual[authority] == address {
 			return
 		}
@@ -147,6 +161,41 @@ func (l *ledger) shown() (n uint64) {
 	return n
 }
 
+// loseHub destroys the hub's disk with all that it had shown, and has the operator open the next generation of the logs.
+// It happens once in a history, and while nothing else does: the connections to the machine end with it.
+func (w *World) loseHub() {
+	if w.lost || w.depth > 0 || !w.chance(w.swarm.lose) {
+		return
+	}
+	defer func(calm bool) { w.calm = calm }(w.calm)
+	w.calm, w.lost = true, true
+	w.say("the hub's disk is lost")
+	w.count("hub's disk lost")
+	p := w.parties["hub"]
+	w.crash(p)
+	for _, name := range w.names() { // each is asked what it knows of the logs, so it must run and have its database
+		if other := w.parties[name]; name != "hub" && (other.down || other.sick) {
+			w.crash(other)
+			w.restart(other)
+		}
+	}
+	p.down, p.sick, p.skew, w.backup = false, false, 0, nil
+	w.ledger.hubLost()
+	w.LoseHubDisk()
+	w.idle("hub")
+	w.late = slices.DeleteFunc(w.late, func(l late) bool { return l.to == "hub" || strings.HasPrefix(l.what, "hub ") })
+	last := w.revisions[len(w.revisions)-1]
+	w.load(revision{without: last.without, addresses: last.addresses, collect: last.collect})
+}
+
+// loses is the loss itself, when the process has ended.
+func (w *World) loses(name string) {
+	w.party(name).disk = mem.NewDisk()
+	if err := os.Remove(w.checkpoints); err != nil && !os.IsNotExist(err) {
+		w.t.Fatal(err)
+	}
+}
+
 // reply is a team's word about a notification that it has.
 func (w *World) reply() {
 	code := pick(w, authorities)
@@ -176,7 +225,8 @@ func (w *World) reply() {
 	_, err = posternv1.NewMailboxServiceClient(w.Inbox(code).ToHub).Report(w.ctx(), &posternv1.ReportRequest{Signed: signed})
 	w.count("reply of a team")
 	w.say("inbox-%s replies %v: %s", code, answer, reason(err))
-	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.Exhausted {
+	unknown := w.lost && fault.KindOf(err) == fault.NotFound // its desk has not told the next hub of it yet
+	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.Exhausted && !unknown {
 		w.fails("inbox-%s may not reply about what it has: %v", code, err)
 	}
 }

@@ -55,6 +55,9 @@ type World struct {
 	identities   map[string]*identity.Identity // of desks and inboxes, by path
 	busy         map[string]bool               // steps under way: party, space, step
 	late         []late                        // messages that the network still holds
+	streams      map[string]*stream            // that inboxes have open, by inbox
+	checkpoints  string                        // the hub's file
+	lost         bool                          // the hub's disk was lost once
 	calm         bool                          // nothing fails: a party starts, or the world heals
 	ledger       *ledger
 	started      time.Time
@@ -78,7 +81,7 @@ type counts struct {
 func newWorld(t *testing.T, seed uint64) *World {
 	// The cast is costly and is made once in a process; its randomness must not depend on which seed came first.
 	cryptotest.SetGlobalRandom(t, 0)
-	w := &World{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), parties: map[string]*party{}, words: map[string]bool{}, copies: map[string]*mem.Disk{}, identities: map[string]*identity.Identity{}, busy: map[string]bool{},
+	w := &World{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), parties: map[string]*party{}, words: map[string]bool{}, copies: map[string]*mem.Disk{}, identities: map[string]*identity.Identity{}, busy: map[string]bool{}, streams: map[string]*stream{},
 		counts: counts{happened: map[string]int{}}}
 	w.swarm, w.calm = newSwarm(w.rand), true
 	w.ledger = newLedger(w)
@@ -92,10 +95,11 @@ func newWorld(t *testing.T, seed uint64) *World {
 	for _, code := range authorities {
 		in := w.Inbox(code)
 		in.ToHub.Carry(w.carry("inbox-"+code, "hub"))
+		in.ToHub.CarryStreams(w.carryStream("inbox-" + code))
 		in.Link.Carry(w.carry("hub", "inbox-"+code))
 	}
 	w.ToHub(testkit.AuditorPath).Carry(w.carry("auditor", "hub"))
-	w.loads, w.revisions = 1, []revision{{sure: true}}
+	w.loads, w.revisions = 1, []revision{{sure: true, collect: w.swarm.collect}}
 	w.started, w.calm = w.Clock.Now(), false
 	return w
 }
@@ -106,9 +110,11 @@ var (
 )
 
 func (w *World) configure(c *testkit.Config) {
-	file := filepath.Join(w.t.TempDir(), "checkpoints")
+	w.checkpoints = filepath.Join(w.t.TempDir(), "checkpoints")
+	c.Register.Collect = w.swarm.collect
+	c.Lose = w.loses
 	c.Ledger = func(c *hubledger.Config) {
-		c.CheckpointFile = file
+		c.CheckpointFile = w.checkpoints
 		w.ledgerConfig = *c
 	}
 	c.Sending = w.sendsTo
@@ -219,6 +225,11 @@ type theEnd struct{}
 // run plays the history: so many actions, then healing and the last judgement.
 func (w *World) run(actions int) {
 	defer func() {
+		for _, s := range w.streams {
+			s.end()
+		}
+	}()
+	defer func() {
 		switch v := recover().(type) {
 		case nil, theEnd:
 		default:
@@ -262,6 +273,9 @@ func (w *World) heal() {
 		if w.Clock.Advance(2 * testkit.MaxWait); round >= 12 {
 			w.Clock.Advance(3 * time.Hour) // what a clock that was ahead has put off
 		}
+		if round >= 20 {
+			w.Clock.Advance(30 * time.Hour) // the longest that anything waits is over a weekend
+		}
 		for _, prison := range prisons {
 			_, _ = w.Desk(prison).StepDirectory(w.ctx())
 		}
@@ -278,7 +292,7 @@ func (w *World) settle() {
 		did := false
 		step := func(name string, fn func(context.Context) (bool, error)) {
 			worked, err := fn(w.ctx())
-			if err != nil {
+			if err != nil && reason(err) != "NOT_COLLECTING" {
 				w.say("%s: %s", name, reason(err))
 			}
 			did = did || worked && err == nil
@@ -287,10 +301,12 @@ func (w *World) settle() {
 		for _, prison := range prisons {
 			step("desk-"+prison+" spool", w.Desk(prison).StepSpool)
 			step("desk-"+prison+" updates", w.Desk(prison).StepUpdates)
+			step("desk-"+prison+" clocks", w.Desk(prison).StepClocks)
 		}
 		for _, code := range authorities {
 			step("inbox-"+code+" reports", w.Inbox(code).StepReports)
 			step("inbox-"+code+" resume", w.Inbox(code).StepResume)
+			step("inbox-"+code+" collect", w.Inbox(code).StepCollect)
 		}
 		if !did || len(w.wrong) > 0 {
 			return
@@ -322,9 +338,14 @@ func (w *World) restart(p *party) {
 	case "inbox":
 		w.Inbox(id).Restart()
 	}
+	w.idle(p.name)
+}
+
+// idle forgets the steps of a party that were under way: they ended with its process.
+func (w *World) idle(name string) {
 	for busy := range w.busy {
-		if strings.HasPrefix(busy, p.name+" ") {
-			delete(w.busy, busy) // what was under way ended with its process
+		if strings.HasPrefix(busy, name+" ") {
+			delete(w.busy, busy)
 		}
 	}
 }
