@@ -248,11 +248,14 @@ func loseUnder(t *testing.T, n int, seed uint64, s shot, fired *record) {
 	for range 3 { // a desk takes no older directory than it had
 		w.loadDirectory()
 	}
-	w.launch(s.party, s.env())
+	p := w.launch(s.party, s.env())
 	if err := w.serves(s.party); err != nil {
 		w.revive()
 	}
 	d.happens(s)
+	if s.action == "kill" {
+		<-p.gone // it says so before it dies
+	}
 	if !fired.add(t, s) {
 		t.Errorf("%s did not happen", s)
 	}

@@ -69,8 +69,11 @@ func (w *world) loseHub() {
 	w.t.Helper()
 	generation := []string{"hub", "--config", w.config(hub), "new-generation", filepath.Join(w.dir, "hub2"), "-o", "json"}
 	for _, party := range []struct{ command, name string }{{"desk", deskBLI}, {"desk", deskPRI}, {"inbox", bristol}, {"inbox", lancashire}} {
-		known := filepath.Join(w.dir, party.name+".known")
-		if err := os.WriteFile(known, w.run(party.command, "--config", w.config(party.name), "known-log"), 0o600); err != nil {
+		known, seen := filepath.Join(w.dir, party.name+".known"), w.run(party.command, "--config", w.config(party.name), "known-log")
+		if len(seen) == 0 {
+			continue // nothing has come to it yet
+		}
+		if err := os.WriteFile(known, seen, 0o600); err != nil {
 			w.t.Fatal(err)
 		}
 		generation = append(generation, "--known", known)
