@@ -218,9 +218,6 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		if err := h.takeOut(tx, w, event); err != nil {
 			return err
 		}
-		if err := h.stopElsewhere(tx, w, event, now); err != nil {
-			return err
-		}
 		if stop {
 			asked, err := h.recordStop(tx, w.stopOf(w.rel), event, w.paths, w.v.Sender().URI(), w.owner, now)
 			if err != nil {
@@ -233,6 +230,10 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			if err := h.delivery.Tell(tx, delivery.ByHub, w.owner, u, now); err != nil {
 				return err
 			}
+		}
+		// Last, after all that the desk hears of: nothing that it gets depends on whether there is anybody else.
+		if err := h.stopElsewhere(tx, w, event, now); err != nil {
+			return err
 		}
 		return tomb.write(tx, w.owner, w.id)
 	})

@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -192,6 +193,30 @@ func (w *world) anyReply() *posternv1.Reply {
 	return w.heardAs(r)
 }
 
+// passOn has a team pass on to the other what it has. A team that is never heard of again is left out: what waits for it
+// would stand in the way of what the plan wants heard.
+func (w *world) passOn(code string, in *testkit.Inbox) {
+	for _, to := range authorities {
+		if w.teams[to].dies < lastTick {
+			return
+		}
+	}
+	for _, item := range in.Items() {
+		for _, to := range authorities {
+			if to == code {
+				continue
+			}
+			if _, err := in.RedirectItem(w.t.Context(), &localv1.RedirectItemRequest{Id: item.GetId(), Authority: to}); err != nil {
+				w.happened["not passed on: "+fault.From(err).Reason]++
+				continue
+			}
+			w.happened["passed on to another team"]++
+		}
+	}
+	w.until(in.StepRedirects)
+	w.until(in.StepReports)
+}
+
 // anything draws something that a team, its inbox or an auditor does and that no prison is to hear of.
 func (w *world) anything() event {
 	i := w.rand.IntN(len(w.families))
@@ -208,7 +233,9 @@ func (w *world) anything() event {
 		}}
 	}
 	n := w.rand.IntN(1 << 16)
-	switch w.rand.IntN(12) {
+	switch w.rand.IntN(14) {
+	case 12, 13:
+		return event{"the team looks where else the child may be", func() { w.passOn(code, in) }}
 	case 0:
 		return of("family outcome", func(r *posternv1.Report) {
 			r.Report = &posternv1.Report_FamilyOutcome{FamilyOutcome: &posternv1.FamilyOutcome{Code: posternv1.FamilyOutcomeCode(1 + n%7)}}
