@@ -190,6 +190,9 @@ func questions() map[string][]question {
 			}, deny: func(string, ownership) string { return "NOT_FOUND" }}, // nobody was asked to stop
 		},
 		"postern.v1.MailboxService/Resume": {{ask: asking(func(*thing) proto.Message { return &posternv1.ResumeRequest{} }), deny: always}},
+		"postern.v1.MailboxService/GetRedirect": {{ask: asking(func(x *thing) proto.Message {
+			return &posternv1.GetRedirectRequest{ManifestSha256: x.manifest, Authority: testkit.Lancashire}
+		}), deny: func(string, ownership) string { return "NOT_FOUND" }}}, // nobody passed anything on
 		"postern.v1.MailboxService/PublishKey": {{ask: asking(func(x *thing) proto.Message { return &posternv1.PublishKeyRequest{RecipientKey: x.key} }), deny: func(path string, o ownership) string {
 			if o == own && path != inboxWrexham {
 				return ""
