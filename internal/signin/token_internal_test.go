@@ -63,9 +63,14 @@ func (f *forger) but(changes map[string]any) map[string]any {
 
 // sign makes a token as the provider does.
 func (f *forger) sign(claims map[string]any) string {
-	text := encode(map[string]string{"alg": "RS256", "kid": "k"}) + "." + encode(claims)
-	sum := sha256.Sum256([]byte(text))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, f.key, crypto.SHA256, sum[:])
+	return f.signWith("RS256", crypto.SHA256, claims)
+}
+
+func (f *forger) signWith(algorithm string, hash crypto.Hash, claims map[string]any) string {
+	text := encode(map[string]string{"alg": algorithm, "kid": "k"}) + "." + encode(claims)
+	sum := hash.New()
+	sum.Write([]byte(text))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, f.key, hash, sum.Sum(nil))
 	if err != nil {
 		panic(err) // a key that was just made signs
 	}
@@ -78,7 +83,7 @@ func (f *forger) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch r.URL.String() {
 	case issuer + "/.well-known/openid-configuration":
 		said = map[string]any{"issuer": issuer, "authorization_endpoint": issuer + "/auth", "token_endpoint": issuer + "/token", "jwks_uri": issuer + "/keys",
-			"id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"}}
+			"id_token_signing_alg_values_supported": []string{"RS256", "RS512", "HS256", "none"}}
 	case issuer + "/keys":
 		e := []byte{byte(f.key.E >> 16), byte(f.key.E >> 8), byte(f.key.E)}
 		said = map[string]any{"keys": []any{map[string]string{"kty": "RSA", "kid": "k",
@@ -132,6 +137,7 @@ func TestOnlyATokenThatHoldsIsBelieved(t *testing.T) {
 		"without a role":                   {f.sign(f.but(map[string]any{"roles": nil})), errNoRole},
 		"signed by nobody":                 {unsigned, errToken},
 		"signed with our own secret":       {shared + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), errToken},
+		"signed as is not allowed":         {f.signWith("RS512", crypto.SHA512, f.good()), errToken},
 		"signed by a stranger":             {strange.sign(f.good()), errToken},
 		"with another's claims":            {parts[0] + "." + encode(f.but(map[string]any{"sub": "ZZ99Z"})) + "." + parts[2], errToken},
 		"without a signature":              {parts[0] + "." + parts[1] + ".", errToken},

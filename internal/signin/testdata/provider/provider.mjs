@@ -52,6 +52,7 @@ server.listen(0, '127.0.0.1', () => {
     claims: { openid: ['sub'], profile: ['name', 'roles'] },
     conformIdTokenClaims: false,
     issueRefreshToken: async () => true,
+    rotateRefreshToken: true, // each is good for one use
     findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub, ...next.claims }) }),
   });
   provider.on('server_error', (ctx, err) => console.error(err));
