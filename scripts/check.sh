@@ -112,7 +112,7 @@ stage_flips() { go test -count=1 -v -run '^(TestEveryFlippedBitIsFoundOrHarmless
 crash() { go test -tags crash -count=1 -timeout "${POSTERN_CRASH_TIMEOUT:-20m}" -v -run "$1" ./internal/crash | grep -vE '^(===|    ---)'; }
 
 # Three hundred kills of hub, desk and inbox in the middle of work, judged by a ledger outside; and what must be found out.
-stage_kills() { crash '^(TestKills|TestTheJudgeFindsEachFault|TestAPartyThatForgetsIsFoundOut|TestAnInterruptedCheckLeavesNoProcess)$'; }
+stage_kills() { crash '^(TestKills|TestNamesAreFound|TestTheJudgeFindsEachFault|TestAPartyThatForgetsIsFoundOut|TestAnInterruptedCheckLeavesNoProcess)$'; }
 
 # Every fail-point kills, fails and delays.
 stage_failpoints() { crash '^TestFailpoints$'; }

@@ -22,6 +22,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // a found race still fails: exit code 66
 			e.Setenv("bristol", "E06000023")
 			e.Setenv("lancashire", "E10000017")
+			searched(e)
 			return newParties(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

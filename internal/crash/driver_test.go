@@ -39,7 +39,7 @@ func newDriver(w *world, seed uint64) *driver {
 			}
 		}
 	}
-	d.kinds = []string{"shared_in_full", "shared_in_part", "inbox_offline", "two_authorities", "no_agreement", "declined"}
+	d.kinds = kinds()
 	return d
 }
 

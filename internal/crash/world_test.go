@@ -167,7 +167,7 @@ func (w *world) start(names ...string) {
 func (w *world) launch(name string, env []string, wrapper ...string) *party {
 	w.t.Helper()
 	command, _, _ := strings.Cut(name, "-")
-	args := append(wrapper, w.binary, command, "serve", "--config", w.config(name))
+	args := append(wrapper, w.binary, command, "serve", "--config", w.config(name), "-v")
 	p := &party{cmd: child(context.Background(), args[0], args[1:]...), ready: make(chan struct{}), gone: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	log := must(os.OpenFile(w.log(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600))(w.t)
@@ -285,11 +285,18 @@ func (w *world) bury(name string) {
 	delete(w.parties, name)
 }
 
-// close kills what is left, and removes the folder of a world in which everything held.
+// close kills what is left, looks for names where none may be, and removes the folder of a world in which everything held.
 func (w *world) close() {
 	for name := range w.parties {
 		_ = w.parties[name].cmd.Process.Kill()
 		<-w.parties[name].gone
+	}
+	found, err := names(w.dir, words(w.t))
+	if err != nil {
+		w.t.Error(err)
+	}
+	for _, f := range found {
+		w.t.Errorf("a name: %s", f)
 	}
 	if !w.t.Failed() {
 		_ = os.RemoveAll(w.dir)
