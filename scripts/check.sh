@@ -90,11 +90,11 @@ stage_test() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
 # Ten thousand ways to tamper with an export, each found: too many for the race detector, which sees a few of each kind.
 stage_tamper() { go test -count=1 -v -run '^TestTamperings$' ./internal/ledger/archive; }
 
-# What comes from another party is fuzzed for a second a target, after its seeds ran as tests; in a soak everything is, for
-# longer. The first run builds everything anew, to see where the code goes.
+# What comes from another party is fuzzed a thousand times a target, after its seeds ran as tests; in a soak everything is,
+# a hundred thousand times.
 stage_fuzz() {
-  if [ "${POSTERN_SOAK:-}" = 1 ]; then scripts/fuzz.sh 60; return; fi
-  scripts/fuzz.sh 1 internal/rpc internal/envelope internal/identity internal/ledger/verify internal/ledger/archive internal/directory internal/delivery
+  if [ "${POSTERN_SOAK:-}" = 1 ]; then scripts/fuzz.sh 100000; return; fi
+  scripts/fuzz.sh 1000 internal/rpc internal/envelope internal/identity internal/ledger/verify internal/ledger/archive internal/directory internal/delivery
 }
 
 # A hundred thousand messages that were sent before, by others or as something else change nothing; under every attack an
