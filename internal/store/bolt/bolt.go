@@ -40,6 +40,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -161,8 +162,9 @@ func open(c Config) (s *database, err error) {
 	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil { // bbolt panics on some damaged files, and leaves the lock taken
+		if r := recover(); r != nil { // bbolt panics on some damaged files, and leaves the lock taken and the file mapped
 			if file != nil {
+				_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) // closing does not: the mapping holds it too
 				_ = file.Close()
 			}
 			s, err = nil, store.ErrCorrupt.Because(fmt.Errorf("opening %s: %v", path, r))
