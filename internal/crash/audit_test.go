@@ -41,6 +41,9 @@ func (d *driver) audit() (findings []string) {
 		if e.Decision.Outcome == "SHARE" {
 			kinds[e.Notification]["shared"]++
 		}
+		if e.Kind == "decided" && e.Decision.Outcome == "WAIT" {
+			kinds[e.Notification]["waited"]++
+		}
 	}
 	s := d.look()
 	for _, inbox := range inboxes {
@@ -53,8 +56,10 @@ func (d *driver) audit() (findings []string) {
 	for _, desk := range desks {
 		for _, n := range s.desks[desk] {
 			k := kinds[n.GetId()]
-			if n.GetAuthority() != "" && !n.GetElsewhere() && k["decided"] != 1 && n.GetState() != localv1.State_STATE_WITHDRAWN {
-				found("unrecorded: %s is %s and was decided %d times", n.GetId(), n.GetState(), k["decided"])
+			// What waited is decided once more when it comes again: with what was missing, or because it is due.
+			once := k["decided"] == 1 || k["waited"] > 0 && k["decided"]-k["waited"] <= 1
+			if n.GetAuthority() != "" && !n.GetElsewhere() && !once && n.GetState() != localv1.State_STATE_WITHDRAWN {
+				found("unrecorded: %s is %s and was decided %d times, %d of them to wait", n.GetId(), n.GetState(), k["decided"], k["waited"])
 			}
 			if d.withdrawn[n.GetId()] && k["withdrawn"] == 0 {
 				found("unrecorded: the withdrawal of %s", n.GetId())
