@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	localv1 "postern/proto/postern/local/v1"
 )
@@ -16,8 +17,26 @@ type event struct {
 	Kind         string `json:"kind"`
 	Notification string `json:"notification_id"`
 	Decision     struct {
-		Outcome string `json:"outcome"`
+		Outcome  string   `json:"outcome"`
+		Reasons  []reason `json:"reasons"`
+		Children []struct {
+			Reasons []reason `json:"reasons"`
+		} `json:"children"`
 	} `json:"decision"`
+}
+
+type reason struct {
+	Rule string `json:"rule_id"`
+}
+
+// unchecked reports whether the public-protection check was not done when it was decided: once it is, the desk submits
+// again.
+func (e event) unchecked() bool {
+	all := e.Decision.Reasons
+	for _, c := range e.Decision.Children {
+		all = append(all, c.Reasons...)
+	}
+	return slices.Contains(all, reason{"gate_not_done"})
 }
 
 // audit holds what teams and desks see against the hub's logs, as an auditor has them: exported, verified offline, and
@@ -41,7 +60,7 @@ func (d *driver) audit() (findings []string) {
 		if e.Decision.Outcome == "SHARE" {
 			kinds[e.Notification]["shared"]++
 		}
-		if e.Kind == "decided" && e.Decision.Outcome == "WAIT" {
+		if e.Kind == "decided" && (e.Decision.Outcome == "WAIT" || e.unchecked()) {
 			kinds[e.Notification]["waited"]++
 		}
 	}

@@ -121,10 +121,11 @@ var (
 	ErrBadRecord = fault.New(fault.Internal, "STORE_BAD_RECORD", "The program tried to store an empty or oversized record.")
 )
 
-// Full makes the ErrFull with a cause, nil for none, that asks for a minute's patience.
+// Full makes the ErrFull with a cause, nil for none, that asks for ten seconds' patience: long enough that asking costs a
+// full disk nothing, and no longer, since a child may be waiting when there is room again.
 func Full(cause error) error {
 	f := ErrFull.Because(cause)
-	f.RetryAfter = time.Minute
+	f.RetryAfter = 10 * time.Second
 	return f
 }
 
