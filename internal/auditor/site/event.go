@@ -151,6 +151,9 @@ func facts(input []byte) (ui.SummaryList, error) {
 	return list, nil
 }
 
+// nothing stands where the policy was given an empty value: that it was given it is a fact too.
+const nothing = "–"
+
 // walk visits the values of one JSON value with the way to each; lists of plain values are one.
 func walk(d *json.Decoder, path []string, visit func(path []string, value string)) error {
 	token, err := d.Token()
@@ -159,6 +162,9 @@ func walk(d *json.Decoder, path []string, visit func(path []string, value string
 	}
 	switch token {
 	case json.Delim('{'):
+		if !d.More() {
+			visit(path, nothing)
+		}
 		for d.More() {
 			name, err := d.Token()
 			if err != nil {
@@ -171,6 +177,9 @@ func walk(d *json.Decoder, path []string, visit func(path []string, value string
 		_, err = d.Token()
 	case json.Delim('['):
 		var plainValues []string
+		if !d.More() {
+			visit(path, nothing)
+		}
 		for n := 1; d.More(); n++ {
 			at := append(slices.Clone(path), strconv.Itoa(n))
 			if err := walk(d, at, func(p []string, value string) {
@@ -188,7 +197,7 @@ func walk(d *json.Decoder, path []string, visit func(path []string, value string
 		}
 		_, err = d.Token()
 	case nil:
-		visit(path, "–")
+		visit(path, nothing)
 	default:
 		visit(path, fmt.Sprint(token))
 	}
