@@ -25,13 +25,29 @@ stage_install() {
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
   command -v chromium >/dev/null || missing+=(chromium fonts-liberation)
-  if [ ${#missing[@]} -eq 0 ]; then return; fi
-  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "Missing: ${missing[*]}. Install them, for instance as root: apt-get install ${missing[*]}" >&2
+  if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+      echo "Missing: ${missing[*]}. Install them, for instance as root: apt-get install ${missing[*]}" >&2
+      return 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+  fi
+  node_is_new || install_node
+}
+
+# What builds the pages needs Node 20.19, and Debian 12 has 18.
+node_is_new() { node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || a === 20 && b >= 19 ? 0 : 1)'; }
+
+# install_node puts a newer one before an old one, from npm.
+install_node() {
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "Node $(node --version) is too old: 20.19 or later is needed. Install it, for instance as root: npm install --global node@20.20.0" >&2
     return 1
   fi
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+  npm install --silent --global node@20.20.0
+  hash -r
+  node_is_new
 }
 
 stage_gofmt() {
