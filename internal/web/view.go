@@ -265,15 +265,13 @@ func (s *Shown) Errors() template.HTML {
 }
 
 // Date is the day of a moment in the United Kingdom: 29 November 2026.
-func (s *Shown) Date(t time.Time) string { return date(s.Language, t.In(s.site.london)) }
+func (s *Shown) Date(t time.Time) string { return s.r.Date(t) }
 
 // Clock is the time of day of a moment in the United Kingdom: 9:32am.
-func (s *Shown) Clock(t time.Time) string { return t.In(s.site.london).Format("3:04pm") }
+func (s *Shown) Clock(t time.Time) string { return s.r.Clock(t) }
 
 // When is a moment as people in the United Kingdom read it: 29 November 2026 at 9:32am.
-func (s *Shown) When(t time.Time) string {
-	return s.T("web.when", "date", s.Date(t), "time", s.Clock(t))
-}
+func (s *Shown) When(t time.Time) string { return s.r.When(t) }
 
 func date(l words.Language, t time.Time) string {
 	month := l.Text(fmt.Sprintf("month.m%02d", t.Month()), nil)
