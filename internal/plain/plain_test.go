@@ -381,3 +381,77 @@ func TestNothingHiddenIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryFieldAndAnswerOfASectionIsInBothLanguages: what a team reads and what a person is shown before it is sent.
+func TestEveryFieldAndAnswerOfASectionIsInBothLanguages(t *testing.T) {
+	has := func(id string, at protoreflect.FullName) {
+		for _, lang := range []words.Language{words.English, words.Welsh} {
+			if !lang.Has(id) {
+				t.Errorf("%s has no words in %s: %s", at, lang, id)
+			}
+		}
+	}
+	seen := 0
+	var walk func(protoreflect.MessageDescriptor)
+	walk = func(m protoreflect.MessageDescriptor) {
+		for i := range m.Fields().Len() {
+			f := m.Fields().Get(i)
+			if f.Name() != "provenance" && m.Name() != "Provenance" {
+				has("field."+string(f.Name()), f.FullName())
+			}
+			switch {
+			case f.Message() != nil && f.Message().FullName() != "google.protobuf.Timestamp":
+				walk(f.Message())
+			case f.Enum() != nil:
+				for j := 1; j < f.Enum().Values().Len(); j++ {
+					one := dynamicpb.NewEnumType(f.Enum()).New(f.Enum().Values().Get(j).Number())
+					id := "value." + snake(string(f.Enum().Name())) + "." + strings.ToLower(plain.Enum(one))
+					has(id, f.Enum().FullName())
+					if got := plain.EnumIn(words.Welsh, one); got != words.Welsh.Text(id, nil) {
+						t.Errorf("%s reads %q in Welsh", id, got)
+					}
+					seen++
+				}
+			}
+		}
+	}
+	for _, s := range section.All() {
+		walk(s.New().ProtoReflect().Descriptor())
+	}
+	if seen < 60 {
+		t.Errorf("only %d answers", seen)
+	}
+}
+
+// snake is SomeWords as some_words.
+func snake(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			b.WriteByte('_')
+		}
+		b.WriteString(strings.ToLower(string(r)))
+	}
+	return b.String()
+}
+
+func TestASectionInWords(t *testing.T) {
+	urgency := &posternv1.Urgency{Provenance: &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: "2026-07-03"},
+		Reason: posternv1.UrgencyReason_URGENCY_REASON_CARER_UNDER_18, WhatWasSaid: "As said.",
+		Calls:         []*posternv1.UrgencyCall{{Number: "01632 960001", CallTime: timestamppb.New(time.Date(2026, 7, 3, 20, 5, 0, 0, time.UTC)), Result: posternv1.CallResult_CALL_RESULT_NO_ANSWER}},
+		ConsentSought: posternv1.Answer_ANSWER_NO}
+	birth := &posternv1.ParentBirth{DateOfBirth: "1990-02-01"}
+	for _, c := range []struct {
+		got, want string
+	}{
+		{fmt.Sprint(plain.Lines(urgency)), "[{Why it is urgent the carer is under 18} {What was said As said.} {Calls number 01632 960001; when 3 July 2026 21:05 BST; result no answer} {The person was asked for permission no}]"},
+		{fmt.Sprint(plain.LinesIn(words.Welsh, birth)), "[{Dyddiad geni 1 Chwefror 1990}]"},
+		{plain.Provenance(urgency), "the parent said so, 3 July 2026"},
+		{plain.ProvenanceIn(words.Welsh, urgency), "dywedodd y rhiant, 3 Gorffennaf 2026"},
+		{plain.ProvenanceIn(words.Welsh, birth), "ni roddwyd ffynhonnell"},
+	} {
+		if c.got != c.want {
+			t.Errorf("reads %s, want %s", c.got, c.want)
+		}
+	}
+}

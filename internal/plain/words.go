@@ -6,9 +6,6 @@ import (
 	"time"
 	"unicode"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"postern/internal/words"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -16,94 +13,6 @@ import (
 // Words is a short enum name or a field name as a person reads it: "not known" for NOT_KNOWN or not_known.
 func Words(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", " "))
-}
-
-// Line is one label with its value.
-type Line struct {
-	Label string
-	Value string
-}
-
-// Lines lists what a section says, field by field in the order of the form, without its provenance and without what
-// was not answered.
-func Lines(section proto.Message) []Line {
-	var out []Line
-	m := section.ProtoReflect()
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		f := fields.Get(i)
-		if !m.Has(f) || f.Name() == "provenance" {
-			continue
-		}
-		if v := said(f, m.Get(f)); v != "" {
-			out = append(out, Line{capital(Words(string(f.Name()))), v})
-		}
-	}
-	return out
-}
-
-func said(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
-	if f.IsList() {
-		parts := make([]string, v.List().Len())
-		for i := range parts {
-			parts[i] = word(f, v.List().Get(i))
-		}
-		return strings.Join(parts, ", ")
-	}
-	return word(f, v)
-}
-
-func word(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
-	switch f.Kind() {
-	case protoreflect.EnumKind:
-		return Words(enumName(f.Enum(), v.Enum()))
-	case protoreflect.BoolKind:
-		if v.Bool() {
-			return "yes"
-		}
-		return "no"
-	case protoreflect.MessageKind:
-		var parts []string
-		for _, l := range Lines(v.Message().Interface()) {
-			parts = append(parts, strings.ToLower(l.Label)+" "+l.Value)
-		}
-		return strings.Join(parts, "; ")
-	case protoreflect.StringKind:
-		return v.String()
-	default:
-		return v.String()
-	}
-}
-
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
-}
-
-// Provenance says how what a section says is known: whether, from whom, and as of which day.
-func Provenance(section proto.Message) string {
-	r := section.ProtoReflect()
-	f := r.Descriptor().Fields().ByName(protoreflect.Name("provenance"))
-	if f == nil || !r.Has(f) {
-		return "no source given"
-	}
-	p, _ := r.Get(f).Message().Interface().(*posternv1.Provenance)
-	parts := []string{}
-	if p.GetKnown() != posternv1.Known_KNOWN_KNOWN {
-		parts = append(parts, Words(Enum(p.GetKnown())))
-	}
-	if p.GetBasis() != 0 {
-		parts = append(parts, Words(Enum(p.GetBasis())))
-	}
-	if p.GetAsOfDate() != "" {
-		parts = append(parts, p.GetAsOfDate())
-	}
-	if len(parts) == 0 {
-		return "no source given"
-	}
-	return strings.Join(parts, ", ")
 }
 
 // PathWords names a section path as a person reads it: "child 2: home", "parent: name".

@@ -104,8 +104,8 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		if err := proto.Unmarshal(opened.GetContent(), m); err != nil {
 			return web.View{}, fault.From(err)
 		}
-		p := part{Title: plain.PathWordsIn(r.Language, opened.GetPath()), Source: plain.Provenance(m)}
-		for _, l := range plain.Lines(m) {
+		p := part{Title: plain.PathWordsIn(r.Language, opened.GetPath()), Source: plain.ProvenanceIn(r.Language, m)}
+		for _, l := range plain.LinesIn(r.Language, m) {
 			p.List.Rows = append(p.List.Rows, ui.SummaryRow{Key: ui.Words{Text: l.Label}, Value: ui.Words{Text: plain.Visible(l.Value), Classes: "app-answer"}})
 		}
 		if sec.Name == "safety" {
