@@ -52,7 +52,7 @@ type ServerConfig struct {
 	// method is "unknown" where there is no such method. What was turned away for asking too much it does not hear.
 	Refused func(ctx context.Context, p identity.Party, method string, why error)
 	// Count hears of everything that was turned away without a look at what is asked, by one word: STRANGER (nobody whom
-	// the anchors know), IDENTITY, UNPROVEN, CONNECTIONS, CALLS_AT_ONCE, RATE, UNKNOWN_METHOD.
+	// the anchors know), IDENTITY, UNPROVEN, CONNECTIONS, CALLS_AT_ONCE, RATE, UNKNOWN_METHOD, PACKED.
 	Count func(what string)
 }
 
@@ -92,6 +92,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s.open(cfg.Log, clock, cfg.Rand, &partyGate{anchors: cfg.Anchors, clock: clock}, maxCall,
 		grpc.Creds(s.front),
 		grpc.InTapHandle(s.knock),
+		grpc.StatsHandler(packing{s}),
 		grpc.ForceServerCodecV2(boundedCodec{encoding.GetCodecV2(protocodec.Name)}),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxResponse),

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/tap"
 
 	"postern/internal/fault"
@@ -123,16 +125,53 @@ func (s *Server) knock(ctx context.Context, info *tap.Info) (context.Context, er
 	if ok && strings.Contains(path, "/") {
 		return ctx, nil
 	}
-	c := &call{server: s, method: unknownMethod, id: s.requestID(ctx), start: s.clock()}
-	if c.who.party, ok = connectedParty(ctx); ok && s.throttle.take(c.who.party) == nil {
-		c.who.attr = slog.Any("party", c.who.party)
-		go func() { // gRPC reads the connection from here; this ends within refusalTime, and few run at once
-			defer s.throttle.give(c.who.party)
-			c.told(ctx, errUnknownMethod(), errUnknownMethod())
-		}()
+	if tell := s.passed(ctx, errUnknownMethod()); tell != nil {
+		go tell() // gRPC reads the connection from here; this ends within refusalTime, and few run at once
 	}
 	return ctx, nil
 }
+
+// passed is for a call that gRPC itself refuses, past the guard. It takes the party's rate like any other, and returns
+// what tells of the refusal; nil for one that was held back.
+func (s *Server) passed(ctx context.Context, f *fault.Error) (tell func()) {
+	c := &call{server: s, method: unknownMethod, id: s.requestID(ctx), start: s.clock(), began: time.Now()}
+	party, ok := connectedParty(ctx)
+	if !ok {
+		s.turnedAway(f.Reason)
+		return nil
+	}
+	if held := s.throttle.take(party); held != nil {
+		s.turnedAway(held.Reason)
+		return nil
+	}
+	c.who = who{party, slog.Any("party", party)}
+	return func() {
+		defer s.throttle.give(party)
+		c.told(ctx, f, f)
+	}
+}
+
+// packing sees a call whose messages are packed: gRPC refuses it before the guard, since it knows no way to unpack. It is
+// a stats.Handler for the one thing that only a stats.Handler is shown.
+type packing struct{ server *Server }
+
+// errPacked is what gRPC says in words of its own.
+func errPacked() *fault.Error {
+	return fault.New(fault.Unimplemented, "PACKED", "Messages are not compressed here.")
+}
+
+// HandleRPC tells of the refusal of a packed call.
+func (p packing) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if begun, ok := event.(*stats.InHeader); ok && begun.Compression != "" && begun.Compression != encoding.Identity {
+		if tell := p.server.passed(ctx, errPacked()); tell != nil {
+			tell()
+		}
+	}
+}
+
+func (packing) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (packing) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (packing) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // turnedAway counts what was refused without a look at who asks for what: a word of this package, and never the
 // caller's.

@@ -83,15 +83,35 @@ func TestAPathHasOneSpelling(t *testing.T) {
 	t.Logf("%d spellings, %d on record", n, len(refused))
 }
 
-// A message may not come packed, whatever it unpacks to.
+// A message may not come packed, whatever it unpacks to; and who sends one is on record, though gRPC itself refuses it.
 func TestNothingIsUnpacked(t *testing.T) {
-	d := openDoors(t, rpc.Limits{})
-	for _, packing := range []string{"gzip", "deflate", "snappy", "zstd", "GZIP", "gzip,identity"} {
-		c := must(flood.Dial(soon(t), d.target(deskBLI, d.hub)))(t)
-		got, err := c.Ask("/postern.v1.SubmissionService/Submit", nil, 0, hpack.HeaderField{Name: "grpc-encoding", Value: packing})
-		c.Close()
-		if err != nil || got.Code != 12 {
-			t.Errorf("%s: %+v, %v", packing, got, err)
+	d := openDoors(t, rpc.Limits{CallsPerSecond: 1e6})
+	packings := []string{"gzip", "deflate", "snappy", "zstd", "GZIP", "gzip,identity"}
+	paths := []string{"/postern.v1.SubmissionService/Submit", "/postern.v1.AuditService/ExportLog", "/postern.v1.NoService/NoMethod"}
+	for _, packing := range packings {
+		for _, path := range paths {
+			c := must(flood.Dial(soon(t), d.target(deskBLI, d.hub)))(t)
+			got, err := c.Ask(path, nil, 0, hpack.HeaderField{Name: "grpc-encoding", Value: packing})
+			c.Close()
+			if err != nil || got.Code != 12 {
+				t.Errorf("%s, %s: %+v, %v", path, packing, got, err)
+			}
 		}
+	}
+	if refused := d.events(logv1.Kind_KIND_REFUSED); len(refused) != len(packings)*len(paths) {
+		t.Errorf("%d refusals are on record", len(refused))
+	} else {
+		for _, e := range refused {
+			if e.Details.GetRefusal() != "PACKED" || !strings.HasSuffix(e.Details.GetCaller(), deskBLI) {
+				t.Errorf("recorded as %s of %s", e.Details.GetRefusal(), e.Details.GetCaller())
+			}
+		}
+	}
+	// The control: what says that it is not packed is taken.
+	c := must(flood.Dial(soon(t), d.target(deskBLI, d.hub)))(t)
+	defer c.Close()
+	message := d.marshal(&posternv1.SubmitRequest{Notification: d.considered(deskBLI, newID(t))})
+	if got, err := c.Ask(paths[0], message, 0, hpack.HeaderField{Name: "grpc-encoding", Value: "identity"}); err != nil || got.Code != 0 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
