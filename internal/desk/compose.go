@@ -55,8 +55,7 @@ func (d *Desk) TakeIn(ctx context.Context, lang words.Language, formJSON []byte,
 		return f.GetFormId(), ids, err
 	}
 	dir := d.directory.Load().At(d.cfg.Clock())
-	checked, err := form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes, Language: lang,
-		Article9Condition: d.cfg.Basis.GetArticle9Condition()})
+	checked, err := d.check(lang, f, dir)
 	if err != nil {
 		return "", nil, err
 	}
@@ -78,6 +77,12 @@ func (d *Desk) TakeIn(ctx context.Context, lang words.Language, formJSON []byte,
 		return "", nil, err
 	}
 	return f.GetFormId(), idsOf(parts), d.keep(ctx, f, parts, earlier)
+}
+
+// check checks a form by what the desk knows today.
+func (d *Desk) check(lang words.Language, f *posternv1.Form, dir *directory.Directory) (*form.Checked, error) {
+	return form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes, Language: lang,
+		Article9Condition: d.cfg.Basis.GetArticle9Condition()})
 }
 
 // taken returns the notifications of a form that was taken before, or nil. Another form under the same id is refused:
@@ -171,6 +176,27 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 			return c, err
 		}
 	}
+	draft, key := d.draft(p, dir, &m)
+	if c.message, err = envelope.Seal(draft, key, d.cfg.Identity); err != nil {
+		return c, err
+	}
+	name := ""
+	if a, ok := dir.Authority(p.Authority); ok {
+		name = a.GetName()
+	}
+	c.content = draft.Hub.GetContentRef()
+	c.state = &localv1.Notification{
+		Id: m.id, Reference: envelope.Reference(m.id), Authority: p.Authority, AuthorityName: name, FormId: formID, SlipCode: m.slipCode,
+		Supersedes: m.replaces, FormChildren: formNumbers(p), DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
+		// The exact time, so that a list of what was taken within a second keeps its order.
+		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: draft.Manifest.GetCreateTime(),
+	}
+	return c, nil
+}
+
+// draft is all that a notification will say, before anything of it is sealed, and the key to seal to. Looking ahead goes by
+// the same draft as sending.
+func (d *Desk) draft(p form.Part, dir *directory.Directory, m *making) (envelope.Draft, *posternv1.RecipientKey) {
 	now := d.cfg.Clock().Truncate(time.Second)
 	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: m.first, SlipCode: m.slipCode})
 	if m.earlier != nil {
@@ -184,22 +210,8 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 		},
 		Children: children, Hub: hub,
 	}
-	key := d.statement(&draft, p, dir, m)
-	if c.message, err = envelope.Seal(draft, key, d.cfg.Identity); err != nil {
-		return c, err
-	}
-	name := ""
-	if a, ok := dir.Authority(p.Authority); ok {
-		name = a.GetName()
-	}
-	c.content = hub.GetContentRef()
-	c.state = &localv1.Notification{
-		Id: m.id, Reference: envelope.Reference(m.id), Authority: p.Authority, AuthorityName: name, FormId: formID, SlipCode: m.slipCode,
-		Supersedes: m.replaces, FormChildren: formNumbers(p), DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
-		// The exact time, so that a list of what was taken within a second keeps its order.
-		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: timestamppb.New(now),
-	}
-	return c, nil
+	key := d.statement(&draft, p, dir, *m)
+	return draft, key
 }
 
 // formNumbers are the numbers that the children of a part have in the form.

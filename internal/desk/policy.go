@@ -2,7 +2,10 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,11 +19,13 @@ import (
 
 // rules are the sharing policy as the desk knows it: for looking ahead, offline too. What the hub decides is what counts.
 type rules struct {
-	mu     sync.Mutex // guards engine
-	engine *engine.Engine
+	mu      sync.Mutex // guards engine
+	engine  *engine.Engine
+	checked atomic.Pointer[time.Time] // when the hub last said that they are in force
 }
 
-var keyRules = []byte("policy") // in DeskMeta: the GetPolicyResponse that was last verified
+// In DeskMeta: the GetPolicyResponse that was last verified, and when it came, as RFC 3339.
+var keyRules, keyRulesTime = []byte("policy"), []byte("policy time")
 
 // Policy is the engine of the policy that was last synced, or of the built-in one while there is none. It is compiled
 // when somebody first asks.
@@ -69,8 +74,13 @@ func (d *Desk) StepPolicy(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	served, err := d.cfg.Directory.GetPolicy(ctx, &posternv1.GetPolicyRequest{KnownRevision: kept.GetRevision()})
-	if err != nil || served.GetRevision() == "" {
+	if err != nil {
 		return false, err
+	}
+	now := d.cfg.Clock()
+	if served.GetRevision() == "" { // it is the one that is kept
+		d.rules.checked.Store(&now)
+		return false, nil
 	}
 	if len(served.GetSignatures()) == 0 {
 		own, err := engine.Revision(policy.Bundle)
@@ -88,9 +98,17 @@ func (d *Desk) StepPolicy(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fault.From(err)
 	}
-	if err := d.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(schema.DeskMeta, keyRules, row) }); err != nil {
+	at, err := now.UTC().MarshalText()
+	if err != nil {
+		return false, fault.From(err)
+	}
+	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		return errors.Join(tx.Put(schema.DeskMeta, keyRules, row), tx.Put(schema.DeskMeta, keyRulesTime, at))
+	})
+	if err != nil {
 		return false, err
 	}
+	d.rules.checked.Store(&now)
 	d.rules.mu.Lock()
 	defer d.rules.mu.Unlock()
 	d.rules.engine = nil // compiled again when somebody asks

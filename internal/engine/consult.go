@@ -6,8 +6,14 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
+// Offered is the input for a statement of a desk, by what the directory says at that moment. A hub that decides and a
+// desk that looks ahead ask this one function, so that they cannot ask different things.
+func Offered(d *directory.Directory, f Facts) *Input {
+	f.Consult(d, f.Manifest.GetOffer().GetAuthority())
+	return NewInput(f)
+}
+
 // Consult adds what the directory says today of the sending prison, of the authority and of the agreement between them.
-// A hub that decides and a desk that looks ahead ask the same here.
 func (f *Facts) Consult(d *directory.Directory, authority string) {
 	prison, known := d.Prison(f.CallerPrison)
 	f.PrisonKnown, f.PrisonJurisdiction = known, prison.GetJurisdiction()

@@ -168,11 +168,9 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 
 // input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
 func (h *Hub) input(v *envelope.Verified, d *directory.Directory, now time.Time) *engine.Input {
-	facts := engine.Facts{
+	return engine.Offered(d, engine.Facts{
 		Manifest: v.Manifest(), Children: v.Children(), Hub: v.Hub(), OfferedPaths: v.Paths(), CallerPrison: v.Sender().ID, Now: now,
-	}
-	facts.Consult(d, v.Manifest().GetOffer().GetAuthority())
-	return engine.NewInput(facts)
+	})
 }
 
 // disclose copies the released sections into a fresh envelope, unread; nil when nothing goes.
