@@ -53,8 +53,8 @@ const (
 	HubCollected     Point = "hub/collected"     // its answer is durable, and the inbox is not told
 	HubDirectory     Point = "hub/directory"     // a directory is durable, and not in use yet
 	LedgerCommitted  Point = "ledger/committed"  // a batch is durable, and the checkpoint file is behind
-	LedgerCheckpoint Point = "ledger/checkpoint" // the next checkpoint file is written, and has not its name yet
-	LedgerRenamed    Point = "ledger/renamed"    // it has its name, and the folder is not synced
+	LedgerCheckpoint Point = "ledger/checkpoint" // the next checkpoint is in its place of the file, and not synced
+	LedgerRenamed    Point = "ledger/renamed"    // a checkpoint file made anew has its name, and the folder is not synced
 	LedgerPublished  Point = "ledger/published"  // the batch may be shown, and those who wait for it are not told
 	LedgerFounded    Point = "ledger/founded"    // the checkpoints of two empty logs are durable, and there is no file
 	DeliveryBegun    Point = "delivery/begun"    // the send counts as begun, and nothing is sent

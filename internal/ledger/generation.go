@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -153,22 +150,12 @@ func (l *Ledger) ending(ctx context.Context, c Generation) (ends perLog[[]string
 
 // known are the checkpoints that others know, and our own file's.
 func (c Generation) known() ([]string, error) {
-	known := slices.Clone(c.Known)
-	if c.CheckpointFile == "" {
-		return known, nil
-	}
-	data, err := os.ReadFile(c.CheckpointFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return known, nil
-	}
+	file := checkpointFile{path: c.CheckpointFile}
+	ours, err := file.notes()
 	if err != nil {
-		return nil, errUnread.Because(err)
+		return nil, err
 	}
-	ours, err := verify.SplitCheckpoints(string(data))
-	if err != nil {
-		return nil, errUnread.Because(err)
-	}
-	return append(known, ours...), nil
+	return append(slices.Clone(c.Known), ours...), nil
 }
 
 // endOf is what a new generation of one tree commits to, newest first and the tree's own checkpoint last.
@@ -263,10 +250,10 @@ func (l *Ledger) levelFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if held, err := readCheckpoints(l.file, l.keys); err == nil && held != nil {
+	if held, err := l.file.read(l.keys); err == nil && held != nil {
 		return nil // Open compares
 	}
-	return writeCheckpoints(l.file, heads)
+	return l.file.create(heads)
 }
 
 // Opening returns the receipt of the first event of the log with an origin, when that log is a later generation: what

@@ -92,7 +92,7 @@ type Ledger struct {
 	vault    *vault.Vault
 	clock    func() time.Time
 	log      *slog.Logger
-	file     string
+	file     checkpointFile
 	maxBatch int
 	maxQueue int
 	maxScan  int // events that one call of Events looks at; it bounds how long the snapshot is held
@@ -154,7 +154,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 
 // newLedger makes a ledger that has read nothing yet.
 func newLedger(c Config) (*Ledger, error) {
-	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: c.CheckpointFile,
+	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: checkpointFile{path: c.CheckpointFile},
 		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
 	if l.clock == nil {
 		l.clock = time.Now

@@ -25,7 +25,7 @@ func corrupt(g Log, what string) *fault.Error {
 // recover reads what is really stored and makes it the state of the ledger. It is the whole of recovery: after a clean
 // stop, a crash at any point and an unknown outcome alike.
 func (l *Ledger) recover(ctx context.Context) error {
-	outside, err := readCheckpoints(l.file, l.keys)
+	outside, err := l.file.read(l.keys)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (l *Ledger) recover(ctx context.Context) error {
 	if err := l.completeAll(ctx, &heads); err != nil {
 		return err
 	}
-	if l.file != "" && outside == nil && heads.of(Sent).Size+heads.of(Received).Size > 0 {
-		l.log.WarnContext(ctx, "the checkpoint file is missing and is written anew", "file", l.file)
+	if l.file.path != "" && outside == nil && heads.of(Sent).Size+heads.of(Received).Size > 0 {
+		l.log.WarnContext(ctx, "the checkpoint file is missing and is written anew", "file", l.file.path)
 	}
 	// A crash after a commit leaves the file one batch behind. It must be level before anything is shown.
-	if err := writeCheckpoints(l.file, heads); err != nil {
+	if err := l.file.create(heads); err != nil {
 		return fault.New(fault.Unavailable, "LEDGER_CHECKPOINT_FILE",
 			"The checkpoint file cannot be written. Check that its folder exists and has space.").Because(err)
 	}

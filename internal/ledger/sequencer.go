@@ -264,7 +264,7 @@ func (l *Ledger) commit(ctx context.Context, s store.Store, ops []*pending) (*ba
 	if b.appended {
 		err := failpoint.Hit(failpoint.LedgerCommitted)
 		if err == nil {
-			err = writeCheckpoints(l.file, b.heads)
+			err = l.file.write(b.heads)
 		}
 		if err != nil {
 			// What the file does not cover must not be shown, or a database put back could deny it.

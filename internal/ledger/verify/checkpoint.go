@@ -150,10 +150,16 @@ func ReadHead(signed string) (Head, error) {
 }
 
 // SplitCheckpoints takes apart a file of checkpoints, one after the other with an empty line between. A note has one
-// empty line of its own, so the file is read in pairs of blocks.
+// empty line of its own, so the file is read in pairs of blocks. More empty lines between two notes, and around all of
+// them, are passed over: a hub keeps its newest checkpoints in places of a fixed size.
 func SplitCheckpoints(text string) ([]string, error) {
-	blocks := strings.Split(strings.TrimRight(text, "\n"), "\n\n")
-	if len(blocks)%2 != 0 {
+	var blocks []string
+	for block := range strings.SplitSeq(text, "\n\n") {
+		if block = strings.Trim(block, "\n"); block != "" {
+			blocks = append(blocks, block)
+		}
+	}
+	if len(blocks) == 0 || len(blocks)%2 != 0 {
 		return nil, refuse("CHECKPOINT_MALFORMED", "The file does not consist of signed checkpoints.")
 	}
 	var notes []string

@@ -64,7 +64,6 @@ type Config struct {
 const (
 	lockWait    = 500 * time.Millisecond // a process that is just ending gets this long to let go
 	initialMap  = 256 << 20              // address space only; until the file outgrows it, no writer waits for readers
-	growth      = 1 << 20                // bytes that the file grows by
 	schemaSpace = store.Keyspace("_schema")
 	tallySpace  = store.Keyspace("_tally")
 )
@@ -185,7 +184,7 @@ func open(c Config) (s *database, err error) {
 	})
 	switch {
 	case err == nil:
-		db.AllocSize = growth
+		db.AllocSize = int(growth(0))
 		return newDatabase(db, file, c), nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, locked(path)

@@ -145,6 +145,7 @@ func (s *database) attempt(ctx context.Context, essential bool, fn func(*transac
 	if err := tx.settle(); err != nil {
 		return err
 	}
+	s.db.AllocSize = int(growth(tx.btx.Size())) // the writer's alone
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -23,9 +23,13 @@ type room struct {
 	held    bool // the file is there, with its blocks
 }
 
+// growth is by how many bytes a file that uses so many grows: each time costs a sync of its own, so a large one does it
+// seldom.
+func growth(used int64) int64 { return min(max(used/8, 1<<20), 32<<20) }
+
 // admit refuses an ordinary Update of a database that uses so many bytes.
 func (r *room) admit(used int64) error {
-	if r.maxSize > 0 && used > r.maxSize-r.reserve-growth {
+	if r.maxSize > 0 && used > r.maxSize-r.reserve-growth(used) {
 		return store.Full(nil)
 	}
 	if r.reserve == 0 {
