@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,7 +33,7 @@ func (s *Service) site(ctx context.Context) (func(context.Context) error, error)
 		return nil, nil
 	}
 	name := strings.ReplaceAll(s.Name, " ", "-") // such as desk-BLI
-	journal, err := accesslog.Open(accesslog.Config{Dir: filepath.Join(s.data, "access"), Service: name, Keep: cmp.Or(w.KeepMonths, 24), Clock: s.rt.Clock})
+	journal, err := accesslog.Open(accesslog.Config{Dir: filepath.Join(s.data, "access"), Service: name, Keep: w.keepMonths(), Clock: s.rt.Clock})
 	if err != nil {
 		return nil, err
 	}

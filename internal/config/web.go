@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -32,6 +33,15 @@ type Web struct {
 	LongestHours float64 `yaml:"longest_hours"`     // after how long it ends whatever happens; 12 when empty
 	KeepMonths   int     `yaml:"access_log_months"` // how long it is kept who saw which page; 24 when empty
 	SignIn       SignIn  `yaml:"sign_in"`
+
+	Controller Controller `yaml:"controller"` // who answers for what is on the site, for its privacy notice; required but in a trial
+}
+
+// Controller is the controller of data protection law.
+type Controller struct {
+	Name    string `yaml:"name"`    // such as HMP Bristol, or Bristol City Council
+	Contact string `yaml:"contact"` // where people ask what is kept of them: an address, a mailbox or a telephone number
+	Kept    string `yaml:"kept"`    // how long what is on the site is kept, a sentence; the notice says that it is not set when empty
 }
 
 // SignIn is how people sign in: one of its fields.
@@ -98,6 +108,9 @@ func (w *Web) check(roles []string) (wrong []fault.Field) {
 			say(field, "It is less than nothing.", "Give it a value above 0, or leave it out.")
 		}
 	}
+	if w.SignIn.OpenID != nil && (w.Controller.Name == "" || w.Controller.Contact == "") {
+		say("controller", "The privacy notice must say who answers for what is kept of people, and where they ask.", "Give it name and contact.")
+	}
 	return append(wrong, w.checkSignIn(roles, local && !w.BehindProxy)...)
 }
 
@@ -135,6 +148,9 @@ func (w *Web) checkSignIn(roles []string, local bool) (wrong []fault.Field) {
 	return wrong
 }
 
+// keepMonths is how long it is kept who saw which page.
+func (w *Web) keepMonths() int { return cmp.Or(w.KeepMonths, 24) }
+
 // loopbackName reports whether a browser stays on its own machine with a host name.
 func loopbackName(host string) bool {
 	ip, err := netip.ParseAddr(host)
@@ -153,7 +169,8 @@ func checked(path string, err error, wrong []fault.Field) error {
 func (c *Common) shell(w *Web, name string, way signin.Way, journal *accesslog.Log, rt Runtime) (web.Config, error) {
 	cfg := web.Config{
 		Name: name, Telephone: w.Telephone, SignIn: signin.Path, TLS: w.Certificate != "" || strings.HasPrefix(w.URL, "https:"), Pages: way.Pages(), Actions: way.Actions(),
-		Brand: web.Brand{Organisation: w.Organisation, Colour: w.Colour}, Journal: journal, Now: rt.Clock, Log: rt.Log,
+		Controller: web.Controller{Name: w.Controller.Name, Contact: w.Controller.Contact, Kept: w.Controller.Kept, Journals: w.keepMonths()},
+		Brand:      web.Brand{Organisation: w.Organisation, Colour: w.Colour}, Journal: journal, Now: rt.Clock, Log: rt.Log,
 		Idle: time.Duration(w.IdleMinutes * float64(time.Minute)), Longest: time.Duration(w.LongestHours * float64(time.Hour)),
 	}
 	if len(w.SignIn.Trial) > 0 {

@@ -161,6 +161,7 @@ const openID = `  listen: 127.0.0.1:0
       client_id: postern-desk
       roles_claim: authorities
       roles: {ROLE_POSTERN_RECEPTION: RECEPTION_OFFICER}
+  controller: {name: HMP Example, contact: privacy@prison.example}
 `
 
 func TestFaultsOfAProviderAreNamed(t *testing.T) {
@@ -180,6 +181,8 @@ func TestFaultsOfAProviderAreNamed(t *testing.T) {
 		{"client_id:", "recheck_minutes: -1\n      client_id:"}:                                     "web.sign_in.openid.recheck_minutes",
 		{"client_id:", "secret: x\n      client_id:"}:                                               "web.sign_in.openid.secret",
 		{"  url: https://desk.prison.example\n", ""}:                                                "web.url",
+		{", contact: privacy@prison.example", ""}:                                                   "web.controller",
+		{"name: HMP Example, ", ""}:                                                                 "web.controller",
 		{"    openid:", "    trial: [{staff_id: T1, name: A, roles: [RESETTLEMENT]}]\n    openid:"}: "web.sign_in",
 	} {
 		yaml := strings.Replace(openID, change[0], change[1], 1)

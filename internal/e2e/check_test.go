@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -165,8 +166,11 @@ func (v *visit) named() []string {
 	return found
 }
 
-// picture leaves a screenshot of the page, wide and narrow, and what a printer would make of it.
-func (v *visit) picture(name string) {
+// aSheet is a page in a PDF as Chromium writes it.
+var aSheet = regexp.MustCompile(`/Type /Page\b[^s]`)
+
+// picture leaves a screenshot of the page, wide and narrow, and what a printer would make of it, and counts its sheets.
+func (v *visit) picture(name string) (sheets int) {
 	v.t.Helper()
 	dir := filepath.Join("../../screenshots", v.site.name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -191,6 +195,7 @@ func (v *visit) picture(name string) {
 	save("-320.png", narrow)
 	save("-print.png", printed)
 	save(".pdf", paper)
+	return len(aSheet.FindAll(paper, -1))
 }
 
 // quoted is a value as JavaScript has it.

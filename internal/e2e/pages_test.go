@@ -37,6 +37,7 @@ type stop struct {
 	wrong  map[string]string // answers that the page must refuse: faults in a summary
 	right  map[string]string // answers with which the form goes through
 	lands  string            // where it then leads
+	sheet  bool              // it must fit on one sheet of A4
 }
 
 // sites are all sites that are read.
@@ -114,7 +115,9 @@ func (v *visit) read(s stop) {
 	if got := v.come(s); got != want {
 		v.t.Fatalf("%s is answered by %d", s.path, got)
 	}
-	v.picture(s.name)
+	if sheets := v.picture(s.name); s.sheet && sheets != 1 {
+		v.t.Errorf("on paper it is %d sheets", sheets)
+	}
 	v.must("a screen reader", v.accessible())
 	v.must("the keyboard", v.keyboard())
 	v.must("a narrow screen", v.narrow())

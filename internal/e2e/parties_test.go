@@ -85,7 +85,7 @@ func party(t *testing.T, name string, handler *web.Site, seeded []string, stops 
 		{name: "signed-out", path: "/signed-out"},
 		{name: "home-cy", who: "ALL", path: "/?lang=cy"},
 	}
-	return &site{name: name, handler: handler, base: serve(t, handler.Server()), seeded: seeded, stops: append(own, stops...),
+	return &site{name: name, handler: handler, base: serve(t, handler.Server()), seeded: seeded, stops: append(append(own, noticeStops(name)...), stops...),
 		signIn: func(v *visit, who string) {
 			v.open(signin.Path)
 			v.answer(map[string]string{"who": who})

@@ -15,7 +15,7 @@ var rows = [][]string{
 	{"internal/config"},
 	sites,
 	actors,
-	{"internal/follow", "internal/signin", "internal/signin/signintest", "internal/accesslog"}, // what several of the four actors have
+	{"internal/follow", "internal/signin", "internal/signin/signintest", "internal/accesslog", "internal/notices"}, // what several of the four actors have
 	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory"},
 	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema", "internal/slip"},

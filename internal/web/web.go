@@ -76,6 +76,14 @@ type Brand struct {
 	Colour       string // as in #0b3c49, which is ours; white text must be readable on it
 }
 
+// Controller is who decides why and how what is on the site is used, and answers for it, as data protection law has it.
+type Controller struct {
+	Name     string // of the body
+	Contact  string // where people ask about what is kept of them
+	Kept     string // how long what is on the site is kept, by the controller's own rules, a sentence
+	Journals int    // for how many months Config.Journal keeps who saw what; 0 where that is not known
+}
+
 // Config is what a site needs.
 type Config struct {
 	Name       string   // of the site, such as desk-BLI: cookies are named after it, since they do not know ports
@@ -86,6 +94,7 @@ type Config struct {
 	Brand      Brand
 	Navigation []Link
 	Footer     []Link
+	Controller Controller    // for the privacy notice
 	Telephone  string        // whom to telephone when the site does not work; on every page
 	Banner     string        // an id of words over every page, such as that nobody here is real; empty for none
 	SignIn     string        // the path of the page that signs people in; empty only where every page is open

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern/internal/auditor"
+	"postern/internal/notices"
 	"postern/internal/signin"
 	"postern/internal/web"
 )
@@ -37,6 +38,7 @@ func New(a *auditor.Auditor, shell web.Config) (*web.Site, error) {
 	s := &site{audit: a, zone: zone}
 	shell.Service, shell.Templates, shell.Navigation = "audit.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
+	notices.Add(&shell, notices.Audit)
 	return web.New(shell)
 }
 

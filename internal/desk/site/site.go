@@ -10,6 +10,7 @@ import (
 	"io/fs"
 
 	"postern/internal/desk"
+	"postern/internal/notices"
 	"postern/internal/signin"
 	"postern/internal/web"
 )
@@ -29,6 +30,7 @@ func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
 	s := &site{desk: d}
 	shell.Service, shell.Templates, shell.Navigation = "desk.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
+	notices.Add(&shell, notices.Desk)
 	return web.New(shell)
 }
 

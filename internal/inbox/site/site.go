@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern/internal/inbox"
+	"postern/internal/notices"
 	"postern/internal/signin"
 	"postern/internal/web"
 )
@@ -37,6 +38,7 @@ func New(in *inbox.Inbox, shell web.Config) (*web.Site, error) {
 	s := &site{inbox: in, zone: zone}
 	shell.Service, shell.Templates, shell.Navigation = "inbox.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
+	notices.Add(&shell, notices.Inbox)
 	return web.New(shell)
 }
 
