@@ -107,12 +107,18 @@ func (d *Desk) taken(ctx context.Context, f *posternv1.Form) ([]string, error) {
 				Fix: "Leave form_id out, or give a new one, to send this as a new form."}})
 		}
 		row, err := s.Get(schema.DeskFormParts, []byte(f.GetFormId()))
-		for ; len(row) >= idSize; row = row[idSize:] {
-			ids = append(ids, string(row[:idSize]))
-		}
+		ids = splitIDs(row)
 		return err
 	})
 	return ids, err
+}
+
+// splitIDs takes a row of ids apart.
+func splitIDs(row []byte) (ids []string) {
+	for ; len(row) >= idSize; row = row[idSize:] {
+		ids = append(ids, string(row[:idSize]))
+	}
+	return ids
 }
 
 // idSize is the length of a UUID in its canonical spelling.

@@ -64,6 +64,7 @@ type Config struct {
 	Staff     map[uint32]Staff       // by uid on control.sock; an unmapped user is refused
 	Poll      time.Duration          // how often to ask for updates and the directory
 	Backoff   queue.Backoff
+	DraftLife time.Duration // how long a draft is kept after it was saved last; DraftLife when zero
 	Clock     func() time.Time
 	Rand      io.Reader
 	Log       *slog.Logger
@@ -87,6 +88,7 @@ type Desk struct {
 	pinning   sync.Mutex                          // owns the replacing of directory: keys and revisions come by two loops
 	rules     rules                               // the sharing policy that was last synced
 	submit    sync.Mutex                          // owns the making of notifications: the same form twice at once is one form
+	drafting  sync.Mutex                          // owns the changing of drafts, so that none is saved while it is sent
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
 	wake      chan struct{}                       // capacity 1: something was spooled
 }
@@ -131,7 +133,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
 		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates, "clocks": d.StepClocks, "reseal": d.StepReseal,
-		"policy": d.StepPolicy,
+		"policy": d.StepPolicy, "drafts": d.StepDrafts,
 	} {
 		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}

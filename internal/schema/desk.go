@@ -17,12 +17,13 @@ const (
 	DeskPin          store.Keyspace = "desk_pin"          // authority → Signed recipient key, pinned; authority ‖ 0 → one that a person must confirm
 	DeskDue          store.Keyspace = "desk_due"          // Unix seconds BE ‖ notification id → 1, where it is to be submitted again
 	DeskContent      store.Keyspace = "desk_content"      // content reference, 32 bytes ‖ notification id → 1
+	DeskDraft        store.Keyspace = "desk_draft"        // draft id → sealed Draft
 )
 
 // Desk is the database of a desk.
 var Desk = Database{
 	Name:    "desk",
-	Version: 2,
+	Version: 3,
 	Keyspaces: []store.Keyspace{DeskMeta, DeskForm, DeskFormParts, DeskNotification, DeskReference, DeskSpool, DeskMessage,
-		DeskReceipt, DeskDirectory, DeskCursor, DeskPin, DeskDue, DeskContent},
+		DeskReceipt, DeskDirectory, DeskCursor, DeskPin, DeskDue, DeskContent, DeskDraft},
 }

@@ -53,12 +53,14 @@ func (s *Shown) FooterLinks() []Link {
 	return slices.DeleteFunc(slices.Clone(s.site.cfg.Footer), func(l Link) bool { return !s.has(l) })
 }
 
-// Banner is what is said over every page.
-func (s *Shown) Banner() template.HTML {
-	if s.site.cfg.Banner == "" {
-		return ""
+// Banners are what is said over every page, and over this one.
+func (s *Shown) Banners() (said template.HTML) {
+	for _, id := range []string{s.site.cfg.Banner, s.Banner} {
+		if id != "" {
+			said += ui.PhaseBanner{Tag: ui.Tag{Text: s.T("web.practice")}, Text: s.T(id)}.HTML()
+		}
 	}
-	return ui.PhaseBanner{Tag: ui.Tag{Text: s.T("web.practice")}, Text: s.T(s.site.cfg.Banner)}.HTML()
+	return said
 }
 
 // Account is who is signed in, with the way out. Signing out is a form: a link to it could be followed by a picture.

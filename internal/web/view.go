@@ -37,6 +37,7 @@ type View struct {
 	About    string // the reference of what is shown, for the journal; nothing that names a person
 	Status   int    // 200 by default
 	Wide     bool   // for tables: the whole width
+	Banner   string // an id of words said over this page, beside the site's own; such as that it is for practice
 }
 
 // Shown is what a template is given: the view, and what goes with it.

@@ -18,6 +18,10 @@ const (
 func (s *site) pages() []web.Page {
 	return []web.Page{
 		{Path: "/", Name: "desk.home", Get: s.home},
+		{Path: "/drafts", Name: "desk.begin", Roles: fillsIn, Post: s.begin},
+		{Path: "/drafts/{draft}", Name: "desk.tasks", Roles: fillsIn, Get: s.tasks},
+		s.page(s.tonight()),
+		{Path: "/drafts/{draft}/numbers", Name: "desk.numbers", Roles: fillsIn, Get: s.numbers},
 	}
 }
 

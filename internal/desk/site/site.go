@@ -8,6 +8,7 @@ package site
 import (
 	"embed"
 	"io/fs"
+	"time"
 
 	"postern/internal/desk"
 	"postern/internal/notices"
@@ -19,7 +20,10 @@ import (
 var files embed.FS
 
 // site is what the pages are made from.
-type site struct{ desk *desk.Desk }
+type site struct {
+	desk *desk.Desk
+	now  func() time.Time
+}
 
 // New makes the site of a desk. The shell has what all sites have: names, look, sign-in, clock and log.
 func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
@@ -27,7 +31,7 @@ func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{desk: d}
+	s := &site{desk: d, now: shell.Now}
 	shell.Service, shell.Templates, shell.Navigation = "desk.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
 	notices.Add(&shell, notices.Desk)

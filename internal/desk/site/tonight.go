@@ -1,0 +1,90 @@
+package site
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern/internal/plain"
+	"postern/internal/web"
+	"postern/internal/web/ui"
+	"postern/internal/words"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// tonight is the first question of all: it needs no name, no permission and no hub, and whoever may know of a child that
+// is alone sees the numbers of this hour at once.
+func (s *site) tonight() question {
+	return question{path: "tonight", name: "desk.tonight",
+		form: func(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
+			f := web.NewForm(web.Field{Name: "answer", Path: "tonight.answer", Kind: web.One, Label: r.T("desk.tonight"), Hint: r.T("desk.tonight_hint"), IsPageHeading: true,
+				Options: []web.Option{{Value: "NO", Text: r.T("desk.tonight_no")}, {Value: "YES", Text: r.T("desk.tonight_yes")}, r.Or(), {Value: "NOT_SURE", Text: r.T("desk.tonight_not_sure")}}})
+			f.Set("answer", plain.Enum(draft.GetForm().GetTonight().GetAnswer()))
+			return f, nil
+		},
+		take: func(r *web.Request, f *web.Form, draft *localv1.Draft) error {
+			f.Require("desk.tonight_say", "answer")
+			n, _ := plain.Value(posternv1.TonightAnswer(0), f.Text("answer"))
+			answer := posternv1.TonightAnswer(n)
+			if was := draft.GetForm().GetTonight(); was.GetAnswer() != answer {
+				draft.Form.Tonight = &posternv1.Tonight{Answer: answer, AskTime: timestamppb.New(s.now())}
+			}
+			return nil
+		},
+		next: func(r *web.Request, draft *localv1.Draft) string {
+			if alarming(draft) {
+				return draftPath(draft, "numbers")
+			}
+			return ""
+		},
+	}
+}
+
+// alarming reports whether a child may be alone tonight, or with someone under 18.
+func alarming(draft *localv1.Draft) bool {
+	return slices.Contains([]posternv1.TonightAnswer{posternv1.TonightAnswer_TONIGHT_ANSWER_YES, posternv1.TonightAnswer_TONIGHT_ANSWER_NOT_SURE}, draft.GetForm().GetTonight().GetAnswer())
+}
+
+// numbers shows whom to telephone at this hour: first the authorities where children of this draft live, and all of them
+// while nobody knows. It asks nobody: the numbers are on this machine.
+func (s *site) numbers(r *web.Request) (web.Response, error) {
+	draft, err := s.draft(r)
+	if err != nil {
+		return nil, err
+	}
+	form, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(draft.GetForm())
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.desk.Tonight(r.Context(), &localv1.TonightRequest{FormJson: form})
+	if err != nil {
+		return nil, err
+	}
+	data := map[string]any{"Numbers": numberTable(r, found.GetNumbers()),
+		"Danger": ui.WarningText{Text: r.T("desk.danger"), IconFallbackText: r.T("desk.warning")}, "Next": ui.Button{Text: r.T("desk.numbers_done"), Href: after(r, draft, "tonight")}}
+	return about(draft, web.View{Template: "numbers", Back: draftPath(draft, "tonight"), Data: data}), nil
+}
+
+// numberTable lists numbers by the name of the authority, as somebody looks for one.
+func numberTable(r *web.Request, numbers []*localv1.TonightNumber) ui.Table {
+	t := ui.Table{FirstCellIsHeader: true}
+	for _, id := range []string{"desk.authority", "desk.team", "desk.telephone"} {
+		t.Head = append(t.Head, ui.Cell{Text: r.T(id)})
+	}
+	for _, n := range numbers {
+		name, phone := n.GetName(), n.GetPhone()
+		if cy := n.GetNameCy(); cy != "" && r.Language == words.Welsh {
+			name = cy
+		}
+		if phone == "" {
+			phone = r.T("desk.no_number")
+		}
+		t.Rows = append(t.Rows, []ui.Cell{{Text: name}, {Text: n.GetTeam()}, {Text: phone}})
+	}
+	slices.SortStableFunc(t.Rows, func(a, b []ui.Cell) int { return strings.Compare(fmt.Sprint(a[0].Text), fmt.Sprint(b[0].Text)) })
+	return t
+}
