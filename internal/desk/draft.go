@@ -10,10 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"postern/internal/directory"
 	"postern/internal/envelope"
 	"postern/internal/fault"
-	"postern/internal/form"
 	"postern/internal/schema"
 	"postern/internal/store"
 	"postern/internal/words"
@@ -324,12 +322,6 @@ func (d *Desk) putDraft(tx store.Tx, draft *localv1.Draft) error {
 		return err
 	}
 	return tx.Put(schema.DeskDraft, []byte(draft.GetId()), sealed)
-}
-
-// check checks a form as it is checked to be taken.
-func (d *Desk) check(lang words.Language, f *posternv1.Form, dir *directory.Directory) (*form.Checked, error) {
-	return form.Check(f, form.Env{Now: d.cfg.Clock(), Authority: dir.Authority, Postcodes: d.cfg.Postcodes, Language: lang,
-		Article9Condition: d.cfg.Basis.GetArticle9Condition()})
 }
 
 // Answered notes that a page of a draft was answered, such as tonight or children/1/home.
