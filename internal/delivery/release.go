@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"postern/internal/envelope"
@@ -27,7 +28,13 @@ type Release struct {
 	Manifest   []byte   `json:"manifest"`         // its SHA-256
 	Begun      bool     `json:"begun"`            // whether a send of this notification ever began
 	Number     uint64   `json:"number,omitempty"` // of the delivery that the inbox acknowledged, once it has
+
+	// Earlier manifests of this notification that the team may have: a hub that lost its disk may have sent them.
+	Earlier [][]byte `json:"earlier,omitempty"`
 }
+
+// Manifests are all under which the team may have the notification, the newest last.
+func (r Release) Manifests() [][]byte { return append(slices.Clone(r.Earlier), r.Manifest) }
 
 func (r Release) item() queue.Item {
 	return queue.Item{Destination: r.Authority, Sequence: r.Sequence, ID: r.DeliveryID}
@@ -50,7 +57,8 @@ func (d *Delivery) Release(r store.Reader, name string) (rel Release, ok bool, e
 	return rel, true, nil
 }
 
-// putRelease writes where a notification stands. What ever began stays begun, whichever delivery it was.
+// putRelease writes where a notification stands. What ever began stays begun, whichever delivery it was, and under
+// whichever manifest.
 func putRelease(tx store.Tx, name string, rel Release) error {
 	var earlier Release
 	row, err := tx.Get(schema.HubRelease, []byte(name))
@@ -60,7 +68,13 @@ func putRelease(tx store.Tx, name string, rel Release) error {
 	if row != nil && json.Unmarshal(row, &earlier) != nil {
 		earlier.Begun = true // a row that cannot be read must not hide a send
 	}
+	rel.Earlier = slices.Concat(earlier.Earlier, rel.Earlier)
+	if earlier.Begun && len(earlier.Manifest) > 0 {
+		rel.Earlier = append(rel.Earlier, earlier.Manifest)
+	}
 	rel.Begun = rel.Begun || earlier.Begun
+	slices.SortFunc(rel.Earlier, bytes.Compare)
+	rel.Earlier = slices.CompactFunc(slices.DeleteFunc(rel.Earlier, func(m []byte) bool { return bytes.Equal(m, rel.Manifest) }), bytes.Equal)
 	b, err := json.Marshal(rel)
 	if err != nil {
 		return fault.From(err)
@@ -69,17 +83,22 @@ func putRelease(tx store.Tx, name string, rel Release) error {
 }
 
 // MaybeSent counts a notification as begun, whatever is released of it now: a hub before this one may have sent it. rel is
-// where it stands when nothing was released yet.
-func (d *Delivery) MaybeSent(tx *ledger.Tx, notificationID string, rel Release) error {
-	earlier, ok, err := d.Release(tx, notificationID)
+// where it stands when nothing was released yet. It returns where it stands now.
+func (d *Delivery) MaybeSent(tx *ledger.Tx, notificationID string, rel Release) (Release, error) {
+	now, ok, err := d.Release(tx, notificationID)
 	if err != nil {
-		return err
+		return rel, err
 	}
 	if ok {
-		rel = earlier
+		now.Earlier = append(now.Earlier, append(rel.Earlier, rel.Manifest)...)
+		rel = now
 	}
 	rel.Begun = true
-	return putRelease(tx, notificationID, rel)
+	if err := putRelease(tx, notificationID, rel); err != nil {
+		return rel, err
+	}
+	rel, _, err = d.Release(tx, notificationID)
+	return rel, err
 }
 
 // Waits reports whether a release is still in the outbox.

@@ -179,10 +179,10 @@ func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNo
 	}
 	// The sender stays who took the form: whoever did the check would tell a team of the check.
 	m := making{id: n.GetId(), slipCode: n.GetSlipCode(), first: facts.GetFirstSubmitTime().AsTime(), sender: manifest.GetSender(),
-		replaces: manifest.GetSupersedes(), reason: manifest.GetOffer().GetChangeReason()}
+		replaces: manifest.GetSupersedes(), reason: manifest.GetOffer().GetChangeReason(), maybeSent: n.GetMaybeSentSha256()}
 	children := n.GetFormChildren()
 	if n.GetShared() {
-		m.id, m.slipCode, m.replaces, m.reason = "", "", "", 0
+		m.id, m.slipCode, m.replaces, m.reason, m.maybeSent = "", "", "", 0, nil
 		children = inForm(n, left(n))
 	}
 	now := withCasework(f, n)

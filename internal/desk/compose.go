@@ -164,6 +164,7 @@ type making struct {
 	earlier      *prior   // what it puts right; nil for nothing
 	withdrawn    []string // sections that the person took back since
 	replaces     string   // the id of what it puts right, where earlier is not at hand
+	maybeSent    [][]byte // earlier manifests under its id, of which nobody knows whether a hub that is gone shared them
 	reason       posternv1.ChangeReason
 }
 
@@ -205,6 +206,7 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 func (d *Desk) draft(p form.Part, dir *directory.Directory, m *making) (envelope.Draft, *posternv1.RecipientKey) {
 	now := d.cfg.Clock().Truncate(time.Second)
 	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: m.first, SlipCode: m.slipCode})
+	hub.MaybeSentSha256 = m.maybeSent
 	if m.earlier != nil {
 		m.replaces, m.reason = m.earlier.GetId(), changeReason(m.earlier, hub.GetChildRefs())
 	}

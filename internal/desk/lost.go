@@ -3,6 +3,7 @@ package desk
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -246,11 +247,38 @@ func (d *Desk) spoolAgain(tx store.Tx, line, id string, body []byte) error {
 	return errors.Join(err, putSequence(tx, next+1))
 }
 
+// notSharedNow takes what the hub decides of a manifest that a hub before it may have shared. Where this one does not, the
+// notification is not shared by any hub that is here, so what comes in makes it again under its own id; and the next
+// manifest says that the team may have this one. What a team has of one id it shows once.
+func (d *Desk) notSharedNow(tx store.Tx, n *localv1.Notification, decision *posternv1.Decision) error {
+	if decision.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+		return nil
+	}
+	message := &posternv1.SealedNotification{}
+	if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(message.GetManifest().GetPayload())
+	if !slices.ContainsFunc(n.GetMaybeSentSha256(), func(b []byte) bool { return bytes.Equal(b, sum[:]) }) && len(message.GetSections()) > 0 {
+		n.MaybeSentSha256 = append(n.MaybeSentSha256, sum[:])
+	}
+	n.Shared = false
+	return nil
+}
+
 // settleAgain keeps what a hub that had lost a notification says of it now; nothing for a final refusal. What the team
 // or a person has done since stands.
 func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
+		if n.GetState() == stateAccepted && decision != nil && decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE && len(n.GetFollowups()) > 0 {
+			// Some of its children go on under another id already, so it cannot be made again under its own.
+			n.State, decision = after(n.GetState(), undelivered), nil
+			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
+		}
 		if n.GetState() == stateAccepted && decision != nil {
+			if err := d.notSharedNow(tx, n, decision); err != nil {
+				return err
+			}
 			b, err := proto.Marshal(receipt)
 			if err != nil {
 				return fault.From(err)

@@ -228,6 +228,11 @@ func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.
 		heard := n.GetState() != stateQueued // something came of this manifest already; what was decided of another is over
 		n.State, n.UpdateTime = after(n.GetState(), decided(decision.GetOutcome())), now
 		n.Resubmitting = false
+		if bytes.Equal(item.Body, maybeHad) {
+			if err := d.notSharedNow(tx, n, decision); err != nil {
+				return err
+			}
+		}
 		if heard && n.GetDecision().GetDecideTime().AsTime().After(decision.GetDecideTime().AsTime()) {
 			receipt = nil // it was decided again meanwhile, narrower, and that came first
 		} else {

@@ -234,7 +234,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		if err := adoptTombstone(tx, v); err != nil {
 			return err
 		}
-		if resubmitted {
+		if resubmitted || len(v.Hub().GetMaybeSentSha256()) > 0 {
 			if err := h.maybeSent(tx, v, entry.EventID(), d.GetDecideTime().AsTime()); err != nil {
 				return err
 			}

@@ -195,8 +195,8 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		if err := h.unchanged(tx, w); err != nil {
 			return err
 		}
-		stop := w.released && w.rel.Begun && w.touched
-		d := w.answer(stop, now)
+		stops := w.stops()
+		d := w.answer(len(stops) > 0, now)
 		entry, err := tx.Record(ledger.Sent, ledger.Event{
 			Kind: logv1.Kind_KIND_WITHDRAWN,
 			Time: now,
@@ -218,12 +218,10 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		if err := h.takeOut(tx, w, event); err != nil {
 			return err
 		}
-		if stop {
-			asked, err := h.recordStop(tx, w.stopOf(w.rel), event, w.paths, w.v.Sender().URI(), w.owner, now)
-			if err != nil {
+		if len(stops) > 0 {
+			if tomb.Stop, err = h.recordStops(tx, stops, event, w.paths, w.v.Sender().URI(), w.owner, now); err != nil {
 				return err
 			}
-			tomb.Stop = asked[:]
 		} else if w.known && w.whole() && w.owner != w.v.Sender().URI() {
 			// Another prison took it; the sender hears that nothing went and nothing will.
 			u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}
@@ -264,7 +262,7 @@ func (h *Hub) unchanged(tx *ledger.Tx, w *withdrawal) error {
 		ok = false // another desk's, which is not there for this one
 	}
 	same := ok == w.known && (!ok || last.event == w.last.event) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && bytes.Equal(fresh.elsewhereRow, w.elsewhereRow) && fresh.released == w.released &&
-		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun
+		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun && slices.EqualFunc(fresh.rel.Earlier, w.rel.Earlier, bytes.Equal)
 	if same && w.narrow != nil {
 		basis, err := h.Basis(tx)
 		if err != nil {
@@ -300,15 +298,43 @@ func (h *Hub) takeOut(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
 	return h.delivery.Forget(tx, w.rel)
 }
 
-// recordStop records that the team is asked to stop, puts the desk's stop request into the outbox and tells the owner of
-// the notification. withdrawn is the event of the withdrawal of these paths, and caller the URI of who took it.
-func (h *Hub) recordStop(tx *ledger.Tx, s delivery.Stop, withdrawn [16]byte, paths []string, caller, owner string, now time.Time) ([16]byte, error) {
-	asked, err := h.askToStop(tx, ledger.Sent, s, caller, withdrawn, now)
-	if err != nil {
-		return [16]byte{}, err
+// stops are the stop requests of a withdrawal: for what was released, once a send of it began and anything of it is
+// withdrawn, and for each earlier manifest that may be with the team, of which nobody knows what was shared.
+func (w *withdrawal) stops() (all []delivery.Stop) {
+	if !w.released || !w.rel.Begun {
+		return nil
+	}
+	for _, manifest := range w.rel.Manifests() {
+		s := w.stopOf(w.rel)
+		s.ManifestSHA256 = manifest
+		if (w.touched || !bytes.Equal(manifest, w.rel.Manifest)) && names(s.Request, manifest) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// names reports whether a stop request is about a manifest: one that names none is about all of its notification.
+func names(request *posternv1.Signed, manifest []byte) bool {
+	r := &posternv1.StopRequest{}
+	err := proto.Unmarshal(request.GetPayload(), r) // it was verified when it came
+	return err == nil && (len(r.GetManifestSha256()) == 0 || bytes.Equal(r.GetManifestSha256(), manifest))
+}
+
+// recordStops records that the team is asked to stop, puts the desk's stop requests into the outbox and tells the owner of
+// the notification. withdrawn is the event of the withdrawal of these paths, and caller the URI of who took it. It returns
+// the event of the last, which is that of the newest manifest.
+func (h *Hub) recordStops(tx *ledger.Tx, stops []delivery.Stop, withdrawn [16]byte, paths []string, caller, owner string, now time.Time) ([]byte, error) {
+	var asked [16]byte
+	var err error
+	for _, s := range stops {
+		if asked, err = h.askToStop(tx, ledger.Sent, s, caller, withdrawn, now); err != nil {
+			return nil, err
+		}
 	}
 	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: paths}
-	return asked, h.delivery.Tell(tx, delivery.ByHub, owner, &posternv1.Update{NotificationId: s.NotificationID, Update: &posternv1.Update_Reply{Reply: reply}}, now)
+	u := &posternv1.Update{NotificationId: stops[0].NotificationID, Update: &posternv1.Update_Reply{Reply: reply}}
+	return asked[:], h.delivery.Tell(tx, delivery.ByHub, owner, u, now)
 }
 
 // askToStop records that a team is asked to stop and puts the desk's stop request into the outbox.
@@ -348,8 +374,8 @@ func (h *Hub) maybeSent(tx *ledger.Tx, v *envelope.Verified, event [16]byte, now
 	if len(v.Paths()) == 0 {
 		return nil // with nothing sealed nothing went
 	}
-	rel := delivery.Release{Authority: offer.GetAuthority(), EventID: event, Manifest: v.ManifestSHA256()}
-	if err := h.delivery.MaybeSent(tx, id, rel); err != nil {
+	rel, err := h.delivery.MaybeSent(tx, id, delivery.Release{Authority: offer.GetAuthority(), EventID: event, Manifest: v.ManifestSHA256(), Earlier: v.Hub().GetMaybeSentSha256()})
+	if err != nil {
 		return err
 	}
 	tomb, err := readTombstone(tx, owner, id)
@@ -361,12 +387,18 @@ func (h *Hub) maybeSent(tx *ledger.Tx, v *envelope.Verified, event [16]byte, now
 		if err := proto.Unmarshal(e.Request, request); err != nil {
 			return fault.New(fault.Internal, "TOMBSTONE", "A tombstone cannot be read.").Because(err)
 		}
-		asked, err := h.recordStop(tx, delivery.Stop{Authority: offer.GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Request: request},
-			e.Event, e.Paths, owner, owner, now)
-		if err != nil {
+		var stops []delivery.Stop
+		for _, manifest := range rel.Manifests() {
+			if names(request, manifest) {
+				stops = append(stops, delivery.Stop{Authority: offer.GetAuthority(), NotificationID: id, ManifestSHA256: manifest, Request: request})
+			}
+		}
+		if len(stops) == 0 {
+			continue // it was taken of a manifest that waited, and nothing of it is in what came after
+		}
+		if tomb.Stop, err = h.recordStops(tx, stops, e.Event, e.Paths, owner, owner, now); err != nil {
 			return err
 		}
-		tomb.Stop = asked[:]
 	}
 	tomb.Early = nil
 	return tomb.write(tx, owner, id)

@@ -296,6 +296,13 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 	case shown:
 		return in.keepAnswer(ctx, d, kept, origin)
 	}
+	before, newer, err := in.sameID(ctx, d, v)
+	switch {
+	case err != nil:
+		return err
+	case newer:
+		return in.keepAnswer(ctx, d, kept, origin)
+	}
 	reference := append(join(item.GetItem().GetReference(), item.GetItem().GetId(), ""), key...)
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		earlier, err := tx.Get(schema.InboxItem, key)
@@ -315,8 +322,12 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil || earlier != nil {
 			return err
 		}
-		if len(t.Paths) > 0 {
-			if sealed, err = in.seal(schema.InboxItem, key, without(item, t)); err != nil {
+		if len(before) > 0 || len(t.Paths) > 0 {
+			left := without(item, t)
+			if err := in.takePlace(tx, left, before); err != nil {
+				return err
+			}
+			if sealed, err = in.seal(schema.InboxItem, key, left); err != nil {
 				return err
 			}
 		}

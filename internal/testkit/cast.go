@@ -49,7 +49,7 @@ type cast struct {
 	identities  map[string]*identity.Identity         // by path
 	renewed     *identity.Identity                    // HMP Bristol's desk with a renewed certificate
 	recipients  map[string]*envelope.RecipientPrivate // by authority
-	generations [2]ledger.Keys                        // of the hub's logs
+	generations [3]ledger.Keys                        // of the hub's logs
 	engine      *engine.Engine
 	ca          map[string][]byte // the files of the trial CA, for certificates made later
 	log         *Log              // what the engine says

@@ -58,6 +58,7 @@ type Exchange struct {
 	cfg        Config
 	dir        string
 	logKeys    ledger.Keys // of the hub's newest generation of logs
+	generation int         // which one that is, from 0
 	sent, both []string    // the verifier keys of all that it has and will have
 	first      []string    // checkpoints that parties get when they enrol
 
@@ -150,7 +151,7 @@ func (x *Exchange) LoseHubDisk() {
 		x.cfg.Lose("hub")
 	}
 	must(x.t, os.RemoveAll(x.Path("hub")))
-	x.openGeneration(x.cast.generations[1], known...)
+	x.openGeneration(x.nextKeys(), known...)
 }
 
 // Renewed is the identity of HMP Bristol's desk after its certificate was renewed.

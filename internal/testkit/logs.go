@@ -43,7 +43,13 @@ func (x *Exchange) RestoreHub(b []byte) {
 func (x *Exchange) NewGeneration(known ...string) {
 	x.t.Helper()
 	must(x.t, x.Store.Close())
-	x.openGeneration(x.cast.generations[1], known...)
+	x.openGeneration(x.nextKeys(), known...)
+}
+
+// nextKeys are those of the generation after the newest.
+func (x *Exchange) nextKeys() ledger.Keys {
+	x.generation++
+	return x.cast.generations[x.generation]
 }
 
 func (x *Exchange) openGeneration(k ledger.Keys, known ...string) {

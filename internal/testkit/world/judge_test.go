@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"postern/internal/schema"
@@ -21,7 +23,7 @@ func (w *World) look(code string) {
 	if !w.runs("inbox-" + code) {
 		return
 	}
-	inView := map[string]int{}
+	inView, children := map[string]int{}, map[string]string{} // by form and number, under which id
 	for _, item := range w.Inbox(code).Items() {
 		n := w.ledger.notifications[item.GetId()]
 		if n == nil || n.authority != code {
@@ -29,9 +31,6 @@ func (w *World) look(code string) {
 			continue
 		}
 		if len(item.GetPaths()) == 0 {
-			continue
-		}
-		if w.doubled(n) {
 			continue
 		}
 		if inView[n.id]++; inView[n.id] > 1 {
@@ -44,14 +43,16 @@ func (w *World) look(code string) {
 			if n.holds(n.stopped, p) {
 				w.fails("inbox-%s acknowledged to stop, and shows %s of %s", code, p, n.id)
 			}
+			if number, ok := section.ChildOf(p); ok && strings.HasSuffix(p, "/identity") && number <= len(n.numbers) {
+				child := fmt.Sprint(n.form, " ", n.numbers[number-1])
+				if other := children[child]; other != "" {
+					w.fails("inbox-%s shows child %d of %s, whom it has by %s too", code, number, n.id, other)
+				}
+				children[child] = n.id
+			}
 		}
 	}
 }
-
-// doubled reports whether a team may have two manifests of a notification: a hub that was lost had shared one and nobody
-// had heard so, the next hub had it wait, and what came in then made another. It is known, and not mended yet: see
-// docs/scars.md.
-func (w *World) doubled(n *notification) bool { return w.lost && w.ledger.manifestsOf(n) > 1 }
 
 // judge is the last judgement, when everything has healed and come to rest.
 func (w *World) judge() {
@@ -132,9 +133,6 @@ func (w *World) judgeInbox(code string) {
 	here := map[string]bool{}
 	for _, item := range w.Inbox(code).Items() {
 		here[item.GetId()] = true
-		if n := w.ledger.notifications[item.GetId()]; n != nil && w.doubled(n) {
-			continue
-		}
 		opened, err := w.Inbox(code).GetItem(w.ctx(), &localv1.GetItemRequest{Id: item.GetId()})
 		if err != nil {
 			w.fails("inbox-%s cannot show %s: %v", code, item.GetId(), err)

@@ -115,16 +115,6 @@ func (l *ledger) notification(prison, id string) *notification {
 	return l.notifications[id]
 }
 
-// manifestsOf is under how many manifests a notification was submitted.
-func (l *ledger) manifestsOf(n *notification) (count int) {
-	for _, of := range l.manifests {
-		if of == n {
-			count++
-		}
-	}
-	return count
-}
-
 // fresh reports whether the permission is so new that it cannot have run out.
 func (n *notification) fresh(w *World) bool { return w.Clock.Now().Sub(n.made) < 24*time.Hour }
 

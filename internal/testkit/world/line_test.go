@@ -24,6 +24,7 @@ const (
 	forgotten                // the hub lost its disk; one before it may have sent it
 	withdrawnEarly           // all of it, before this hub was told of it
 	stopEarly                // that, and the desk said that a hub before this one had it
+	refusedNow               // decided not to be shared, and the desk said that a hub before this one may have
 )
 
 // What is asked of the line, and what it may answer.
@@ -143,7 +144,13 @@ func after(s lineState, ask lineAsk, answer lineAnswer) (lineState, bool) {
 		{forgotten, askSubmit, saidShare}:        accepted,
 		{forgotten, askSubmit, saidNothing}:      refused,
 		{forgotten, askAgain, saidShare}:         sending,
-		{forgotten, askAgain, saidNothing}:       refused,
+		{forgotten, askAgain, saidNothing}:       refusedNow,
+		{refusedNow, askAgain, saidNothing}:      refusedNow,
+		{refusedNow, askSubmit, saidNothing}:     refusedNow,
+		{refusedNow, askRemade, saidNothing}:     refusedNow,
+		{refusedNow, askRemade, saidShare}:       sending, // what is shared under its id counts as begun
+		{refusedNow, askWithdraw, saidStop}:      stopWanted,
+		{refusedNow, askWithdraw, saidGone}:      withdrawn, // of what nothing was sealed
 		{forgotten, seeTaken, saidDone}:          forgotten, // what the hub before had sent
 		{forgotten, askWithdraw, saidGone}:       withdrawnEarly,
 		{withdrawnEarly, askWithdraw, saidGone}:  withdrawnEarly,

@@ -573,7 +573,7 @@ func (x *Held) GetHighestSequence() uint64 {
 // StopRequest asks a team to stop, after a withdrawal. Its receipt says which manifest's content is to be stopped.
 type StopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The SHA-256 of the manifest whose content is to be stopped; empty from a prison that did not send it.
+	// The SHA-256 of the manifest whose content is to be stopped; empty from a prison that did not send it, and where more than one manifest may have gone under the id.
 	ManifestSha256 []byte `protobuf:"bytes,1,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
 	// The id of the notification, or its reference, as in the withdrawal.
 	NotificationId string `protobuf:"bytes,2,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`

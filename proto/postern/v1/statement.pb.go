@@ -1697,8 +1697,10 @@ type HubFacts struct {
 	PostcodeVintage string `protobuf:"bytes,12,opt,name=postcode_vintage,json=postcodeVintage,proto3" json:"postcode_vintage,omitempty"`
 	// Whether the authority is not the one of the postcode, and a member of staff has checked it.
 	DestinationChecked bool `protobuf:"varint,13,opt,name=destination_checked,json=destinationChecked,proto3" json:"destination_checked,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The SHA-256 of each earlier manifest under this id that a hub which lost its disk since may have shared; the team may have it.
+	MaybeSentSha256 [][]byte `protobuf:"bytes,14,rep,name=maybe_sent_sha256,json=maybeSentSha256,proto3" json:"maybe_sent_sha256,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *HubFacts) Reset() {
@@ -1820,6 +1822,13 @@ func (x *HubFacts) GetDestinationChecked() bool {
 		return x.DestinationChecked
 	}
 	return false
+}
+
+func (x *HubFacts) GetMaybeSentSha256() [][]byte {
+	if x != nil {
+		return x.MaybeSentSha256
+	}
+	return nil
 }
 
 var File_postern_v1_statement_proto protoreflect.FileDescriptor
@@ -1955,7 +1964,7 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	"\x03age\"K\n" +
 	"\fSectionKnown\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12'\n" +
-	"\x05known\x18\x02 \x01(\x0e2\x11.postern.v1.KnownR\x05known\"\xfa\x04\n" +
+	"\x05known\x18\x02 \x01(\x0e2\x11.postern.v1.KnownR\x05known\"\xa6\x05\n" +
 	"\bHubFacts\x12\x1f\n" +
 	"\vsubject_ref\x18\x01 \x01(\fR\n" +
 	"subjectRef\x12\x1f\n" +
@@ -1973,7 +1982,8 @@ const file_postern_v1_statement_proto_rawDesc = "" +
 	" \x01(\fR\x0eslipCodeSha256\x12.\n" +
 	"\x05known\x18\v \x03(\v2\x18.postern.v1.SectionKnownR\x05known\x12)\n" +
 	"\x10postcode_vintage\x18\f \x01(\tR\x0fpostcodeVintage\x12/\n" +
-	"\x13destination_checked\x18\r \x01(\bR\x12destinationChecked*\xa0\x01\n" +
+	"\x13destination_checked\x18\r \x01(\bR\x12destinationChecked\x12*\n" +
+	"\x11maybe_sent_sha256\x18\x0e \x03(\fR\x0fmaybeSentSha256*\xa0\x01\n" +
 	"\x11DestinationSource\x12\"\n" +
 	"\x1eDESTINATION_SOURCE_UNSPECIFIED\x10\x00\x12%\n" +
 	"!DESTINATION_SOURCE_POSTCODE_TABLE\x10\x01\x12#\n" +

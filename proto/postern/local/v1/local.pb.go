@@ -294,9 +294,11 @@ type Notification struct {
 	// The id of the notification that this one seals again, if any.
 	Reseals string `protobuf:"bytes,43,opt,name=reseals,proto3" json:"reseals,omitempty"`
 	// While a person has something to do about it, the authority's named lead for children of people in prison; made when it is shown, never kept.
-	Champion      *v1.Champion `protobuf:"bytes,44,opt,name=champion,proto3" json:"champion,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Champion *v1.Champion `protobuf:"bytes,44,opt,name=champion,proto3" json:"champion,omitempty"`
+	// The SHA-256 of each manifest under this id that a hub which lost its disk may have shared, though the next one did not.
+	MaybeSentSha256 [][]byte `protobuf:"bytes,50,rep,name=maybe_sent_sha256,json=maybeSentSha256,proto3" json:"maybe_sent_sha256,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Notification) Reset() {
@@ -577,6 +579,13 @@ func (x *Notification) GetReseals() string {
 func (x *Notification) GetChampion() *v1.Champion {
 	if x != nil {
 		return x.Champion
+	}
+	return nil
+}
+
+func (x *Notification) GetMaybeSentSha256() [][]byte {
+	if x != nil {
+		return x.MaybeSentSha256
 	}
 	return nil
 }
@@ -2660,7 +2669,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x87\f\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xb3\f\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2703,7 +2712,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\vresealed_by\x18* \x01(\tR\n" +
 	"resealedBy\x12\x18\n" +
 	"\areseals\x18+ \x01(\tR\areseals\x120\n" +
-	"\bchampion\x18, \x01(\v2\x14.postern.v1.ChampionR\bchampion\"\xd4\x01\n" +
+	"\bchampion\x18, \x01(\v2\x14.postern.v1.ChampionR\bchampion\x12*\n" +
+	"\x11maybe_sent_sha256\x182 \x03(\fR\x0fmaybeSentSha256\"\xd4\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
