@@ -11,6 +11,7 @@ import (
 	"postern/internal/inbox"
 	inboxsite "postern/internal/inbox/site"
 	"postern/internal/ledger/verify"
+	"postern/internal/postcode"
 	"postern/internal/schema"
 	"postern/internal/web"
 	localv1 "postern/proto/postern/local/v1"
@@ -24,6 +25,7 @@ type Inbox struct {
 	Listen        string `yaml:"listen"`         // host:port for the hub, where the directory says push; nothing with collect
 	Collect       bool   `yaml:"collect"`        // true where the directory says collect: no port is open, and all comes over a connection of our own
 	Hub           Peer   `yaml:"hub"`            // where reports go, and where deliveries are collected
+	Postcodes     string `yaml:"postcodes"`      // a postcode table as the desks have it, or a folder of them: says where to pass a child on to; staff choose when empty
 	RecipientKeys string `yaml:"recipient_keys"` // folder with the private recipient keys
 	Retry         Retry  `yaml:"retry"`          // how reports are tried again
 	Web           *Web   `yaml:"web"`            // the pages for the team; none when empty
@@ -80,8 +82,15 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, closing(err, b)
 	}
+	var table *postcode.Table
+	if c.Postcodes != "" {
+		if table, err = postcode.Open(c.resolve(c.Postcodes)); err != nil {
+			return nil, closing(err, b)
+		}
+	}
 	in, err := inbox.Open(inbox.Config{
-		Prover: posternv1.NewAuditServiceClient(conn), First: first, HubPhone: c.Hub.Phone,
+		Postcodes: table,
+		Prover:    posternv1.NewAuditServiceClient(conn), First: first, HubPhone: c.Hub.Phone,
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn), HubParty: hub, Directory: posternv1.NewDirectoryServiceClient(conn),
 		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, AllLogs: allLogs, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
 	})
@@ -94,6 +103,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterTeamServiceServer(r, in)
 		localv1.RegisterRingServiceServer(r, in)
 		localv1.RegisterRedirectServiceServer(r, in)
+		localv1.RegisterTeamworkServiceServer(r, in)
 		localv1.RegisterOperationsServiceServer(r, in)
 		localv1.RegisterLogTrustServiceServer(r, in.Log())
 	}

@@ -276,7 +276,7 @@ func (f *folder) writeConfigs() error {
 	}
 	for _, code := range authorities {
 		p := inboxParty(code)
-		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + received + "\n" + fmt.Sprintf("listen: %s\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry + f.webYAML(p)
+		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + received + "\n" + fmt.Sprintf("listen: %s\npostcodes: postcodes\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry + f.webYAML(p)
 	}
 	for name, text := range files {
 		if name == "hub.yaml" {

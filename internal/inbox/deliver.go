@@ -238,7 +238,7 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 		out.Item.PassedOnBy = by.ID
 	}
 	if c := m.GetOffer().GetConsent(); c != nil {
-		out.ConsentExpireTime = timestamppb.New(consent.Expiry(c)) // also where the consent names no end
+		out.Consent, out.ConsentExpireTime = c, timestamppb.New(consent.Expiry(c)) // also where the consent names no end
 	}
 	for _, s := range opened {
 		b, err := proto.Marshal(s.Message)

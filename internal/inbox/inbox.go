@@ -30,6 +30,7 @@ import (
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
+	"postern/internal/postcode"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -55,8 +56,10 @@ type Config struct {
 	First     []string                              // signed checkpoints of the logs from enrolment; optional
 	HubPhone  string                                // of the hub's operator, shown when a log does not continue; optional
 	Backoff   queue.Backoff
-	Poll      time.Duration // how often to retry reports
-	Collect   bool          // whether it collects from the hub, and is not sent to
+	Poll      time.Duration   // how often to retry reports
+	Postcodes *postcode.Table // says where a corrected postcode lies; nil for staff to choose
+	Alerts    Alerts          // how the team hears that something came; nil for not at all
+	Collect   bool            // whether it collects from the hub, and is not sent to
 	Clock     func() time.Time
 	Rand      io.Reader // for jitter; nil: crypto/rand
 	Log       *slog.Logger
@@ -69,10 +72,12 @@ type Inbox struct {
 	localv1.UnimplementedTeamServiceServer
 	localv1.UnimplementedRingServiceServer
 	localv1.UnimplementedRedirectServiceServer
+	localv1.UnimplementedTeamworkServiceServer
 	localv1.UnimplementedOperationsServiceServer
 
 	cfg        Config
 	follow     *follow.Follower // what is known of the hub's logs, and whether the inbox has stopped
+	zone       *time.Location   // of the team's days
 	ring       *ring
 	showing    sync.Mutex // owns the choice of which of two that say the same is shown
 	rotating   sync.Mutex // owns the making of a successor: two at once would both follow one key
@@ -95,7 +100,11 @@ func Open(cfg Config) (*Inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Inbox{cfg: cfg, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1)}
+	zone, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		return nil, fault.From(err) // a build without time zones
+	}
+	in := &Inbox{cfg: cfg, zone: zone, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1)}
 	in.count(cfg.Metrics)
 	if len(cfg.AllLogs.Origins()) == 0 {
 		in.cfg.AllLogs = cfg.LogKeys

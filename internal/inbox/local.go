@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
@@ -39,22 +40,48 @@ func (in *Inbox) openItem(key, sealed []byte) (*localv1.GetItemResponse, error) 
 
 var notHere = fault.New(fault.NotFound, "NOT_FOUND", "This inbox has nothing by that name. Check the reference; `postern inbox list` shows all.")
 
-// ListItems lists what the team has received, newest first.
+// ListItems lists what the team has received, newest first, each with what was done about it and by when it is due.
 func (in *Inbox) ListItems(ctx context.Context, _ *localv1.ListItemsRequest) (*localv1.ListItemsResponse, error) {
 	out := &localv1.ListItemsResponse{}
+	var all [][]marked
 	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		settings, err := in.readSettings(s)
+		if err != nil {
+			return err
+		}
 		return s.Scan(schema.InboxItem, nil, nil, func(key, sealed []byte) (bool, error) {
 			item, err := in.openItem(key, sealed)
-			if err == nil {
-				out.Items = append(out.Items, item.GetItem())
+			if err != nil {
+				return true, err
 			}
+			children, err := in.add(s, key, item, settings)
+			all = append(all, children)
+			out.Items = append(out.Items, item.GetItem())
 			return true, err
 		})
 	})
+	group(all)
 	slices.SortStableFunc(out.Items, func(a, b *localv1.Item) int {
 		return b.GetReceiveTime().AsTime().Compare(a.GetReceiveTime().AsTime())
 	})
 	return out, err
+}
+
+// add adds to an item what is shown of it and not kept with it: the team's work, marks of the children, and when it is due.
+func (in *Inbox) add(r store.Reader, key []byte, item *localv1.GetItemResponse, settings *localv1.TeamSettings) (children []marked, err error) {
+	i := item.GetItem()
+	if i.Work, err = in.readWork(r, key); err != nil {
+		return nil, err
+	}
+	now := in.cfg.Clock()
+	if children, err = marks(item, now.In(in.zone)); err != nil {
+		return nil, err
+	}
+	i.Marks = marksOf(children)
+	if at := due(i, settings, in.zone); !at.IsZero() {
+		i.DueTime, i.Overdue = timestamppb.New(at), !now.Before(at)
+	}
+	return children, nil
 }
 
 // GetItem opens one item, by the notification's id or its reference.
@@ -72,7 +99,15 @@ func (in *Inbox) GetItem(ctx context.Context, req *localv1.GetItemRequest) (*loc
 		if sealed == nil {
 			return notHere
 		}
-		out, err = in.openItem(key, sealed)
+		if out, err = in.openItem(key, sealed); err != nil {
+			return err
+		}
+		settings, err := in.readSettings(s)
+		if err != nil {
+			return err
+		}
+		children, err := in.add(s, key, out, settings)
+		group([][]marked{children})
 		return err
 	})
 	return out, err

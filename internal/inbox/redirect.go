@@ -34,6 +34,7 @@ const (
 // or not at all: without the hub there is no key to seal to. A crash after the hub's answer loses only our note of it;
 // the same again gets the same answer.
 func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequest) (*localv1.RedirectItemResponse, error) {
+	// Staff are told who was quicker before anything goes. Passing on twice at once is one at the hub.
 	key, item, sealed, err := in.toPassOn(ctx, req)
 	if err != nil {
 		return nil, err
@@ -90,8 +91,10 @@ func (in *Inbox) toPassOn(ctx context.Context, req *localv1.RedirectItemRequest)
 		if item, err = in.openItem(key, row); err != nil {
 			return err
 		}
-		n, err = in.readSealed(s, key)
-		return err
+		if n, err = in.readSealed(s, key); err != nil {
+			return err
+		}
+		return in.sawAll(s, key, req.SeenDeeds)
 	})
 	if err != nil {
 		return nil, nil, nil, err
@@ -150,18 +153,14 @@ func (in *Inbox) keepSealed(tx store.Tx, key []byte, n *posternv1.SealedNotifica
 	return tx.Put(schema.InboxSealed, key, row)
 }
 
-// recipient finds the key of an authority in the hub's directory, and in what its inbox has published since: each later
-// one must be signed by the one before it.
-func (in *Inbox) recipient(ctx context.Context, authority string) (*directory.Directory, *posternv1.RecipientKey, error) {
-	if in.cfg.Directory == nil {
-		return nil, nil, fault.New(fault.Precondition, "NO_DIRECTORY", "This inbox has no way to the hub's directory.")
-	}
+// directory asks the hub for the whole directory, so that nothing is given away, and verifies it.
+func (in *Inbox) directory(ctx context.Context) (*directory.Directory, error) {
 	var revision *posternv1.Signed
 	var entries [][]byte
 	for req := (&posternv1.ListAuthoritiesRequest{}); ; {
 		page, err := in.cfg.Directory.ListAuthorities(ctx, req)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		revision, entries = page.GetRevision(), append(entries, page.GetEntries()...)
 		if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {
@@ -170,9 +169,21 @@ func (in *Inbox) recipient(ctx context.Context, authority string) (*directory.Di
 	}
 	dir, err := directory.Open(revision, entries, in.cfg.Anchors, in.cfg.Clock())
 	if err != nil {
+		return nil, err
+	}
+	return dir.At(in.cfg.Clock()), nil
+}
+
+// recipient finds the key of an authority in the hub's directory, and in what its inbox has published since: each later
+// one must be signed by the one before it.
+func (in *Inbox) recipient(ctx context.Context, authority string) (*directory.Directory, *posternv1.RecipientKey, error) {
+	if in.cfg.Directory == nil {
+		return nil, nil, fault.New(fault.Precondition, "NO_DIRECTORY", "This inbox has no way to the hub's directory.")
+	}
+	dir, err := in.directory(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
-	dir = dir.At(in.cfg.Clock())
 	key, ok := dir.RecipientKey(authority)
 	if !ok {
 		name, phone, _ := dir.PhoneNow(authority, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP, in.cfg.Clock())
@@ -274,6 +285,9 @@ func (in *Inbox) keepPassedOn(ctx context.Context, key []byte, p *localv1.Passed
 			}
 			return nil
 		})
+		if err == nil {
+			err = in.noted(ctx, tx, key, &localv1.Deed{Deed: &localv1.Deed_PassedOn{PassedOn: p.GetAuthority()}})
+		}
 		if err != nil || p.GetState() != passedOn {
 			return errors.Join(err, tx.Delete(schema.InboxRedirect, redirectKey(key, p.GetAuthority())))
 		}

@@ -152,6 +152,7 @@ func (in *Inbox) takeFromView(item *localv1.GetItemResponse, t tombstone, delive
 	item.Item.Stop = &localv1.Stop{ReceiveTime: in.now(), Paths: t.Paths, DeliveryId: deliveryID}
 	if t.Whole {
 		item.Sections, item.NotShared, item.Decision, item.ConsentExpireTime = nil, nil, nil, nil
+		item.Consent = nil
 		item.Item.Children, item.Item.Paths, item.Item.FactsMismatch = 0, nil, false
 		return
 	}
@@ -233,6 +234,12 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 			out.Item = item.GetItem()
 			return nil
 		})
+		if err == nil {
+			err = in.sawAll(tx, manifest, req.SeenDeeds)
+		}
+		if err == nil {
+			err = in.noted(ctx, tx, manifest, &localv1.Deed{Deed: &localv1.Deed_StopAnswered{StopAnswered: code}})
+		}
 		if err != nil {
 			return err
 		}

@@ -13,11 +13,13 @@ const (
 	InboxReplaced  store.Keyspace = "inbox_replaced"  // notification id → id of the prison that said the same again under another key
 	InboxSealed    store.Keyspace = "inbox_sealed"    // SHA-256(manifest) → sealed SealedNotification: what came, as the desk sealed it, to be passed on
 	InboxRedirect  store.Keyspace = "inbox_redirect"  // SHA-256(manifest) ‖ authority → 1: passed on, and not at its end yet
+	InboxWork      store.Keyspace = "inbox_work"      // SHA-256(manifest) → sealed Work: what the team did about the item
+	InboxTeam      store.Keyspace = "inbox_team"      // "settings" → sealed TeamSettings: what the team decides itself
 )
 
 // Inbox is the database of an inbox.
 var Inbox = Database{
 	Name:      "inbox",
-	Version:   4,
-	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced, InboxSealed, InboxRedirect},
+	Version:   5,
+	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced, InboxSealed, InboxRedirect, InboxWork, InboxTeam},
 }

@@ -15,6 +15,7 @@ import (
 	"postern/internal/desk"
 	"postern/internal/follow"
 	"postern/internal/inbox"
+	"postern/internal/postcode"
 	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -178,7 +179,7 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	cfg := inbox.Config{
 		Identity: x.speaksAs(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
 		Hub: posternv1.NewMailboxServiceClient(in.ToHub), HubParty: x.Identity(hubPath).Party(), Directory: posternv1.NewDirectoryServiceClient(in.ToHub), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
-		LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
+		Postcodes: value(postcode.Sample())(x.t), LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
 		edit(&cfg)

@@ -31,7 +31,9 @@ type RedirectItemRequest struct {
 	// The GSS code of the authority where the child is.
 	Authority string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	// The children who are there, by their numbers; none for all.
-	Children      []uint32 `protobuf:"varint,3,rep,packed,name=children,proto3" json:"children,omitempty"`
+	Children []uint32 `protobuf:"varint,3,rep,packed,name=children,proto3" json:"children,omitempty"`
+	// How many deeds of the team somebody saw who passes it on; unset for whatever there is now.
+	SeenDeeds     *uint32 `protobuf:"varint,4,opt,name=seen_deeds,json=seenDeeds,proto3,oneof" json:"seen_deeds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +87,13 @@ func (x *RedirectItemRequest) GetChildren() []uint32 {
 		return x.Children
 	}
 	return nil
+}
+
+func (x *RedirectItemRequest) GetSeenDeeds() uint32 {
+	if x != nil && x.SeenDeeds != nil {
+		return *x.SeenDeeds
+	}
+	return 0
 }
 
 // RedirectItemResponse is what became of it.
@@ -246,11 +255,14 @@ var File_postern_local_v1_redirect_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_redirect_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpostern/local/v1/redirect.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a postern/v1/mailbox_service.proto\"_\n" +
+	"\x1fpostern/local/v1/redirect.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a postern/v1/mailbox_service.proto\"\x92\x01\n" +
 	"\x13RedirectItemRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tauthority\x18\x02 \x01(\tR\tauthority\x12\x1a\n" +
-	"\bchildren\x18\x03 \x03(\rR\bchildren\"\x9f\x01\n" +
+	"\bchildren\x18\x03 \x03(\rR\bchildren\x12\"\n" +
+	"\n" +
+	"seen_deeds\x18\x04 \x01(\rH\x00R\tseenDeeds\x88\x01\x01B\r\n" +
+	"\v_seen_deeds\"\x9f\x01\n" +
 	"\x14RedirectItemResponse\x120\n" +
 	"\bdecision\x18\x01 \x01(\v2\x14.postern.v1.DecisionR\bdecision\x127\n" +
 	"\tpassed_on\x18\x02 \x01(\v2\x1a.postern.local.v1.PassedOnR\bpassedOn\x12\x1c\n" +
@@ -305,6 +317,7 @@ func file_postern_local_v1_redirect_proto_init() {
 	if File_postern_local_v1_redirect_proto != nil {
 		return
 	}
+	file_postern_local_v1_redirect_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
