@@ -1109,7 +1109,15 @@ type Item struct {
 	// The authorities that this team passed it on to, oldest first.
 	PassedOn []*PassedOn `protobuf:"bytes,10,rep,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
 	// The GSS code of the authority whose team passed it on to this one; empty where the prison sent it here.
-	PassedOnBy    string `protobuf:"bytes,11,opt,name=passed_on_by,json=passedOnBy,proto3" json:"passed_on_by,omitempty"`
+	PassedOnBy string `protobuf:"bytes,11,opt,name=passed_on_by,json=passedOnBy,proto3" json:"passed_on_by,omitempty"`
+	// What the team did about it; made when it is shown, never kept.
+	Work *Work `protobuf:"bytes,12,opt,name=work,proto3" json:"work,omitempty"`
+	// What a list says of its children; made when it is shown, never kept.
+	Marks []*Mark `protobuf:"bytes,13,rep,name=marks,proto3" json:"marks,omitempty"`
+	// By when it is to be answered; absent when nothing is to be done. Made when it is shown, never kept.
+	DueTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	// Whether that has passed; made when it is shown, never kept.
+	Overdue       bool `protobuf:"varint,15,opt,name=overdue,proto3" json:"overdue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1221,6 +1229,34 @@ func (x *Item) GetPassedOnBy() string {
 	return ""
 }
 
+func (x *Item) GetWork() *Work {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *Item) GetMarks() []*Mark {
+	if x != nil {
+		return x.Marks
+	}
+	return nil
+}
+
+func (x *Item) GetDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTime
+	}
+	return nil
+}
+
+func (x *Item) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
 // Stop is that the person withdrew and the team was asked to stop.
 type Stop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1300,7 +1336,9 @@ type AnswerStopRequest struct {
 	// The id or the reference of the notification.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The answer.
-	Answer        v1.StopAnswerCode `protobuf:"varint,2,opt,name=answer,proto3,enum=postern.v1.StopAnswerCode" json:"answer,omitempty"`
+	Answer v1.StopAnswerCode `protobuf:"varint,2,opt,name=answer,proto3,enum=postern.v1.StopAnswerCode" json:"answer,omitempty"`
+	// How many deeds of the team somebody saw who answers; unset for whatever there is now.
+	SeenDeeds     *uint32 `protobuf:"varint,3,opt,name=seen_deeds,json=seenDeeds,proto3,oneof" json:"seen_deeds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1347,6 +1385,13 @@ func (x *AnswerStopRequest) GetAnswer() v1.StopAnswerCode {
 		return x.Answer
 	}
 	return v1.StopAnswerCode(0)
+}
+
+func (x *AnswerStopRequest) GetSeenDeeds() uint32 {
+	if x != nil && x.SeenDeeds != nil {
+		return *x.SeenDeeds
+	}
+	return 0
 }
 
 // AnswerStopResponse is the item with its answer.
@@ -1457,7 +1502,9 @@ type GetItemResponse struct {
 	// Until when the permission lasts.
 	ConsentExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=consent_expire_time,json=consentExpireTime,proto3" json:"consent_expire_time,omitempty"`
 	// The receipt of the decision.
-	Receipt       *v1.Receipt `protobuf:"bytes,7,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt *v1.Receipt `protobuf:"bytes,7,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// What the person agreed to tell this team, as the desk signed it; absent where they were not asked, and of items that came before this was kept.
+	Consent       *v1.Consent `protobuf:"bytes,8,opt,name=consent,proto3" json:"consent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1537,6 +1584,13 @@ func (x *GetItemResponse) GetConsentExpireTime() *timestamppb.Timestamp {
 func (x *GetItemResponse) GetReceipt() *v1.Receipt {
 	if x != nil {
 		return x.Receipt
+	}
+	return nil
+}
+
+func (x *GetItemResponse) GetConsent() *v1.Consent {
+	if x != nil {
+		return x.Consent
 	}
 	return nil
 }
@@ -2663,7 +2717,7 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1fpostern/local/v1/teamwork.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
@@ -2740,7 +2794,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
 	"\x11ListItemsResponse\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\x86\x03\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xb1\x04\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
@@ -2754,20 +2808,27 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\tpassed_on\x18\n" +
 	" \x03(\v2\x1a.postern.local.v1.PassedOnR\bpassedOn\x12 \n" +
 	"\fpassed_on_by\x18\v \x01(\tR\n" +
-	"passedOnBy\"\xb0\x01\n" +
+	"passedOnBy\x12*\n" +
+	"\x04work\x18\f \x01(\v2\x16.postern.local.v1.WorkR\x04work\x12,\n" +
+	"\x05marks\x18\r \x03(\v2\x16.postern.local.v1.MarkR\x05marks\x125\n" +
+	"\bdue_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12\x18\n" +
+	"\aoverdue\x18\x0f \x01(\bR\aoverdue\"\xb0\x01\n" +
 	"\x04Stop\x12=\n" +
 	"\freceive_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x1f\n" +
 	"\vdelivery_id\x18\x03 \x01(\tR\n" +
 	"deliveryId\x122\n" +
-	"\x06answer\x18\x04 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"W\n" +
+	"\x06answer\x18\x04 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"\x8a\x01\n" +
 	"\x11AnswerStopRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
-	"\x06answer\x18\x02 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"@\n" +
+	"\x06answer\x18\x02 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\x12\"\n" +
+	"\n" +
+	"seen_deeds\x18\x03 \x01(\rH\x00R\tseenDeeds\x88\x01\x01B\r\n" +
+	"\v_seen_deeds\"@\n" +
 	"\x12AnswerStopResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\" \n" +
 	"\x0eGetItemRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xf2\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xa1\x03\n" +
 	"\x0fGetItemResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\x12;\n" +
 	"\bsections\x18\x02 \x03(\v2\x1f.postern.local.v1.OpenedSectionR\bsections\x12\x1d\n" +
@@ -2776,7 +2837,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bdecision\x18\x04 \x01(\v2\x14.postern.v1.DecisionR\bdecision\x12*\n" +
 	"\x06sender\x18\x05 \x01(\v2\x12.postern.v1.SenderR\x06sender\x12J\n" +
 	"\x13consent_expire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11consentExpireTime\x12-\n" +
-	"\areceipt\x18\a \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"=\n" +
+	"\areceipt\x18\a \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12-\n" +
+	"\aconsent\x18\b \x01(\v2\x13.postern.v1.ConsentR\aconsent\"=\n" +
 	"\rOpenedSection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"#\n" +
@@ -2948,12 +3010,15 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(v1.WithdrawalMethod)(0),             // 50: postern.v1.WithdrawalMethod
 	(*v1.Receipt)(nil),                   // 51: postern.v1.Receipt
 	(*PassedOn)(nil),                     // 52: postern.local.v1.PassedOn
-	(v1.StopAnswerCode)(0),               // 53: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 54: postern.v1.Sender
-	(*v1.Signed)(nil),                    // 55: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 56: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 57: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 58: postern.v1.GetEventResponse
+	(*Work)(nil),                         // 53: postern.local.v1.Work
+	(*Mark)(nil),                         // 54: postern.local.v1.Mark
+	(v1.StopAnswerCode)(0),               // 55: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 56: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 57: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 58: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 59: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 60: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 61: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -2986,62 +3051,66 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	40, // 27: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	14, // 28: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
 	52, // 29: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	40, // 30: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	53, // 31: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	53, // 32: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 33: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 34: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 35: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	39, // 36: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	54, // 37: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	40, // 38: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	51, // 39: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	55, // 40: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	51, // 41: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 42: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	29, // 43: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 44: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	40, // 45: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	56, // 46: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	57, // 47: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	58, // 48: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	51, // 49: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 50: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 51: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 52: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 53: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 54: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 55: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 56: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 57: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 58: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 59: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 60: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 61: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 62: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 63: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 64: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 65: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 66: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 67: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 68: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 69: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 70: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 71: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 72: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 73: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 74: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 75: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 76: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 77: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 78: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 79: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 80: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	66, // [66:81] is the sub-list for method output_type
-	51, // [51:66] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	53, // 30: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	54, // 31: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	40, // 32: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	40, // 33: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	55, // 34: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	55, // 35: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 36: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 37: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 38: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	39, // 39: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	56, // 40: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	40, // 41: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	51, // 42: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	57, // 43: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	58, // 44: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	51, // 45: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	28, // 46: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	29, // 47: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	40, // 48: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	40, // 49: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	59, // 50: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	60, // 51: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	61, // 52: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	51, // 53: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	38, // 54: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 55: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 56: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 57: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 58: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 59: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 60: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 61: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 62: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 63: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 64: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 65: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	30, // 66: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	32, // 67: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	34, // 68: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	36, // 69: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 70: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 71: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 72: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 73: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 74: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 75: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 76: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 77: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 78: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 79: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 80: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	31, // 81: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	33, // 82: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	35, // 83: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	37, // 84: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	70, // [70:85] is the sub-list for method output_type
+	55, // [55:70] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -3051,6 +3120,8 @@ func file_postern_local_v1_local_proto_init() {
 	}
 	file_postern_local_v1_case_proto_init()
 	file_postern_local_v1_redirect_proto_init()
+	file_postern_local_v1_teamwork_proto_init()
+	file_postern_local_v1_local_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
