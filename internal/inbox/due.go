@@ -40,7 +40,9 @@ const tooFar = 60
 // endOfWorkingDay is when the team closes on the working day that comes so many working days after the day of a moment;
 // for none, on that day or, when the team has closed for it, on its next working day.
 func endOfWorkingDay(s *localv1.TeamSettings, from time.Time, days int) time.Time {
-	day, next := from, func(d time.Time) time.Time { return time.Date(d.Year(), d.Month(), d.Day()+1, 0, 0, 0, 0, d.Location()) }
+	day, next := from, func(d time.Time) time.Time {
+		return time.Date(d.Year(), d.Month(), d.Day()+1, 0, 0, 0, 0, d.Location())
+	}
 	if days > 0 {
 		day, days = next(day), days-1
 	}
