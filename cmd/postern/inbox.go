@@ -5,10 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	"postern/internal/config"
-	"postern/internal/fault"
+	inboxes "postern/internal/inbox"
 	"postern/internal/plain"
 	"postern/internal/section"
 	localv1 "postern/proto/postern/local/v1"
@@ -51,7 +50,7 @@ func (a *app) inboxShow(c *cobra.Command, args []string) error {
 			return err
 		}
 		if a.output == "json" {
-			m, err := itemJSON(out)
+			m, err := inboxes.Document(out)
 			if err != nil {
 				return err
 			}
@@ -59,31 +58,6 @@ func (a *app) inboxShow(c *cobra.Command, args []string) error {
 		}
 		return a.printItem(out)
 	})
-}
-
-// openSection reads an opened section; its path says which message it is.
-func openSection(s *localv1.OpenedSection) (proto.Message, error) {
-	sec, ok := section.Lookup(s.GetPath())
-	if !ok {
-		return nil, fault.New(fault.Internal, "UNKNOWN_SECTION", "This version does not know a section it holds.")
-	}
-	m := sec.New()
-	return m, proto.Unmarshal(s.GetContent(), m)
-}
-
-// itemJSON is an item with its sections by path.
-func itemJSON(out *localv1.GetItemResponse) (map[string]any, error) {
-	m := plain.Map(out)
-	sections := map[string]any{}
-	for _, s := range out.GetSections() {
-		content, err := openSection(s)
-		if err != nil {
-			return nil, err
-		}
-		sections[s.GetPath()] = plain.Map(content)
-	}
-	m["id"], m["sections"] = out.GetItem().GetId(), sections
-	return m, nil
 }
 
 // printItem prints what a duty worker needs, how to make contact safely first.
@@ -102,7 +76,7 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 			if (sec.Name == "safety") != safetyFirst {
 				continue
 			}
-			m, err := openSection(s)
+			m, err := section.Read(s.GetPath(), s.GetContent())
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/plain"
+	"postern/internal/section"
 	localv1 "postern/proto/postern/local/v1"
 )
 
@@ -64,7 +65,7 @@ func newRequest(out *localv1.GetRequestForSupportResponse) (request, error) {
 		r.To = "the front door of the authority where the child lives"
 	}
 	for _, s := range out.GetSections() {
-		m, err := openSection(s)
+		m, err := section.Read(s.GetPath(), s.GetContent())
 		if err != nil {
 			return r, err
 		}

@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
-	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/web/ui", "internal/web/webtest", "internal/testkit/stranger", "internal/testkit/flood"},
+	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/sheet", "internal/web/ui", "internal/web/webtest", "internal/testkit/stranger", "internal/testkit/flood"},
 	{"proto/postern/local/v1", "proto/postern/log/v1", "internal/words"},
 	{"proto/postern/v1"},
 }

@@ -6,6 +6,7 @@
 package section
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -164,4 +165,18 @@ func Get(f *posternv1.Form, path string) (proto.Message, bool) {
 		return nil, false
 	}
 	return m.Get(s.field).Message().Interface(), true
+}
+
+// Read reads an opened section, as the control sockets and the records of desk and inbox hold it. Its path says which
+// message it is; an error means that another version of this program wrote it, and holds nothing of the section.
+func Read(path string, content []byte) (proto.Message, error) {
+	s, ok := Lookup(path)
+	if !ok {
+		return nil, errors.New("section: this version does not know a section it holds")
+	}
+	m := s.New()
+	if proto.Unmarshal(content, m) != nil {
+		return nil, errors.New("section: an opened section cannot be read")
+	}
+	return m, nil
 }

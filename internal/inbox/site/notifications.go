@@ -3,8 +3,6 @@ package site
 import (
 	"strconv"
 
-	"google.golang.org/protobuf/proto"
-
 	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/section"
@@ -96,19 +94,15 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		n.NotShared = append(n.NotShared, plain.PathWordsIn(r.Language, path))
 	}
 	for _, opened := range out.GetSections() {
-		sec, ok := section.Lookup(opened.GetPath())
-		if !ok {
-			return web.View{}, fault.New(fault.Internal, "UNKNOWN_SECTION", "This version does not know a section it holds.")
-		}
-		m := sec.New()
-		if err := proto.Unmarshal(opened.GetContent(), m); err != nil {
-			return web.View{}, fault.From(err)
+		m, err := section.Read(opened.GetPath(), opened.GetContent())
+		if err != nil {
+			return web.View{}, err
 		}
 		p := part{Title: plain.PathWordsIn(r.Language, opened.GetPath()), Source: plain.ProvenanceIn(r.Language, m)}
 		for _, l := range plain.LinesIn(r.Language, m) {
 			p.List.Rows = append(p.List.Rows, ui.SummaryRow{Key: ui.Words{Text: l.Label}, Value: ui.Words{Text: plain.Visible(l.Value), Classes: "app-answer"}})
 		}
-		if sec.Name == "safety" {
+		if sec, _ := section.Lookup(opened.GetPath()); sec.Name == "safety" {
 			n.Safety = append(n.Safety, p)
 		} else {
 			n.Parts = append(n.Parts, p)
