@@ -66,9 +66,25 @@ func (d *Desk) GetSlip(ctx context.Context, req *localv1.GetSlipRequest) (*local
 	if !ok && req.GetLanguage() != "" {
 		return nil, fault.New(fault.Invalid, "NO_LANGUAGE", "There are slips in English (en) and in Welsh (cy). Use one of them.")
 	}
+	s, err := d.Slip(ctx, lang, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	out := &localv1.GetSlipResponse{Content: s.Text(lang)}
+	if req.GetHtml() {
+		out.Content, err = s.HTML(lang)
+	}
+	return out, err
+}
+
+// Slip is what the slip of a notification says, by its id or its reference.
+func (d *Desk) Slip(ctx context.Context, lang words.Language, name string) (slip.Slip, error) {
+	if _, err := d.signedIn(ctx); err != nil {
+		return slip.Slip{}, err
+	}
 	n, f, m := &localv1.Notification{}, &posternv1.Form{}, &posternv1.SealedNotification{}
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		id, err := d.find(s, req.GetId())
+		id, err := d.find(s, name)
 		if err != nil {
 			return err
 		}
@@ -88,20 +104,12 @@ func (d *Desk) GetSlip(ctx context.Context, req *localv1.GetSlipRequest) (*local
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return slip.Slip{}, err
 	}
 	if n.GetElsewhere() {
-		return nil, fault.New(fault.Precondition, "NO_SLIP", "Another prison sent this, so its slip is there. Here only its withdrawal was taken.")
+		return slip.Slip{}, fault.New(fault.Precondition, "NO_SLIP", "Another prison sent this, so its slip is there. Here only its withdrawal was taken.")
 	}
-	s, err := d.slip(lang, forReception(n), f, m) // paper is read by whoever holds it
-	if err != nil {
-		return nil, err
-	}
-	out := &localv1.GetSlipResponse{Content: s.Text(lang)}
-	if req.GetHtml() {
-		out.Content, err = s.HTML(lang)
-	}
-	return out, err
+	return d.slip(lang, forReception(n), f, m) // paper is read by whoever holds it
 }
 
 // untold reports whether whoever sent this without consent said that the person was not told. The route is that of the

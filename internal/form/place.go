@@ -92,6 +92,16 @@ func Authorities(f *posternv1.Form, postcodes *postcode.Table) []string {
 	return codes
 }
 
+// PlaceOf is what the postcode of child n's home says of where the child lives, or that of the earlier child whose home it
+// is. Where there is none that can be read, nothing is known.
+func PlaceOf(f *posternv1.Form, n int, postcodes *postcode.Table) postcode.Answer {
+	p, err := postcode.Parse((&checker{form: f}).postcodeOf(n))
+	if err != nil {
+		return postcode.Answer{}
+	}
+	return postcodes.Lookup(p)
+}
+
 // nowhere says that nothing tells the authority, and what would.
 func (c *checker) nowhere(at string, answer postcode.Answer) {
 	switch {

@@ -80,11 +80,16 @@ func DecisionIn(lang words.Language, d *posternv1.Decision) []string {
 	return out
 }
 
-func reason(lang words.Language, r *posternv1.Reason) string {
-	s := r.GetText()
+// ReasonIn is what a reason says, without the sections and the rule it names.
+func ReasonIn(lang words.Language, r *posternv1.Reason) string {
 	if id := "rule." + r.GetRuleId(); lang.Has(id) {
-		s = lang.Text(id, nil)
+		return lang.Text(id, nil)
 	}
+	return r.GetText()
+}
+
+func reason(lang words.Language, r *posternv1.Reason) string {
+	s := ReasonIn(lang, r)
 	if len(r.GetPaths()) > 0 {
 		names := make([]string, len(r.GetPaths()))
 		for i, p := range r.GetPaths() {

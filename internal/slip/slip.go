@@ -61,8 +61,9 @@ type About struct {
 	Paths []string
 }
 
-// block is a piece of a slip: a heading, and under it paragraphs and a list.
-type block struct {
+// Block is a piece of a slip: a heading, and under it paragraphs and a list. Nothing in it acts on a screen once it went
+// through plain.Visible.
+type Block struct {
 	Heading    string
 	Paragraphs []string
 	Items      []string
@@ -72,7 +73,7 @@ type block struct {
 func (s Slip) Text(lang words.Language) []byte {
 	var b strings.Builder
 	b.WriteString(strings.ToUpper(lang.Text("slip.title", nil)) + "\n")
-	for _, part := range s.blocks(lang) {
+	for _, part := range s.Blocks(lang) {
 		b.WriteString("\n")
 		if part.Heading != "" {
 			b.WriteString(plain.Visible(part.Heading) + "\n")
@@ -98,17 +99,18 @@ func (s Slip) HTML(lang words.Language) ([]byte, error) {
 		lang = words.English
 	}
 	var b bytes.Buffer
-	err := parsed().Execute(&b, map[string]any{"Lang": string(lang), "Title": lang.Text("slip.title", nil), "Blocks": s.blocks(lang)})
+	err := parsed().Execute(&b, map[string]any{"Lang": string(lang), "Title": lang.Text("slip.title", nil), "Blocks": s.Blocks(lang)})
 	return b.Bytes(), err
 }
 
-func (s Slip) blocks(lang words.Language) []block {
-	out := []block{{Paragraphs: []string{lang.Text("slip.from", words.Args{"prison": s.Prison})}}}
+// Blocks are all that a slip says under its title, in order.
+func (s Slip) Blocks(lang words.Language) []Block {
+	out := []Block{{Paragraphs: []string{lang.Text("slip.from", words.Args{"prison": s.Prison})}}}
 	switch {
 	case s.Enquiry != nil:
 		out = append(out, s.asked(lang))
 	case s.Unagreed && s.Route == posternv1.Route_ROUTE_STANDARD:
-		out = append(out, block{Paragraphs: []string{lang.Text("slip.unagreed", words.Args{"team": s.Team}), lang.Text("slip.nothing_until", nil), lang.Text(s.think(), nil),
+		out = append(out, Block{Paragraphs: []string{lang.Text("slip.unagreed", words.Args{"team": s.Team}), lang.Text("slip.nothing_until", nil), lang.Text(s.think(), nil),
 			lang.Text("slip.reference", words.Args{"reference": s.Reference})}})
 	default:
 		out = append(out, s.told(lang))
@@ -122,8 +124,8 @@ func (s Slip) blocks(lang words.Language) []block {
 }
 
 // asked is the slip of the outcome of asking.
-func (s Slip) asked(lang words.Language) block {
-	var b block
+func (s Slip) asked(lang words.Language) Block {
+	var b Block
 	switch s.Enquiry.GetOutcome() {
 	case posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED:
 		b.Paragraphs = append(b.Paragraphs, lang.Text("slip.declined", nil), lang.Text(s.think(), nil))
@@ -152,30 +154,30 @@ func (s Slip) think() string {
 var stageWords = map[Stage]string{NotSent: "slip.not_sent", Waiting: "slip.waiting", Nothing: "slip.nothing_to_send", Sent: "slip.is_told",
 	NotDelivered: "slip.not_delivered", Withdrawn: "slip.withdrawn", StopAsked: "slip.stop_asked"}
 
-func (s Slip) told(lang words.Language) block {
+func (s Slip) told(lang words.Language) Block {
 	stage := lang.Text(stageWords[s.Stage], nil)
 	team := words.Args{"team": s.Team}
 	gone := s.Stage == Sent || s.Stage == StopAsked || s.Stage == NotDelivered
 	switch {
 	case s.Route == posternv1.Route_ROUTE_STANDARD:
-		return block{Paragraphs: []string{lang.Text("slip.told", team), stage}}
+		return Block{Paragraphs: []string{lang.Text("slip.told", team), stage}}
 	case !gone:
-		return block{Paragraphs: []string{stage}} // nobody was told, whatever the route
+		return Block{Paragraphs: []string{stage}} // nobody was told, whatever the route
 	case s.Route == posternv1.Route_ROUTE_URGENT:
-		return block{Paragraphs: []string{lang.Text("slip.urgent", team)}}
+		return Block{Paragraphs: []string{lang.Text("slip.urgent", team)}}
 	default:
-		return block{Paragraphs: []string{lang.Text("slip.duty", team)}}
+		return Block{Paragraphs: []string{lang.Text("slip.duty", team)}}
 	}
 }
 
 // what lists what is told, about the parent and about each child.
-func (s Slip) what(lang words.Language) []block {
+func (s Slip) what(lang words.Language) []Block {
 	if s.Stage != Sent && s.Stage != Waiting && s.Stage != StopAsked {
 		return nil
 	}
-	out := []block{{Heading: lang.Text("slip.what", nil)}}
+	out := []Block{{Heading: lang.Text("slip.what", nil)}}
 	for _, a := range s.About {
-		b := block{Heading: lang.Text("slip.you", nil)}
+		b := Block{Heading: lang.Text("slip.you", nil)}
 		if a.Child > 0 {
 			b.Heading = lang.Text("slip.child", words.Args{"child": s.name(lang, a)})
 		}
@@ -187,10 +189,10 @@ func (s Slip) what(lang words.Language) []block {
 		out = append(out, b)
 	}
 	for _, a := range s.Without {
-		out = append(out, block{Paragraphs: []string{lang.Text("slip.without", words.Args{"child": s.name(lang, a)})}})
+		out = append(out, Block{Paragraphs: []string{lang.Text("slip.without", words.Args{"child": s.name(lang, a)})}})
 	}
 	if !s.Until.IsZero() {
-		out = append(out, block{Paragraphs: []string{lang.Text("slip.until", words.Args{"date": plain.Date(lang, s.Until)})}})
+		out = append(out, Block{Paragraphs: []string{lang.Text("slip.until", words.Args{"date": plain.Date(lang, s.Until)})}})
 	}
 	return out
 }
@@ -203,36 +205,36 @@ func (s Slip) name(lang words.Language, a About) string {
 	return lang.Text("slip.child_number", words.Args{"number": a.Child})
 }
 
-func (s Slip) why(lang words.Language) block {
+func (s Slip) why(lang words.Language) Block {
 	id := "slip.why_help"
 	if s.Route != posternv1.Route_ROUTE_STANDARD {
 		id = "slip.why_safety"
 	}
-	return block{Heading: lang.Text("slip.why", nil), Paragraphs: []string{lang.Text(id, nil)}}
+	return Block{Heading: lang.Text("slip.why", nil), Paragraphs: []string{lang.Text(id, nil)}}
 }
 
 // stop says how to stop it and what cannot be undone; without permission there is nothing to withdraw, but an objection.
-func (s Slip) stop(lang words.Language) []block {
+func (s Slip) stop(lang words.Language) []Block {
 	reference := lang.Text("slip.reference", words.Args{"reference": s.Reference})
 	undone := lang.Text("slip.undone", nil)
 	switch {
 	case s.Stage == Withdrawn || s.Stage == StopAsked || s.Stage == Nothing:
-		return []block{{Paragraphs: []string{reference}}}
+		return []Block{{Paragraphs: []string{reference}}}
 	case s.Route != posternv1.Route_ROUTE_STANDARD:
-		return []block{{Heading: lang.Text("slip.disagree", nil), Paragraphs: []string{lang.Text("slip.object", nil), reference}},
+		return []Block{{Heading: lang.Text("slip.disagree", nil), Paragraphs: []string{lang.Text("slip.object", nil), reference}},
 			{Heading: undone, Paragraphs: []string{lang.Text("slip.undone_told", nil)}}}
 	}
-	how := block{Heading: lang.Text("slip.stop", nil), Paragraphs: []string{lang.Text("slip.stop_how", nil)}, Items: []string{reference}}
-	tail := block{Paragraphs: []string{lang.Text("slip.stop_part", nil)}}
+	how := Block{Heading: lang.Text("slip.stop", nil), Paragraphs: []string{lang.Text("slip.stop_how", nil)}, Items: []string{reference}}
+	tail := Block{Paragraphs: []string{lang.Text("slip.stop_part", nil)}}
 	if s.Code != "" {
 		how.Items = append(how.Items, lang.Text("slip.code", words.Args{"code": s.Code}))
 		tail.Paragraphs = append(tail.Paragraphs, lang.Text("slip.keep", nil))
 	}
-	return []block{how, tail, {Heading: undone, Paragraphs: []string{lang.Text("slip.undone_how", nil)}}}
+	return []Block{how, tail, {Heading: undone, Paragraphs: []string{lang.Text("slip.undone_how", nil)}}}
 }
 
-func (s Slip) where(lang words.Language) block {
-	b := block{Heading: lang.Text("slip.where", nil)}
+func (s Slip) where(lang words.Language) Block {
+	b := Block{Heading: lang.Text("slip.where", nil)}
 	if c := s.Champion; c.GetPhone() != "" {
 		b.Items = append(b.Items, lang.Text("slip.champion", words.Args{"role": c.GetRole(), "phone": c.GetPhone()}))
 	}

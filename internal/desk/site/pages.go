@@ -21,6 +21,11 @@ func (s *site) pages() []web.Page {
 		{Path: "/drafts", Name: "desk.begin", Roles: fillsIn, Post: s.begin},
 		{Path: "/drafts/{draft}", Name: "desk.tasks", Roles: fillsIn, Get: s.tasks},
 		s.page(s.tonight()),
+		s.page(s.child()), s.page(s.lives()), s.page(s.carer()), s.page(s.safety()), s.page(s.more()), s.page(s.parent()), s.page(s.basis()),
+		{Path: "/drafts/{draft}/children/{child}/remove", Name: "fill.remove_child", Roles: fillsIn, Get: s.removal, Post: s.remove},
+		{Path: "/drafts/{draft}/check", Name: "fill.check", Roles: fillsIn, Get: s.check, Post: s.send},
+		{Path: "/drafts/{draft}/sent", Name: "fill.sent", Roles: fillsIn, Get: s.sent},
+		{Path: "/notifications/{reference}/slip", Name: "fill.slip", Roles: fillsIn, Get: s.slip},
 		{Path: "/drafts/{draft}/numbers", Name: "desk.numbers", Roles: fillsIn, Get: s.numbers},
 	}
 }

@@ -29,11 +29,6 @@ func steps(draft *localv1.Draft) []step {
 	return all
 }
 
-// childSteps are the steps about the children, of whom there is at least one.
-func childSteps(draft *localv1.Draft) (all []step) {
-	return all
-}
-
 // done reports whether a step was answered.
 func done(draft *localv1.Draft, path string) bool { return slices.Contains(draft.GetAnswered(), path) }
 
