@@ -44,10 +44,13 @@ func (r Release) item() queue.Item {
 // notification, and apart from it.
 func PassedOnName(notificationID, authority string) string { return notificationID + "/" + authority }
 
+// releaseKey is the key of a release: right behind the notification, with which it is written and read.
+func releaseKey(name string) []byte { return append([]byte(name), 0) }
+
 // Release returns where a notification stands, by its id or its PassedOnName, and whether anything of it was ever
 // released.
 func (d *Delivery) Release(r store.Reader, name string) (rel Release, ok bool, err error) {
-	row, err := r.Get(schema.HubRelease, []byte(name))
+	row, err := r.Get(schema.HubNotification, releaseKey(name))
 	if err != nil || row == nil {
 		return rel, false, err
 	}
@@ -61,7 +64,7 @@ func (d *Delivery) Release(r store.Reader, name string) (rel Release, ok bool, e
 // whichever manifest.
 func putRelease(tx store.Tx, name string, rel Release) error {
 	var earlier Release
-	row, err := tx.Get(schema.HubRelease, []byte(name))
+	row, err := tx.Get(schema.HubNotification, releaseKey(name))
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func putRelease(tx store.Tx, name string, rel Release) error {
 	if err != nil {
 		return fault.From(err)
 	}
-	return tx.Put(schema.HubRelease, []byte(name), b)
+	return tx.Put(schema.HubNotification, releaseKey(name), b)
 }
 
 // MaybeSent counts a notification as begun, whatever is released of it now: a hub before this one may have sent it. rel is

@@ -170,14 +170,17 @@ func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte)
 	if len(manifest) != sha256.Size {
 		return s, notYours
 	}
-	row, err := h.get(ctx, schema.HubManifest, manifest)
+	err := h.cfg.Store.View(ctx, func(r store.Snapshot) error {
+		row, ok, err := readDecided(r, manifest)
+		if err == nil && !ok {
+			err = notYours
+		}
+		s.event = row.newest
+		return err
+	})
 	if err != nil {
 		return s, err
 	}
-	if len(row) != len(s.event) {
-		return s, notYours
-	}
-	s.event = [16]byte(row)
 	at, err := h.logged(ctx, s.event)
 	if err != nil {
 		return s, err

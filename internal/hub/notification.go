@@ -48,6 +48,27 @@ func readNotification(r store.Reader, id string) (n notification, ok bool, err e
 	return notification{[16]byte(row[:16]), posternv1.Outcome(row[16]), string(rest[slip:]), posternv1.Route(row[17]), rest[:slip:slip]}, true, nil
 }
 
+// decidedRow is what a hub keeps of a manifest: by which event it decided on it first, which is what the same manifest is
+// answered with when it comes again, and by which it stands now. A manifest names its sender and its notification, and is
+// verified before it gets here, so that its digest alone tells that it is the same.
+type decidedRow struct{ first, newest [16]byte }
+
+func (d decidedRow) put(tx store.Tx, manifest []byte) error {
+	return tx.Put(schema.HubManifest, manifest, slices.Concat(d.first[:], d.newest[:]))
+}
+
+// readDecided finds what was decided on a manifest; ok is false when nothing was.
+func readDecided(r store.Reader, manifest []byte) (d decidedRow, ok bool, err error) {
+	row, err := r.Get(schema.HubManifest, manifest)
+	if err != nil || row == nil {
+		return d, false, err
+	}
+	if len(row) != len(d.first)+len(d.newest) {
+		return d, false, fault.New(fault.Internal, "DECIDED_ROW", "What the hub keeps of a manifest cannot be read.")
+	}
+	return decidedRow{[16]byte(row[:16]), [16]byte(row[16:])}, true, nil
+}
+
 // notificationIDs resolves a notification id or a reference, which may name several notifications of this hub.
 func (h *Hub) notificationIDs(ctx context.Context, name string) ([]string, error) {
 	if envelope.ValidID(name) {
@@ -60,7 +81,9 @@ func (h *Hub) notificationIDs(ctx context.Context, name string) ([]string, error
 	var ids []string
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(schema.HubNotification, []byte(from), []byte(to), func(id, _ []byte) (bool, error) {
-			ids = append(ids, string(id))
+			if len(id) == idLength { // else it is a release
+				ids = append(ids, string(id))
+			}
 			return true, nil
 		})
 	})

@@ -247,7 +247,14 @@ func (h *Hub) recordAgain(tx *ledger.Tx, s standing, a *again, follows [16]byte)
 		_, err := h.delivery.Cancel(tx, s.rel)
 		return err
 	}
-	if err := tx.Put(schema.HubManifest, s.rel.Manifest, event[:]); err != nil {
+	decided, known, err := readDecided(tx, s.rel.Manifest)
+	if err != nil {
+		return err
+	}
+	if decided.newest = event; !known {
+		decided.first = event
+	}
+	if err := decided.put(tx, s.rel.Manifest); err != nil {
 		return err
 	}
 	sender, err := identity.ParseURI(s.last.sender)

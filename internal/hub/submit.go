@@ -20,7 +20,6 @@ import (
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
 	"postern/internal/rpc"
-	"postern/internal/schema"
 	"postern/internal/section"
 	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
@@ -197,13 +196,12 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	m, sender, id := v.Manifest(), v.Sender().URI(), v.Manifest().GetNotificationId()
 	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
 		made = recorded{} // the transaction may run again
-		same := idempotencyKey(sender, id, v.ManifestSHA256())
-		earlier, err := tx.Get(schema.HubIdempotency, same)
+		earlier, known, err := readDecided(tx, v.ManifestSHA256())
 		if err != nil {
 			return err
 		}
-		if earlier != nil {
-			copy(made.earlier[:], earlier)
+		if known {
+			made.earlier = earlier.first
 			if resubmitted {
 				return h.maybeSent(tx, v, made.earlier, h.now())
 			}
@@ -228,7 +226,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			return err
 		}
 		made.entry = entry
-		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID(), same); err != nil {
+		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID()); err != nil {
 			return err
 		}
 		if err := adoptTombstone(tx, v); err != nil {
@@ -340,11 +338,8 @@ func cutDecision(d *posternv1.Decision) *posternv1.Decision {
 }
 
 // indexDecision writes the rows by which a decision is found again.
-func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, event [16]byte, same []byte) error {
-	if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil {
-		return err
-	}
-	if err := tx.Put(schema.HubManifest, v.ManifestSHA256(), event[:]); err != nil {
+func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, event [16]byte) error {
+	if err := (decidedRow{event, event}).put(tx, v.ManifestSHA256()); err != nil {
 		return err
 	}
 	if err := countAsked(tx, v); err != nil {

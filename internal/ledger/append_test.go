@@ -436,3 +436,36 @@ func TestRecordDoesNotChangeTheCallersMessages(t *testing.T) {
 		t.Fatal("Record wrote into its arguments")
 	}
 }
+
+// TestAnIDIsFoundByItself: every event is found by its id, whatever is not one of a log's is not there, and ids tell
+// nothing of their order.
+func TestAnIDIsFoundByItself(t *testing.T) {
+	h := newHub(t)
+	ids := append(h.add(Sent, 40), h.add(Received, 40)...)
+	seen := map[byte]int{}
+	for i, id := range ids {
+		e, err := h.Event(t.Context(), id)
+		check(t, err)
+		if e.Leaf.EventID != id || e.Index != uint64(i%40) {
+			t.Fatalf("event %d is found at %d as %x", i, e.Index, e.Leaf.EventID)
+		}
+		seen[id[0]>>4]++
+		for _, other := range []func(*[16]byte){func(o *[16]byte) { o[i%16] ^= 1 << (i % 8) }, func(o *[16]byte) { clear(o[:]) }} {
+			o := id
+			other(&o)
+			_, err := h.Event(t.Context(), o)
+			wantFault(t, err, fault.NotFound, "EVENT_NOT_FOUND")
+		}
+		random := [16]byte(ids[(i+1)%len(ids)])
+		for _, at := range []struct {
+			t     tree
+			index uint64
+		}{{tree(Sent), 0}, {tree(Received), 39}, {tree(Received), 40}, {250, 1}} { // a true place, and not its event
+			_, err := h.Event(t.Context(), h.eventID(at.t, at.index, random))
+			wantFault(t, err, fault.NotFound, "EVENT_NOT_FOUND")
+		}
+	}
+	if len(seen) < 8 {
+		t.Errorf("the ids of 80 events begin with %v", seen)
+	}
+}

@@ -82,10 +82,8 @@ func (w *walk) next(r reading) error {
 	if err != nil {
 		return err
 	}
-	if at, err := r.snap.Get(schema.HubEventIndex, e.Leaf.EventID[:]); err != nil {
-		return err
-	} else if !bytes.Equal(at, leafKey(w.tree, e.Index)) {
-		return corrupt(w.tree.log(), "an event is not filed under its id")
+	if t, index := r.ledger.placeOf(e.Leaf.EventID); t != w.tree || index != e.Index {
+		return corrupt(w.tree.log(), "an event does not lie where its id says")
 	}
 	if err := w.edge.add(tlog.RecordHash(e.Record.Leaf), w.compare(r)); err != nil {
 		return err
@@ -123,7 +121,7 @@ func (r reading) checkCounts() error {
 		}
 	}
 	want := map[store.Keyspace]uint64{schema.HubLog: trees, schema.HubTile: tiles,
-		schema.HubLeaf: events, schema.HubEventIndex: events, schema.HubRecord: events}
+		schema.HubLeaf: events, schema.HubRecord: events}
 	for _, ks := range own {
 		if ks == schema.HubTerm {
 			continue // no part of the logs

@@ -9,8 +9,8 @@ import (
 	"postern/internal/fault"
 )
 
-// places are the two places of the checkpoint file.
-func (h *hub) places() []string {
+// filePlaces are the two places of the checkpoint file.
+func (h *hub) filePlaces() []string {
 	h.tb.Helper()
 	text, err := os.ReadFile(h.CheckpointFile)
 	check(h.tb, err)
@@ -29,7 +29,7 @@ func TestATornCheckpointFile(t *testing.T) {
 	h.add(Sent, 2)
 	h.add(Received, 1)
 	h.add(Sent, 1) // not shown when the crash came
-	places, newest := h.places(), 0
+	places, newest := h.filePlaces(), 0
 	if strings.Contains(places[1], "\n6\n") {
 		newest = 1
 	}
@@ -47,7 +47,7 @@ func TestATornCheckpointFile(t *testing.T) {
 		h.restore(db)
 		check(t, os.WriteFile(h.CheckpointFile, []byte(places[0]+places[1]), 0o600))
 		h.openLedger()
-		if now := h.places(); now[0] != whole || now[1] != whole {
+		if now := h.filePlaces(); now[0] != whole || now[1] != whole {
 			t.Fatalf("the file was not brought level:\n%s\n%s", now[0], now[1])
 		}
 		h.restore(old)

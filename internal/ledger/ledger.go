@@ -17,6 +17,8 @@ package ledger
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -102,6 +104,7 @@ type Ledger struct {
 	vkeys    perLog[string]
 	observe  func(Commit)
 	terms    func(Logged) Terms
+	places   cipher.Block // see eventID
 
 	// heads is what may be shown: it is replaced after a batch is durable, both logs together.
 	heads atomic.Pointer[perLog[published]]
@@ -116,6 +119,7 @@ type Ledger struct {
 
 	mu      sync.Mutex // owns the fields below
 	rand    io.Reader
+	seed    [32]byte // of the newest op
 	queue   []*pending
 	stopped error // once set, nothing is appended any more
 
@@ -173,6 +177,10 @@ func newLedger(c Config) (*Ledger, error) {
 	}
 	if c.Store == nil || c.Vault == nil || l.maxBatch < 1 || l.maxQueue < 1 {
 		return nil, fault.New(fault.Invalid, "LEDGER_CONFIG", "The ledger needs a store, a vault, and limits above zero.")
+	}
+	var err error
+	if l.places, err = aes.NewCipher(c.Vault.Term("event id", nil)); err != nil {
+		return nil, err
 	}
 	return l, l.useKeys(c.Keys)
 }

@@ -106,6 +106,10 @@ func (l *Ledger) enqueue(op func(*Tx) error, full bool) (*pending, error) {
 	if _, err := io.ReadFull(l.rand, p.seed[:]); err != nil {
 		return nil, fault.New(fault.Unavailable, "LEDGER_RANDOM", "The source of random values failed.").Because(err)
 	}
+	if p.seed == l.seed {
+		return nil, fault.New(fault.Internal, "LEDGER_RANDOM", "The source of random values repeats itself.")
+	}
+	l.seed = p.seed
 	l.queue = append(l.queue, p)
 	select {
 	case l.wake <- struct{}{}:

@@ -22,6 +22,24 @@ func leafKey(t tree, index uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{byte(t)}, index)
 }
 
+// eventID makes the id of an event: its place and 8 random bytes, enciphered as one block under a key of the vault. So an
+// event is found by its id without a row for that, whose random keys would cost a page each; and to everybody but this
+// hub an id is 16 random bytes, that tell neither place nor number of events.
+func (l *Ledger) eventID(t tree, index uint64, random [16]byte) (id [verify.EventIDSize]byte) {
+	binary.BigEndian.PutUint64(id[:8], index)
+	id[0] = byte(t) // an index has 7 bytes
+	copy(id[8:], random[:8])
+	l.places.Encrypt(id[:], id[:])
+	return id
+}
+
+// placeOf undoes eventID. What is no id of this hub's gives any place, whose event has another id.
+func (l *Ledger) placeOf(id [verify.EventIDSize]byte) (t tree, index uint64) {
+	l.places.Decrypt(id[:], id[:])
+	t, id[0] = tree(id[0]), 0
+	return t, binary.BigEndian.Uint64(id[:8])
+}
+
 // tileKey is the key of a tile. It lacks the width: a partial tile is rewritten in place until it is full.
 func tileKey(t tree, level int, n uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{byte(t), byte(level)}, n)

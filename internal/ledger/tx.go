@@ -20,7 +20,7 @@ import (
 )
 
 // own are the keyspaces that only the ledger writes.
-var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubEventIndex, schema.HubTerm}
+var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubTerm}
 
 // marshal writes what is hashed: once, and never again from the message.
 var marshal = proto.MarshalOptions{Deterministic: true}
@@ -195,7 +195,8 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	id := random.id
+	index := *tx.next.of(g)
+	id := tx.ledger.eventID(tx.ledger.tree(g), index, random.id)
 	core, details := proto.CloneOf(ev.Core), proto.CloneOf(ev.Details)
 	core.EventTime, details.Salt = timestamppb.New(ev.Time), random.salt[:]
 	coreBytes, err := marshal.Marshal(core)
@@ -214,7 +215,7 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	at := leafKey(tx.ledger.tree(g), *tx.next.of(g))
+	at := leafKey(tx.ledger.tree(g), index)
 	sealed, err := tx.ledger.vault.SealFrom(bytes.NewReader(random.seal[:]), string(schema.HubRecord), at, record)
 	if err != nil {
 		return Entry{}, err
@@ -226,13 +227,11 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	}{
 		{schema.HubRecord, at, sealed}, // first: the only one that can be too large, and an op may go on after an error
 		{schema.HubLeaf, at, leafBytes},
-		{schema.HubEventIndex, id[:], at}, // log byte ‖ index: the same bytes as the leaf's key
 	} {
 		if err := tx.put(w.ks, w.key, w.value); err != nil {
 			return Entry{}, err
 		}
 	}
-	index := *tx.next.of(g)
 	*tx.next.of(g)++
 	tx.leaves = append(tx.leaves, leaf{g, leafBytes})
 	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, used: new(bool), log: g, index: index,
@@ -247,7 +246,7 @@ func (tx *Tx) Random(purpose string, n int) ([]byte, error) {
 
 // eventRandom are the random values of one event.
 type eventRandom struct {
-	id      [verify.EventIDSize]byte
+	id      [16]byte // of which eventID takes the first half
 	opening [verify.OpeningSize]byte
 	salt    [32]byte
 	seal    [32]byte
@@ -263,9 +262,5 @@ func (tx *Tx) random() (e eventRandom, err error) {
 	for _, value := range [][]byte{e.id[:], e.opening[:], e.salt[:], e.seal[:]} {
 		b = b[copy(value, b):]
 	}
-	used, err := tx.Get(schema.HubEventIndex, e.id[:])
-	if err == nil && used != nil {
-		err = fault.New(fault.Internal, "LEDGER_RANDOM", "The source of random values repeats itself.")
-	}
-	return e, err
+	return e, nil
 }

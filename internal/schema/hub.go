@@ -9,10 +9,9 @@ const (
 	HubTile           store.Keyspace = "hub_tile"            // log byte ‖ level byte ‖ n BE → hashes of the tile, 32 bytes each
 	HubLog            store.Keyspace = "hub_log"             // log byte → newest checkpoint, a signed note
 	HubRecord         store.Keyspace = "hub_event"           // log byte ‖ index BE → sealed logv1.Record
-	HubEventIndex     store.Keyspace = "hub_event_index"     // event id → log byte ‖ index BE
-	HubIdempotency    store.Keyspace = "hub_idempotency"     // party URI ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(manifest) → event id
-	HubNotification   store.Keyspace = "hub_known"           // notification id → its last decision, its party, its route, and the SHA-256 of its slip code
-	HubManifest       store.Keyspace = "hub_manifest"        // SHA-256(manifest) → event id of its decision
+	HubIdempotency    store.Keyspace = "hub_idempotency"     // party URI ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(statement) → event id, of whatever is not decided
+	HubNotification   store.Keyspace = "hub_standing"        // notification id → its last decision, its party, its route, and the SHA-256 of its slip code; that, or that ‖ "/" ‖ authority of what was passed on, ‖ 0 → where its newest delivery stands, and whether one ever began
+	HubManifest       store.Keyspace = "hub_decided"         // SHA-256(manifest) → event id of its first decision ‖ event id of its newest, by which it stands
 	HubOutbox         store.Keyspace = "hub_outbox"          // destination ‖ 0 ‖ sequence BE → queue item
 	HubOutboxBody     store.Keyspace = "hub_outbox_content"  // as hub_outbox → sealed body of the delivery
 	HubSequence       store.Keyspace = "hub_sequence"        // authority → last sequence used, BE
@@ -20,13 +19,12 @@ const (
 	HubUpdateSequence store.Keyspace = "hub_update_sequence" // party URI → last sequence used, BE
 	HubDirectory      store.Keyspace = "hub_directory"       // "revision" → Signed; "entry" ‖ n BE → bytes
 	HubPolicy         store.Keyspace = "hub_policy"          // revision of a bundle → serialized GetPolicyResponse
-	HubRelease        store.Keyspace = "hub_release"         // notification id, or that ‖ "/" ‖ authority of what was passed on → where its newest delivery stands, and whether one ever began
 	HubParked         store.Keyspace = "hub_parked"          // destination ‖ 0 ‖ sequence BE → queue item that was given up; its content stays in hub_outbox_content
 	HubKept           store.Keyspace = "hub_kept"            // destination ‖ 0 ‖ delivery number BE → queue item that was acknowledged; its content stays in hub_outbox_content
 	HubNumber         store.Keyspace = "hub_number"          // authority → the last delivery number given ‖ the last acknowledged, each BE
 	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
-	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared ‖ until when that is remembered, Unix seconds BE
 	HubKey            store.Keyspace = "hub_key"             // number BE → Signed recipient key, as published
+	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared ‖ until when that is remembered, Unix seconds BE
 	HubAsked          store.Keyspace = "hub_asked"           // prison id ‖ 0 ‖ civil date of reception ‖ 0 ‖ first 16 bytes of SHA-256(subject reference) → what came of asking, one byte
 	HubReceived       store.Keyspace = "hub_received"        // prison id ‖ 0 ‖ civil date → people received, 4 bytes BE
 	HubGathered       store.Keyspace = "hub_gathered"        // party URI ‖ 0 ‖ hour as Unix seconds BE ‖ notification id ‖ 0 ‖ cause, one byte → serialized Update that the desk is told when the hour is over
@@ -35,15 +33,16 @@ const (
 	HubTerm           store.Keyspace = "hub_term"            // kind of row ‖ term or nothing ‖ log byte ‖ block → which events have it; see ledger/index.go
 )
 
-// Hub is the database of a hub. Format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// Hub is the database of a hub. Format 12 finds events by their ids alone and keeps together what is written together; format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
 // hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
-// hub_record, hub_outbox_body, hub_notification, hub_reference and hub_terms of the formats before it are not used again.
+// hub_record, hub_outbox_body, hub_notification, hub_reference, hub_terms, hub_event_index, hub_known, hub_manifest and hub_release
+// of the formats before are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 11,
-	Oldest:  3,
-	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubEventIndex, HubIdempotency,
+	Version: 12,
+	Oldest:  12,
+	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubIdempotency,
 		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
-		HubDirectory, HubPolicy, HubRelease, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey, HubAsked, HubReceived, HubTerm, HubGathered, HubTold, HubPassedOn},
+		HubDirectory, HubPolicy, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey, HubAsked, HubReceived, HubTerm, HubGathered, HubTold, HubPassedOn},
 	Appended: []store.Keyspace{HubLeaf, HubRecord},
 }

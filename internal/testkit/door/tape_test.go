@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"maps"
 	"slices"
 	"sync"
@@ -117,23 +118,31 @@ type state map[string]string
 func (d *doors) state() state {
 	d.t.Helper()
 	s := state{}
-	logged := []store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubEventIndex, schema.HubTerm, schema.HubMeta}
+	logged := []store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubTerm, schema.HubMeta}
 	dump := func(party string, of store.Store, spaces []store.Keyspace, without ...store.Keyspace) {
 		err := of.View(d.t.Context(), func(snap store.Snapshot) error {
 			for _, ks := range spaces {
 				if slices.Contains(without, ks) {
 					continue
 				}
-				n, sum := 0, sha256.New()
+				rows, sums := map[string]int{}, map[string]hash.Hash{}
 				err := snap.Scan(ks, nil, nil, func(k, v []byte) (bool, error) {
-					n++
-					fmt.Fprintf(sum, "%d %x %d %x ", len(k), k, len(v), v)
+					name := string(ks)
+					if ks == schema.HubNotification && k[len(k)-1] == 0 {
+						name += " releases"
+					}
+					if rows[name]++; rows[name] == 1 {
+						sums[name] = sha256.New()
+					}
+					fmt.Fprintf(sums[name], "%d %x %d %x ", len(k), k, len(v), v)
 					return true, nil
 				})
 				if err != nil {
 					return err
 				}
-				s[party+" "+string(ks)] = fmt.Sprintf("%d rows, %s", n, hex.EncodeToString(sum.Sum(nil)[:8]))
+				for name, sum := range sums {
+					s[party+" "+name] = fmt.Sprintf("%d rows, %s", rows[name], hex.EncodeToString(sum.Sum(nil)[:8]))
+				}
 			}
 			return nil
 		})
