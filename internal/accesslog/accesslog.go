@@ -57,7 +57,10 @@ type Log struct {
 	torn  bool // the last line may have no end
 }
 
-const ending = ".jsonl"
+const (
+	ending    = ".jsonl"
+	monthName = "2006-01"
+)
 
 // Open makes the folder. Months that are too old go when the first page of a month is seen.
 func Open(cfg Config) (*Log, error) {
@@ -65,6 +68,10 @@ func Open(cfg Config) (*Log, error) {
 		return nil, errKeep(err)
 	}
 	return &Log{cfg: cfg}, nil
+}
+
+func errRead(err error) error {
+	return fault.New(fault.Precondition, "ACCESS_LOG_READ", "A folder with who saw which page cannot be read. Check that it is there and who may read it.").Because(err)
 }
 
 func errKeep(err error) error {
@@ -88,7 +95,7 @@ func (l *Log) Viewed(_ context.Context, v web.Viewing) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.turn(e.When.Format("2006-01")); err != nil {
+	if err := l.turn(e.When.Format(monthName)); err != nil {
 		return errKeep(err)
 	}
 	if l.torn {
@@ -133,7 +140,7 @@ func (l *Log) turn(month string) error {
 // prune removes months that are too old.
 func (l *Log) prune() error {
 	now := l.cfg.Clock().UTC()
-	oldest := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, -l.cfg.Keep, 0).Format("2006-01")
+	oldest := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, -l.cfg.Keep, 0).Format(monthName)
 	months, err := l.months()
 	for _, m := range months {
 		if m < oldest {
@@ -144,12 +151,14 @@ func (l *Log) prune() error {
 }
 
 // months lists the months that have a file, the oldest first.
-func (l *Log) months() ([]string, error) {
-	entries, err := os.ReadDir(l.cfg.Dir)
+func (l *Log) months() ([]string, error) { return monthsIn(l.cfg.Dir) }
+
+func monthsIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	var months []string
 	for _, e := range entries {
 		m, ok := strings.CutSuffix(e.Name(), ending)
-		if _, err := time.Parse("2006-01", m); ok && err == nil {
+		if _, err := time.Parse(monthName, m); ok && err == nil {
 			months = append(months, m)
 		}
 	}
@@ -167,15 +176,20 @@ func (l *Log) Events() iter.Seq2[Event, error] {
 			}
 		}
 		if err != nil {
-			yield(Event{}, errKeep(err))
+			yield(Event{}, errRead(err))
 		}
 	}
 }
 
 func (l *Log) read(month string, yield func(Event, error) bool) bool {
-	f, err := os.Open(filepath.Join(l.cfg.Dir, month+ending))
+	return readMonth(filepath.Join(l.cfg.Dir, month+ending), yield)
+}
+
+// readMonth reads the file of a month, until yield wants no more.
+func readMonth(path string, yield func(Event, error) bool) bool {
+	f, err := os.Open(path)
 	if err != nil {
-		return yield(Event{}, errKeep(err))
+		return yield(Event{}, errRead(err))
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
@@ -185,7 +199,7 @@ func (l *Log) read(month string, yield func(Event, error) bool) bool {
 			return false
 		}
 	}
-	return lines.Err() == nil || yield(Event{}, errKeep(lines.Err()))
+	return lines.Err() == nil || yield(Event{}, errRead(lines.Err()))
 }
 
 // Close closes the file.

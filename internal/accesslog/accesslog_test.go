@@ -103,6 +103,46 @@ func TestMonthsThatAreTooOldGo(t *testing.T) {
 	}
 }
 
+// A question finds what fits, newest first over months and folders, a page at a time, with nothing twice or left out.
+func TestASearchGoesOverMonthsAndFolders(t *testing.T) {
+	one, other, now := t.TempDir(), t.TempDir(), at("2026-09-01")
+	desk, inbox := open(t, one, &now), open(t, other, &now)
+	var want []string
+	for i := range 90 {
+		l, who := desk, "AB12"
+		if i%3 == 0 {
+			l, who = inbox, "CD34"
+		}
+		now = at("2026-09-01").Add(time.Duration(i) * 20 * time.Hour)
+		about := "PN-" + now.Format("0102-15")
+		see(t, l, now, who, about)
+		if who == "AB12" && now.Before(at("2026-11-01")) {
+			want = append([]string{about}, want...)
+		}
+	}
+	q := accesslog.Question{Who: "ab12", Since: at("2026-09-01"), Until: at("2026-11-01")}
+	var got []string
+	for more := true; more; {
+		var page []accesslog.Event
+		var err error
+		if page, more, err = accesslog.Search([]string{one, other}, q, len(got), 7); err != nil || len(page) == 0 || len(page) > 7 {
+			t.Fatalf("a page of %d, %v", len(page), err)
+		}
+		for _, e := range page {
+			got = append(got, e.Subject)
+		}
+	}
+	if len(want) < 40 || !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+	if about, _, err := accesslog.Search([]string{one, other}, accesslog.Question{Subject: want[3], Service: "desk-BLI"}, 0, 7); err != nil || len(about) != 1 {
+		t.Errorf("about one reference: %v, %v", about, err)
+	}
+	if _, _, err := accesslog.Search([]string{one, filepath.Join(other, "absent")}, q, 0, 7); fault.KindOf(err) != fault.Precondition {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
 func TestWhatCannotBeKeptIsAFault(t *testing.T) {
 	dir, now := filepath.Join(t.TempDir(), "access"), at("2026-11-29")
 	l := open(t, dir, &now)

@@ -31,17 +31,19 @@ import (
 
 // Config is what an auditor is made of. Export needs Identity, Anchors and Clock; all else is required.
 type Config struct {
-	Hub      posternv1.AuditServiceClient
-	Coverage posternv1.CoverageServiceClient
-	LogKeys  verify.Keys        // of both logs
-	Identity *identity.Identity // signs exports
-	Anchors  *identity.Anchors
-	Clock    func() time.Time
-	Memory   follow.Memory // where the auditor remembers what it has seen of the logs
-	First    []string      // signed checkpoints of the logs from enrolment; optional
-	HubPhone string        // of the hub's operator, shown when a log does not continue; optional
-	Log      *slog.Logger  // slog.Default when nil
-	Metrics  *ops.Metrics  // what it counts goes here; nil counts for nobody
+	Hub        posternv1.AuditServiceClient
+	Coverage   posternv1.CoverageServiceClient
+	LogKeys    verify.Keys        // of both logs
+	Identity   *identity.Identity // signs exports
+	Anchors    *identity.Anchors
+	Clock      func() time.Time
+	Memory     follow.Memory // where the auditor remembers what it has seen of the logs
+	First      []string      // signed checkpoints of the logs from enrolment; optional
+	Notes      string        // the file of what is kept for the people who audit: saved searches, last visits; nothing is kept when empty
+	HubPhone   string        // of the hub's operator, shown when a log does not continue; optional
+	AccessLogs []string      // folders with who saw which page: of the own site, and what other sites handed over
+	Log        *slog.Logger  // slog.Default when nil
+	Metrics    *ops.Metrics  // what it counts goes here; nil counts for nobody
 }
 
 // Auditor is an auditor.
@@ -52,13 +54,14 @@ type Auditor struct {
 
 	cfg    Config
 	follow *follow.Follower // what is known of the hub's logs, and whether the auditor has stopped
+	record *record
 }
 
 // Open makes an auditor.
 func Open(ctx context.Context, cfg Config) (*Auditor, error) {
 	f, err := follow.Open(ctx, follow.Config{Keys: cfg.LogKeys, Memory: cfg.Memory, Hub: cfg.Hub, First: cfg.First, Phone: cfg.HubPhone,
 		Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics})
-	return &Auditor{cfg: cfg, follow: f}, err
+	return &Auditor{cfg: cfg, follow: f, record: &record{path: cfg.Notes}}, err
 }
 
 // Log is what the auditor knows of the hub's logs. Serve it on the control socket.

@@ -23,6 +23,8 @@ type Auditor struct {
 
 	Hub Peer `yaml:"hub"` // with the verifier keys of both logs
 	Web *Web `yaml:"web"` // the pages for auditors; none when empty
+
+	AccessLogs []string `yaml:"access_logs"` // folders with access logs that other sites handed over, read and never changed
 }
 
 // LoadAuditor reads an auditor's configuration.
@@ -53,9 +55,13 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	seen := []string{filepath.Join(c.DataDir(), "access")}
+	for _, dir := range c.AccessLogs {
+		seen = append(seen, c.resolve(dir))
+	}
 	a, err := auditor.Open(ctx, auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), Coverage: posternv1.NewCoverageServiceClient(conn), LogKeys: keys,
 		Identity: b.identity, Anchors: b.anchors, Clock: rt.Clock, Memory: follow.InFile(filepath.Join(c.DataDir(), "known-logs.json")),
-		First: first, HubPhone: c.Hub.Phone, Log: rt.Log, Metrics: b.metrics})
+		Notes: filepath.Join(c.DataDir(), "notes.json"), AccessLogs: seen, First: first, HubPhone: c.Hub.Phone, Log: rt.Log, Metrics: b.metrics})
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

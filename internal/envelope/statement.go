@@ -29,6 +29,7 @@ const (
 	TypeDirectory       = "application/vnd.postern.directory.v1"
 	TypeAgreement       = "application/vnd.postern.agreement.v1"
 	TypeExport          = "application/vnd.postern.export.v1"
+	TypeExtract         = "application/vnd.postern.extract.v1"
 	TypePolicy          = "application/vnd.postern.policy.v1"
 )
 

@@ -53,6 +53,8 @@ type Exchange struct {
 	Store  store.Store
 	Ledger *ledger.Ledger
 
+	AccessLogs []string // the folders with who saw which page that its auditors look at
+
 	t          testing.TB
 	cast       *cast
 	cfg        Config

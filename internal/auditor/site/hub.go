@@ -34,12 +34,3 @@ func (s *site) coverage(r *web.Request) (web.Response, error) {
 	}
 	return web.View{Template: "coverage", Data: t, Wide: true}, nil
 }
-
-// logs shows how far each log of the hub was seen and verified, and whether one did not continue what was seen of it.
-func (s *site) logs(r *web.Request) (web.Response, error) {
-	out, err := s.audit.Log().GetLogs(r.Context(), &localv1.GetLogsRequest{})
-	if err != nil {
-		return nil, err
-	}
-	return web.View{Template: "logs", Data: out}, nil
-}

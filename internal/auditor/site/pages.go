@@ -14,7 +14,12 @@ func (s *site) pages() []web.Page {
 		{Path: "/events/{id}", Name: "audit.event_page", Get: s.event},
 		{Path: "/events/{id}/receipt", Name: "audit.receipt", Get: s.receipt},
 		{Path: "/coverage", Name: "audit.coverage", Get: s.coverage},
-		{Path: "/logs", Name: "audit.logs", Get: s.logs},
+		{Path: "/logs", Name: "audit.logs", Get: s.logs, Post: s.compare},
+		{Path: "/access", Name: "audit.access", Get: s.access, Post: s.askAccess},
+		{Path: "/export", Name: "audit.export", Get: s.exporting, Post: s.export},
+		{Path: "/searches", Name: "audit.searches", Get: s.searches},
+		{Path: "/searches/new", Name: "audit.search_new", Get: s.nameSearch, Post: s.saveSearch},
+		{Path: "/searches/{id}/delete", Name: "audit.search_delete", Post: s.deleteSearch},
 	}
 }
 
@@ -24,5 +29,7 @@ func navigation() []web.Link {
 		{Text: "audit.home", Href: "/"},
 		{Text: "audit.coverage", Href: "/coverage"},
 		{Text: "audit.logs", Href: "/logs"},
+		{Text: "audit.access", Href: "/access"},
+		{Text: "audit.searches", Href: "/searches"},
 	}
 }

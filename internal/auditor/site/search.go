@@ -1,6 +1,7 @@
 package site
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -55,6 +56,8 @@ type found struct {
 	Next   string // the address of the next page; empty at the end
 	First  string // the address of the first page; empty on it
 	Open   bool   // the questions are in sight: something was asked, or is wrong
+	Export string // the address of an export of what was asked
+	Save   string // the address where what was asked is saved
 }
 
 // search lists the events that were asked for, newest first: decisions at first.
@@ -86,7 +89,8 @@ func (s *site) search(r *web.Request) (web.Response, error) {
 	}
 	asked.Del("page")
 	asked.Del("lang")
-	shown := found{Events: s.table(r, out.GetResponse().GetEvents()), None: len(out.GetResponse().GetEvents()) == 0, Open: len(asked) > 0}
+	shown := found{Events: s.table(r, out.GetResponse().GetEvents()), None: len(out.GetResponse().GetEvents()) == 0, Open: len(asked) > 0,
+		Export: "/export?" + withKind(asked).Encode(), Save: "/searches/new?" + withKind(asked).Encode()}
 	if token != "" {
 		shown.First = "/?" + asked.Encode()
 	}
@@ -99,6 +103,13 @@ func (s *site) search(r *web.Request) (web.Response, error) {
 	}
 	view.Data = shown
 	return view, nil
+}
+
+// withKind says what is listed where nothing was asked about it: decisions.
+func withKind(asked url.Values) url.Values {
+	whole := url.Values{auditor.Kind: {"decided"}}
+	maps.Copy(whole, asked)
+	return whole
 }
 
 // question is the form as the auditor takes it. The day until which to list is one of those listed.

@@ -58,7 +58,12 @@ func (m *manifest) seal(by *identity.Identity) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := envelope.SignStatement(by, envelope.TypeExport, payload)
+	return sign(by, envelope.TypeExport, payload)
+}
+
+// sign signs a manifest's bytes and returns those of its file.
+func sign(by *identity.Identity, payloadType string, payload []byte) ([]byte, error) {
+	s, err := envelope.SignStatement(by, payloadType, payload)
 	if err != nil {
 		return nil, err
 	}
@@ -76,40 +81,60 @@ func spell(e dsse) ([]byte, error) {
 
 // openManifest reads the manifest's file and checks that an auditor signed it, and that it makes sense.
 func openManifest(data []byte, anchors *identity.Anchors) (*manifest, identity.Party, error) {
+	payload, _, by, err := signedManifest(data, envelope.TypeExport, anchors)
+	if err != nil {
+		return nil, identity.Party{}, err
+	}
+	m := new(manifest)
+	if err := json.Unmarshal(payload, m); err != nil {
+		return nil, identity.Party{}, errMalformed()
+	}
+	if again, err := json.Marshal(m); err != nil || !bytes.Equal(again, payload) {
+		return nil, identity.Party{}, errMalformed()
+	}
+	return m, by, m.check()
+}
+
+func errMalformed() error {
+	return wrong("MANIFEST_MALFORMED", "%s is damaged or is no export manifest.", manifestName)
+}
+
+// signedManifest reads the file of a manifest, and checks that it has its one spelling and that an auditor signed it at
+// the time that it says.
+func signedManifest(data []byte, payloadType string, anchors *identity.Anchors) ([]byte, time.Time, identity.Party, error) {
 	var none identity.Party
-	malformed := wrong("MANIFEST_MALFORMED", "%s is damaged or is no export manifest.", manifestName)
+	refuse := func(err error) ([]byte, time.Time, identity.Party, error) { return nil, time.Time{}, none, err }
 	var e dsse
 	if err := json.Unmarshal(data, &e); err != nil {
-		return nil, none, malformed
+		return refuse(errMalformed())
 	}
 	if again, err := spell(e); err != nil || !bytes.Equal(again, data) {
-		return nil, none, malformed
+		return refuse(errMalformed())
 	}
 	s := &posternv1.Signed{Payload: e.Payload, PayloadType: e.PayloadType}
 	for _, sig := range e.Signatures {
 		s.Signatures = append(s.Signatures, &posternv1.Signature{Signature: sig.Sig, Certificates: sig.Certificates})
 	}
-	m := new(manifest)
-	if err := json.Unmarshal(e.Payload, m); err != nil {
-		return nil, none, malformed
+	var dated struct {
+		Time string `json:"time"`
 	}
-	if again, err := json.Marshal(m); err != nil || !bytes.Equal(again, e.Payload) {
-		return nil, none, malformed
+	if err := json.Unmarshal(e.Payload, &dated); err != nil {
+		return refuse(errMalformed())
 	}
 	// The time is the signer's word; it must lie within the certificate, and a certificate ends long before its export
 	// is of no more use.
-	at, err := time.Parse(time.RFC3339, m.Time)
+	at, err := time.Parse(time.RFC3339, dated.Time)
 	if err != nil {
-		return nil, none, malformed
+		return refuse(errMalformed())
 	}
-	by, err := envelope.VerifyStatement(s, envelope.TypeExport, anchors, at)
+	by, err := envelope.VerifyStatement(s, payloadType, anchors, at)
 	if err != nil {
-		return nil, none, wrong("MANIFEST_SIGNATURE", "The signature of %s does not hold. %s", manifestName, fault.From(err).Message).Because(err)
+		return refuse(wrong("MANIFEST_SIGNATURE", "The signature of %s does not hold. %s", manifestName, fault.From(err).Message).Because(err))
 	}
 	if by.Role != posternv1.Role_ROLE_AUDITOR {
-		return nil, none, wrong("MANIFEST_SIGNATURE", "%s is signed by %s, who is no auditor.", manifestName, by.URI())
+		return refuse(wrong("MANIFEST_SIGNATURE", "%s is signed by %s, who is no auditor.", manifestName, by.URI()))
 	}
-	return m, by, m.check()
+	return e.Payload, at, by, nil
 }
 
 // check refuses a manifest that names one thing twice, or a place outside its folder.

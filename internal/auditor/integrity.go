@@ -1,0 +1,147 @@
+package auditor
+
+import (
+	"context"
+	"encoding/base64"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// Continued is that a log goes on from what somebody saw of it last, as it was computed just now.
+type Continued struct {
+	Origin string
+	Before Visit       // zero on the first visit
+	Then   verify.Head // of Before
+	Now    verify.Head
+	Signed string   // the newest checkpoint
+	Hashes []string // the proof, in base64: with them the root of Then and that of Now can be computed
+	Fault  string   // why it does not; empty when it does
+}
+
+// Integrity asks the hub for the newest checkpoint of every log that the auditor follows, and verifies that it goes on
+// from what the caller saw on their last visit, which it then remembers.
+func (a *Auditor) Integrity(ctx context.Context) ([]Continued, error) {
+	n, err := a.record.look()
+	if err != nil {
+		return nil, err
+	}
+	known, err := a.follow.GetLogs(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	who, now := whoever(ctx), a.cfg.Clock()
+	var all []Continued
+	seen := map[string]Visit{}
+	for _, l := range known.GetLogs() {
+		if l.GetEnded() {
+			continue
+		}
+		c, err := a.since(ctx, l.GetOrigin(), n.Visits[who][l.GetOrigin()])
+		if err != nil {
+			return nil, err
+		}
+		if c.Fault == "" {
+			seen[c.Origin] = Visit{Time: now, Checkpoint: c.Signed}
+		}
+		all = append(all, c)
+	}
+	if a.record.path == "" {
+		return all, nil
+	}
+	return all, a.record.change(func(n *notes) error {
+		if n.Visits == nil {
+			n.Visits = map[string]map[string]Visit{}
+		}
+		if n.Visits[who] == nil {
+			n.Visits[who] = map[string]Visit{}
+		}
+		for origin, v := range seen {
+			n.Visits[who][origin] = v
+		}
+		return nil
+	})
+}
+
+// since asks for one log, and verifies that it goes on from a visit.
+func (a *Auditor) since(ctx context.Context, origin string, before Visit) (c Continued, err error) {
+	c = Continued{Origin: origin, Before: before, Then: verify.Head{Origin: origin, Root: verify.EmptyRoot}}
+	if before.Checkpoint != "" {
+		if c.Then, err = verify.Checkpoint(before.Checkpoint, a.cfg.LogKeys); err != nil {
+			return c, errNotes(err)
+		}
+	}
+	asked, err := a.follow.Ask()
+	if err != nil {
+		return c, err
+	}
+	req := &posternv1.GetCheckpointRequest{Origin: origin, KnownLogs: asked.Known()}
+	if c.Then.Size > 0 {
+		req.KnownLogs = append(req.KnownLogs, &posternv1.KnownLog{Origin: origin, Size: c.Then.Size})
+	}
+	out, err := a.cfg.Hub.GetCheckpoint(ctx, req)
+	if err != nil {
+		return c, a.follow.Failed(ctx, asked, err)
+	}
+	if err := a.take(ctx, asked, out.GetProofs(), out.GetCheckpoint()); err != nil {
+		return c, err
+	}
+	if c.Now, err = verify.Checkpoint(out.GetCheckpoint(), a.cfg.LogKeys); err != nil {
+		return c, err
+	}
+	c.Signed = out.GetCheckpoint()
+	c.prove(out.GetProofs())
+	return c, nil
+}
+
+// prove computes that Now goes on from Then.
+func (c *Continued) prove(proofs []*posternv1.ConsistencyProof) {
+	if c.Then == c.Now || c.Then.Size == 0 {
+		return
+	}
+	for _, p := range proofs {
+		if p.GetOrigin() != c.Origin || p.GetOldSize() != c.Then.Size || p.GetNewSize() != c.Now.Size {
+			continue
+		}
+		if err := verify.Continues(c.Then, c.Now, p); err != nil {
+			c.Fault = fault.From(err).Message
+			return
+		}
+		for _, h := range p.GetHashes() {
+			c.Hashes = append(c.Hashes, base64.StdEncoding.EncodeToString(h))
+		}
+		return
+	}
+	c.Fault = "The hub did not prove that its log goes on from what you saw last."
+}
+
+// Compare holds a checkpoint that another party has seen against the log. One that the log's own key has signed and
+// whose tree the log does not continue shows that the hub tells people different things, and stops the auditor like any
+// other such sight. What came of it is remembered.
+func (a *Auditor) Compare(ctx context.Context, with, checkpoint string) (Comparison, error) {
+	seen, err := a.follow.Verify(checkpoint)
+	if err != nil {
+		return Comparison{}, fault.InvalidFields("NOT_A_CHECKPOINT", "This is no checkpoint of these logs.", []fault.Field{{Path: "checkpoint",
+			Reason: "This is not a checkpoint that the hub has signed.", Fix: "Paste all of it, from the name of the log to the last line, as “known-log” prints it."}})
+	}
+	c := Comparison{Time: a.cfg.Clock(), Who: whoever(ctx), With: with, Origin: seen.Head.Origin, Size: seen.Head.Size}
+	err = a.follow.Given(ctx, nil, seen)
+	if err != nil && a.follow.Stopped() == nil {
+		return c, err // it could not be found out, such as when the hub does not answer
+	}
+	c.Holds = err == nil
+	if a.record.path == "" {
+		return c, nil
+	}
+	return c, a.record.change(func(n *notes) error {
+		n.Compared = append([]Comparison{c}, n.Compared[:min(len(n.Compared), maxCompared-1)]...)
+		return nil
+	})
+}
+
+// Compared are the comparisons that auditors of this site have made, the newest first.
+func (a *Auditor) Compared(context.Context) ([]Comparison, error) {
+	n, err := a.record.look()
+	return n.Compared, err
+}
