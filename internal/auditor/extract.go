@@ -3,7 +3,6 @@ package auditor
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"postern/internal/ledger/archive"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
+	"postern/internal/sheet"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -38,10 +38,8 @@ func (a *Auditor) Extract(ctx context.Context, filter *posternv1.EventFilter) ([
 		return nil, fault.From(err)
 	}
 	x := archive.Extract{Question: question, Receipts: map[string][]byte{}}
-	var table, lines bytes.Buffer
-	t := csv.NewWriter(&table)
-	t.UseCRLF = true
-	rows := [][]string{columns}
+	var lines bytes.Buffer
+	var rows [][]string
 	for _, e := range events {
 		held, err := a.getEvent(ctx, e.GetEventId())
 		if err == nil {
@@ -61,15 +59,7 @@ func (a *Auditor) Extract(ctx context.Context, filter *posternv1.EventFilter) ([
 		}
 		lines.Write(append(line, '\n'))
 	}
-	for _, r := range rows {
-		for i := range r {
-			r[i] = Cell(r[i])
-		}
-	}
-	if err := t.WriteAll(rows); err != nil {
-		return nil, fault.From(err)
-	}
-	x.Table, x.Lines = table.Bytes(), lines.Bytes()
+	x.Table, x.Lines = sheet.CSV(columns, rows), lines.Bytes()
 	return x.Seal(a.cfg.Identity, a.cfg.Clock())
 }
 
@@ -108,13 +98,4 @@ func row(e *posternv1.Event) []string {
 	return []string{e.GetEventId(), e.GetRecordTime().AsTime().UTC().Format(time.RFC3339), e.GetKind(), e.GetReference(), e.GetPrisonId(), e.GetAuthority(),
 		plain.Enum(d.GetOutcome()), strings.Join(rules, " "), strings.Join(e.GetOfferedPaths(), " "), strings.Join(d.GetPaths(), " "), d.GetPolicyRevision(),
 		e.GetOrigin(), strconv.FormatUint(e.GetIndex(), 10)}
-}
-
-// Cell is a value as a table may have it. A spreadsheet takes what begins with one of these for a formula, which could
-// fetch or send; with an apostrophe in front it is text.
-func Cell(value string) string {
-	if value != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(value)[0]) {
-		return "'" + value
-	}
-	return value
 }

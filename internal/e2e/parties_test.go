@@ -25,7 +25,7 @@ import (
 // parties are the three sites of one exchange, with a real hub between them and an invented family under way.
 func parties(t *testing.T) []*site {
 	x := testkit.NewExchange(t)
-	desk, inbox, auditor := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol), x.Auditor()
+	desk, inbox := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
 	form := x.Example("shared_in_part")
 	id := desk.Take(form)[0]
 	x.Settle()
@@ -41,12 +41,13 @@ func parties(t *testing.T) []*site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	audits, err := auditsite.New(auditor, shell(auditsite.Roles()))
+	watched := journal(t, x, shell(auditsite.Roles()), "auditor-demo")
+	audits, err := auditsite.New(x.Auditor(), watched)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return []*site{
-		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, auditStops(id)),
+		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, append(auditStops(id), auditMoreStops(desk.Logs().GetLogs()[0].GetCheckpoint())...)),
 	}
 }
 
@@ -74,7 +75,6 @@ func auditStops(id string) []stop {
 		{name: "decision-cy", who: "ALL", path: "/events/" + id + "?lang=cy"},
 		{name: "unknown", who: "ALL", path: "/events/00000000000000000000000000000000", status: http.StatusNotFound},
 		{name: "coverage", who: "ALL", path: "/coverage"},
-		{name: "logs", who: "ALL", path: "/logs"},
 	}
 }
 
