@@ -138,6 +138,7 @@ type Outgoing struct {
 	Notification   *posternv1.SealedNotification // as disclosed: released facts and sections only
 	Basis          Basis                         // what it was decided on
 	Begun          bool                          // whether a send of it may have begun that this hub knows nothing of
+	Held           time.Time                     // until when it is kept back at the latest, or LetGo; zero for not at all
 	Until          time.Time                     // an earlier end than the decision's own, such as that of the permission; zero for none
 	PassedOn       [16]byte                      // of what another team passes on, the decision by which that team got it; zero for none. Its desk hears nothing of it
 }
@@ -168,6 +169,7 @@ type waiting struct {
 	Why            string    `json:"why,omitempty"`          // it was given up
 	ParkTime       time.Time `json:"park_time,omitzero"`
 	EraseTime      time.Time `json:"erase_time,omitzero"` // when its content goes
+	Held           bool      `json:"held,omitempty"`      // it is kept back until it is due, or LetGo
 	PassedOn       [16]byte  `json:"passed_on,omitzero"`  // of what another team passes on, the decision by which that team got it
 }
 
@@ -251,6 +253,13 @@ func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgo
 	if _, err := d.Cancel(tx, rel); err != nil {
 		return err
 	}
+	w, err := readWaiting(old)
+	if err != nil {
+		return err
+	}
+	if w.Held {
+		out.Held = old.DueTime
+	}
 	return d.enqueue(tx, e, out, old)
 }
 
@@ -273,8 +282,15 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing, at queue
 	if !out.Until.IsZero() && out.Until.Before(until) {
 		until = out.Until
 	}
-	return d.put(tx, e, at, out.Begun, &posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}},
-		waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn})
+	w := waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn, Held: !out.Held.IsZero()}
+	at.DueTime = d.cfg.Clock()
+	if end := d.deadline(pending{item: at, about: w}); out.Held.After(end) {
+		out.Held = end // so that the desk hears in time that it was not delivered
+	}
+	if out.Held.After(at.DueTime) {
+		at.DueTime = out.Held
+	}
+	return d.put(tx, e, at, out.Begun, &posternv1.Delivery{Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}}, w)
 }
 
 // afterStops is in the place of every notification: a stop request goes before whatever else waits for its inbox.
@@ -314,7 +330,7 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, begun bool,
 	if err != nil {
 		return err
 	}
-	return d.outbox.Put(tx, queue.Item{Destination: at.Destination, Sequence: at.Sequence, ID: id, Body: about, EnqueueTime: at.EnqueueTime, DueTime: d.cfg.Clock()})
+	return d.outbox.Put(tx, queue.Item{Destination: at.Destination, Sequence: at.Sequence, ID: id, Body: about, EnqueueTime: at.EnqueueTime, DueTime: at.DueTime})
 }
 
 // Wake tells Run, and whoever collects, that there may be work. It never blocks.

@@ -222,7 +222,7 @@ func (d *Delivery) EnqueueStop(tx *ledger.Tx, e ledger.Entry, s Stop) error {
 	if err != nil {
 		return err
 	}
-	return d.put(tx, e, queue.Item{Destination: s.Authority, Sequence: place, EnqueueTime: d.cfg.Clock()}, false, &posternv1.Delivery{Content: &posternv1.Delivery_StopRequest{StopRequest: s.Request}}, waiting{
+	return d.put(tx, e, queue.Item{Destination: s.Authority, Sequence: place, EnqueueTime: d.cfg.Clock(), DueTime: d.cfg.Clock()}, false, &posternv1.Delivery{Content: &posternv1.Delivery_StopRequest{StopRequest: s.Request}}, waiting{
 		NotificationID: s.NotificationID, ManifestSHA256: s.ManifestSHA256, Stop: subject[:], ValidUntil: d.cfg.Clock().Add(StopLife)})
 }
 

@@ -38,6 +38,20 @@ func resubmitted(it queue.Item) bool { return bytes.Equal(it.Body, lostAnswer) }
 // errLost says that what a hub answered rests on less than it knew: once it was told again it is asked again.
 var errLost = fault.New(fault.Unavailable, "HUB_LOST", "The hub has lost what it knew, and is told again. Try again in a moment.")
 
+// toldAll is the origin of the log that was told every withdrawal that this desk took; empty while one waits. What a loss
+// has put into the spool again is there before that origin is.
+func (d *Desk) toldAll(s store.Snapshot) (origin string, err error) {
+	_, waits, err := d.spool.Head(s, withdrawals)
+	if err != nil || waits {
+		return "", err
+	}
+	row, err := s.Get(schema.DeskMeta, hubLogKey)
+	if err != nil || len(row) <= 8 {
+		return "", err
+	}
+	return string(row[8:]), nil
+}
+
 // heardIn is heard for the receipt of an answer, before anything is made of that.
 func (d *Desk) heardIn(ctx context.Context, event *verify.Event) error {
 	lost, err := d.heardNew(ctx, event.Origin, event.Checkpoint)

@@ -28,8 +28,12 @@ var updatesKey = []byte("updates")
 // reports whether there were any.
 func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	var token []byte
+	told := ""
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		token, err = s.Get(schema.DeskCursor, updatesKey)
+		if token, err = s.Get(schema.DeskCursor, updatesKey); err != nil {
+			return err
+		}
+		told, err = d.toldAll(s)
 		return err
 	})
 	if err != nil {
@@ -39,7 +43,7 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	page, err := d.cfg.Hub.ListUpdates(ctx, &posternv1.ListUpdatesRequest{PageToken: string(token), KnownLogs: asked.Known()})
+	page, err := d.cfg.Hub.ListUpdates(ctx, &posternv1.ListUpdatesRequest{PageToken: string(token), KnownLogs: asked.Known(), WithdrawalsTold: told})
 	if err != nil {
 		return false, d.follow.Failed(ctx, asked, err)
 	}

@@ -85,6 +85,7 @@ type Hub struct {
 	keysMu    sync.Mutex // owns published, and every replacing of directory
 	published published
 
+	hold     hold
 	pageKey  [32]byte                 // authenticates page tokens
 	mu       sync.Mutex               // guards refusals
 	refusals map[string]*rate.Limiter // per party URI
@@ -125,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.keepPolicy(ctx); err != nil {
+	if err := errors.Join(h.keepPolicy(ctx), h.openHold(ctx)); err != nil {
 		return nil, err
 	}
 	if h.directory.Load() == nil {

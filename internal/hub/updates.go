@@ -28,6 +28,7 @@ func (h *Hub) ListUpdates(ctx context.Context, req *posternv1.ListUpdatesRequest
 	if err != nil {
 		return nil, err
 	}
+	h.told(ctx, caller.ID, req.GetWithdrawalsTold())
 	if err := h.delivery.TellGathered(ctx, caller.URI()); err != nil {
 		return nil, err
 	}

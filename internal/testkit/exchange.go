@@ -142,6 +142,9 @@ func (x *Exchange) LoseHub() {
 	x.t.Helper()
 	x.LoseHubDisk()
 	x.LoadDirectory(1, x.cfg.Register)
+	for _, prison := range []string{HMPBristol, HMPParc} {
+		x.Desk(prison) // each has something to tell, or to say that it has not
+	}
 }
 
 // LoseHubDisk is LoseHub before the operator loads a directory.

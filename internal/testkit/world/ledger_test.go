@@ -54,6 +54,7 @@ type notification struct {
 	tried     bool                // somebody began to withdraw of it, whatever came of that
 	gone      []scope             // withdrawals that the hub acknowledged
 	elsewhere []scope             // those of them that another prison took
+	unheard   []scope             // such ones that a hub took which lost its disk
 	decision  *posternv1.Decision // the hub's first answer
 	before    *posternv1.Decision // that of a hub before it, which lost its disk
 	began     int                 // sends of it seen on the wire
@@ -183,8 +184,9 @@ func (l *ledger) onItsWay(answer []byte) {
 	}
 }
 
-// hubLost forgets what the hub had shown of its logs: they are gone with its disk. What anybody promised stands, but what
-// another prison withdrew holds again when the next hub has heard of it: nobody else may know.
+// hubLost forgets what the hub had shown of its logs: they are gone with its disk. What anybody promised stands. Of what
+// another prison withdrew the next hub begins no send while it waits for the prisons; after that it holds again when it has
+// heard of it.
 func (l *ledger) hubLost() {
 	l.checkpoints, l.leaves = nil, nil
 	for _, id := range slices.Sorted(maps.Keys(l.notifications)) {
@@ -192,6 +194,7 @@ func (l *ledger) hubLost() {
 		for _, s := range n.elsewhere {
 			i := slices.IndexFunc(n.gone, func(g scope) bool { return slices.Equal(g, s) })
 			n.gone = slices.Delete(n.gone, i, i+1)
+			n.unheard = append(n.unheard, s)
 		}
 		n.elsewhere, n.answers = nil, map[[32]byte]lineAnswer{}
 		if n.decision != nil {
@@ -375,6 +378,8 @@ func (w *World) beginsToSend(d *posternv1.Delivery) {
 		w.fails("%s is sent on a decision that was valid until %v", n.id, event.Core.GetValidUntilTime().AsTime())
 	case whole(n.gone):
 		w.fails("a send of %s begins after its withdrawal was acknowledged", n.id)
+	case w.waitsForPrisons() && d.GetAcknowledgement() == nil && whole(n.unheard):
+		w.fails("a send of %s begins, and the hub has not heard from every prison what was withdrawn", n.id)
 	}
 	if _, ever := w.agreed(n.prison, n.authority, w.ticks); !ever && n.standard && d.GetAcknowledgement() == nil {
 		w.fails("%s is sent after its agreement ended", n.id)
@@ -387,7 +392,7 @@ func (w *World) beginsToSend(d *posternv1.Delivery) {
 		if _, ok := n.sections[s.GetPath()]; !ok {
 			w.fails("%s of %s is sent, which may not be", s.GetPath(), n.id)
 		}
-		if n.holds(n.gone, s.GetPath()) {
+		if n.holds(n.gone, s.GetPath()) || w.waitsForPrisons() && n.holds(n.unheard, s.GetPath()) {
 			w.fails("a send of %s of %s begins after its withdrawal was acknowledged", s.GetPath(), n.id)
 		}
 	}

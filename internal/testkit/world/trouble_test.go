@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/hub"
 	"postern/internal/identity"
 	hubledger "postern/internal/ledger"
 	"postern/internal/schema"
@@ -168,7 +169,7 @@ func (w *World) loseHub() {
 		return
 	}
 	defer func(calm bool) { w.calm = calm }(w.calm)
-	w.calm, w.lost = true, true
+	w.calm, w.lost, w.lostAt = true, true, w.Clock.Now()
 	w.say("the hub's disk is lost")
 	w.count("hub's disk lost")
 	p := w.parties["hub"]
@@ -186,6 +187,12 @@ func (w *World) loseHub() {
 	w.late = slices.DeleteFunc(w.late, func(l late) bool { return l.to == "hub" || strings.HasPrefix(l.what, "hub ") })
 	last := w.revisions[len(w.revisions)-1]
 	w.load(revision{without: last.without, addresses: last.addresses, collect: last.collect})
+}
+
+// waitsForPrisons reports whether a hub that replaces a lost one still keeps back what it had: by its clock, which must
+// never have been wrong.
+func (w *World) waitsForPrisons() bool {
+	return w.lost && w.swarm.skew == 0 && w.hubNow().Before(w.lostAt.Add(hub.HeldAfterLoss))
 }
 
 // loses is the loss itself, when the process has ended.

@@ -58,6 +58,7 @@ type World struct {
 	streams      map[string]*stream            // that inboxes have open, by inbox
 	checkpoints  string                        // the hub's file
 	lost         bool                          // the hub's disk was lost once
+	lostAt       time.Time                     // when
 	calm         bool                          // nothing fails: a party starts, or the world heals
 	ledger       *ledger
 	started      time.Time

@@ -158,9 +158,11 @@ type ListUpdatesRequest struct {
 	// Where to go on; the next_page_token of an earlier answer, valid at any later time.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// How much of each log the caller knows.
-	KnownLogs     []*KnownLog `protobuf:"bytes,3,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KnownLogs []*KnownLog `protobuf:"bytes,3,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	// The origin of the sent log to which this desk has told every withdrawal that it took; empty while one waits.
+	WithdrawalsTold string `protobuf:"bytes,4,opt,name=withdrawals_told,json=withdrawalsTold,proto3" json:"withdrawals_told,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListUpdatesRequest) Reset() {
@@ -212,6 +214,13 @@ func (x *ListUpdatesRequest) GetKnownLogs() []*KnownLog {
 		return x.KnownLogs
 	}
 	return nil
+}
+
+func (x *ListUpdatesRequest) GetWithdrawalsTold() string {
+	if x != nil {
+		return x.WithdrawalsTold
+	}
+	return ""
 }
 
 // ListUpdatesResponse is one page of updates.
@@ -441,13 +450,14 @@ const file_postern_v1_submission_service_proto_rawDesc = "" +
 	"\x0eSubmitResponse\x120\n" +
 	"\bdecision\x18\x01 \x01(\v2\x14.postern.v1.DecisionR\bdecision\x12-\n" +
 	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
-	"\vconsistency\x18\x03 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\x85\x01\n" +
+	"\vconsistency\x18\x03 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"\xb0\x01\n" +
 	"\x12ListUpdatesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x123\n" +
 	"\n" +
-	"known_logs\x18\x03 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\xcb\x01\n" +
+	"known_logs\x18\x03 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\x12)\n" +
+	"\x10withdrawals_told\x18\x04 \x01(\tR\x0fwithdrawalsTold\"\xcb\x01\n" +
 	"\x13ListUpdatesResponse\x12,\n" +
 	"\aupdates\x18\x01 \x03(\v2\x12.postern.v1.UpdateR\aupdates\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1e\n" +

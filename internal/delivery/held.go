@@ -1,0 +1,63 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+
+	"postern/internal/ledger"
+	"postern/internal/queue"
+	"postern/internal/store"
+)
+
+// LetGo makes everything due that is kept back (Outgoing.Held). A crash in the middle leaves the rest until it is due by
+// itself, or until it is called again.
+func (d *Delivery) LetGo(ctx context.Context) error {
+	// What is appended now returns after whatever was released before, so that is seen below.
+	if err := d.cfg.Ledger.Append(ctx, func(*ledger.Tx) error { return nil }); err != nil {
+		return err
+	}
+	var held []queue.Item
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		held = nil
+		all, err := d.outbox.List(s)
+		for _, it := range all {
+			if w, err := readWaiting(it); err == nil && w.Held {
+				held = append(held, it)
+			}
+		}
+		return err
+	})
+	for len(held) > 0 && err == nil {
+		some := held[:min(len(held), chunk)]
+		held = held[len(some):]
+		err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
+			for _, it := range some {
+				if err := d.letGo(tx, it); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	d.Wake()
+	return err
+}
+
+func (d *Delivery) letGo(tx *ledger.Tx, it queue.Item) error {
+	it, err := d.outbox.Get(tx, it)
+	if errors.Is(err, queue.ErrGone) {
+		return nil // withdrawn, or decided again, since we looked
+	}
+	if err != nil {
+		return err
+	}
+	w, err := readWaiting(it)
+	if err != nil || !w.Held {
+		return err
+	}
+	w.Held, it.DueTime = false, d.cfg.Clock()
+	if it.Body, err = w.bytes(); err != nil {
+		return err
+	}
+	return d.outbox.Retry(tx, it)
+}

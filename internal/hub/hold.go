@@ -1,0 +1,81 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"postern/internal/envelope"
+	"postern/internal/fault"
+	"postern/internal/ledger"
+	"postern/internal/ledger/verify"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// HeldAfterLoss is how long at most, after a generation of the logs was opened, a notification waits that a desk submits
+// again: until every prison of the directory has told what was withdrawn. A desk does so within a minute or two. A prison
+// whose desk is off that night must not keep other families waiting for longer.
+const HeldAfterLoss = 4 * time.Hour
+
+// hold keeps back what a hub before this one had, since what one prison withdrew of another's is known to that one alone.
+// What was never submitted before, what does not go by permission, and every stop request are not kept back.
+type hold struct {
+	until time.Time // the end at the latest; zero in the first generation of the logs, when no hub was lost
+
+	mu   sync.Mutex      // owns the fields below
+	told map[string]bool // the prisons whose desks have told all, since this start
+	over bool            // all have
+}
+
+// openHold finds out whether the logs are so new that desks may still have to tell what was withdrawn.
+func (h *Hub) openHold(ctx context.Context) error {
+	h.hold.told = map[string]bool{}
+	origin := h.cfg.Ledger.Origin(ledger.Sent)
+	if _, n := verify.Generation(origin); n == 1 {
+		return nil
+	}
+	return h.cfg.Ledger.Range(ctx, origin, 0, 1, func(first ledger.Logged) (bool, error) {
+		h.hold.until = first.Core.GetEventTime().AsTime().Add(HeldAfterLoss)
+		return false, nil
+	})
+}
+
+// heldUntil is until when a notification is kept back at the latest; zero when it may go at once. It is asked in the
+// transaction that releases it, and told ends the hold before it lets go what is in the outbox: one of the two sees the
+// other.
+func (h *Hub) heldUntil(v *envelope.Verified, resubmitted bool, now time.Time) time.Time {
+	h.hold.mu.Lock()
+	defer h.hold.mu.Unlock()
+	if !resubmitted || h.hold.over || !now.Before(h.hold.until) || v.Manifest().GetOffer().GetRoute() != posternv1.Route_ROUTE_STANDARD {
+		return time.Time{}
+	}
+	return h.hold.until
+}
+
+// told takes a desk's word that it has told this log all that it withdrew. With the last one everything goes; a failure
+// is logged and tried with its next request, and at the end of the time it goes anyway.
+func (h *Hub) told(ctx context.Context, prison, origin string) {
+	now := h.cfg.Clock()
+	if origin != h.cfg.Ledger.Origin(ledger.Sent) || !now.Before(h.hold.until) {
+		return
+	}
+	prisons := h.directory.Load().Prisons()
+	h.hold.mu.Lock()
+	h.hold.told[prison] = true
+	waits := len(prisons) == 0 || slices.ContainsFunc(prisons, func(p *posternv1.Prison) bool { return !h.hold.told[p.GetId()] })
+	before := h.hold.over
+	h.hold.over = before || !waits
+	h.hold.mu.Unlock()
+	if before || waits {
+		return
+	}
+	if err := h.delivery.LetGo(ctx); err != nil {
+		h.cfg.Log.WarnContext(ctx, "what was kept back after the loss of a hub waits on", "reason", fault.From(err).Reason)
+		h.hold.mu.Lock()
+		h.hold.over = false
+		h.hold.mu.Unlock()
+		return
+	}
+	h.cfg.Log.InfoContext(ctx, "every prison has told what was withdrawn, so what was submitted again goes")
+}
