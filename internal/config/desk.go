@@ -36,6 +36,8 @@ type Desk struct {
 	Staff       []Staff     `yaml:"staff"`         // who may use the control socket
 	PollSeconds float64     `yaml:"poll_seconds"`  // how often to ask for updates and the directory; 5 when empty
 	Retry       Retry       `yaml:"retry"`         // how submissions are tried again
+	Arrivals    string      `yaml:"arrivals"`      // a folder of CSV files that say who came to the prison; what they say stays on this machine
+	DraftDays   float64     `yaml:"draft_days"`    // after how many days a draft is erased that nobody goes on with; 5 when empty
 	Web         *Web        `yaml:"web"`           // the pages for staff; none when empty
 }
 
@@ -141,8 +143,13 @@ func (c *Desk) deskConfig() (desk.Config, error) {
 			return desk.Config{}, err
 		}
 	}
+	arrivals := ""
+	if c.Arrivals != "" {
+		arrivals = c.resolve(c.Arrivals)
+	}
 	staff, basis, err := c.codes()
 	return desk.Config{
+		Arrivals: arrivals, DraftLife: time.Duration(c.DraftDays * float64(24*time.Hour)),
 		Postcodes: table, LogKeys: keys, RefKey: ref, Unit: c.Unit, Basis: basis, Staff: staff, Poll: seconds(c.PollSeconds, 5*time.Second), Backoff: c.Retry.backoff(),
 		ReplyTo: &posternv1.ReplyTo{Role: c.ReplyTo.Role, Phone: c.ReplyTo.Phone, Mailbox: c.ReplyTo.Mailbox, Hours: c.ReplyTo.Hours},
 	}, err

@@ -64,6 +64,7 @@ type Config struct {
 	Staff     map[uint32]Staff       // by uid on control.sock; an unmapped user is refused
 	Poll      time.Duration          // how often to ask for updates and the directory
 	Backoff   queue.Backoff
+	Arrivals  string        // a folder of CSV files that say who came to the prison; empty for none
 	DraftLife time.Duration // how long a draft is kept after it was saved last; DraftLife when zero
 	Clock     func() time.Time
 	Rand      io.Reader

@@ -237,6 +237,14 @@ func FormOf(draft *localv1.Draft) *posternv1.Form {
 	return f
 }
 
+// OutcomeOf is the outcome of asking that a draft's form tells, or told; none where it tells of children.
+func OutcomeOf(draft *localv1.Draft) posternv1.EnquiryOutcome {
+	if f := draft.GetForm(); draft.GetSendTime() != nil && f.GetConsent() == nil && len(f.GetChildren()) == 0 {
+		return f.GetEnquiry() // what is left of it
+	}
+	return FormOf(draft).GetEnquiry()
+}
+
 // StepDrafts erases the drafts that ended, and ends those whose form was taken just before a crash. It reports whether
 // there was any.
 func (d *Desk) StepDrafts(ctx context.Context) (bool, error) {

@@ -8,8 +8,10 @@ import (
 
 	"postern/internal/desk"
 	"postern/internal/fault"
+	"postern/internal/form"
 	"postern/internal/web"
 	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // fillsIn are the roles that may fill in forms.
@@ -25,6 +27,8 @@ type question struct {
 	form func(r *web.Request, draft *localv1.Draft) (*web.Form, error)
 	// take puts the answers into the draft. It fails the form's fields, or returns faults; any other error stays one.
 	take func(r *web.Request, f *web.Form, draft *localv1.Draft) error
+	// checks are the paths of the form's fields that the page answers: their faults are found at once, by form.Check.
+	checks func(r *web.Request) []string
 	// view is what is shown beside the form; nil shows the form alone.
 	view func(r *web.Request, draft *localv1.Draft, f *web.Form) (web.View, error)
 	// next is where it leads; empty, or nil, for the next step of the journey.
@@ -104,6 +108,9 @@ func (s *site) answer(r *web.Request, q question) (web.Response, error) {
 	if fields := fault.From(f.Err()); err == nil && len(fields.Fields) > 0 {
 		err = fields
 	}
+	if err == nil && q.checks != nil {
+		err = s.desk.DraftFaults(draft, r.Language, q.checks(r)...)
+	}
 	if err == nil {
 		desk.Answered(draft, stepOf(r))
 		// What was shown is what is changed: whoever saw an older version has not seen what was saved since.
@@ -138,10 +145,22 @@ func draftPath(draft *localv1.Draft, step string) string {
 }
 
 // sentPath is where a draft leads that came to its end.
-func sentPath(draft *localv1.Draft) string { return draftPath(draft, "sent") }
+func sentPath(draft *localv1.Draft) string {
+	if _, _, ok := outcomeOf(draft); ok {
+		return draftPath(draft, "recorded")
+	}
+	return draftPath(draft, "sent")
+}
 
 // stepOf is the step of a draft's journey that a request is at: what stands behind the draft in its path.
 func stepOf(r *web.Request) string {
 	_, step, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/drafts/"), "/")
 	return step
 }
+
+// said is how something is known that the person said today.
+func (s *site) said() *posternv1.Provenance {
+	return &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: s.today()}
+}
+
+func (s *site) today() string { return form.Today(s.now()) }

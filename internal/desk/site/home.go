@@ -1,32 +1,88 @@
 package site
 
 import (
+	"slices"
 	"strconv"
 
+	"postern/internal/desk"
 	"postern/internal/web"
 	"postern/internal/web/ui"
 	localv1 "postern/proto/postern/local/v1"
 )
 
-// home shows how many notifications are in which state.
+// begun is a draft to go on with, or somebody to ask again.
+type begun struct {
+	Name, Href, Draft string
+	Changed           string // when it was saved last
+	By                string
+	Practice          bool
+}
+
+// home shows what there is to do: who has to be asked, which drafts to go on with, what waits and what needs a decision.
 func (s *site) home(r *web.Request) (web.Response, error) {
 	all, err := s.desk.ListNotifications(r.Context(), &localv1.ListNotificationsRequest{})
 	if err != nil {
 		return nil, err
 	}
-	waiting, referred := 0, 0
+	count := map[string]int{}
 	for _, n := range all.GetNotifications() {
 		switch n.GetState() {
 		case localv1.State_STATE_QUEUED, localv1.State_STATE_WAITING:
-			waiting++
+			count["Waiting"]++
 		case localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED:
-			referred++
+			count["Referred"]++
+		case localv1.State_STATE_ACCEPTED, localv1.State_STATE_DELIVERED:
+			count["Sent"]++
 		}
 	}
-	row := func(id string, n int) ui.SummaryRow {
+	row := func(id string, n int, href string) ui.SummaryRow {
 		return ui.SummaryRow{Key: ui.Words{Text: r.T(id)}, Value: ui.Words{Text: strconv.Itoa(n)}}
 	}
-	return web.View{Template: "home", Data: ui.SummaryList{Rows: []ui.SummaryRow{
-		row("desk.count_waiting", waiting), row("desk.count_referred", referred), row("desk.count_all", len(all.GetNotifications())),
-	}}}, nil
+	data := map[string]any{"FillsIn": false, "Counts": ui.SummaryList{Rows: []ui.SummaryRow{row("desk.count_waiting", count["Waiting"], ""),
+		row("desk.count_referred", count["Referred"], ""), row("desk.count_sent", count["Sent"], ""), row("desk.count_all", len(all.GetNotifications()), "")}}}
+	if who, _ := r.Person(); slices.ContainsFunc(fillsIn, who.Has) {
+		if err := s.toDo(r, data); err != nil {
+			return nil, err
+		}
+	}
+	return web.View{Template: "home", Data: data}, nil
+}
+
+// toDo adds what whoever fills in forms has to do.
+func (s *site) toDo(r *web.Request, data map[string]any) error {
+	day, err := s.desk.Arrivals(r.Context(), 0, r.Language)
+	if err != nil {
+		return err
+	}
+	drafts, err := s.desk.Drafts(r.Context())
+	if err != nil {
+		return err
+	}
+	due, err := s.desk.AskAgain(r.Context())
+	if err != nil {
+		return err
+	}
+	notBegun := 0
+	for _, p := range day.People {
+		if p.Stage == desk.NotBegun {
+			notBegun++
+		}
+	}
+	var open, again []begun
+	for _, d := range drafts {
+		if d.GetSendTime() == nil {
+			open = append(open, s.begun(r, d))
+		}
+	}
+	for _, d := range due {
+		again = append(again, s.begun(r, d))
+	}
+	data["FillsIn"], data["NotBegun"], data["Drafts"], data["Again"], data["Folder"] = true, notBegun, open, again, day.Folder
+	return nil
+}
+
+func (s *site) begun(r *web.Request, d *localv1.Draft) begun {
+	name := d.GetForm().GetParent().GetName()
+	return begun{Name: fullName(r, name.GetFamilyName(), name.GetGivenName()), Href: draftPath(d, ""), Draft: d.GetId(), Practice: d.GetPractice(), By: d.GetChangeStaffId(),
+		Changed: r.When(d.GetChangeTime().AsTime())}
 }

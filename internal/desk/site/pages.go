@@ -20,12 +20,17 @@ func (s *site) pages() []web.Page {
 		{Path: "/", Name: "desk.home", Get: s.home},
 		{Path: "/drafts", Name: "desk.begin", Roles: fillsIn, Post: s.begin},
 		{Path: "/drafts/{draft}", Name: "desk.tasks", Roles: fillsIn, Get: s.tasks},
-		s.page(s.tonight()),
 		s.page(s.child()), s.page(s.lives()), s.page(s.carer()), s.page(s.safety()), s.page(s.more()), s.page(s.parent()), s.page(s.basis()),
 		{Path: "/drafts/{draft}/children/{child}/remove", Name: "fill.remove_child", Roles: fillsIn, Get: s.removal, Post: s.remove},
 		{Path: "/drafts/{draft}/check", Name: "fill.check", Roles: fillsIn, Get: s.check, Post: s.send},
 		{Path: "/drafts/{draft}/sent", Name: "fill.sent", Roles: fillsIn, Get: s.sent},
 		{Path: "/notifications/{reference}/slip", Name: "fill.slip", Roles: fillsIn, Get: s.slip},
+		{Path: "/drafts/{draft}/drop", Name: "desk.drop", Roles: fillsIn, Get: s.dropping, Post: s.drop},
+		s.page(s.tonight()), s.page(s.person()), s.page(s.children()), s.page(s.explain()), s.page(s.permission()), s.page(s.adjust()),
+		{Path: "/drafts/{draft}/outcome", Name: "desk.outcome", Roles: fillsIn, Get: s.outcome, Post: s.record},
+		{Path: "/drafts/{draft}/recorded", Name: "desk.recorded_title", Roles: fillsIn, Get: s.recorded},
+		{Path: "/arrivals", Name: "desk.arrivals", Roles: fillsIn, Get: s.arrivals},
+		{Path: "/practice", Name: "desk.practise", Roles: fillsIn, Get: s.practise},
 		{Path: "/drafts/{draft}/numbers", Name: "desk.numbers", Roles: fillsIn, Get: s.numbers},
 	}
 }
@@ -34,5 +39,6 @@ func (s *site) pages() []web.Page {
 func navigation() []web.Link {
 	return []web.Link{
 		{Text: "desk.home", Href: "/"},
+		{Text: "desk.arrivals", Href: "/arrivals", Roles: fillsIn},
 	}
 }

@@ -19,7 +19,7 @@ type step struct {
 
 // steps is the journey of a draft in order, as far as its answers so far lead: the one place where the order stands.
 func steps(draft *localv1.Draft) []step {
-	all := []step{{path: "tonight", text: "desk.tonight"}, {path: "children", text: "desk.children"}}
+	all := []step{{path: "tonight", text: "desk.tonight"}, {path: "person", text: "desk.person"}, {path: "children", text: "desk.children"}}
 	if draft.GetForm().GetEnquiry() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN {
 		all = append(all, step{path: "explain", text: "desk.explain"}, step{path: "permission", text: "desk.permission"})
 	}
@@ -40,6 +40,8 @@ func after(r *web.Request, draft *localv1.Draft, path string) string {
 		return draftPath(draft, "check")
 	case "tasks":
 		return draftPath(draft, "")
+	case "outcome":
+		return draftPath(draft, "outcome")
 	}
 	all := steps(draft)
 	at := slices.IndexFunc(all, func(x step) bool { return x.path == path })
@@ -73,7 +75,7 @@ func (s *site) tasks(r *web.Request) (web.Response, error) {
 	if draft.GetSendTime() != nil {
 		return web.SeeOther(sentPath(draft)), nil
 	}
-	data := map[string]any{"Ends": draft.GetExpireTime().AsTime(), "List": taskList(r, draft), "Next": goOn(r, draft)}
+	data := map[string]any{"Ends": draft.GetExpireTime().AsTime(), "List": taskList(r, draft), "Next": goOn(r, draft), "Drop": draftPath(draft, "drop")}
 	return about(draft, web.View{Template: "tasks", Back: "/", Data: data}), nil
 }
 
@@ -104,11 +106,24 @@ func taskList(r *web.Request, draft *localv1.Draft) ui.TaskList {
 	return list
 }
 
-// begin begins a draft about somebody who has arrived, and leads to its first question.
-func (s *site) begin(r *web.Request) (web.Response, error) {
-	draft, err := s.desk.BeginDraft(r.Context(), &localv1.Draft{Practice: r.PostFormValue("practice") != ""})
+// dropping asks whether a draft is to be erased.
+func (s *site) dropping(r *web.Request) (web.Response, error) {
+	draft, err := s.draft(r)
 	if err != nil {
 		return nil, err
 	}
-	return web.SeeOther(after(r, draft, "")), nil
+	f := web.NewForm()
+	f.Submit = "desk.drop_do"
+	return about(draft, web.View{Template: "drop", Form: f, Back: draftPath(draft, "")}), nil
+}
+
+// drop erases a draft. One that is gone already is dropped.
+func (s *site) drop(r *web.Request) (web.Response, error) {
+	if err := s.desk.DropDraft(r.Context(), r.PathValue("draft")); err != nil {
+		return nil, err
+	}
+	if err := r.Tell("desk.dropped"); err != nil {
+		return nil, err
+	}
+	return web.SeeOther("/"), nil
 }
