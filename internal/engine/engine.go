@@ -11,6 +11,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -141,9 +142,8 @@ func engineVersion() string {
 // never takes long: but the end of ctx does not cut it short, since a caller who hangs up must not turn a decision into
 // a refusal.
 func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []byte) {
-	value := in.value()
-	verbatim := marshal(value)
-	d, err := e.answer(ctx, in, value, verbatim)
+	verbatim := in.json()
+	d, err := e.answer(ctx, in, verbatim)
 	if err != nil {
 		// Rules read facts only, so what went wrong holds no name; it may hold pseudonymous facts and stays in the log.
 		e.log.ErrorContext(ctx, "policy error: referred to a person", "policy_revision", e.revision, "error", err)
@@ -164,13 +164,17 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 }
 
 // answer is what the policy says, from memory or afresh.
-func (e *Engine) answer(ctx context.Context, in *Input, value ast.Value, verbatim []byte) (*posternv1.Decision, error) {
+func (e *Engine) answer(ctx context.Context, in *Input, verbatim []byte) (*posternv1.Decision, error) {
 	q, at, memorable := e.memory.question(in, verbatim)
 	var remembered *posternv1.Decision
 	if memorable {
 		if remembered = e.memory.recall(q, at); remembered != nil && !e.memory.sampled() {
 			return remembered, nil
 		}
+	}
+	value := in.value()
+	if !bytes.Equal(marshal(value), verbatim) { // what is stored and replayed must be what was evaluated
+		return nil, errors.New("engine: the input as it is written down is not the input as it is evaluated")
 	}
 	d, err := e.evaluate(in, value, e.timeout)
 	if errors.Is(err, errTimeout) { // a machine that stalls looks like a rule that loops: once more, with patience

@@ -156,7 +156,7 @@ func ParseInput(data []byte) (*Input, error) {
 	var in Input
 	// What is written again as the same bytes was read whole. A replay reads millions of these; only another spelling,
 	// and whatever is wrong, needs the reader that says what.
-	if json.Unmarshal(data, &in) == nil && bytes.Equal(marshal(in.value()), data) {
+	if json.Unmarshal(data, &in) == nil && bytes.Equal(in.json(), data) {
 		return &in, nil
 	}
 	in = Input{}

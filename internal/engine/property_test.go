@@ -135,6 +135,9 @@ func TestTheJSONIsTheInput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if written := in.json(); !bytes.Equal(written, marshal(in.value())) {
+			t.Fatalf("%s is evaluated as %s", written, marshal(in.value()))
+		}
 		if got, want := comparable(t, marshal(in.value())), comparable(t, reference); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got  %v\nwant %v", got, want)
 		}
