@@ -31,11 +31,16 @@ func enumName(d protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
 	if v == nil {
 		return "UNKNOWN_" + strconv.FormatInt(int64(n), 10)
 	}
-	short := strings.TrimPrefix(string(v.Name()), prefix(d.Name()))
-	if n == 0 && short == "UNSPECIFIED" {
-		return ""
+	// The zero value is the prefix and UNSPECIFIED, in every enum of ours; to make the prefix from the name costs more.
+	if zero := d.Values().ByNumber(0); zero != nil {
+		if of, ok := strings.CutSuffix(string(zero.Name()), "UNSPECIFIED"); ok {
+			if n == 0 {
+				return ""
+			}
+			return strings.TrimPrefix(string(v.Name()), of)
+		}
 	}
-	return short
+	return strings.TrimPrefix(string(v.Name()), prefix(d.Name()))
 }
 
 // Value is the inverse of Enum for the enum type of like: the number of a short name, and whether there is one.

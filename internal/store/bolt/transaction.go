@@ -305,24 +305,25 @@ func (tx *transaction) spoil(err error) error {
 const checksumSize = 8
 
 // checksum binds a value to its place, so that a record that turns up elsewhere is refused too.
-func checksum(ks store.Keyspace, key, value []byte) []byte {
+func checksum(ks store.Keyspace, key, value []byte) [checksumSize]byte {
+	place := make([]byte, 0, 128) // on the stack, for all but the longest keys
+	place = append(binary.BigEndian.AppendUint32(place, uint32(len(ks))), ks...)
+	place = append(binary.BigEndian.AppendUint32(place, uint32(len(key))), key...)
 	h := sha256.New()
-	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(ks))))
-	h.Write([]byte(ks))
-	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
-	h.Write(key)
+	h.Write(place)
 	h.Write(value)
-	return h.Sum(nil)[:checksumSize]
+	return [checksumSize]byte(h.Sum(place[:0]))
 }
 
 // wrap makes the stored record of a value.
 func wrap(ks store.Keyspace, key, value []byte) []byte {
-	return append(checksum(ks, key, value), value...)
+	sum := checksum(ks, key, value)
+	return append(append(make([]byte, 0, checksumSize+len(value)), sum[:]...), value...)
 }
 
 // whole says whether a stored record is the one that was written in this place.
 func whole(ks store.Keyspace, key, record []byte) bool {
-	return len(record) > checksumSize && bytes.Equal(checksum(ks, key, record[checksumSize:]), record[:checksumSize])
+	return len(record) > checksumSize && checksum(ks, key, record[checksumSize:]) == [checksumSize]byte(record[:checksumSize])
 }
 
 // unwrap returns a copy of the value in a stored record.
