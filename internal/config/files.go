@@ -133,6 +133,9 @@ func (c *Inbox) Files() []File {
 	for _, k := range keys {
 		files = append(files, File{Field: "recipient_keys", Path: k, Secret: true})
 	}
+	if m := c.Outlets.Mail; m != nil && m.Password != "" {
+		files = append(files, File{Field: "outlets.mail.password_file", Path: c.resolve(m.Password), Secret: true})
+	}
 	return files
 }
 

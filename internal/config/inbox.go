@@ -29,6 +29,8 @@ type Inbox struct {
 	RecipientKeys string `yaml:"recipient_keys"` // folder with the private recipient keys
 	Retry         Retry  `yaml:"retry"`          // how reports are tried again
 	Web           *Web   `yaml:"web"`            // the pages for the team; none when empty
+
+	Outlets Outlets `yaml:"outlets"` // where what comes goes on to: alert mails, a folder, a command
 }
 
 // LoadInbox reads an inbox's configuration.
@@ -41,7 +43,7 @@ func LoadInbox(path string) (*Inbox, error) {
 		}
 		return c.Hub.required(required)
 	})
-	wrong := c.Web.check(inboxsite.Roles())
+	wrong := append(c.Web.check(inboxsite.Roles()), c.Outlets.check(c.Web)...)
 	if c.Collect && c.Listen != "" {
 		wrong = append(wrong, fault.Field{Path: "collect", Reason: "An inbox is sent to or collects, and this one has both listen and collect.",
 			Fix: "Leave one of them out, as the directory says of this authority."})
@@ -63,6 +65,10 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		return nil, err
 	}
 	keys, err := inbox.LoadKeys(c.KeyDir())
+	if err != nil {
+		return nil, err
+	}
+	outlets, err := c.outlets()
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		Postcodes: table,
 		Prover:    posternv1.NewAuditServiceClient(conn), First: first, HubPhone: c.Hub.Phone,
 		Identity: b.identity, Anchors: b.anchors, Store: b.store, Vault: b.vault, Hub: posternv1.NewMailboxServiceClient(conn), HubParty: hub, Directory: posternv1.NewDirectoryServiceClient(conn),
-		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, AllLogs: allLogs, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics,
+		Keys: keys, KeyDir: c.KeyDir(), LogKeys: logKeys, AllLogs: allLogs, Backoff: c.Retry.backoff(), Poll: 5 * time.Second, Collect: c.Collect, Clock: rt.Clock, Log: rt.Log, Metrics: b.metrics, Outlets: outlets,
 	})
 	if err != nil {
 		return nil, closing(err, b)
@@ -103,6 +109,7 @@ func (c *Inbox) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterTeamServiceServer(r, in)
 		localv1.RegisterRingServiceServer(r, in)
 		localv1.RegisterRedirectServiceServer(r, in)
+		localv1.RegisterOutletServiceServer(r, in)
 		localv1.RegisterTeamworkServiceServer(r, in)
 		localv1.RegisterOperationsServiceServer(r, in)
 		localv1.RegisterLogTrustServiceServer(r, in.Log())

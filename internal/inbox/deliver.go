@@ -17,6 +17,7 @@ import (
 	"postern/internal/follow"
 	"postern/internal/form"
 	"postern/internal/ledger/verify"
+	"postern/internal/outlet"
 	"postern/internal/plain"
 	"postern/internal/rpc"
 	"postern/internal/schema"
@@ -334,6 +335,9 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		if err := tx.Put(schema.InboxItem, key, sealed); err != nil {
 			return err
 		}
+		if _, err := in.handOver(tx, parcel{Kind: outlet.Notification, Reference: item.GetItem().GetReference(), Manifest: key}); err != nil {
+			return err
+		}
 		if item.GetItem().GetPassedOnBy() == "" {
 			if err := in.keepSealed(tx, key, v.Signed(), t); err != nil {
 				return err
@@ -352,6 +356,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 	if err == nil && report != nil {
 		in.wakeUp()
 	}
+	in.wakeOutlets()
 	return err
 }
 

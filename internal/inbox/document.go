@@ -43,7 +43,7 @@ func DocumentJSON(item *localv1.GetItemResponse) ([]byte, error) {
 var documentHead = []string{"reference", "prison", "child", "section", "field", "value", "known", "basis", "as_of"}
 
 // DocumentCSV is the document as rows for a spreadsheet, one for each field that was given, and one for each section that
-// was not shared, whose `known` says so.
+// was not shared or was withdrawn, whose `known` says so; one without a section is of all.
 func DocumentCSV(item *localv1.GetItemResponse) ([]byte, error) {
 	var rows [][]string
 	begin := func(path string) []string {
@@ -67,6 +67,15 @@ func DocumentCSV(item *localv1.GetItemResponse) ([]byte, error) {
 		}
 		if len(lines) == 0 {
 			rows = append(rows, append(append(begin(s.GetPath()), "", ""), about...))
+		}
+	}
+	if stop := item.GetItem().GetStop(); stop != nil {
+		withdrawn := stop.GetPaths()
+		if len(withdrawn) == 0 {
+			withdrawn = []string{""} // all of it
+		}
+		for _, path := range withdrawn {
+			rows = append(rows, append(begin(path), "", "", "WITHDRAWN", "", ""))
 		}
 	}
 	for _, path := range item.GetNotShared() {

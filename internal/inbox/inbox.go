@@ -58,7 +58,7 @@ type Config struct {
 	Backoff   queue.Backoff
 	Poll      time.Duration   // how often to retry reports
 	Postcodes *postcode.Table // says where a corrected postcode lies; nil for staff to choose
-	Alerts    Alerts          // how the team hears that something came; nil for not at all
+	Outlets   Outlets         // where what came goes on to; none when zero
 	Collect   bool            // whether it collects from the hub, and is not sent to
 	Clock     func() time.Time
 	Rand      io.Reader // for jitter; nil: crypto/rand
@@ -74,6 +74,7 @@ type Inbox struct {
 	localv1.UnimplementedRedirectServiceServer
 	localv1.UnimplementedTeamworkServiceServer
 	localv1.UnimplementedOperationsServiceServer
+	localv1.UnimplementedOutletServiceServer
 
 	cfg        Config
 	follow     *follow.Follower // what is known of the hub's logs, and whether the inbox has stopped
@@ -82,10 +83,13 @@ type Inbox struct {
 	showing    sync.Mutex // owns the choice of which of two that say the same is shown
 	rotating   sync.Mutex // owns the making of a successor: two at once would both follow one key
 	reports    *queue.Queue
-	deliveries ops.Counter   // result
-	wake       chan struct{} // capacity 1: a report was spooled
-	passed     chan struct{} // capacity 1: something was passed on
-	resumed    atomic.Bool   // whether the hub was told how far we hold all
+	parcels    *queue.Queue
+	handed     ops.Counter              // way, result
+	outlets    map[string]chan struct{} // by way, capacity 1 each: a parcel was queued
+	deliveries ops.Counter              // result
+	wake       chan struct{}            // capacity 1: a report was spooled
+	passed     chan struct{}            // capacity 1: something was passed on
+	resumed    atomic.Bool              // whether the hub was told how far we hold all
 }
 
 // Open makes an inbox.
@@ -104,7 +108,11 @@ func Open(cfg Config) (*Inbox, error) {
 	if err != nil {
 		return nil, fault.From(err) // a build without time zones
 	}
-	in := &Inbox{cfg: cfg, zone: zone, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1)}
+	in := &Inbox{cfg: cfg, zone: zone, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1),
+		parcels: queue.New(queue.Config{Keyspace: schema.InboxParcel}), outlets: map[string]chan struct{}{}}
+	for _, way := range ways {
+		in.outlets[way] = make(chan struct{}, 1)
+	}
 	in.count(cfg.Metrics)
 	if len(cfg.AllLogs.Origins()) == 0 {
 		in.cfg.AllLogs = cfg.LogKeys
@@ -126,6 +134,13 @@ func (in *Inbox) Run(ctx context.Context) error {
 	wg.Go(func() { cancel(in.loop(ctx, "reports", in.StepReports, in.wake)) })
 	wg.Go(func() { cancel(in.loop(ctx, "keys", in.StepKeys, nil)) })
 	wg.Go(func() { cancel(in.loop(ctx, "redirects", in.StepRedirects, in.passed)) })
+	for _, way := range ways {
+		if in.cfg.Outlets.uses(way) { // a loop each: a command that takes its time keeps no alert waiting
+			wg.Go(func() {
+				cancel(in.loop(ctx, way, func(ctx context.Context) (bool, error) { return in.StepOutlet(ctx, way) }, in.outlets[way]))
+			})
+		}
+	}
 	if in.cfg.Collect {
 		// A stream lasts until the hub ends it or the line breaks; then a moment, and the next.
 		wg.Go(func() {

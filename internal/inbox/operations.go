@@ -24,6 +24,8 @@ func (in *Inbox) Checks() []ops.Check {
 var gauges = []ops.Gauge{
 	{Name: "postern_reports_length", Help: "Reports to the hub that wait to be sent."},
 	{Name: "postern_reports_oldest_seconds", Help: "How long the oldest of them has waited; 0 when none does."},
+	{Name: "postern_parcels_waiting", Help: "Parcels for mailboxes and case systems that wait to be handed over."},
+	{Name: "postern_parcels_unclear", Help: "Parcels of which a person must say whether the case system has them."},
 }
 
 // count defines what an inbox counts and reads.
@@ -32,6 +34,7 @@ func (in *Inbox) count(m *ops.Metrics) {
 		m = ops.NewMetrics()
 	}
 	in.deliveries = m.Counter("postern_deliveries_total", "Deliveries answered, by result: taken, or why they were refused.", "result")
+	in.handed = m.Counter("postern_parcels_total", "Parcels for mailboxes and case systems, by way and by result: handed over, or why not.", "way", "result")
 	m.Read(in.measure, gauges...)
 }
 
@@ -46,6 +49,12 @@ func (in *Inbox) measure(ctx context.Context, report ops.Report) error {
 		age = max(age, ops.Since(it.EnqueueTime, in.cfg.Clock()))
 	}
 	report("postern_reports_oldest_seconds", age)
+	unclear, parcels, _, err := in.unsettledParcels(ctx)
+	if err != nil {
+		return err
+	}
+	report("postern_parcels_waiting", float64(parcels))
+	report("postern_parcels_unclear", float64(unclear))
 	return nil
 }
 
@@ -63,7 +72,11 @@ func (in *Inbox) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*local
 	if err != nil {
 		return nil, err
 	}
-	return &localv1.ExamineResponse{Findings: append(append(ops.Examine(ctx, in.Checks()), in.follow.Findings()...),
+	handed, err := in.examineParcels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.ExamineResponse{Findings: append(append(append(ops.Examine(ctx, in.Checks()), in.follow.Findings()...),
 		ops.OK("recipient keys", fmt.Sprintf("%d private keys can open deliveries", len(in.cfg.Keys))),
-		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting))))}, nil
+		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting)))), handed...)}, nil
 }

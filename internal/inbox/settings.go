@@ -22,11 +22,6 @@ import (
 // TeamManager is the role, by its short code, that changes the team's settings.
 const TeamManager = "TEAM_MANAGER"
 
-// Alerts is how the team hears outside the pages that something came. SendTest sends one that is about nothing.
-type Alerts interface {
-	SendTest(ctx context.Context, settings *localv1.TeamSettings) error
-}
-
 var settingsKey = []byte("settings")
 
 // What a team without settings has: an ordinary office, and an answer on the next working day.
@@ -65,7 +60,7 @@ func (in *Inbox) GetSettings(ctx context.Context, req *localv1.GetSettingsReques
 	if err != nil {
 		return nil, err
 	}
-	out := &localv1.GetSettingsResponse{Settings: s, HubPhone: in.cfg.HubPhone, CanTest: in.cfg.Alerts != nil && len(s.GetAlertAddresses()) > 0}
+	out := &localv1.GetSettingsResponse{Settings: s, HubPhone: in.cfg.HubPhone, CanTest: in.canTest(s)}
 	if !req.GetDirectory() || in.cfg.Directory == nil {
 		return out, nil
 	}
@@ -122,20 +117,6 @@ func (in *Inbox) ChangeSettings(ctx context.Context, req *localv1.ChangeSettings
 	}
 	in.cfg.Log.InfoContext(ctx, "team settings changed", "version", next.GetVersion())
 	return &localv1.ChangeSettingsResponse{Settings: next}, nil
-}
-
-// SendTest sends a test notification to the team's alert addresses.
-func (in *Inbox) SendTest(ctx context.Context) error {
-	s, err := in.settings(ctx)
-	switch {
-	case err != nil:
-		return err
-	case in.cfg.Alerts == nil:
-		return fault.New(fault.Precondition, "NO_ALERTS", "This inbox sends no alerts. Whoever runs it sets up how.")
-	case len(s.GetAlertAddresses()) == 0:
-		return fault.New(fault.Precondition, "NO_ADDRESS", "No alert address is set. Add one to the settings.")
-	}
-	return in.cfg.Alerts.SendTest(ctx, s)
 }
 
 const (

@@ -15,6 +15,7 @@ import (
 	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
+	"postern/internal/outlet"
 	"postern/internal/plain"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -109,10 +110,15 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		if err := in.keepSealed(tx, manifest, came, t.with(request.GetPaths())); err != nil {
 			return err
 		}
+		reference := ""
 		found, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
 			in.takeFromView(item, t.with(request.GetPaths()), d.GetDeliveryId())
+			reference = item.GetItem().GetReference()
 			return nil
 		})
+		if found {
+			_, err = in.handOver(tx, parcel{Kind: outlet.Stop, Reference: reference, Manifest: manifest})
+		}
 		if err != nil || found {
 			return err
 		}
@@ -127,6 +133,7 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 	}
 	in.cfg.Log.InfoContext(ctx, "stop request taken", "delivery", d.GetDeliveryId())
 	in.wakeUp()
+	in.wakeOutlets()
 	return answer, nil
 }
 

@@ -262,7 +262,8 @@ func TestTheTeamsSettings(t *testing.T) {
 	if len(fault.From(err).Fields) != 7 {
 		t.Errorf("found %v", fault.From(err).Fields)
 	}
-	wantFault(t, in.SendTest(t.Context()), fault.Precondition, "NO_ALERTS")
+	_, err = in.SendTest(t.Context(), &localv1.SendTestRequest{})
+	wantFault(t, err, fault.Precondition, "NO_ALERTS")
 	in.Restart()
 	if again := must(in.GetSettings(t.Context(), &localv1.GetSettingsRequest{}))(t).GetSettings(); again.GetColleagues()[0].GetName() != "Lee Example" {
 		t.Errorf("after a start they are %v", again)

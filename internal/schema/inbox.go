@@ -15,11 +15,12 @@ const (
 	InboxRedirect  store.Keyspace = "inbox_redirect"  // SHA-256(manifest) ‖ authority → 1: passed on, and not at its end yet
 	InboxWork      store.Keyspace = "inbox_work"      // SHA-256(manifest) → sealed Work: what the team did about the item
 	InboxTeam      store.Keyspace = "inbox_team"      // "settings" → sealed TeamSettings: what the team decides itself
+	InboxParcel    store.Keyspace = "inbox_parcel"    // way ‖ 0 ‖ sequence BE → queue item: what goes on to a mailbox, a folder or a command
 )
 
 // Inbox is the database of an inbox.
 var Inbox = Database{
 	Name:      "inbox",
-	Version:   5,
-	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced, InboxSealed, InboxRedirect, InboxWork, InboxTeam},
+	Version:   6,
+	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced, InboxSealed, InboxRedirect, InboxWork, InboxTeam, InboxParcel},
 }
