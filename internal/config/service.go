@@ -21,6 +21,7 @@ import (
 	"postern/internal/store"
 	"postern/internal/store/bolt"
 	"postern/internal/vault"
+	"postern/internal/web"
 )
 
 // Runtime is what a party gets from outside its file.
@@ -33,6 +34,8 @@ type Runtime struct {
 	Operations net.Listener
 	// Web is the same for the listener for browsers.
 	Web net.Listener
+	// Dress changes what all pages of the site have, such as for a demo; nil leaves it as the file says.
+	Dress func(*web.Config)
 }
 
 // NewRuntime is the runtime of a real process.

@@ -45,6 +45,9 @@ func (s *Service) site(ctx context.Context) (func(context.Context) error, error)
 	if err != nil {
 		return nil, err
 	}
+	if s.rt.Dress != nil {
+		s.rt.Dress(&shell)
+	}
 	site, err := s.pages.make(shell)
 	if err != nil {
 		return nil, fault.New(fault.Precondition, "SITE", "The site cannot be made as the configuration has it under web: "+err.Error()).Because(err)

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Dir  string       // the demo's folder, kept; empty for a temporary one
 	Once bool         // play the stories and end
-	Open bool         // show the sites in the visitor's browser
+	Open bool         // show the guided tour in the visitor's browser
 	JSON bool         // print the result as JSON
 	Out  io.Writer    // where the account goes
 	Log  *slog.Logger // where the parties log
@@ -72,6 +72,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if !o.Once {
+		if err := f.listenForTour(); err != nil {
+			return err
+		}
+	}
 	s, err := open(ctx, f, o.Log, &clock{})
 	if err != nil {
 		return err
@@ -98,14 +103,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Once {
 		return nil
 	}
-	invite(o.Out, dir, s.siteLines())
+	invite(o.Out, dir, s.tourAddress(), s.siteLines())
 	if o.Open {
-		if err := browse(ctx, s.addresses()); err != nil {
+		if err := browse(ctx, s.tourAddress()); err != nil {
 			fmt.Fprintf(o.Out, "%s\n", fault.From(err).Message)
 		}
 	}
-	<-ctx.Done()
-	return nil
+	return s.guide(ctx)
 }
 
 // play tells every story and then asks the hub for its log.
@@ -159,9 +163,13 @@ func elsewhen(ctx context.Context, log *slog.Logger, fn func(*stage)) (err error
 }
 
 // invite says what to try while the parties are up.
-func invite(out io.Writer, dir, siteLines string) {
+func invite(out io.Writer, dir, tour, siteLines string) {
 	fmt.Fprintf(out, `
-All parties are up; stop them with Ctrl-C. In a browser, as whomever you choose:
+All parties are up; stop them with Ctrl-C. A guided tour in six steps, in a browser:
+
+  %[3]s
+
+Or each site by itself, as whomever you choose:
 
 %[2]s
 Or in another terminal, from the same checkout:
@@ -176,5 +184,5 @@ Change a form in %[1]s/forms, remove its form_id, and send it:
   go run ./cmd/postern desk  --config %[1]s/desk-BLI.yaml submit %[1]s/forms/shared_in_full.json
 
 Nobody in the forms exists.
-`, dir, siteLines)
+`, dir, siteLines, tour)
 }

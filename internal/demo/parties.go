@@ -89,7 +89,7 @@ func open(ctx context.Context, f *folder, log *slog.Logger, c *clock) (*stage, e
 // start serves a party and waits until its control socket answers.
 func (s *stage) start(ctx context.Context, party string) error {
 	rt := config.NewRuntime(s.log.With("party", party))
-	rt.Clock = s.clock.Now
+	rt.Clock, rt.Dress = s.clock.Now, s.toTour
 	if lis, ok := s.listeners[party]; ok { // the port that setup held open for it
 		rt.Listener = lis
 		delete(s.listeners, party)

@@ -269,7 +269,7 @@ func (f *folder) writeConfigs() error {
 	files := map[string]string{
 		"hub.yaml": f.common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
 			"checkpoint_file: hub-checkpoints/newest\npostcodes: postcodes\nauditors:\n  - {name: demo, all: true}\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\ndeliver_to: [127.0.0.0/8]  # all inboxes of a demo are on this machine\ngather_seconds: 1  # elsewhere an hour: minutes would tell what a team does\n" + quickRetry,
-		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n" + f.webYAML("auditor"),
+		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n" + accessYAML() + f.webYAML("auditor"),
 	}
 	for _, id := range prisons {
 		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry + f.webYAML(deskParty(id))

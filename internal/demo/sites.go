@@ -49,6 +49,17 @@ func (f *folder) webYAML(party string) string {
 	return ""
 }
 
+// accessYAML lets the auditor see who looked at the sites of the others, as if they had handed over their access logs.
+func accessYAML() string {
+	yaml := "access_logs:\n"
+	for _, s := range sites {
+		if s.party != "auditor" {
+			yaml += "  - " + s.party + "/access\n"
+		}
+	}
+	return yaml
+}
+
 // site is where a browser finds the site of a party, as its configuration says.
 func (s *stage) site(party string) string {
 	if w := s.webs[party]; w != nil {
@@ -57,22 +68,20 @@ func (s *stage) site(party string) string {
 	return ""
 }
 
-// browse opens the addresses in the visitor's browser, as their system does it.
-func browse(ctx context.Context, addresses []string) error {
-	for _, address := range addresses {
-		command := []string{"xdg-open", address}
-		switch runtime.GOOS {
-		case "darwin":
-			command[0] = "open"
-		case "windows":
-			command = []string{"rundll32", "url.dll,FileProtocolHandler", address}
-		}
-		c := exec.CommandContext(ctx, command[0], command[1:]...)
-		if err := c.Start(); err != nil {
-			return fault.Newf(fault.Precondition, "NO_BROWSER", "No browser could be started with %s. Open the addresses above yourself.", command[0]).Because(err)
-		}
-		go func() { _ = c.Wait() }() // how it ends is between the visitor and their browser
+// browse opens an address in the visitor's browser, as their system does it.
+func browse(ctx context.Context, address string) error {
+	command := []string{"xdg-open", address}
+	switch runtime.GOOS {
+	case "darwin":
+		command[0] = "open"
+	case "windows":
+		command = []string{"rundll32", "url.dll,FileProtocolHandler", address}
 	}
+	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	if err := c.Start(); err != nil {
+		return fault.Newf(fault.Precondition, "NO_BROWSER", "No browser could be started with %s. Open the address of the tour yourself.", command[0]).Because(err)
+	}
+	go func() { _ = c.Wait() }() // how it ends is between the visitor and their browser
 	return nil
 }
 

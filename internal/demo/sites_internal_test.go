@@ -36,7 +36,7 @@ func TestTheSitesAreWhereTheDemoSays(t *testing.T) {
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), "Nobody here is real") {
+		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), "Nobody here is real") || strings.Contains(string(body), "Guided tour") {
 			t.Errorf("%s answers %d", address, answer.StatusCode)
 		}
 		for _, id := range personas {
@@ -49,7 +49,7 @@ func TestTheSitesAreWhereTheDemoSays(t *testing.T) {
 
 func TestAMachineWithoutABrowserIsToldSo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if err := browse(t.Context(), []string{"http://127.0.0.1:1/"}); fault.From(err).Reason != "NO_BROWSER" || !strings.Contains(err.Error(), "Open the addresses above yourself") {
+	if err := browse(t.Context(), "http://127.0.0.1:1/"); fault.From(err).Reason != "NO_BROWSER" || !strings.Contains(err.Error(), "Open the address of the tour yourself") {
 		t.Errorf("got %v", err)
 	}
 }

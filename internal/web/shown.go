@@ -57,10 +57,19 @@ func (s *Shown) FooterLinks() []Link {
 func (s *Shown) Banners() (said template.HTML) {
 	for _, id := range []string{s.site.cfg.Banner, s.Banner} {
 		if id != "" {
-			said += ui.PhaseBanner{Tag: ui.Tag{Text: s.T("web.practice")}, Text: s.T(id)}.HTML()
+			said += ui.PhaseBanner{Tag: ui.Tag{Text: s.T("web.practice")}, Text: s.bannerText(id)}.HTML()
 		}
 	}
 	return said
+}
+
+// bannerText is what a banner says; that of the site may lead somewhere.
+func (s *Shown) bannerText(id string) ui.Content {
+	l := s.site.cfg.BannerLink
+	if l == nil || id != s.site.cfg.Banner {
+		return s.T(id)
+	}
+	return template.HTML(template.HTMLEscapeString(s.T(id))+" ") + ui.Link{Href: l.Href, Text: s.T(l.Text)}.HTML()
 }
 
 // Account is who is signed in, with the way out. Signing out is a form: a link to it could be followed by a picture.

@@ -97,6 +97,7 @@ type Config struct {
 	Controller Controller    // for the privacy notice
 	Telephone  string        // whom to telephone when the site does not work; on every page
 	Banner     string        // an id of words over every page, such as that nobody here is real; empty for none
+	BannerLink *Link         // in the banner, such as to what explains a trial; nil for none
 	SignIn     string        // the path of the page that signs people in; empty only where every page is open
 	Home       string        // where the header leads; / by default
 	TLS        bool          // whether browsers come over TLS: cookies and headers then insist on it
