@@ -140,7 +140,7 @@ func (v *visit) words() string {
 		const main = document.querySelector('main');
 		return [document.title, main.querySelector('h1').innerText,
 			...[...main.querySelectorAll('input:not([type=hidden]), select, textarea, button:not([data-app-print]):not([data-app-copy]), a[href]')]
-				.filter((e) => e.closest('[hidden]') === null && (seen(e) || e.closest('[class*=conditional], details, .govuk-tabs') !== null)).map((e) => e.name + '|' + e.type + '|' + (e.innerText || '').trim()),
+				.filter((e) => e.closest('[hidden]') === null && (seen(e) || e.closest('[class*=conditional], details, .govuk-tabs') !== null)).map((e) => e.name + '|' + e.type + '|' + (e.innerText || '').replace(/\s+/g, ' ').trim()),
 		].join('\n');
 	})()`)
 }

@@ -24,12 +24,12 @@ import (
 
 // parties are the three sites of one exchange, with a real hub between them and an invented family under way.
 func parties(t *testing.T) []*site {
-	x := testkit.NewExchange(t)
+	x := testkit.NewExchange(t, withPostcodes(t))
 	desk, inbox := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
 	form := x.Example("shared_in_part")
 	id := desk.Take(form)[0]
 	x.Settle()
-	seeded := personal(form.ProtoReflect())
+	seeded := append(personal(form.ProtoReflect()), personal(describedFamily().ProtoReflect())...)
 	shell := func(roles []string) web.Config {
 		return signintest.Shell(x.Clock.Now, slog.New(slog.DiscardHandler), roles)
 	}
@@ -47,7 +47,7 @@ func parties(t *testing.T) []*site {
 		t.Fatal(err)
 	}
 	return []*site{
-		party(t, "desk", desks, seeded, deskStops()), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, append(auditStops(id), auditMoreStops(desk.Logs().GetLogs()[0].GetCheckpoint())...)),
+		party(t, "desk", desks, seeded, append(deskStops(), fillStops(t, desk)...)), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, append(auditStops(id), auditMoreStops(desk.Logs().GetLogs()[0].GetCheckpoint())...)),
 	}
 }
 

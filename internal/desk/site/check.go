@@ -32,13 +32,22 @@ type checking struct {
 // toMend is something to answer, and where.
 type toMend struct{ Text, Of, Href string }
 
-// ahead is what would become of one notification.
+// ahead is what would become of one notification. Every section stands in one place: in a list of what the team will
+// see, or with the reason for which it stays here.
 type ahead struct {
 	Team    string
 	Outcome []string // in a sentence, and what stands in the way
 	Why     []string // the whole decision, line by line with its rules
+	Head    string   // over the lists
+	Nothing bool     // nothing goes: the lists are the answers as they stand
 	Sees    []ui.SummaryList
-	Stays   []ui.SummaryList
+	Stays   []staying
+}
+
+// staying is what stays here for one reason.
+type staying struct {
+	Why   []string
+	Which []toMend
 }
 
 // check shows everything once more before it is sent, each answer with a link to change it, and beside it what the
@@ -170,15 +179,14 @@ func stepOfSection(name string, n int) string {
 	return at
 }
 
-// answer is a row with what a section says, how it is known, and the link that changes it.
-func answer(r *web.Request, draft *localv1.Draft, child int, name string, m proto.Message, because []string) ui.SummaryRow {
+// answer is a row with what a section says, how it is known where the parent did not say it, and the link that changes it.
+func answer(r *web.Request, draft *localv1.Draft, child int, name string, m proto.Message) ui.SummaryRow {
 	var b strings.Builder
 	for _, l := range plain.LinesIn(r.Language, m) {
-		fmt.Fprintf(&b, `<span class="govuk-!-font-weight-bold">%s</span> %s<br>`, template.HTMLEscapeString(l.Label+":"), template.HTMLEscapeString(plain.Visible(l.Value)))
+		fmt.Fprintf(&b, `%s <span class="govuk-!-font-weight-bold">%s</span><br>`, template.HTMLEscapeString(l.Label+":"), template.HTMLEscapeString(plain.Visible(l.Value)))
 	}
-	fmt.Fprintf(&b, `<span class="govuk-hint">%s</span>`, template.HTMLEscapeString(plain.ProvenanceIn(r.Language, m)))
-	for _, why := range because {
-		fmt.Fprintf(&b, `<strong class="govuk-tag govuk-tag--grey">%s</strong> %s<br>`, template.HTMLEscapeString(r.T("fill.why")), template.HTMLEscapeString(why))
+	if p := plain.Source(m); p.GetKnown() != isKnown || p.GetBasis() != posternv1.Basis_BASIS_PARENT_SAID {
+		fmt.Fprintf(&b, `<span class="govuk-hint">%s</span>`, template.HTMLEscapeString(upper(plain.ProvenanceIn(r.Language, m))))
 	}
 	key := upper(plain.PathWordsIn(r.Language, name))
 	hidden := strings.TrimSpace(key + " " + ofChild(r, draft, child))
@@ -202,7 +210,7 @@ func allAnswers(r *web.Request, draft *localv1.Draft) (all []ui.SummaryList) {
 		var rows []ui.SummaryRow
 		for _, sec := range section.All() {
 			if m, ok := section.Get(f, sec.Path(child)); ok && sec.PerChild == (child > 0) {
-				rows = append(rows, answer(r, draft, child, sec.Name, m, nil))
+				rows = append(rows, answer(r, draft, child, sec.Name, m))
 			}
 		}
 		if len(rows) > 0 {
@@ -214,26 +222,40 @@ func allAnswers(r *web.Request, draft *localv1.Draft) (all []ui.SummaryList) {
 
 // ahead is what a page says of a part of a preview.
 func (s *site) ahead(r *web.Request, draft *localv1.Draft, p desk.PreviewPart) ahead {
-	out := ahead{Team: team(desk.Council{Name: p.Name, Team: p.Team}), Why: plain.DecisionIn(r.Language, inForm(p))}
+	out := ahead{Team: team(desk.Council{Name: p.Name, Team: p.Team}), Why: plain.DecisionIn(r.Language, inForm(p)), Head: r.T("fill.council_sees")}
 	out.Outcome = outcome(r, out.Team, p)
-	for _, fates := range []struct {
-		to   *[]ui.SummaryList
-		goes bool
-	}{{&out.Sees, true}, {&out.Stays, false}} {
-		for _, child := range append([]uint32{0}, p.Children...) {
-			var rows []ui.SummaryRow
-			for _, x := range p.Sections {
-				if x.Child == child && (x.Fate == desk.Goes) == fates.goes {
-					sec, _ := section.Lookup(x.Path)
-					rows = append(rows, answer(r, draft, int(child), sec.Name, x.Message, because(r, x)))
-				}
+	out.Nothing = !slices.ContainsFunc(p.Sections, func(x desk.PreviewSection) bool { return x.Fate == desk.Goes || x.Fate == desk.Waits })
+	if out.Nothing {
+		out.Head = r.T("fill.your_answers")
+	}
+	for _, child := range append([]uint32{0}, p.Children...) {
+		var rows []ui.SummaryRow
+		for _, x := range p.Sections {
+			sec, _ := section.Lookup(x.Path)
+			switch {
+			case x.Child != child:
+			case out.Nothing || x.Fate == desk.Goes || x.Fate == desk.Waits:
+				rows = append(rows, answer(r, draft, int(child), sec.Name, x.Message))
+			default:
+				out.stays(because(r, x), toMend{Text: upper(plain.PathWordsIn(r.Language, sec.Name)), Of: ofChild(r, draft, int(child)), Href: changePath(draft, stepOfSection(sec.Name, int(child)))})
 			}
-			if len(rows) > 0 {
-				*fates.to = append(*fates.to, card(r, draft, int(child), 4, rows))
-			}
+		}
+		if len(rows) > 0 {
+			out.Sees = append(out.Sees, card(r, draft, int(child), 4, rows))
 		}
 	}
 	return out
+}
+
+// stays adds a section to those that stay here for the same reason.
+func (a *ahead) stays(why []string, which toMend) {
+	for i := range a.Stays {
+		if slices.Equal(a.Stays[i].Why, why) {
+			a.Stays[i].Which = append(a.Stays[i].Which, which)
+			return
+		}
+	}
+	a.Stays = append(a.Stays, staying{why, []toMend{which}})
 }
 
 // outcome says in a sentence what becomes of a part.
@@ -254,7 +276,25 @@ func outcome(r *web.Request, team string, p desk.PreviewPart) (said []string) {
 	default:
 		said = append(said, r.T("fill.ahead_refer", "team", team))
 	}
+	if p.Then.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+		return said
+	}
+	for _, reasons := range append([][]*posternv1.Reason{p.Then.GetReasons()}, reasonsOf(p.Then)...) {
+		for _, reason := range reasons {
+			if text := plain.ReasonIn(r.Language, reason); !slices.Contains(said, text) {
+				said = append(said, text)
+			}
+		}
+	}
 	return said
+}
+
+// reasonsOf are the reasons of a decision, by child.
+func reasonsOf(d *posternv1.Decision) (all [][]*posternv1.Reason) {
+	for _, c := range d.GetChildren() {
+		all = append(all, c.GetReasons())
+	}
+	return all
 }
 
 // because is why a section does not go, in plain words.

@@ -30,7 +30,7 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 	}
 	var parts []sentPart
 	var references []string
-	queued := false
+	queued, waits := false, false // waits: nothing has gone yet, whatever the reason
 	for _, id := range draft.GetNotificationIds() {
 		got, err := s.desk.GetNotification(r.Context(), &localv1.GetNotificationRequest{Id: id})
 		if err != nil {
@@ -38,6 +38,7 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 		}
 		n := got.GetNotification()
 		queued = queued || n.GetState() == localv1.State_STATE_QUEUED
+		waits = waits || n.GetState() == localv1.State_STATE_WAITING || n.GetState() == localv1.State_STATE_REFERRED || n.GetState() == localv1.State_STATE_WITHHELD
 		references = append(references, n.GetReference())
 		parts = append(parts, sentPart{Reference: n.GetReference(), Team: n.GetAuthorityName(), State: upper(r.T("state." + strings.TrimPrefix(strings.ToLower(n.GetState().String()), "state_"))),
 			ToDo: tasksOf(r, n), Slip: "/notifications/" + n.GetReference() + "/slip", Page: "/notifications/" + n.GetReference()})
@@ -48,6 +49,8 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 		panel.Title, panel.Text = r.T("fill.sent_practice"), r.T("fill.sent_practice_say")
 	case queued:
 		panel.Title = r.T("fill.sent_queued")
+	case waits:
+		panel.Title = r.T("fill.sent_handed_in")
 	}
 	return about(draft, web.View{Template: "sent", Data: map[string]any{"Panel": panel, "Parts": parts, "Queued": queued, "Practice": draft.GetPractice()}}), nil
 }

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"slices"
@@ -150,12 +151,14 @@ func (s *site) mendCouncil(r *web.Request, f *web.Form, draft *localv1.Draft, n 
 	}
 	var names []string
 	for _, c := range to.Says {
-		names = append(names, c.Name)
+		if c.Name != c.Code { // one that the directory does not know cannot be chosen either
+			names = append(names, c.Name)
+		}
 	}
 	switch child := draft.GetForm().GetChildren()[n-1]; to.Source {
 	case postcode.Differ:
 		if askChecked(r, f, n); !child.GetAuthorityChecked() {
-			fail("fill.council_differs", "table", strings.Join(names, ", "), "chosen", to.Name)
+			fail("fill.council_differs", "table", cmp.Or(strings.Join(names, ", "), r.T("fill.another_council")), "chosen", to.Name)
 		}
 	case postcode.Nothing:
 		switch {
