@@ -270,6 +270,11 @@ func (l *ledger) decided(from string, m *posternv1.Manifest, sum [32]byte, out *
 	}
 	if wd := m.GetWithdrawal(); wd != nil {
 		n := l.notifications[wd.GetWithdraws()]
+		if n == nil { // what goes on of a notification was taken back before it was ever submitted
+			_, prison := split(from)
+			n = l.notification(prison, wd.GetWithdraws())
+			l.learn(n)
+		}
 		if !n.standard {
 			return // what did not go by permission is not undone
 		}
