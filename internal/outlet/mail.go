@@ -39,7 +39,7 @@ func (m Mail) mailOf(to string, p Parcel) (*mail.Msg, error) {
 	_, domain, _ := strings.Cut(m.From, "@")
 	msg.SetMessageIDWithValue(p.Name() + "@" + domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: an absence note does not answer
-	msg.Subject(words.English.Text("outlet.subject", words.Args{"reference": p.Reference}))
+	msg.Subject("Postern: " + p.Reference)
 	id, link := "outlet.text", strings.TrimSuffix(m.Link, "/")+"/notifications/"+p.Reference
 	if p.Kind == Test {
 		id, link = "outlet.test", strings.TrimSuffix(m.Link, "/")+"/"
