@@ -116,7 +116,11 @@ func (f *Form) Read(r *Request) {
 	f.each(func(x *Field) {
 		switch x.Kind {
 		case Many:
-			x.Values = slices.Clone(answers[x.Name])
+			x.Values = slices.DeleteFunc(slices.Clone(answers[x.Name]), func(v string) bool { return !x.offers(v) })
+		case One, List:
+			if x.Value = sent(x.Name); !x.offers(x.Value) {
+				x.Value = ""
+			}
 		case Date:
 			x.Value = readDate(sent(x.Name+"-day"), sent(x.Name+"-month"), sent(x.Name+"-year"))
 		case Upload:
@@ -124,6 +128,12 @@ func (f *Form) Read(r *Request) {
 			x.Value = sent(x.Name)
 		}
 	})
+}
+
+// offers reports whether an answer is one of a field's options. Another is none: the browser that sent it did not get it
+// from this page.
+func (x *Field) offers(value string) bool {
+	return slices.ContainsFunc(x.Options, func(o Option) bool { return !o.Divider && o.Value == value })
 }
 
 // Text is the answer to a field: of a date, the day as in 2026-11-29, or what was written when that is no day.

@@ -10,7 +10,6 @@ import (
 	"postern/internal/web"
 	"postern/internal/web/ui"
 	"postern/internal/words"
-	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -38,74 +37,70 @@ func notice(l words.Language, prison *posternv1.Prison) string {
 	return l.Text("desk.script", words.Args{"prison": name, "consider": may})
 }
 
-// explain shows the script in both languages and in easy words, and takes down how the person heard it.
-func (s *site) explain() question {
-	return question{path: "explain", name: "desk.explain",
-		form: func(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
-			other := web.Field{Name: "other", Path: "consent.notice.language", Kind: web.List, Label: r.T("desk.other_language"), Options: []web.Option{{Text: r.T("desk.choose")}}}
-			for _, l := range languages {
-				other.Options = append(other.Options, web.Option{Value: l[0], Text: r.T(l[1])})
-			}
-			f := web.NewForm(
-				web.Field{Name: "language", Kind: web.One, Label: r.T("desk.heard_in"), Options: []web.Option{{Value: "en", Text: words.English.Text("web.own_language", nil)},
-					{Value: "cy", Text: words.Welsh.Text("web.own_language", nil)}, {Value: "other", Text: r.T("desk.heard_other"), Fields: []web.Field{other}}}},
-				web.Field{Name: "how", Kind: web.Many, Label: r.T("desk.heard_how"), Options: []web.Option{{Value: "aloud", Text: r.T("desk.heard_aloud")}, {Value: "interpreter", Text: r.T("desk.heard_interpreter")}}})
-			f.Set("language", string(cmp.Or(r.Language, words.English)))
-			f.Set("how", "aloud")
-			if n := draft.GetForm().GetConsent().GetNotice(); n != nil {
-				f.Set("language", n.GetLanguage())
-				if n.GetLanguage() != "en" && n.GetLanguage() != "cy" {
-					f.Set("language", "other")
-					f.Set("other", n.GetLanguage())
-				}
-				var how []string
-				if n.GetReadAloud() {
-					how = append(how, "aloud")
-				}
-				if n.GetInterpreter() {
-					how = append(how, "interpreter")
-				}
-				f.Set("how", how...)
-			}
-			f.Submit = "desk.explained"
-			return f, nil
-		},
-		take: func(r *web.Request, f *web.Form, draft *localv1.Draft) error {
-			f.Require("desk.heard_say", "language")
-			heard := words.English
-			n := &posternv1.Notice{Id: noticeID, Language: f.Text("language"), ReadAloud: slices.Contains(f.Choices("how"), "aloud"), Interpreter: slices.Contains(f.Choices("how"), "interpreter")}
-			switch n.GetLanguage() {
-			case "other":
-				f.Require("desk.other_say", "other")
-				n.Language = f.Text("other")
-			case "cy":
-				heard = words.Welsh
-			}
-			sum := sha256.Sum256([]byte(notice(heard, s.desk.Prison())))
-			n.Sha256 = sum[:]
-			draft.Form.NoticeVersion = noticeVersion
-			draft.Form.Consent = cmp.Or(draft.Form.Consent, &posternv1.Consent{})
-			draft.Form.Consent.Notice = n
-			return nil
-		},
-		view: func(r *web.Request, draft *localv1.Draft, f *web.Form) (web.View, error) {
-			tabs := ui.Tabs{Title: r.T("desk.script_title")}
-			for _, t := range []struct {
-				id, label string
-				lang      words.Language
-				text      string
-			}{{"english", words.English.Text("web.own_language", nil), words.English, notice(words.English, s.desk.Prison())},
-				{"welsh", words.Welsh.Text("web.own_language", nil), words.Welsh, notice(words.Welsh, s.desk.Prison())},
-				{"easy", r.T("desk.script_easy_title"), r.Language, r.T("desk.script_easy")}} {
-				tabs.Items = append(tabs.Items, ui.Tab{ID: t.id, Label: t.label, Panel: ui.TabPanel{Text: spoken(t.lang, t.text)}})
-			}
-			if r.Language == words.Welsh {
-				tabs.Items[0], tabs.Items[1] = tabs.Items[1], tabs.Items[0]
-			}
-			return web.View{Template: "explain", Data: tabs}, nil
-		},
-		checks: func(*web.Request) []string { return []string{"consent.notice"} },
+// heardFields ask how the person heard the script: read aloud in the language of the page unless somebody says otherwise.
+func heardFields(r *web.Request, n *posternv1.Notice) []web.Field {
+	other := web.Field{Name: "other", Path: "consent.notice.language", Kind: web.List, Label: r.T("desk.other_language"), Options: []web.Option{{Text: r.T("desk.choose")}}}
+	for _, l := range languages {
+		other.Options = append(other.Options, web.Option{Value: l[0], Text: r.T(l[1])})
 	}
+	heard, how := string(cmp.Or(r.Language, words.English)), []string{"aloud"}
+	if n != nil {
+		heard, how = n.GetLanguage(), nil
+		if heard != "en" && heard != "cy" {
+			heard, other.Value = "other", n.GetLanguage()
+		}
+		if n.GetReadAloud() {
+			how = append(how, "aloud")
+		}
+		if n.GetInterpreter() {
+			how = append(how, "interpreter")
+		}
+	}
+	return []web.Field{
+		{Name: "language", Kind: web.One, Label: r.T("desk.heard_in"), Value: heard, Options: []web.Option{{Value: "en", Text: words.English.Text("web.own_language", nil)},
+			{Value: "cy", Text: words.Welsh.Text("web.own_language", nil)}, {Value: "other", Text: r.T("desk.heard_other"), Fields: []web.Field{other}}}},
+		{Name: "how", Kind: web.Many, Label: r.T("desk.heard_how"), Values: how, Options: []web.Option{{Value: "aloud", Text: r.T("desk.heard_aloud")}, {Value: "interpreter", Text: r.T("desk.heard_interpreter")}}},
+	}
+}
+
+// heard is the notice as the answers say that the person heard it.
+func (s *site) heard(f *web.Form) *posternv1.Notice {
+	f.Require("desk.heard_say", "language")
+	text := words.English
+	n := &posternv1.Notice{Id: noticeID, Language: f.Text("language"), ReadAloud: slices.Contains(f.Choices("how"), "aloud"), Interpreter: slices.Contains(f.Choices("how"), "interpreter")}
+	switch n.GetLanguage() {
+	case "other":
+		f.Require("desk.other_say", "other")
+		n.Language = f.Text("other")
+	case "cy":
+		text = words.Welsh
+	}
+	sum := sha256.Sum256([]byte(notice(text, s.desk.Prison())))
+	n.Sha256 = sum[:]
+	return n
+}
+
+// script is what is read aloud: in both languages, the reader's first, and in easy words.
+func (s *site) script(r *web.Request) ui.Tabs {
+	tabs := ui.Tabs{Title: r.T("desk.script_title")}
+	for _, t := range []struct {
+		id, label string
+		lang      words.Language
+		text      string
+	}{{"english", words.English.Text("web.own_language", nil), words.English, notice(words.English, s.desk.Prison())},
+		{"welsh", words.Welsh.Text("web.own_language", nil), words.Welsh, notice(words.Welsh, s.desk.Prison())},
+		{"easy", r.T("desk.script_easy_title"), cmp.Or(r.Language, words.English), r.T("desk.script_easy")}} {
+		tabs.Items = append(tabs.Items, ui.Tab{ID: t.id, Label: t.label, Panel: ui.TabPanel{Text: spoken(t.lang, t.text)}})
+	}
+	if r.Language == words.Welsh {
+		tabs.Items[0], tabs.Items[1] = tabs.Items[1], tabs.Items[0]
+	}
+	return tabs
+}
+
+// explain shows the script alone, to turn the screen to the person or to print it.
+func (s *site) explain(r *web.Request) (web.Response, error) {
+	return web.View{Template: "explain", Back: "/arrivals", Data: s.script(r)}, nil
 }
 
 // spoken is a text to read aloud, a paragraph a line, marked as the language that it is in.

@@ -97,7 +97,7 @@ func (s *site) recorded(r *web.Request) (web.Response, error) {
 	if !ok {
 		return web.SeeOther(draftPath(draft, "sent")), nil
 	}
-	data := map[string]any{"Panel": ui.Panel{Title: r.T(heading), Text: r.T("desk.recorded")}, "Next": next, "Practice": draft.GetPractice(), "Wales": s.wales()}
+	data := map[string]any{"Panel": ui.Panel{Title: r.T(heading), Text: r.T("desk.recorded")}, "Next": next, "Practice": draft.GetPractice(), "Wales": s.wales(), "Slip": nil}
 	if ids := draft.GetNotificationIds(); len(ids) > 0 {
 		data["Slip"] = ui.Button{Text: r.T("desk.print_slip"), Href: "/notifications/" + envelope.Reference(ids[0]) + "/slip"}
 	}

@@ -26,10 +26,11 @@ func (s *site) pages() []web.Page {
 		{Path: "/drafts/{draft}/sent", Name: "fill.sent", Roles: fillsIn, Get: s.sent},
 		{Path: "/notifications/{reference}/slip", Name: "fill.slip", Roles: fillsIn, Get: s.slip},
 		{Path: "/drafts/{draft}/drop", Name: "desk.drop", Roles: fillsIn, Get: s.dropping, Post: s.drop},
-		s.page(s.tonight()), s.page(s.person()), s.page(s.children()), s.page(s.explain()), s.page(s.permission()), s.page(s.adjust()),
+		s.page(s.tonight()), s.page(s.person()), s.page(s.children()), s.page(s.permission()), s.page(s.adjust()),
 		{Path: "/drafts/{draft}/outcome", Name: "desk.outcome", Roles: fillsIn, Get: s.outcome, Post: s.record},
 		{Path: "/drafts/{draft}/recorded", Name: "desk.recorded_title", Roles: fillsIn, Get: s.recorded},
 		{Path: "/arrivals", Name: "desk.arrivals", Roles: fillsIn, Get: s.arrivals},
+		{Path: "/explain", Name: "desk.explain", Roles: fillsIn, Get: s.explain},
 		{Path: "/practice", Name: "desk.practise", Roles: fillsIn, Get: s.practise},
 		{Path: "/drafts/{draft}/numbers", Name: "desk.numbers", Roles: fillsIn, Get: s.numbers},
 	}

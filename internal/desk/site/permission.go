@@ -22,13 +22,15 @@ func bundle(everything bool) (patterns []string) {
 	return patterns
 }
 
-// permission asks what the person agrees to tell, in two bundles. What is known is not asked: who took it, when, under
+// permission has the script to read aloud, and asks what the person agrees to tell, in two bundles: what is read and what
+// is asked are one thing to whoever sits there. What is known is not asked: who took it, when, under
 // which law and which notice.
 func (s *site) permission() question {
 	return question{path: "permission", name: "desk.permission", form: permissionForm,
 		take: func(r *web.Request, f *web.Form, draft *localv1.Draft) error {
 			f.Require("desk.permission_say", "answer")
-			c := &posternv1.Consent{Notice: draft.GetForm().GetConsent().GetNotice(), Method: chosen[posternv1.ConsentMethod](f, "method"),
+			draft.Form.NoticeVersion = noticeVersion
+			c := &posternv1.Consent{Notice: s.heard(f), Method: chosen[posternv1.ConsentMethod](f, "method"),
 				CapacityConcern: slices.Contains(f.Choices("doubts"), "capacity"), GrantorUnder_18: slices.Contains(f.Choices("doubts"), "under_18")}
 			switch answer := f.Text("answer"); answer {
 			case "everything", "contact", "adjust":
@@ -46,7 +48,10 @@ func (s *site) permission() question {
 			draft.Form.Consent, err = s.desk.Consented(r.Context(), c)
 			return err
 		},
-		checks: func(*web.Request) []string { return []string{"consent.method", "consent.understood"} },
+		checks: func(*web.Request) []string { return []string{"consent.method", "consent.understood", "consent.notice"} },
+		view: func(r *web.Request, draft *localv1.Draft, f *web.Form) (web.View, error) {
+			return web.View{Template: "permission", Data: s.script(r)}, nil
+		},
 		next: func(r *web.Request, draft *localv1.Draft) string {
 			switch {
 			case draft.GetForm().GetConsent().GetState() != posternv1.ConsentState_CONSENT_STATE_GIVEN:
@@ -60,10 +65,6 @@ func (s *site) permission() question {
 }
 
 func permissionForm(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
-	understood := func(name string) web.Field {
-		return web.Field{Name: name, Path: "consent.understood", Kind: web.One, Label: r.T("desk.understood"), Hint: r.T("desk.understood_hint"), Inline: true,
-			Options: []web.Option{{Value: "YES", Text: r.T("desk.tonight_yes")}, {Value: "NO", Text: r.T("desk.tonight_no")}}}
-	}
 	f := web.NewForm(
 		web.Field{Name: "answer", Path: "consent.state", Kind: web.One, Label: r.T("desk.permission_ask"), Hint: r.T("desk.permission_hint"), Options: []web.Option{
 			{Value: "everything", Text: r.T("desk.permission_everything"), Hint: r.T("desk.permission_everything_hint")},
@@ -71,13 +72,15 @@ func permissionForm(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
 			{Value: "adjust", Text: r.T("desk.permission_adjust"), Hint: r.T("desk.permission_adjust_hint")}, r.Or(),
 			{Value: "no", Text: r.T("desk.permission_no"), Hint: r.T("desk.permission_no_hint")},
 			{Value: "later", Text: r.T("desk.permission_later"), Hint: r.T("desk.permission_later_hint")}}},
-		understood("understood"),
+		web.Field{Name: "understood", Path: "consent.understood", Kind: web.One, Label: r.T("desk.understood"), Hint: r.T("desk.understood_hint"), Inline: true,
+			Options: []web.Option{{Value: "YES", Text: r.T("desk.tonight_yes")}, {Value: "NO", Text: r.T("desk.tonight_no")}}},
 		web.Field{Name: "doubts", Path: "consent.capacity_concern", Kind: web.Many, Label: r.T("desk.doubts"), Hint: r.T("desk.doubts_hint"), Options: []web.Option{
 			{Value: "capacity", Text: r.T("desk.doubts_capacity")}, {Value: "under_18", Text: r.T("desk.doubts_under_18")}}},
 		web.Field{Name: "method", Path: "consent.method", Kind: web.List, Label: r.T("desk.method"), Options: []web.Option{
 			{Value: "FACE_TO_FACE", Text: r.T("desk.method_face")}, {Value: "PHONE", Text: r.T("desk.method_phone")},
 			{Value: "VIDEO", Text: r.T("desk.method_video")}, {Value: "PAPER", Text: r.T("desk.method_paper")}}})
 	c := draft.GetForm().GetConsent()
+	f.Fields = append(f.Fields, heardFields(r, c.GetNotice())...)
 	f.Set("answer", bundleOf(draft))
 	f.Set("understood", plain.Enum(c.GetUnderstood()))
 	f.Set("method", cmp.Or(plain.Enum(c.GetMethod()), "FACE_TO_FACE"))

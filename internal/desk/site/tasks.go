@@ -21,7 +21,7 @@ type step struct {
 func steps(draft *localv1.Draft) []step {
 	all := []step{{path: "tonight", text: "desk.tonight"}, {path: "person", text: "desk.person"}, {path: "children", text: "desk.children"}}
 	if draft.GetForm().GetEnquiry() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN {
-		all = append(all, step{path: "explain", text: "desk.explain"}, step{path: "permission", text: "desk.permission"})
+		all = append(all, step{path: "permission", text: "desk.permission"})
 	}
 	if draft.GetForm().GetConsent().GetState() == posternv1.ConsentState_CONSENT_STATE_GIVEN {
 		all = append(all, childSteps(draft)...)
