@@ -64,7 +64,17 @@ func childSteps(draft *localv1.Draft) (all []step) {
 			all = append(all, step{of + "/more", "fill.child_more", n + 1})
 		}
 	}
-	return append(all, step{"parent", "fill.parent", 0}, step{"check", "fill.check", 0})
+	if asksParent(draft) {
+		all = append(all, step{"parent", "fill.parent", 0})
+	}
+	return append(all, step{"check", "fill.check", 0})
+}
+
+// asksParent reports whether anything is left to ask about the parent: the name came with the arrival.
+func asksParent(draft *localv1.Draft) bool {
+	name := draft.GetForm().GetParent().GetName()
+	return name.GetGivenName()+name.GetFamilyName() == "" ||
+		slices.ContainsFunc([]string{"birth", "custody", "language", "wishes"}, func(section string) bool { return agreed(draft, "parent/"+section, 0) })
 }
 
 // child asks who a child is and what the person in prison is to the child.

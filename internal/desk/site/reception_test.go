@@ -223,7 +223,10 @@ func TestAskedAgainOnDaysOneAndThree(t *testing.T) {
 		at := r.goes(b.Do(http.MethodPost, "/drafts", begin).Follow(), url.Values{"answer": {"NO"}}, "/children")
 		r.goes(r.goes(at, url.Values{"answer": {"NOT_ASKED"}, "why": {"LATE"}}, "/outcome"), nil, "/recorded")
 	}
-	due := func() bool { b = r.as("RECEPTION_OFFICER"); return strings.Contains(b.Get("/").Main(), "Ask again today") }
+	due := func() bool {
+		b = r.as("RECEPTION_OFFICER")
+		return strings.Contains(b.Get("/").Main(), "Ask again today")
+	}
 	ask(url.Values{"arrival": {arrivalOf(b.Get("/arrivals"), 0)}})
 	first := r.draft()
 	if due() {
