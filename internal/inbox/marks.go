@@ -7,9 +7,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/proto"
-
-	"postern/internal/fault"
 	"postern/internal/postcode"
 	"postern/internal/section"
 	localv1 "postern/proto/postern/local/v1"
@@ -37,10 +34,9 @@ func marks(item *localv1.GetItemResponse, now time.Time) ([]marked, error) {
 		if !ok || n < 1 || n > len(all) {
 			continue
 		}
-		sec, _ := section.Lookup(s.GetPath())
-		m := sec.New()
-		if err := proto.Unmarshal(s.GetContent(), m); err != nil {
-			return nil, fault.New(fault.Internal, "BAD_RECORD", "A record of this inbox cannot be read.").Because(err)
+		m, err := section.Read(s.GetPath(), s.GetContent())
+		if err != nil {
+			return nil, err
 		}
 		switch m := m.(type) {
 		case *posternv1.ChildIdentity:

@@ -74,6 +74,9 @@ func (in *Inbox) GetSettings(ctx context.Context, req *localv1.GetSettingsReques
 	return out, nil
 }
 
+// HubPhone is the telephone number of the hub's operator; empty where none is known.
+func (in *Inbox) HubPhone() string { return in.cfg.HubPhone }
+
 // maxChanges is how many changes of the settings are remembered.
 const maxChanges = 50
 

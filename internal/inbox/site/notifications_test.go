@@ -45,7 +45,7 @@ func TestADutyWorkerReadsWhatWasShared(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	safety, home := strings.Index(main, "child 1: safety"), strings.Index(main, "child 1: home")
+	safety, home := strings.Index(main, "Before you make contact: child 1"), strings.Index(main, "child 1: home")
 	if safety < 0 || home < 0 || safety > home {
 		t.Error("how to make contact safely does not stand first")
 	}

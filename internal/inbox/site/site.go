@@ -23,6 +23,7 @@ var files embed.FS
 type site struct {
 	inbox *inbox.Inbox
 	zone  *time.Location // of the days and times that are shown
+	now   func() time.Time
 }
 
 // New makes the site of an inbox. The shell has what all sites have: names, look, sign-in, clock and log.
@@ -35,7 +36,7 @@ func New(in *inbox.Inbox, shell web.Config) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{inbox: in, zone: zone}
+	s := &site{inbox: in, zone: zone, now: shell.Now}
 	shell.Service, shell.Templates, shell.Navigation = "inbox.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
 	notices.Add(&shell, notices.Inbox)

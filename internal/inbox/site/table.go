@@ -1,0 +1,419 @@
+package site
+
+import (
+	"cmp"
+	"html/template"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/inbox"
+	"postern/internal/plain"
+	"postern/internal/rpc"
+	"postern/internal/web"
+	"postern/internal/web/ui"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// The states of an item in the table, in the order in which a team turns to them.
+const (
+	urgent     = iota // it came by the urgent route, and nobody has answered
+	stopAsked         // the person withdrew, and the team has not said what it did
+	astray            // it was passed on and did not arrive: somebody must telephone
+	fresh             // nobody has answered
+	answered          // answered, and what came of it is not recorded
+	passedAway        // passed on
+	withdrawn         // withdrawn, and that is answered
+	over              // what came of it is recorded
+)
+
+func stateOf(i *localv1.Item) int {
+	switch stop := i.GetStop(); {
+	case stop != nil && stop.GetAnswer() == 0:
+		return stopAsked
+	case stop != nil && len(stop.GetPaths()) == 0:
+		return withdrawn
+	case i.GetWork().GetOutcome() != 0:
+		return over
+	case slices.ContainsFunc(i.GetPassedOn(), inbox.DidNotArrive):
+		return astray
+	case len(i.GetPassedOn()) > 0:
+		return passedAway
+	case i.GetWork().GetReply() != nil:
+		return answered
+	case i.GetRoute() == plain.Enum(posternv1.Route_ROUTE_URGENT):
+		return urgent
+	default:
+		return fresh
+	}
+}
+
+// tag is the state of an item as the table shows it.
+func tag(r *web.Request, i *localv1.Item) ui.Content {
+	switch stateOf(i) {
+	case urgent:
+		return ui.Tag{Text: r.T("inbox.state_urgent"), Classes: "govuk-tag--red"}.HTML()
+	case stopAsked:
+		return ui.Tag{Text: r.T("inbox.state_stop"), Classes: "govuk-tag--red"}.HTML()
+	case astray:
+		return ui.Tag{Text: r.T("inbox.state_astray"), Classes: "govuk-tag--red"}.HTML()
+	case fresh:
+		return ui.Tag{Text: r.T("inbox.state_new")}.HTML()
+	case passedAway:
+		return ui.Tag{Text: r.T("inbox.state_passed_on"), Classes: "govuk-tag--grey"}.HTML()
+	case withdrawn:
+		return ui.Tag{Text: r.T("inbox.state_withdrawn"), Classes: "govuk-tag--grey"}.HTML()
+	case over:
+		return ui.Tag{Text: r.T("inbox.state_over"), Classes: "govuk-tag--grey"}.HTML()
+	}
+	if i.GetWork().GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL {
+		return ui.Tag{Text: r.T("inbox.state_detail"), Classes: "govuk-tag--yellow"}.HTML()
+	}
+	return ui.Tag{Text: r.T("inbox.state_answered"), Classes: "govuk-tag--green"}.HTML()
+}
+
+// chosen is which rows are shown. It stands in the address, as words of ours and nothing else.
+type chosen struct{ show, who, due string }
+
+func choose(r *web.Request) chosen {
+	q := r.URL.Query()
+	one := func(name string, known ...string) string {
+		if v := q.Get(name); slices.Contains(known, v) {
+			return v
+		}
+		return ""
+	}
+	return chosen{show: one("show", "answered", "over", "all"), who: one("who", "mine", "nobody"), due: one("due", "overdue", "today")}
+}
+
+// address is the page that shows these rows.
+func (c chosen) address() string {
+	q := url.Values{}
+	for name, v := range map[string]string{"show": c.show, "who": c.who, "due": c.due} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	if len(q) == 0 {
+		return "/"
+	}
+	return "/?" + q.Encode()
+}
+
+// takes reports whether an item is among these rows.
+func (c chosen) takes(i *localv1.Item, me string, now time.Time) bool {
+	state := stateOf(i)
+	switch c.show {
+	case "":
+		if i.GetDueTime() == nil {
+			return false
+		}
+	case "answered":
+		if state != answered {
+			return false
+		}
+	case "over":
+		if state < passedAway {
+			return false
+		}
+	}
+	switch to := i.GetWork().GetAssignedTo(); {
+	case c.who == "mine" && to != me, c.who == "nobody" && to != "":
+		return false
+	}
+	switch {
+	case c.due == "overdue" && !i.GetOverdue():
+		return false
+	case c.due == "today" && (i.GetDueTime() == nil || i.GetOverdue() || !sameDay(i.GetDueTime().AsTime(), now)):
+		return false
+	}
+	return true
+}
+
+func sameDay(a, b time.Time) bool {
+	return a.In(b.Location()).Format(time.DateOnly) == b.Format(time.DateOnly)
+}
+
+// inOrder puts first what is to be done first: the urgent, the stop requests, what went astray, then by when it is due
+// and how long it has waited; what is done comes after, newest first. Items about one address stand together, where the
+// first of them stands.
+func inOrder(items []*localv1.Item) []*localv1.Item {
+	slices.SortStableFunc(items, func(a, b *localv1.Item) int {
+		x, y := a.GetDueTime() == nil, b.GetDueTime() == nil
+		if x != y {
+			if y {
+				return -1
+			}
+			return 1
+		}
+		if x {
+			return b.GetReceiveTime().AsTime().Compare(a.GetReceiveTime().AsTime())
+		}
+		return cmp.Or(cmp.Compare(min(stateOf(a), fresh), min(stateOf(b), fresh)), a.GetDueTime().AsTime().Compare(b.GetDueTime().AsTime()),
+			a.GetReceiveTime().AsTime().Compare(b.GetReceiveTime().AsTime()))
+	})
+	var out []*localv1.Item
+	placed := map[*localv1.Item]bool{}
+	for _, first := range items {
+		if placed[first] {
+			continue
+		}
+		placed[first], out = true, append(out, first)
+		for n := len(out) - 1; n < len(out); n++ { // and whoever shares an address with one that was placed with it
+			for _, other := range items {
+				if !placed[other] && shareAddress(out[n], other) {
+					placed[other], out = true, append(out, other)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func shareAddress(a, b *localv1.Item) bool {
+	return slices.ContainsFunc(a.GetMarks(), func(m *localv1.Mark) bool {
+		return m.GetHousehold() > 0 && slices.ContainsFunc(b.GetMarks(), func(n *localv1.Mark) bool { return n.GetHousehold() == m.GetHousehold() })
+	})
+}
+
+// listing is what the table's page shows.
+type listing struct {
+	Table   ui.Table
+	Filters []filter
+	Shown   string // how many rows there are
+	Action  string // where choosing people is sent
+	Changed []string
+	None    bool // nothing has ever come
+}
+
+// filter is a row of ways to other rows.
+type filter struct {
+	Name  string
+	Links []filterLink
+}
+
+type filterLink struct {
+	Text, Href string
+	Current    bool
+}
+
+// home is the table of what the team has received: what is to be done first stands first.
+func (s *site) home(r *web.Request) (web.Response, error) {
+	view, err := s.table(r)
+	if err != nil {
+		return nil, err
+	}
+	return view, nil
+}
+
+func (s *site) table(r *web.Request) (web.View, error) {
+	all, err := s.inbox.ListItems(r.Context(), &localv1.ListItemsRequest{})
+	if err != nil {
+		return web.View{}, err
+	}
+	people, err := s.people(r)
+	if err != nil {
+		return web.View{}, err
+	}
+	c, now := choose(r), s.now().In(s.zone)
+	l := listing{Filters: s.filters(r, c, all.GetItems(), people.me, now), Action: c.address(), None: len(all.GetItems()) == 0}
+	rows := inOrder(slices.DeleteFunc(slices.Clone(all.GetItems()), func(i *localv1.Item) bool { return !c.takes(i, people.me, now) }))
+	l.Shown = r.T("inbox.rows", "count", len(rows))
+	l.Table = ui.Table{Caption: r.T("inbox.home"), CaptionClasses: "govuk-visually-hidden", Classes: "app-rows"}
+	for _, head := range []string{"inbox.pick", "inbox.reference", "inbox.received", "inbox.children", "inbox.area", "inbox.due", "inbox.assigned", "inbox.state"} {
+		l.Table.Head = append(l.Table.Head, ui.Cell{Text: r.T(head)})
+	}
+	for n, i := range rows {
+		if n+1 < len(rows) && shareAddress(i, rows[n+1]) && (n == 0 || !shareAddress(rows[n-1], i)) {
+			l.Table.Rows = append(l.Table.Rows, []ui.Cell{{Text: r.T("inbox.one_address"), Colspan: len(l.Table.Head), Classes: "govuk-!-font-weight-bold"}})
+		}
+		l.Table.Rows = append(l.Table.Rows, s.row(r, i, people, now, n == 0))
+	}
+	view := web.View{Template: "home", Wide: true, Data: &l}
+	if len(rows) > 0 {
+		view.Form = assignForm(r, people)
+	}
+	return view, nil
+}
+
+func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time, first bool) []ui.Cell {
+	at := i.GetReceiveTime().AsTime().In(s.zone)
+	var children, areas []string
+	for _, m := range i.GetMarks() {
+		children = append(children, strings.TrimSpace(m.GetInitials()+" "+ageBand(r, m.GetAgeBand())))
+		if m.GetArea() != "" && !slices.Contains(areas, m.GetArea()) {
+			areas = append(areas, m.GetArea())
+		}
+	}
+	return []ui.Cell{
+		{Text: pick(r, i, first)},
+		{Text: ui.Link{Href: "/notifications/" + i.GetReference(), Text: i.GetReference()}.HTML()},
+		{Text: plain.Date(r.Language, at) + " " + at.Format("15:04")}, {Text: lines(children)}, {Text: lines(areas)},
+		{Text: s.due(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tag(r, i)},
+	}
+}
+
+// ageBand is a band of ages in words; empty when it is not known.
+func ageBand(r *web.Request, b localv1.AgeBand) string {
+	if b == 0 {
+		return ""
+	}
+	return r.T("inbox.age_" + strings.ToLower(plain.Enum(b)))
+}
+
+// lines are texts under one another.
+func lines(texts []string) template.HTML {
+	var b strings.Builder
+	for n, t := range texts {
+		if n > 0 {
+			b.WriteString("<br>")
+		}
+		b.WriteString(template.HTMLEscapeString(t))
+	}
+	return template.HTML(b.String())
+}
+
+// pick is the box that chooses a row, with how much of its work was seen. The first has the name of the field for its id,
+// so that a fault leads to it.
+func pick(r *web.Request, i *localv1.Item, first bool) template.HTML {
+	id := "pick-" + i.GetReference()
+	if first {
+		id = "pick"
+	}
+	e := template.HTMLEscapeString
+	return template.HTML(`<div class="govuk-checkboxes govuk-checkboxes--small"><div class="govuk-checkboxes__item"><input class="govuk-checkboxes__input" type="checkbox" name="pick" id="` + id +
+		`" value="` + i.GetReference() + `.` + strconv.Itoa(len(i.GetWork().GetDeeds())) + `"><label class="govuk-label govuk-checkboxes__label" for="` + id +
+		`"><span class="govuk-visually-hidden">` + e(r.T("inbox.pick_one", "reference", i.GetReference())) + `</span></label></div></div>`)
+}
+
+// due is by when an item is to be answered.
+func (s *site) due(r *web.Request, i *localv1.Item, now time.Time) ui.Content {
+	switch at := i.GetDueTime().AsTime().In(s.zone); {
+	case i.GetDueTime() == nil:
+		return ""
+	case i.GetOverdue():
+		return ui.Tag{Text: r.T("inbox.overdue"), Classes: "govuk-tag--red"}.HTML()
+	case sameDay(at, now):
+		return ui.Tag{Text: r.T("inbox.today"), Classes: "govuk-tag--yellow"}.HTML()
+	default:
+		return plain.Date(r.Language, at)
+	}
+}
+
+// filters are the ways to other rows, each with how many there are.
+func (s *site) filters(r *web.Request, c chosen, items []*localv1.Item, me string, now time.Time) []filter {
+	link := func(to chosen, id string) filterLink {
+		n := 0
+		for _, i := range items {
+			if to.takes(i, me, now) {
+				n++
+			}
+		}
+		return filterLink{Text: r.T(id) + " (" + strconv.Itoa(n) + ")", Href: to.address(), Current: to == c}
+	}
+	return []filter{
+		{r.T("inbox.show"), []filterLink{link(chosen{"", c.who, c.due}, "inbox.show_to_do"), link(chosen{"answered", c.who, ""}, "inbox.show_answered"),
+			link(chosen{"over", c.who, ""}, "inbox.show_over"), link(chosen{"all", c.who, c.due}, "inbox.show_all")}},
+		{r.T("inbox.whose"), []filterLink{link(chosen{c.show, "", c.due}, "inbox.whose_any"), link(chosen{c.show, "mine", c.due}, "inbox.whose_mine"), link(chosen{c.show, "nobody", c.due}, "inbox.whose_nobody")}},
+		{r.T("inbox.due"), []filterLink{link(chosen{c.show, c.who, ""}, "inbox.due_any"), link(chosen{c.show, c.who, "overdue"}, "inbox.overdue"), link(chosen{c.show, c.who, "today"}, "inbox.today")}},
+	}
+}
+
+// people are who an item can be given to.
+type people struct {
+	me    string
+	names map[string]string
+	order []string // staff ids, without mine
+}
+
+func (s *site) people(r *web.Request) (people, error) {
+	out, err := s.inbox.GetSettings(r.Context(), &localv1.GetSettingsRequest{})
+	if err != nil {
+		return people{}, err
+	}
+	p := people{names: map[string]string{}}
+	if who, ok := rpc.LocalPerson(r.Context()); ok {
+		p.me = who.ID
+	}
+	for _, c := range out.GetSettings().GetColleagues() {
+		p.names[c.GetStaffId()] = c.GetName()
+		if c.GetStaffId() != p.me {
+			p.order = append(p.order, c.GetStaffId())
+		}
+	}
+	return p, nil
+}
+
+// name is how somebody is called on a page: a staff id where the team has no name for it.
+func (p people) name(r *web.Request, staff string) string {
+	switch {
+	case staff == "":
+		return ""
+	case staff == p.me:
+		return r.T("inbox.you")
+	default:
+		return plain.Visible(cmp.Or(p.names[staff], staff))
+	}
+}
+
+// nobody is the answer that takes an item from whoever has it: no staff id is like it.
+const nobody = "-"
+
+func assignForm(r *web.Request, p people) *web.Form {
+	to := web.Field{Name: "to", Kind: web.List, Label: r.T("inbox.assign_to"), Options: []web.Option{{Value: p.me, Text: r.T("inbox.me")}}}
+	for _, staff := range p.order {
+		to.Options = append(to.Options, web.Option{Value: staff, Text: p.name(r, staff)})
+	}
+	to.Options = append(to.Options, web.Option{Value: nobody, Text: r.T("inbox.nobody")})
+	return web.NewForm(web.Field{Name: "pick", Kind: web.Many, Label: r.T("inbox.pick")}, to)
+}
+
+// assign gives the rows that were chosen to somebody. Of a row that a colleague touched meanwhile it tells.
+func (s *site) assign(r *web.Request) (web.Response, error) {
+	people, err := s.people(r)
+	if err != nil {
+		return nil, err
+	}
+	f := assignForm(r, people)
+	f.Read(r)
+	f.Require("inbox.pick_required", "pick")
+	f.Require("inbox.to_required", "to")
+	req := &localv1.AssignItemsRequest{To: strings.TrimPrefix(f.Text("to"), nobody)}
+	for _, picked := range f.Choices("pick") {
+		reference, deeds, _ := strings.Cut(picked, ".")
+		n, err := strconv.ParseUint(deeds, 10, 32)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "NO_ROW", "This is not a row of the table.")
+		}
+		seen := uint32(n)
+		req.Items = append(req.Items, &localv1.Seen{Id: reference, Deeds: &seen})
+	}
+	if err := f.Err(); err != nil {
+		view, failed := s.table(r)
+		if failed != nil {
+			return nil, failed
+		}
+		view.Form = f
+		return r.Again(view, err)
+	}
+	out, err := s.inbox.AssignItems(r.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	if len(out.GetChanged()) > 0 {
+		view, err := s.table(r)
+		if err != nil {
+			return nil, err
+		}
+		view.Data.(*listing).Changed, view.Status = out.GetChanged(), conflict
+		return view, nil
+	}
+	if err := r.Tell("inbox.assigned_done"); err != nil {
+		return nil, err
+	}
+	return web.SeeOther(choose(r).address()), nil
+}
