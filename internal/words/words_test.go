@@ -68,11 +68,7 @@ func TestFaultsHaveAReasonAndAFix(t *testing.T) {
 
 // families are ids that code puts together: each value of an enum or each rule has one. Tests beside that code check
 // that every value has its words.
-<<<<<<< HEAD
-var families = regexp.MustCompile(`^(rule|outcome|obligation|section|state|month|kind|field|value|tongue)\.|^slip\.section_|^fill\.condition_`)
-=======
-var families = regexp.MustCompile(`^(rule|outcome|obligation|section|state|month|kind|field|value|weekday)\.|^slip\.section_|^inbox\.age_`)
->>>>>>> 5f4db5d (inbox/site: the table, a notification in full, every answer, passing on, downloads, our team)
+var families = regexp.MustCompile(`^(rule|outcome|obligation|section|state|month|kind|field|value|tongue|weekday)\.|^slip\.section_|^fill\.condition_|^inbox\.age_`)
 
 func TestEveryIDInTheCodeHasWordsAndEveryWordIsUsed(t *testing.T) {
 	kinds := map[string]bool{}

@@ -255,11 +255,11 @@ func TestDownloadsAreInertAndNameNobody(t *testing.T) {
 		t.Errorf("%d of what was written is there", found)
 	}
 	var file struct {
-		Reference string
+		Item      struct{ Reference string }
 		Sections  map[string]map[string]any
 		NotShared []string `json:"not_shared"`
 	}
-	if err := json.Unmarshal([]byte(b.Get(path(id, "file", "json")).Body), &file); err != nil || file.Reference != envelope.Reference(id) ||
+	if err := json.Unmarshal([]byte(b.Get(path(id, "file", "json")).Body), &file); err != nil || file.Item.Reference != envelope.Reference(id) ||
 		file.Sections["child/1/identity"]["family_name"] != form.GetChildren()[0].GetIdentity().GetFamilyName() {
 		t.Errorf("%v: %v", err, file)
 	}
