@@ -243,7 +243,7 @@ func written(text string) (all []string) {
 
 // sendTest sends a test notification to the team's alert addresses.
 func (s *site) sendTest(r *web.Request) (web.Response, error) {
-	if err := s.inbox.SendTest(r.Context()); err != nil {
+	if _, err := s.inbox.SendTest(r.Context(), &localv1.SendTestRequest{}); err != nil {
 		return nil, err
 	}
 	if err := r.Tell("inbox.test_sent"); err != nil {
