@@ -96,6 +96,9 @@ func word(lang words.Language, f protoreflect.FieldDescriptor, v protoreflect.Va
 		if day, err := time.Parse(time.DateOnly, v.String()); err == nil && strings.Contains(string(f.Name()), "date") {
 			return Date(lang, day)
 		}
+		if id := "tongue." + v.String(); f.Name() == "language" && lang.Has(id) { // another tag stays as it is
+			return lang.Text(id, nil)
+		}
 		return v.String()
 	default:
 		return v.String()

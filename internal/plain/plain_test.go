@@ -455,3 +455,12 @@ func TestASectionInWords(t *testing.T) {
 		}
 	}
 }
+
+// A language is said by its name, and one without a name by its tag.
+func TestALanguageIsSaidByItsName(t *testing.T) {
+	for tag, want := range map[string]string{"cy": "Welsh", "bfi": "British Sign Language", "xx-YY": "xx-YY"} {
+		if lines := plain.Lines(&posternv1.ParentLanguage{Language: tag}); len(lines) != 1 || lines[0].Value != want {
+			t.Errorf("%s is said as %v", tag, lines)
+		}
+	}
+}

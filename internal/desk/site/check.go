@@ -131,6 +131,9 @@ func ofChild(r *web.Request, draft *localv1.Draft, n int) string {
 // mending is a fault of the form with the page where it is mended. What the page cannot say in a field, it says here.
 func mending(r *web.Request, draft *localv1.Draft, x fault.Field) toMend {
 	step, n := stepOfFault(x.Path)
+	if strings.HasSuffix(x.Path, "].authority") {
+		x.Reason = r.T("fill.council_missing")
+	}
 	return toMend{Text: x.Reason, Of: ofChild(r, draft, n), Href: changePath(draft, step)}
 }
 
