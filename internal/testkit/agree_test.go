@@ -91,12 +91,8 @@ func strangersInbox(t testing.TB, r *replay) *stranger.Inbox {
 		anchors[name] = []byte(pem)
 	}
 	trust := must(stranger.NewTrust(r.Domain, anchors))(t)
-	var keys []*stranger.LogKey
-	for _, text := range append(slices.Clone(r.Sent), r.Received...) {
-		keys = append(keys, must(stranger.ParseLogKey(text))(t))
-	}
-	in := &stranger.Inbox{Self: must(trust.NewSelf([]byte(r.Inbox.Certificates), []byte(r.Inbox.Key)))(t), Trust: trust,
-		Log: stranger.NewWitness(keys...), Sent: keys[:len(r.Sent)], Clock: r.clock}
+	self := must(trust.NewSelf([]byte(r.Inbox.Certificates), []byte(r.Inbox.Key)))(t)
+	in := stranger.NewInbox(self, trust, r.Hub, nil, must(stranger.NewFollower(r.Sent...))(t), must(stranger.NewFollower(r.Received...))(t), r.clock)
 	must(in.AddKey(must(hex.DecodeString(r.PrivateKey))(t)))(t)
 	return in
 }

@@ -1,7 +1,6 @@
 package testkit_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -49,21 +48,18 @@ func TestAStrangersTeamPassesOn(t *testing.T) {
 		to := strangerInboxOf(t, x, testkit.Lancashire, false, testkit.Register{Address: map[string]string{testkit.Bristol: l.Addr().String()}})
 		from := x.Inbox(testkit.Bristol, l)
 		d := strangerDesk(t, x, testkit.HMPParc)
-		o := family(testkit.Bristol)
-		o.Consent.Authorities, o.Consent.FollowsChild = nil, true
-		s := must(d.Compose(uuid(), o))(t)
-		if err := d.Submit(soon(t), s); err != nil {
-			t.Fatal(err)
-		}
+		f := family(testkit.Bristol)
+		f.Consent.Authorities, f.Consent.FollowsChild = nil, true
+		s := tell(t, d, f)
 		x.Settle()
 		must(from.RedirectItem(t.Context(), &localv1.RedirectItemRequest{Id: s.ID, Authority: testkit.Lancashire}))(t)
 		x.Settle()
 		items := to.Items()
-		if len(items) != 1 || len(items[0].Sections) != len(o.Sections) || items[0].PassedOnBy == "" || len(items[0].Mismatch) > 0 {
+		if len(items) != 1 || len(items[0].Sections) != len(sectionsOf(f)) || items[0].PassedOnBy == "" || len(items[0].Mismatch) > 0 {
 			t.Fatalf("the other team has %v", items)
 		}
-		w := must(d.Withdraw(uuid(), s.ID, "", posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE))(t)
-		if err := d.Submit(soon(t), w); err != nil {
+		must(d.Withdraw(s, posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE))(t)
+		if err := d.Flush(soon(t)); err != nil {
 			t.Fatal(err)
 		}
 		x.Settle()
@@ -82,47 +78,37 @@ func TestAStrangersOtherStatements(t *testing.T) {
 	said := &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: "2026-11-22"}
 	governor := posternv1.StaffRole_STAFF_ROLE_DUTY_GOVERNOR
 	urgent := family(testkit.Bristol)
-	urgent.Route, urgent.Consent = posternv1.Route_ROUTE_URGENT, nil
-	urgent.Sections["urgency"] = &posternv1.Urgency{Provenance: said, Reason: posternv1.UrgencyReason_URGENCY_REASON_CHILD_MAY_BE_ALONE, WhatWasSaid: "nobody is there",
+	urgent.Route, urgent.Consent, urgent.Gate = posternv1.Route_ROUTE_URGENT, nil, posternv1.Gate_GATE_NOT_DONE
+	urgent.Urgency = &posternv1.Urgency{Provenance: said, Reason: posternv1.UrgencyReason_URGENCY_REASON_CHILD_MAY_BE_ALONE, WhatWasSaid: "nobody is there",
 		SaidBy: "the father", AuthorisedBy: &posternv1.Authorisation{StaffId: "S-9", Role: governor, ByPhone: true}, ConsentSought: posternv1.Answer_ANSWER_NO}
-	urgent.Hub.UrgencyReason, urgent.Hub.AuthorisedRole = posternv1.UrgencyReason_URGENCY_REASON_CHILD_MAY_BE_ALONE, governor
-	urgent.Hub.Calls = []*posternv1.Call{{CallTime: timestamppb.New(testkit.Now.Add(-time.Minute)), Result: posternv1.CallResult_CALL_RESULT_ANSWERED}}
-	urgent.Hub.Known = append(urgent.Hub.Known, &posternv1.SectionKnown{Path: "urgency", Known: posternv1.Known_KNOWN_KNOWN})
+	urgent.Calls = []*posternv1.Call{{CallTime: timestamppb.New(testkit.Now.Add(-time.Minute)), Result: posternv1.CallResult_CALL_RESULT_ANSWERED}}
 	duty := family(testkit.Bristol)
 	duty.Route, duty.Consent = posternv1.Route_ROUTE_DUTY, nil
 	considered := &posternv1.Consideration{Law: posternv1.ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA, Relevant: posternv1.Answer_ANSWER_YES, HelpsFunction: "ca1989.s17",
 		NotMoreDetrimental: []uint32{1}, ParentTold: posternv1.Answer_ANSWER_YES, Paths: []string{"parent/name", "child/1/identity", "child/1/home", "child/1/safety"},
-		ReasonsSha256: random(), StaffId: "S-21", Role: posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD, ConsiderTime: timestamppb.New(testkit.Now.Add(-time.Hour))}
-	duty.Hub.Consideration = considered
-	for path := range duty.Sections {
-		if !slices.Contains(considered.Paths, path) {
-			delete(duty.Sections, path)
+		StaffId: "S-21", Role: posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD, ConsiderTime: timestamppb.New(testkit.Now.Add(-time.Hour))}
+	duty.Consideration, duty.ConsiderationReasons = considered, "A baby with a carer nobody has met"
+	for f, sections := range map[*posternv1.Form]int{urgent: 8, duty: 4} {
+		s := tell(t, d, f)
+		if s.State != stranger.Shared {
+			t.Fatalf("%v: %v", f.GetRoute(), s.Decision)
+		}
+		x.Settle()
+		if items := in.Items(); len(items[len(items)-1].Sections) != sections || items[len(items)-1].ID != s.ID {
+			t.Errorf("%v: the team has %d sections, not %d", f.GetRoute(), len(items[len(items)-1].Sections), sections)
 		}
 	}
-	for _, o := range []*stranger.Offer{urgent, duty} {
-		s := must(d.Compose(uuid(), o))(t)
-		if err := d.Submit(soon(t), s); err != nil || s.Decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
-			t.Fatalf("%v: %v, %v", o.Route, s.Decision, err)
-		}
+	none := &posternv1.Form{FormId: uuid(), PrisonNumber: "Z" + uuid()[:8], Reception: family(testkit.Bristol).GetReception(),
+		Enquiry: posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN}
+	asked := must(d.Take(none))(t)
+	counted := must(d.CountReceptions(&posternv1.ReceptionDay{ReceiveDate: "2026-11-21", Received: 12}))(t)
+	not := must(d.Consider(uuid(), considered, "A grandmother is there"))(t)
+	if err := d.Flush(soon(t)); err != nil {
+		t.Error(err)
 	}
-	x.Settle()
-	if items := in.Items(); len(items) != 2 {
-		t.Errorf("the team has %d items", len(items))
-	}
-	came := &posternv1.Reception{Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-22"}
-	asked := &posternv1.HubFacts{SubjectRef: random(), FirstSubmitTime: timestamppb.New(testkit.Now)}
-	none := must(d.Declare(uuid(), came, asked, func(m *posternv1.Manifest) {
-		m.Statement = &posternv1.Manifest_Enquiry{Enquiry: &posternv1.Enquiry{Outcome: posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN}}
-	}))(t)
-	counted := must(d.Declare(uuid(), nil, nil, func(m *posternv1.Manifest) {
-		m.Statement = &posternv1.Manifest_Receptions{Receptions: &posternv1.Receptions{Days: []*posternv1.ReceptionDay{{ReceiveDate: "2026-11-21", Received: 12}}}}
-	}))(t)
-	not := must(d.Declare(uuid(), nil, nil, func(m *posternv1.Manifest) {
-		m.Statement = &posternv1.Manifest_Considered{Considered: &posternv1.Considered{Considers: uuid(), Consideration: considered}}
-	}))(t)
-	for _, s := range []*stranger.Sent{none, counted, not} {
-		if err := d.Submit(soon(t), s); err != nil || s.Decision.GetOutcome() != posternv1.Outcome_OUTCOME_WITHHOLD {
-			t.Errorf("it came to %v: %v", s.Decision, err)
+	for _, s := range append(asked, counted, not) {
+		if s.Decision.GetOutcome() != posternv1.Outcome_OUTCOME_WITHHOLD {
+			t.Errorf("it came to %v: %s", s.Decision, s.Why)
 		}
 	}
 }

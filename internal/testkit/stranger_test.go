@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -36,31 +37,25 @@ func uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// enrolled gives a stranger its papers.
-func enrolled(t *testing.T, x *testkit.Exchange, path string, received bool) (*stranger.Trust, *stranger.Self, *stranger.Witness) {
+// enrolled gives a stranger its papers and a connection to the hub.
+func enrolled(t *testing.T, x *testkit.OverTLS, path string) (testkit.Papers, *stranger.Trust, *stranger.Self, *grpc.ClientConn) {
 	t.Helper()
 	p := x.Papers(path)
 	trust := must(stranger.NewTrust(testkit.Domain, p.Anchors))(t)
-	texts := p.Sent
-	if received {
-		texts = append(texts, p.Received...)
-	}
-	var keys []*stranger.LogKey
-	for _, text := range texts {
-		keys = append(keys, must(stranger.ParseLogKey(text))(t))
-	}
-	return trust, must(trust.NewSelf(p.Certificates, p.Key))(t), stranger.NewWitness(keys...)
+	self := must(trust.NewSelf(p.Certificates, p.Key))(t)
+	conn := must(stranger.Dial(x.Address, testkit.HubURI, self, trust, x.Clock.Now))(t)
+	t.Cleanup(func() { conn.Close() })
+	return p, trust, self, conn
 }
 
 // strangerDesk is another program's desk of a prison, with the directory.
 func strangerDesk(t *testing.T, x *testkit.OverTLS, prison string) *stranger.Desk {
 	t.Helper()
-	trust, self, log := enrolled(t, x.Exchange, "/prison/"+prison+"/desk", false)
-	hub := must(trust.Dial(self, x.Address, testkit.HubURI, x.Clock.Now))(t)
-	t.Cleanup(func() { hub.Close() })
-	d := &stranger.Desk{Self: self, Trust: trust, Hub: hub, Log: log, Clock: x.Clock.Now, Staff: &posternv1.Sender{
-		Unit: "Reception", StaffId: "S-77", StaffRole: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER,
-		ReplyTo: &posternv1.ReplyTo{Role: "Families team", Phone: "01632 960555"}}}
+	p, trust, self, conn := enrolled(t, x, "/prison/"+prison+"/desk")
+	d := stranger.NewDesk(self, trust, conn, must(stranger.NewFollower(p.Sent...))(t), x.Clock.Now, &posternv1.Sender{
+		PrisonId: prison, Unit: "Reception", StaffId: "S-77", StaffRole: posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER,
+		ReplyTo: &posternv1.ReplyTo{Role: "Families team", Phone: "01632 960555"}}, random())
+	d.Basis = &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Article9Condition: "art9.2.g", Gateway: "ca2004.s11"}
 	if err := d.Sync(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -74,52 +69,39 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// family is what the stranger's desk tells of a father and his child.
-func family(authority string) *stranger.Offer {
+// family is what a father says at the stranger's desk of himself and his child.
+func family(authority string) *posternv1.Form {
 	said := func() *posternv1.Provenance {
 		return &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: "2026-11-22"}
 	}
 	yes, no := posternv1.Answer_ANSWER_YES, posternv1.Answer_ANSWER_NO
-	sections := map[string]proto.Message{
-		"parent/name":      &posternv1.ParentName{Provenance: said(), GivenName: "Obadiah", FamilyName: "Thistlewick"},
-		"child/1/identity": &posternv1.ChildIdentity{Provenance: said(), GivenName: "Clementina", FamilyName: "Thistlewick", Born: &posternv1.ChildIdentity_DateOfBirth{DateOfBirth: "2019-03-04"}},
-		"child/1/relationship": &posternv1.ChildRelationship{Provenance: said(), Relationship: posternv1.Relationship_RELATIONSHIP_FATHER,
-			ParentalResponsibility: yes, PrimaryCarerBefore: no, LivedWithBefore: yes, AgreesToEarlyHelp: yes},
-		"child/1/home":   &posternv1.ChildHome{Provenance: said(), AddressLines: []string{"3 Invented Row"}, Postcode: "ZZ99 3WZ"},
-		"child/1/carer":  &posternv1.ChildCarer{Provenance: said(), Name: "Philippa Thistlewick", Relationship: posternv1.Relationship_RELATIONSHIP_MOTHER, IsAdult: yes, HasParentalResponsibility: yes},
-		"child/1/safety": &posternv1.ChildSafety{Provenance: said(), CarerKnows: yes, SafeManner: "ring first", Language: "en", InterpreterNeeded: no},
-		"child/1/phone":  &posternv1.ChildPhone{Provenance: said(), CarerPhone: "01632 960777"},
-	}
-	o := &stranger.Offer{
-		Route: posternv1.Route_ROUTE_STANDARD, Authority: authority, Source: posternv1.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE, Sections: sections,
-		Reception: &posternv1.Reception{Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-22"}, Notice: "2026-09",
-		Basis: &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Article9Condition: "art9.2.g", Gateway: "ca2004.s11"},
+	return &posternv1.Form{
+		FormId: uuid(), PrisonNumber: "Z" + uuid()[:8], NoticeVersion: "2026-09", Gate: posternv1.Gate_GATE_NO_HOLD,
+		Reception: &posternv1.Reception{Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-22"},
+		Parent:    &posternv1.Parent{Name: &posternv1.ParentName{Provenance: said(), GivenName: "Obadiah", FamilyName: "Thistlewick"}},
+		Children: []*posternv1.Child{{
+			Authority: authority,
+			Identity:  &posternv1.ChildIdentity{Provenance: said(), GivenName: "Clementina", FamilyName: "Thistlewick", Born: &posternv1.ChildIdentity_DateOfBirth{DateOfBirth: "2019-03-04"}},
+			Relationship: &posternv1.ChildRelationship{Provenance: said(), Relationship: posternv1.Relationship_RELATIONSHIP_FATHER,
+				ParentalResponsibility: yes, PrimaryCarerBefore: no, LivedWithBefore: yes, AgreesToEarlyHelp: yes},
+			Home:   &posternv1.ChildHome{Provenance: said(), AddressLines: []string{"3 Invented Row"}, Postcode: "ZZ99 3WZ"},
+			Carer:  &posternv1.ChildCarer{Provenance: said(), Name: "Philippa Thistlewick", Relationship: posternv1.Relationship_RELATIONSHIP_MOTHER, IsAdult: yes, HasParentalResponsibility: yes},
+			Safety: &posternv1.ChildSafety{Provenance: said(), CarerKnows: yes, SafeManner: "ring first", Language: "en", InterpreterNeeded: no},
+			Phone:  &posternv1.ChildPhone{Provenance: said(), CarerPhone: "01632 960777"},
+		}},
 		Consent: &posternv1.Consent{Id: uuid(), Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_GIVEN,
 			Understood: posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_YES, Children: []uint32{1}, Authorities: []string{authority},
-			Method: posternv1.ConsentMethod_CONSENT_METHOD_FACE_TO_FACE, Witness: &posternv1.Witness{StaffId: "S-77", Role: "officer"},
+			Sections: []string{"parent/name", "child/{n}/identity", "child/{n}/relationship", "child/{n}/home", "child/{n}/carer", "child/{n}/safety", "child/{n}/phone"},
+			Method:   posternv1.ConsentMethod_CONSENT_METHOD_FACE_TO_FACE, Witness: &posternv1.Witness{StaffId: "S-77", Role: "officer"},
 			GiveTime: timestamppb.New(testkit.Now.Add(-time.Hour)), SlipGiven: true},
-		Children: []*posternv1.ChildFacts{{Number: 1, Age: &posternv1.ChildFacts_AgeYears{AgeYears: 7}, AsOfDate: "2026-11-22", CarerKnown: yes, CarerIsAdult: yes,
-			PrimaryCarerBefore: no, LivedWithBefore: yes, ParentalResponsibility: yes}},
-		Hub: &posternv1.HubFacts{SubjectRef: random(), ContentRef: random(), ChildRefs: [][]byte{random()}, Gate: posternv1.Gate_GATE_NO_HOLD,
-			FirstSubmitTime: timestamppb.New(testkit.Now)},
 	}
-	for _, s := range []string{"identity", "relationship", "home", "carer", "safety", "phone", "school", "knowledge", "needs", "worker"} {
-		known := posternv1.Known_KNOWN_NOT_ASKED
-		if sections["child/1/"+s] != nil {
-			known = posternv1.Known_KNOWN_KNOWN
-			o.Consent.Sections = append(o.Consent.Sections, "child/1/"+s)
-		}
-		o.Children[0].Known = append(o.Children[0].Known, &posternv1.SectionKnown{Path: "child/1/" + s, Known: known})
-	}
-	o.Consent.Sections = append(o.Consent.Sections, "parent/name")
-	for _, s := range []string{"name", "birth", "custody", "language", "wishes"} {
-		known := posternv1.Known_KNOWN_NOT_ASKED
-		if sections["parent/"+s] != nil {
-			known = posternv1.Known_KNOWN_KNOWN
-		}
-		o.Hub.Known = append(o.Hub.Known, &posternv1.SectionKnown{Path: "parent/" + s, Known: known})
-	}
-	return o
+}
+
+// sectionsOf is every section of a family, by path.
+func sectionsOf(f *posternv1.Form) map[string]proto.Message {
+	c := f.GetChildren()[0]
+	return map[string]proto.Message{"parent/name": f.GetParent().GetName(), "child/1/identity": c.GetIdentity(), "child/1/relationship": c.GetRelationship(),
+		"child/1/home": c.GetHome(), "child/1/carer": c.GetCarer(), "child/1/safety": c.GetSafety(), "child/1/phone": c.GetPhone()}
 }
 
 func random() []byte {
@@ -128,17 +110,27 @@ func random() []byte {
 	return b
 }
 
-// share has a stranger's desk submit a family, which must be shared.
-func share(t *testing.T, d *stranger.Desk) *stranger.Sent {
+// tell has a stranger's desk take a form and submit what it comes to.
+func tell(t *testing.T, d *stranger.Desk, f *posternv1.Form) *stranger.Outgoing {
 	t.Helper()
-	s := must(d.Compose(uuid(), family(testkit.Bristol)))(t)
-	if err := d.Submit(soon(t), s); err != nil {
+	out := must(d.Take(f))(t)
+	if err := d.Flush(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	if s.Decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
-		t.Fatalf("it was not shared: %v", s.Decision)
+	if len(out) != 1 || out[0].Decision == nil {
+		t.Fatalf("it came to %d statements, and was not answered: %s", len(out), out[0].Why)
 	}
-	return s
+	return out[0]
+}
+
+// share has a stranger's desk submit a family, which must be shared.
+func share(t *testing.T, d *stranger.Desk) *stranger.Outgoing {
+	t.Helper()
+	o := tell(t, d, family(testkit.Bristol))
+	if o.State != stranger.Shared {
+		t.Fatalf("it was not shared: %v", o.Decision)
+	}
+	return o
 }
 
 // strangerInbox is another program's inbox of Bristol, which serves the hub at a port, with its key in the directory; or
@@ -151,10 +143,9 @@ func strangerInbox(t *testing.T, x *testkit.OverTLS, collects bool) *stranger.In
 // strangerInboxOf is one of any authority, in a directory that says this of the others.
 func strangerInboxOf(t *testing.T, x *testkit.OverTLS, authority string, collects bool, r testkit.Register) *stranger.Inbox {
 	t.Helper()
-	trust, self, log := enrolled(t, x.Exchange, "/authority/"+authority+"/inbox", true)
-	hub := must(trust.Dial(self, x.Address, testkit.HubURI, x.Clock.Now))(t)
-	in := &stranger.Inbox{Self: self, Trust: trust, Hub: hub, Log: log, Sent: log.Keys[:len(x.Papers("/hub/main").Sent)], Clock: x.Clock.Now}
-	key := must(in.NewKey(1, testkit.Now.Add(-time.Hour), testkit.Now.AddDate(0, 1, 0)))(t)
+	p, trust, self, conn := enrolled(t, x, "/authority/"+authority+"/inbox")
+	in := stranger.NewInbox(self, trust, testkit.HubURI, conn, must(stranger.NewFollower(p.Sent...))(t), must(stranger.NewFollower(p.Received...))(t), x.Clock.Now)
+	key := must(in.NewKey(testkit.Now.Add(-time.Hour), testkit.Now.AddDate(0, 1, 0)))(t)
 	r.Keys = map[string]*posternv1.Signed{authority: key}
 	if collects {
 		r.Collect = []string{authority}
@@ -164,7 +155,7 @@ func strangerInboxOf(t *testing.T, x *testkit.OverTLS, authority string, collect
 			r.Address = map[string]string{}
 		}
 		r.Address[authority] = l.Addr().String()
-		server := in.Server(testkit.HubURI)
+		server := in.Server()
 		done := make(chan error, 1)
 		go func() { done <- server.Serve(l) }()
 		t.Cleanup(func() {
@@ -174,7 +165,6 @@ func strangerInboxOf(t *testing.T, x *testkit.OverTLS, authority string, collect
 			}
 		})
 	}
-	t.Cleanup(func() { hub.Close() })
 	x.LoadDirectory(1, r)
 	return in
 }
@@ -200,18 +190,16 @@ func TestAStrangersDeskTellsOurInbox(t *testing.T) {
 	s := share(t, d)
 	x.Settle()
 	item := must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: s.ID}))(t)
-	o := family(testkit.Bristol)
-	if len(item.GetSections()) != len(o.Sections) || item.GetItem().GetFactsMismatch() {
-		t.Errorf("the team has %d sections of %d: %v", len(item.GetSections()), len(o.Sections), item.GetItem())
+	told := sectionsOf(family(testkit.Bristol))
+	if len(item.GetSections()) != len(told) || item.GetItem().GetFactsMismatch() {
+		t.Errorf("the team has %d sections of %d: %v", len(item.GetSections()), len(told), item.GetItem())
 	}
 	for _, got := range item.GetSections() {
-		if want := must(proto.Marshal(o.Sections[got.GetPath()]))(t); string(want) != string(got.GetContent()) {
+		if want := must(proto.Marshal(told[got.GetPath()]))(t); string(want) != string(got.GetContent()) {
 			t.Errorf("%s arrived otherwise", got.GetPath())
 		}
 	}
-	if err := d.Updates(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	must(d.Updates(soon(t)))(t)
 	if !s.Acknowledged {
 		t.Error("the acknowledgement did not come")
 	}
@@ -229,7 +217,7 @@ func TestOurDeskTellsAStrangersInbox(t *testing.T) {
 			id := d.Take(f)[0]
 			come(t, x, in, collects)
 			items := in.Items()
-			if len(items) != 1 || items[0].NotificationID != id || len(items[0].Mismatch) != 0 {
+			if len(items) != 1 || items[0].ID != id || len(items[0].Mismatch) != 0 {
 				t.Fatalf("the team has %v", items)
 			}
 			if got := items[0].Sections["child/2/home"]; !proto.Equal(got, f.GetChildren()[1].GetHome()) || len(items[0].Sections) != 25 {
@@ -255,7 +243,7 @@ func come(t *testing.T, x *testkit.OverTLS, in *stranger.Inbox, collects bool) {
 	t.Helper()
 	x.Settle()
 	if collects {
-		must(in.Collect(soon(t)))(t)
+		must(in.Collect(soon(t), true))(t)
 		x.Settle()
 	}
 }
@@ -275,9 +263,7 @@ func TestAStrangersDeskTellsAStrangersInbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.Clock.Advance(time.Hour)
-	if err := d.Updates(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	must(d.Updates(soon(t)))(t)
 	if !s.Acknowledged || len(s.Replies) != 1 {
 		t.Errorf("the desk knows: acknowledged %v, replies %v", s.Acknowledged, s.Replies)
 	}
@@ -290,13 +276,12 @@ func TestAStrangerWithdraws(t *testing.T) {
 	x := testkit.NewOverTLS(t, func(c *testkit.Config) { c.Register.Address = map[string]string{testkit.Bristol: l.Addr().String()} })
 	in := x.Inbox(testkit.Bristol, l)
 	d := strangerDesk(t, x, testkit.HMPBristol)
-	told, early := share(t, d), (*stranger.Sent)(nil)
+	told := share(t, d)
 	x.Settle()
 	method := posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE
-	withdraw := func(d *stranger.Desk, id, code, rule string, paths ...string) {
+	withdrawn := func(d *stranger.Desk, w *stranger.Outgoing, rule string) {
 		t.Helper()
-		w := must(d.Withdraw(uuid(), id, code, method, paths...))(t)
-		if err := d.Submit(soon(t), w); err != nil {
+		if err := d.Flush(soon(t)); err != nil {
 			t.Fatal(err)
 		}
 		if got := w.Decision.GetReasons()[0].GetRuleId(); got != rule {
@@ -304,20 +289,18 @@ func TestAStrangerWithdraws(t *testing.T) {
 		}
 		x.Settle()
 	}
-	withdraw(d, told.ID, "", "stop_asked", "child/1/phone")
+	withdrawn(d, must(d.Withdraw(told, method, "child/1/phone"))(t), "stop_asked")
 	if n := len(must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: told.ID}))(t).GetSections()); n != 6 {
 		t.Errorf("after one section of seven was withdrawn the team has %d", n)
 	}
-	reference := must(stranger.Reference(told.ID))(t)
-	withdraw(strangerDesk(t, x, testkit.HMPParc), reference, told.SlipCode, "stop_asked")
+	other := strangerDesk(t, x, testkit.HMPParc)
+	withdrawn(other, must(other.WithdrawBySlip(told.Reference, told.Slip, method))(t), "stop_asked")
 	if n := len(must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: told.ID}))(t).GetSections()); n != 0 {
 		t.Errorf("after all was withdrawn at another prison the team has %d sections", n)
 	}
-	if err := d.Updates(soon(t)); err != nil {
-		t.Fatal(err)
-	}
-	early = share(t, d)
-	withdraw(d, early.ID, "", "withdrawn")
+	must(d.Updates(soon(t)))(t)
+	early := share(t, d)
+	withdrawn(d, must(d.Withdraw(early, method))(t), "withdrawn")
 	if got, err := in.GetItem(t.Context(), &localv1.GetItemRequest{Id: early.ID}); err == nil {
 		t.Errorf("what was withdrawn before it was sent is there: %v", got)
 	}
@@ -340,7 +323,7 @@ func TestAStrangersTeamIsAskedToStop(t *testing.T) {
 				if len(stops) != i+1 || !stops[i].Found {
 					t.Fatalf("the team was asked to stop %v", stops)
 				}
-				if err := in.Answer(soon(t), stops[i], posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED); err != nil {
+				if err := in.AnswerStop(soon(t), stops[i], posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED); err != nil {
 					t.Fatal(err)
 				}
 				want := [][]*stranger.Item{{nil}, {}}[i]
@@ -360,10 +343,10 @@ func TestAStrangersNextKey(t *testing.T) {
 	x := testkit.NewOverTLS(t, without)
 	in := strangerInbox(t, x, false)
 	ours, theirs := ourDesk(t, x), strangerDesk(t, x, testkit.HMPParc)
-	key := must(in.NewKey(2, x.Clock.Now(), x.Clock.Now().AddDate(0, 1, 0)))(t)
-	id := must(in.Hub.Mailbox.PublishKey(soon(t), &posternv1.PublishKeyRequest{RecipientKey: key}))(t).GetKeyId()
+	must(in.NewKey(x.Clock.Now(), x.Clock.Now().AddDate(0, 1, 0)))(t)
+	id := must(in.Publish(soon(t)))(t)
 	must(ours.StepKeys(t.Context()))(t)
-	if err := theirs.Keys(soon(t)); err != nil {
+	if err := theirs.Sync(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	ours.Take(formtest.New(testkit.Bristol))

@@ -3,307 +3,420 @@ package stranger
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	logv1 "postern/proto/postern/log/v1"
-	posternv1 "postern/proto/postern/v1"
+	logpb "postern/proto/postern/log/v1"
+	pb "postern/proto/postern/v1"
 )
 
-// Hub is a connection to the hub.
-type Hub struct {
-	Submission posternv1.SubmissionServiceClient
-	Directory  posternv1.DirectoryServiceClient
-	Mailbox    posternv1.MailboxServiceClient
-	Audit      posternv1.AuditServiceClient
-	conn       *grpc.ClientConn
+// State is where something that a desk sends stands.
+type State string
+
+// The states.
+const (
+	Queued    State = "queued"
+	Shared    State = "shared"
+	Waits     State = "waits"
+	Withheld  State = "withheld"
+	Referred  State = "referred"
+	Counted   State = "counted" // receptions, considerations and withdrawals: recorded
+	RefusedIt State = "refused"
+	Withdrawn State = "withdrawn"
+	Expired   State = "expired"
+)
+
+// Outgoing is a statement that a desk made, with all that came of it.
+type Outgoing struct {
+	ID, Reference, Authority, Slip string
+	Message                        []byte   // the serialized notification, as first sent
+	SHA256                         []byte   // of its manifest
+	Earlier                        [][]byte // of manifests of the same id
+	Kind                           logpb.Kind
+	State                          State
+	Decision                       *pb.Decision
+	Answered, EverShared           bool
+	Acknowledged, Undelivered      bool
+	Replies                        []*pb.Reply
+	Why                            string    // of a refusal
+	Of                             *Outgoing // of a withdrawal, what it withdraws, where this desk sent it
+
+	form  *pb.Form
+	part  *part
+	kept  kept
+	again bool
 }
 
-// Close ends the connection.
-func (h *Hub) Close() error { return h.conn.Close() }
-
-// Dial connects to the hub of this URI.
-func (t *Trust) Dial(self *Self, address, uri string, clock func() time.Time) (*Hub, error) {
-	config := t.tls(self, clock, func(p Party) bool { return p.URI == uri && p.Kind == "hub" })
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
-	if err != nil {
-		return nil, err
-	}
-	return &Hub{posternv1.NewSubmissionServiceClient(conn), posternv1.NewDirectoryServiceClient(conn),
-		posternv1.NewMailboxServiceClient(conn), posternv1.NewAuditServiceClient(conn), conn}, nil
-}
-
-// Desk is a prison's desk that keeps everything in memory.
+// Desk is a prison-side client.
 type Desk struct {
-	Self  *Self
-	Trust *Trust
-	Hub   *Hub
-	Log   *Witness // of the sent log
-	Clock func() time.Time
-	// Staff stands in every manifest; the desk sets its prison.
-	Staff *posternv1.Sender
+	Me        *Self
+	Trust     *Trust
+	Now       func() time.Time
+	Sender    *pb.Sender
+	Basis     *pb.LawfulBasis // where a form says none
+	RefKey    []byte          // of references; never changes
+	Log       *Follower
+	Directory *Directory
+	Submitter pb.SubmissionServiceClient
+	Listings  pb.DirectoryServiceClient
 
-	revision uint64
-	keys     uint64                             // the number of the last published key that we saw
-	pins     map[string]*posternv1.RecipientKey // by authority
-	sent     map[string]*Sent                   // by notification id
-	token    string                             // of the updates
+	mu    sync.Mutex
+	Items []*Outgoing
+	Token string // of the last page of updates
 }
 
-// Sent is a notification that this desk has made, and what came of it.
-type Sent struct {
-	ID           string
-	Message      *posternv1.SealedNotification
-	Authority    string
-	SlipCode     string
-	Decision     *posternv1.Decision
-	Acknowledged bool
-	Replies      []posternv1.ReplyCode
+// NewDesk is a desk that has sent nothing yet; conn is its connection to the hub.
+func NewDesk(me *Self, t *Trust, conn grpc.ClientConnInterface, log *Follower, now func() time.Time, sender *pb.Sender, refKey []byte) *Desk {
+	log.Ask = asking(conn)
+	return &Desk{Me: me, Trust: t, Now: now, Sender: sender, RefKey: refKey, Log: log, Directory: NewDirectory(t),
+		Submitter: pb.NewSubmissionServiceClient(conn), Listings: pb.NewDirectoryServiceClient(conn)}
 }
 
-func (s *Sent) digest() []byte { return hash(s.Message.GetManifest().GetPayload()) }
-
-// follow has the witness remember a checkpoint, and asks for the proofs that did not come with it.
-func (d *Desk) follow(ctx context.Context, note string, proofs []*posternv1.ConsistencyProof) error {
-	return d.Log.FollowNote(ctx, d.Hub, note, proofs)
+// Sync fetches directory and keys.
+func (d *Desk) Sync(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.Directory.Sync(ctx, d.Listings, d.Log, d.Now())
 }
 
-// FollowNote remembers a signed checkpoint, and asks the hub, where there is one, for the proofs that did not come with it.
-func (w *Witness) FollowNote(ctx context.Context, h *Hub, note string, proofs []*posternv1.ConsistencyProof) error {
-	c, err := ReadCheckpoint(note, w.Keys)
-	if err != nil {
-		return err
-	}
-	if err := w.Follow(c, proofs); err != errUnproven || h == nil {
-		return err
-	}
-	asked := append(w.Known(), &posternv1.KnownLog{Origin: c.Origin, Size: c.Size})
-	a, err := h.Audit.GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: c.Origin, KnownLogs: asked})
-	if err != nil {
-		return err
-	}
-	newest, err := ReadCheckpoint(a.GetCheckpoint(), w.Keys)
-	if err != nil {
-		return err
-	}
-	if newest.Size == c.Size {
-		return w.Follow(newest, a.GetProofs())
-	}
-	// Both what we knew and what came must be the beginning of the newest.
-	if err := (&Witness{w.Keys, map[string]*Checkpoint{c.Origin: c}}).Follow(newest, a.GetProofs()); err != nil {
-		return err
-	}
-	return w.Follow(newest, a.GetProofs())
-}
-
-// Offer is what a prison wants to tell one authority.
-type Offer struct {
-	Route     posternv1.Route
-	Authority string
-	Source    posternv1.DestinationSource
-	Consent   *posternv1.Consent
-	Basis     *posternv1.LawfulBasis
-	Reception *posternv1.Reception
-	Notice    string
-	Children  []*posternv1.ChildFacts
-	Hub       *posternv1.HubFacts
-	Sections  map[string]proto.Message // what the route authorises, by path
-}
-
-// Compose seals and signs an offer.
-func (d *Desk) Compose(id string, o *Offer) (*Sent, error) {
-	s := &Sent{ID: id, Authority: o.Authority, SlipCode: NewSlipCode(), Message: &posternv1.SealedNotification{}}
-	offer := &posternv1.Offer{Route: o.Route, Authority: o.Authority, DestinationSource: o.Source, Consent: o.Consent, LawfulBasis: o.Basis}
-	if k := d.pins[o.Authority]; k != nil && d.Clock().Before(k.GetExpireTime().AsTime()) {
-		sealing, encapsulated, err := NewSealing(k.GetPublicKey(), id, d.Self.URI)
-		if err != nil {
-			return nil, err
-		}
-		offer.Suite, offer.RecipientKeyId, offer.EncapsulatedKey = 1, k.GetKeyId(), encapsulated
-		for _, path := range slices.Sorted(maps.Keys(o.Sections)) {
-			sealed, err := sealing.Seal(path, o.Sections[path])
-			if err != nil {
-				return nil, err
-			}
-			s.Message.Sections = append(s.Message.Sections, sealed)
-			offer.SectionsSha256 = append(offer.SectionsSha256, DigestOfSection(path, sealed.GetCiphertext()))
-		}
-	}
-	o.Hub.SlipCodeSha256 = hash([]byte(s.SlipCode))
-	blocks := []*posternv1.FactsBlock{{Salt: salt(), Facts: &posternv1.FactsBlock_Hub{Hub: o.Hub}}}
-	for _, c := range o.Children {
-		blocks = append(blocks, &posternv1.FactsBlock{Salt: salt(), Facts: &posternv1.FactsBlock_Child{Child: c}})
-	}
-	m := d.manifest(id, 30*24*time.Hour)
-	m.Reception, m.NoticeVersion, m.Statement = o.Reception, o.Notice, &posternv1.Manifest_Offer{Offer: offer}
-	for _, block := range blocks {
-		b, err := proto.Marshal(block)
-		if err != nil {
-			return nil, err
-		}
-		s.Message.Facts, m.FactsSha256 = append(s.Message.Facts, b), append(m.FactsSha256, hash(b))
-	}
-	slices.SortFunc(m.FactsSha256, bytes.Compare)
-	slices.SortFunc(offer.SectionsSha256, bytes.Compare)
-	return s, d.sign(s, m)
-}
-
-// Declare makes a statement without sections: what came of asking, a consideration that ended in not sharing, or how many
-// people came. Only what came of asking has facts for the hub.
-func (d *Desk) Declare(id string, reception *posternv1.Reception, facts *posternv1.HubFacts, state func(*posternv1.Manifest)) (*Sent, error) {
-	s, m := &Sent{ID: id, Message: &posternv1.SealedNotification{}}, d.manifest(id, 30*24*time.Hour)
-	m.Reception = reception
-	if state(m); facts != nil {
-		b, err := proto.Marshal(&posternv1.FactsBlock{Salt: salt(), Facts: &posternv1.FactsBlock_Hub{Hub: facts}})
-		if err != nil {
-			return nil, err
-		}
-		s.Message.Facts, m.FactsSha256 = [][]byte{b}, [][]byte{hash(b)}
-	}
-	return s, d.sign(s, m)
-}
-
-func (d *Desk) manifest(id string, life time.Duration) *posternv1.Manifest {
-	sender := proto.CloneOf(d.Staff)
-	sender.PrisonId = d.Self.ID
-	return &posternv1.Manifest{NotificationId: id, Audience: d.Trust.Domain, Sender: sender,
-		CreateTime: timestamppb.New(d.Clock()), ExpireTime: timestamppb.New(d.Clock().Add(life))}
-}
-
-// sign signs a manifest and remembers what it is of.
-func (d *Desk) sign(s *Sent, m *posternv1.Manifest) error {
-	b, err := proto.Marshal(m)
-	if err != nil {
-		return err
-	}
-	if s.Message.Manifest, err = d.Self.Sign(manifestType, b); err != nil {
-		return err
-	}
-	if d.sent == nil {
-		d.sent = map[string]*Sent{}
-	}
-	d.sent[s.ID] = s
-	return nil
-}
-
-// Submit sends a notification or a withdrawal, and believes the answer by its receipt.
-func (d *Desk) Submit(ctx context.Context, s *Sent) error {
-	m := &posternv1.Manifest{}
-	if err := proto.Unmarshal(s.Message.GetManifest().GetPayload(), m); err != nil {
-		return err
-	}
-	kind := logv1.Kind_KIND_DECIDED
-	switch m.GetStatement().(type) {
-	case *posternv1.Manifest_Withdrawal:
-		kind = logv1.Kind_KIND_WITHDRAWN
-	case *posternv1.Manifest_Considered:
-		kind = logv1.Kind_KIND_CONSIDERED
-	case *posternv1.Manifest_Receptions:
-		kind = logv1.Kind_KIND_RECEPTIONS_COUNTED
-	}
-	a, err := d.Hub.Submission.Submit(ctx, &posternv1.SubmitRequest{Notification: s.Message, KnownLogs: d.Log.Known()})
-	if err != nil {
-		return err
-	}
-	p, err := ReadReceipt(a.GetReceipt(), d.Log.Keys)
-	if err != nil {
-		return err
-	}
-	if err := d.follow(ctx, p.Checkpoint.Note, a.GetConsistency()); err != nil {
-		return err
-	}
-	if p.Kind != kind || !bytes.Equal(p.Core.GetManifestSha256(), s.digest()) || p.Core.GetOutcome() != a.GetDecision().GetOutcome() {
-		return errors.New("the receipt is of something else than the answer")
-	}
-	s.Decision = a.GetDecision()
-	return nil
-}
-
-// Withdraw makes the withdrawal of a notification, with or without its slip code; no paths are all of it.
-func (d *Desk) Withdraw(id, withdraws, slipCode string, method posternv1.WithdrawalMethod, paths ...string) (*Sent, error) {
-	stop := &posternv1.StopRequest{NotificationId: withdraws, Paths: paths}
-	if earlier := d.sent[withdraws]; earlier != nil {
-		stop.ManifestSha256 = earlier.digest()
-	}
-	b, err := proto.Marshal(stop)
+// Take splits a form and queues what it comes to.
+func (d *Desk) Take(form *pb.Form) ([]*Outgoing, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f, err := written(form)
 	if err != nil {
 		return nil, err
 	}
-	request, err := d.Self.Sign(stopRequestType, b)
-	if err != nil {
-		return nil, err
+	if e := enquiryOf(f); e != nil {
+		o, err := d.enquiry(f, e)
+		if err != nil {
+			return nil, err
+		}
+		return []*Outgoing{o}, d.queue(o)
 	}
-	s := &Sent{ID: id, Message: &posternv1.SealedNotification{StopRequest: request}}
-	m := d.manifest(id, 10*365*24*time.Hour)
-	m.Statement = &posternv1.Manifest_Withdrawal{Withdrawal: &posternv1.Withdrawal{Withdraws: withdraws, Paths: paths, Method: method, SlipCode: slipCode}}
-	return s, d.sign(s, m)
+	parts := split(f)
+	if len(parts) == 0 {
+		return nil, errors.New("the form tells nobody anything")
+	}
+	var out []*Outgoing
+	for _, p := range parts {
+		k := kept{id: newUUID(), slip: NewSlipCode(), first: d.Now(), sender: d.Sender}
+		if old := d.ofForm(f.Supersedes, p.authority); old != nil {
+			k.supersedes, k.change = old.ID, pb.ChangeReason_CHANGE_REASON_CORRECTION
+		}
+		o, err := d.build(f, p, k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, d.queue(out...)
 }
 
-// Updates reads what is new.
-func (d *Desk) Updates(ctx context.Context) error {
-	for {
-		a, err := d.Hub.Submission.ListUpdates(ctx, &posternv1.ListUpdatesRequest{PageToken: d.token, KnownLogs: d.Log.Known()})
-		if err != nil {
-			return err
+// ofForm finds the notification of an earlier form to an authority.
+func (d *Desk) ofForm(form, authority string) *Outgoing {
+	for _, o := range slices.Backward(d.Items) {
+		if form != "" && o.form.GetFormId() == form && o.Authority == authority {
+			return o
 		}
-		if err := d.follow(ctx, a.GetCheckpoint(), a.GetConsistency()); err != nil {
-			return err
-		}
-		for _, u := range a.GetUpdates() {
-			if err := d.update(u); err != nil {
-				return fmt.Errorf("an update of %s: %w", u.GetNotificationId(), err)
-			}
-		}
-		if d.token = a.GetNextPageToken(); len(a.GetUpdates()) == 0 {
-			return nil
-		}
-	}
-}
-
-func (d *Desk) update(u *posternv1.Update) error {
-	s := d.sent[u.GetNotificationId()]
-	if s == nil {
-		return errors.New("we know nothing of it")
-	}
-	switch {
-	case u.GetAcknowledgement() != nil:
-		who, err := d.Trust.Signer(u.GetAcknowledgement(), acknowledgementType, d.Clock())
-		if err != nil {
-			return err
-		}
-		want := append([]byte{0x0a, 0x20}, s.digest()...)
-		if who.Kind != "inbox" || who.ID != s.Authority || !bytes.Equal(u.GetAcknowledgement().GetPayload(), want) {
-			return errors.New("an acknowledgement of something else")
-		}
-		s.Acknowledged = true
-	case u.GetDecision() != nil:
-		p, err := ReadReceipt(u.GetReceipt(), d.Log.Keys)
-		if err != nil {
-			return err
-		}
-		decided := p.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(p.Core.GetManifestSha256(), s.digest())
-		withdrawn := p.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(p.Core.GetSubjectSha256(), s.digest())
-		if !decided && !withdrawn {
-			return errors.New("a decision on something else")
-		}
-		s.Decision = u.GetDecision()
-	case u.GetReply() != nil:
-		s.Replies = append(s.Replies, u.GetReply().GetCode())
 	}
 	return nil
 }
 
-func salt() []byte {
-	b := make([]byte, 32)
-	rand.Read(b)
-	return b
+// enquiryOf is what a form says that describes no children, or that nobody may be told of.
+func enquiryOf(f *pb.Form) *pb.Enquiry {
+	e := &pb.Enquiry{Outcome: f.Enquiry, AskAgainDate: f.AskAgainDate}
+	if e.Outcome == pb.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED && f.Route == pb.Route_ROUTE_STANDARD {
+		switch f.Consent.GetState() {
+		case pb.ConsentState_CONSENT_STATE_DECLINED:
+			e.Outcome = pb.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED
+		case pb.ConsentState_CONSENT_STATE_NOT_ASKED:
+			e.Outcome = pb.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED
+		}
+	}
+	if e.Outcome == pb.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED {
+		return nil
+	}
+	if e.Outcome == pb.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED {
+		e.NotAskedReason = f.NotAskedReason
+		if e.NotAskedReason == pb.NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED {
+			e.NotAskedReason = pb.NotAskedReason_NOT_ASKED_REASON_OTHER
+		}
+	}
+	return e
+}
+
+func (d *Desk) enquiry(f *pb.Form, e *pb.Enquiry) (*Outgoing, error) {
+	now := d.Now()
+	k := kept{id: newUUID(), first: now, sender: d.Sender}
+	m := d.manifest(k.id, k.sender, now, 30*24*time.Hour)
+	m.Reception, m.NoticeVersion = f.Reception, f.NoticeVersion
+	m.Statement = &pb.Manifest_Enquiry{Enquiry: e}
+	hub := &pb.HubFacts{SubjectRef: mac(d.RefKey, "subject", bare(f.PrisonNumber)), ContentRef: contentRef(d.RefKey, f, "")}
+	n := &pb.SealedNotification{Facts: [][]byte{mustMarshal(&pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Hub{Hub: hub}})}}
+	if err := d.finish(n, m); err != nil {
+		return nil, err
+	}
+	return d.outgoing(n, k, logpb.Kind_KIND_DECIDED)
+}
+
+func (d *Desk) outgoing(n *pb.SealedNotification, k kept, kind logpb.Kind) (*Outgoing, error) {
+	ref, err := Reference(k.id)
+	return &Outgoing{
+		ID: k.id, Reference: ref, Slip: k.slip, Message: mustMarshal(n), SHA256: digest(n.Manifest.Payload),
+		Kind: kind, State: Queued, kept: k,
+	}, err
+}
+
+// build makes the offer of one part of a form.
+func (d *Desk) build(f *pb.Form, p *part, k kept) (*Outgoing, error) {
+	n, err := d.offer(f, p, k, d.Now())
+	if err != nil {
+		return nil, err
+	}
+	o, err := d.outgoing(n, k, logpb.Kind_KIND_DECIDED)
+	if err == nil {
+		o.Authority, o.form, o.part = p.authority, f, p
+	}
+	return o, err
+}
+
+// queue stores before anything is sent.
+func (d *Desk) queue(out ...*Outgoing) error {
+	d.Items = append(d.Items, out...)
+	return nil
+}
+
+// CountReceptions tells the hub how many people came, day by day.
+func (d *Desk) CountReceptions(days ...*pb.ReceptionDay) (*Outgoing, error) {
+	return d.plain(func(m *pb.Manifest) { m.Statement = &pb.Manifest_Receptions{Receptions: &pb.Receptions{Days: days}} },
+		logpb.Kind_KIND_RECEPTIONS_COUNTED)
+}
+
+// Consider tells the hub that a person considered the duty to share about a notification and decided not to.
+func (d *Desk) Consider(notification string, c *pb.Consideration, reasons string) (*Outgoing, error) {
+	c = proto.Clone(c).(*pb.Consideration)
+	c.ReasonsSha256 = digest([]byte(reasons))
+	return d.plain(func(m *pb.Manifest) {
+		m.Statement = &pb.Manifest_Considered{Considered: &pb.Considered{Considers: notification, Consideration: c}}
+	}, logpb.Kind_KIND_CONSIDERED)
+}
+
+// plain queues a statement without facts and sections.
+func (d *Desk) plain(fill func(*pb.Manifest), kind logpb.Kind) (*Outgoing, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k := kept{id: newUUID()}
+	m, n := d.manifest(k.id, nil, d.Now(), 30*24*time.Hour), &pb.SealedNotification{}
+	fill(m)
+	if err := d.finish(n, m); err != nil {
+		return nil, err
+	}
+	o, err := d.outgoing(n, k, kind)
+	if err != nil {
+		return nil, err
+	}
+	return o, d.queue(o)
+}
+
+// Withdraw withdraws a notification of this desk, or the children and sections that the paths name.
+func (d *Desk) Withdraw(of *Outgoing, method pb.WithdrawalMethod, paths ...string) (*Outgoing, error) {
+	return d.withdraw(&pb.Withdrawal{Withdraws: of.ID, Paths: paths, Method: method}, of)
+}
+
+// WithdrawBySlip withdraws what another prison sent, by the reference and code on the person's slip.
+func (d *Desk) WithdrawBySlip(reference, code string, method pb.WithdrawalMethod, paths ...string) (*Outgoing, error) {
+	ref, ok := ReadReference(reference)
+	slip, ok2 := ReadSlipCode(code)
+	if !ok || !ok2 {
+		return nil, errors.New("mistyped")
+	}
+	return d.withdraw(&pb.Withdrawal{Withdraws: ref, Paths: paths, Method: method, SlipCode: slip}, nil)
+}
+
+func (d *Desk) withdraw(w *pb.Withdrawal, of *Outgoing) (*Outgoing, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k := kept{id: newUUID()}
+	m := d.manifest(k.id, nil, d.Now(), 3652*24*time.Hour)
+	m.Statement = &pb.Manifest_Withdrawal{Withdrawal: w}
+	stop := &pb.StopRequest{NotificationId: w.Withdraws, Paths: w.Paths}
+	if of != nil {
+		stop.ManifestSha256 = of.SHA256
+	}
+	s, err := d.Me.Sign(TypeStopRequest, mustMarshal(stop))
+	if err != nil {
+		return nil, err
+	}
+	n := &pb.SealedNotification{StopRequest: s}
+	if err := d.finish(n, m); err != nil {
+		return nil, err
+	}
+	o, err := d.outgoing(n, k, logpb.Kind_KIND_WITHDRAWN)
+	if err != nil {
+		return nil, err
+	}
+	if o.Of = of; of != nil && len(w.Paths) == 0 {
+		of.State = Withdrawn
+	}
+	return o, d.queue(o)
+}
+
+// Again makes a new manifest of what waits or was referred, under the same id.
+func (d *Desk) Again(o *Outgoing, form *pb.Form) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o.EverShared || o.State == Withdrawn || o.form == nil {
+		return errors.New("what is left is a new notification")
+	}
+	f, err := written(form)
+	if err != nil {
+		return err
+	}
+	for _, p := range split(f) {
+		if p.authority != o.Authority {
+			continue
+		}
+		n, err := d.build(f, p, o.kept)
+		if err != nil {
+			return err
+		}
+		o.Earlier = append(o.Earlier, o.SHA256)
+		o.Message, o.SHA256, o.form, o.part, o.State, o.Answered = n.Message, n.SHA256, f, p, Queued, false
+		return nil
+	}
+	return fmt.Errorf("the form tells %s nothing any more", o.Authority)
+}
+
+// Flush submits everything that is due: withdrawals first, and again what the hub may have lost.
+func (d *Desk) Flush(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lost()
+	var all error
+	for _, pass := range []bool{true, false} {
+		for _, o := range d.Items {
+			withdrawal := o.Kind == logpb.Kind_KIND_WITHDRAWN
+			if withdrawal == pass && (o.State == Queued || o.again) && (o.Of == nil || !o.Of.again) {
+				all = errors.Join(all, d.submit(ctx, o))
+			}
+		}
+	}
+	for _, o := range d.Items { // the withdrawals of what was submitted again come after it
+		if o.Of != nil && o.again && !o.Of.again {
+			all = errors.Join(all, d.submit(ctx, o))
+		}
+	}
+	return all
+}
+
+// lost marks what to submit again to a hub that may have lost it.
+func (d *Desk) lost() {
+	d.Log.mu.Lock()
+	lost := d.Log.Lost
+	d.Log.Lost = false
+	d.Log.mu.Unlock()
+	for _, o := range d.Items {
+		settled := o.State == RefusedIt || o.State == Expired || o.State == Withdrawn
+		if lost && o.Answered && !settled && o.Kind != logpb.Kind_KIND_RECEPTIONS_COUNTED {
+			o.again = true
+			if o.Of != nil && o.Of.Answered {
+				o.Of.again = true
+			}
+		}
+	}
+}
+
+// message is what to send: the same bytes, signed anew when the certificate was renewed.
+func (d *Desk) message(o *Outgoing) (*pb.SealedNotification, error) {
+	n := &pb.SealedNotification{}
+	if err := proto.Unmarshal(o.Message, n); err != nil {
+		return nil, err
+	}
+	for _, s := range []*pb.Signed{n.Manifest, n.StopRequest} {
+		if s == nil || bytes.Equal(s.Signatures[0].Certificates[0], d.Me.Chain[0]) {
+			continue
+		}
+		renewed, err := d.Me.Sign(s.PayloadType, s.Payload)
+		if err != nil {
+			return nil, err
+		}
+		s.Signatures = renewed.Signatures
+	}
+	return n, nil
+}
+
+func (d *Desk) submit(ctx context.Context, o *Outgoing) error {
+	if err := d.Log.check(); err != nil {
+		return err
+	}
+	n, err := d.message(o)
+	if err != nil {
+		return err
+	}
+	m := &pb.Manifest{}
+	if err := proto.Unmarshal(n.Manifest.Payload, m); err != nil {
+		return err
+	}
+	if !d.Now().Before(m.ExpireTime.AsTime()) {
+		o.again = false
+		if !o.Answered {
+			o.State = Expired
+		}
+		return nil
+	}
+	a, err := d.Submitter.Submit(ctx, &pb.SubmitRequest{Notification: n, KnownLogs: d.Log.known(), Resubmitted: o.again})
+	if err != nil {
+		if reasonOf(err) != "LOG_AHEAD" && final(err) {
+			o.State, o.Why, o.again = RefusedIt, err.Error(), false
+		}
+		return d.Log.heard(err)
+	}
+	e, err := d.believe(ctx, a.Receipt, a.Consistency)
+	if err != nil {
+		return err
+	}
+	if e.Kind != o.Kind || !bytes.Equal(e.Core.ManifestSha256, o.SHA256) ||
+		o.Kind != logpb.Kind_KIND_WITHDRAWN && e.Core.Outcome != a.Decision.GetOutcome() {
+		return fmt.Errorf("%s: the receipt is of something else", o.Reference)
+	}
+	o.Answered, o.again = true, false
+	if o.Kind != logpb.Kind_KIND_DECIDED {
+		o.State, o.Decision = Counted, a.Decision
+		return nil
+	}
+	o.decided(a.Decision)
+	return nil
+}
+
+// believe takes a receipt of the sent log with the checkpoint it is under.
+func (d *Desk) believe(ctx context.Context, r *pb.Receipt, proofs []*pb.ConsistencyProof) (*Event, error) {
+	e, err := d.Log.Keys.Receipt(r)
+	if err != nil {
+		return nil, err
+	}
+	return e, d.Log.Accept(ctx, e.Checkpoint, proofs)
+}
+
+func (o *Outgoing) decided(dec *pb.Decision) {
+	o.Decision = dec
+	if o.State == Withdrawn {
+		return
+	}
+	switch dec.Outcome {
+	case pb.Outcome_OUTCOME_SHARE:
+		o.State, o.EverShared = Shared, true
+	case pb.Outcome_OUTCOME_WAIT:
+		o.State = Waits
+	case pb.Outcome_OUTCOME_REFER_TO_PERSON:
+		o.State = Referred
+	default:
+		o.State = Withheld
+	}
 }

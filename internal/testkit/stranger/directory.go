@@ -5,141 +5,198 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
-	posternv1 "postern/proto/postern/v1"
+	pb "postern/proto/postern/v1"
 )
 
-// Sync reads the whole directory and pins the recipient key of each authority.
-func (d *Desk) Sync(ctx context.Context) error {
-	q := &posternv1.ListAuthoritiesRequest{KnownRevision: d.revision, KnownLogs: d.Log.Known()}
-	var revision *posternv1.Signed
-	var entries [][]byte
-	for {
-		a, err := d.Hub.Directory.ListAuthorities(ctx, q)
-		if err != nil {
-			return err
-		}
-		if err := d.follow(ctx, a.GetCheckpoint(), a.GetConsistency()); err != nil {
-			return err
-		}
-		if a.GetRevision() == nil {
-			return nil // we hold the newest
-		}
-		if revision != nil && !proto.Equal(revision, a.GetRevision()) {
-			return errors.New("the directory changed between two pages: ask again")
-		}
-		revision, entries = a.GetRevision(), append(entries, a.GetEntries()...)
-		if q.PageToken, q.KnownLogs = a.GetNextPageToken(), d.Log.Known(); q.PageToken == "" {
-			return d.take(revision, entries)
-		}
-	}
+// Directory is what a desk knows of authorities and their keys.
+type Directory struct {
+	Trust       *Trust
+	Number      uint64
+	Authorities map[string]*pb.Authority
+	Pinned      map[string]*pb.RecipientKey
+	Waiting     map[string]*pb.RecipientKey // newer keys that do not follow: a person compares their ids
+	Published   uint64                      // the number of the last published key that was seen
 }
 
-// take checks a directory and keeps what we need of it.
-func (d *Desk) take(signed *posternv1.Signed, entries [][]byte) error {
-	r := &posternv1.DirectoryRevision{}
-	if err := proto.Unmarshal(signed.GetPayload(), r); err != nil {
-		return err
+// NewDirectory is a directory that knows nothing yet.
+func NewDirectory(t *Trust) *Directory {
+	return &Directory{Trust: t, Authorities: map[string]*pb.Authority{}, Pinned: map[string]*pb.RecipientKey{}, Waiting: map[string]*pb.RecipientKey{}}
+}
+
+// Key is the key to seal to, nil when there is none that is good now.
+func (d *Directory) Key(authority string, now time.Time) *pb.RecipientKey {
+	k := d.Pinned[authority]
+	if d.Authorities[authority].GetRecipientKey() == nil || k == nil || !now.Before(k.ExpireTime.AsTime()) {
+		return nil
 	}
-	at := r.GetCreateTime().AsTime()
-	who, err := d.Trust.Signer(signed, directoryType, at)
+	return k
+}
+
+// Know takes a recipient key for granted, as after a person has compared it.
+func (d *Directory) Know(authority string, public []byte, until time.Time) {
+	d.Authorities[authority] = &pb.Authority{Code: authority, RecipientKey: &pb.Signed{}}
+	d.Pinned[authority] = &pb.RecipientKey{KeyId: KeyID(public), Authority: authority, Version: 1, Suite: 1, PublicKey: public, ExpireTime: timestamppb.New(until)}
+}
+
+// ReadKey checks a signed recipient key, but not what it follows.
+func (t *Trust) ReadKey(s *pb.Signed) (*pb.RecipientKey, error) {
+	k := &pb.RecipientKey{}
+	if err := parseKnown(s.GetPayload(), k); err != nil {
+		return nil, err
+	}
+	if n := len(s.Signatures); n < 1 || n > 2 {
+		return nil, refuse("NOT_ONE_SIGNATURE", "%d", n)
+	}
+	p, err := t.verifyFirst(s, TypeRecipientKey, k.CreateTime.AsTime())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if who.Kind != "operator" || r.GetAudience() != d.Trust.Domain || at.After(d.Clock()) || r.GetNumber() <= d.revision ||
-		len(r.GetEntriesSha256()) != len(entries) {
-		return errors.New("no directory for us")
+	if p.URI != t.inboxURI(k.Authority) || k.KeyId != KeyID(k.PublicKey) || k.Suite != 1 || k.Version < 1 ||
+		len(k.PublicKey) != 1216 || len(k.ContinuityKey) != ed25519.PublicKeySize || !k.ExpireTime.IsValid() {
+		return nil, refuse("BAD_KEY", "of %s", p.URI)
 	}
-	keys := map[string]*posternv1.RecipientKey{}
-	for i, b := range entries {
-		e := &posternv1.DirectoryEntry{}
-		if err := proto.Unmarshal(b, e); err != nil || !bytes.Equal(hash(b), r.GetEntriesSha256()[i]) {
-			return errors.Join(err, errors.New("an entry that the directory does not list"))
+	return k, nil
+}
+
+// follows says whether a statement is signed by the continuity key of the key before it.
+func follows(s *pb.Signed, before *pb.RecipientKey) bool {
+	return len(s.Signatures) == 2 && len(s.Signatures[1].Certificates) == 0 &&
+		ed25519.Verify(before.ContinuityKey, Encode(s.PayloadType, s.Payload), s.Signatures[1].Signature)
+}
+
+// offer takes a key into use when it may be.
+func (d *Directory) offer(s *pb.Signed, k *pb.RecipientKey) error {
+	pinned := d.Pinned[k.Authority]
+	switch {
+	case pinned == nil || k.Version > pinned.Version && follows(s, pinned):
+		d.Pinned[k.Authority] = k
+		delete(d.Waiting, k.Authority)
+	case k.Version < pinned.Version:
+		return refuse("REPLAYED_KEY", "%s version %d", k.Authority, k.Version)
+	case k.Version == pinned.Version:
+		if k.KeyId != pinned.KeyId || !bytes.Equal(k.ContinuityKey, pinned.ContinuityKey) {
+			return refuse("SWAPPED_KEY", "%s version %d", k.Authority, k.Version)
 		}
-		signed := e.GetAuthority().GetRecipientKey()
-		if signed == nil {
-			continue
-		}
-		k, err := d.Trust.readKey(signed, at)
-		if err != nil || k.GetAuthority() != e.GetAuthority().GetCode() {
-			return errors.Join(err, errors.New("not the key of the authority"))
-		}
-		if keys[k.GetAuthority()], err = d.pin(k, signed); err != nil {
-			return err
-		}
+	default:
+		d.Waiting[k.Authority] = k
 	}
-	d.revision, d.pins = r.GetNumber(), keys
 	return nil
 }
 
-// readKey checks a recipient key as such; whether it follows another is not looked at.
-func (t *Trust) readKey(s *posternv1.Signed, at time.Time) (*posternv1.RecipientKey, error) {
-	if s.GetPayloadType() != payloadType(recipientKeyType) || len(s.GetSignatures()) == 0 || len(s.GetSignatures()) > 2 {
-		return nil, errors.New("no signed recipient key")
+// Trusted is a person's word that a waiting key has the id that the authority says.
+func (d *Directory) Trusted(authority, keyID string) error {
+	k := d.Waiting[authority]
+	if k == nil || k.KeyId != keyID {
+		return fmt.Errorf("no key %s of %s waits", keyID, authority)
 	}
-	who, err := t.signer(s, s.GetSignatures()[0], at)
-	if err != nil {
-		return nil, err
-	}
-	k := &posternv1.RecipientKey{}
-	if err := read(s.GetPayload(), k); err != nil {
-		return nil, err
-	}
-	if who.Kind != "inbox" || who.ID != k.GetAuthority() || k.GetKeyId() != KeyID(k.GetPublicKey()) || k.GetSuite() != 1 ||
-		len(k.GetContinuityKey()) != 32 || k.GetVersion() == 0 {
-		return nil, errors.New("no recipient key of who signed it")
-	}
-	return k, nil
+	d.Pinned[authority] = k
+	delete(d.Waiting, authority)
+	return nil
 }
 
-// Keys reads the recipient keys that inboxes have published since.
-func (d *Desk) Keys(ctx context.Context) error {
-	for {
-		a, err := d.Hub.Directory.ListKeys(ctx, &posternv1.ListKeysRequest{KnownNumber: d.keys})
+// take checks a whole revision and uses it; should anything not hold, nothing changes.
+func (d *Directory) take(s *pb.Signed, entries [][]byte, now time.Time) error {
+	rev := &pb.DirectoryRevision{}
+	if err := parseKnown(s.GetPayload(), rev); err != nil {
+		return err
+	}
+	p, err := d.Trust.Verify(s, TypeDirectory, rev.CreateTime.AsTime())
+	if err != nil {
+		return err
+	}
+	if p.Kind != KindOperator || rev.Audience != d.Trust.Domain || rev.CreateTime.AsTime().After(now.Add(5*time.Minute)) ||
+		len(entries) != len(rev.EntriesSha256) || rev.Number <= d.Number {
+		return refuse("BAD_DIRECTORY", "number %d by %s with %d entries", rev.Number, p.URI, len(entries))
+	}
+	authorities := map[string]*pb.Authority{}
+	type named struct {
+		s *pb.Signed
+		k *pb.RecipientKey
+	}
+	var keys []named
+	for i, b := range entries {
+		if !bytes.Equal(digest(b), rev.EntriesSha256[i]) {
+			return refuse("BAD_DIRECTORY", "entry %d is another", i)
+		}
+		e := &pb.DirectoryEntry{}
+		if err := parseKnown(b, e); err != nil {
+			return err
+		}
+		a := e.GetAuthority()
+		if a == nil {
+			continue
+		}
+		authorities[a.Code] = a
+		if a.RecipientKey == nil {
+			continue
+		}
+		k, err := d.Trust.ReadKey(a.RecipientKey)
 		if err != nil {
 			return err
 		}
-		for _, signed := range a.GetRecipientKeys() {
-			claims := &posternv1.RecipientKey{}
-			if err := read(signed.GetPayload(), claims); err != nil {
+		if k.Authority != a.Code {
+			return refuse("BAD_DIRECTORY", "the key of %s in the entry of %s", k.Authority, a.Code)
+		}
+		keys = append(keys, named{a.RecipientKey, k})
+	}
+	d.Number, d.Authorities = rev.Number, authorities
+	for _, k := range keys {
+		_ = d.offer(k.s, k.k) // an older or another key changes nothing: the pinned one stays
+	}
+	return nil
+}
+
+// Sync fetches the directory, when there is a newer one, and the keys published since.
+func (d *Directory) Sync(ctx context.Context, c pb.DirectoryServiceClient, log *Follower, now time.Time) error {
+	if err := log.check(); err != nil {
+		return err
+	}
+	var rev *pb.Signed
+	var entries [][]byte
+	for token := ""; ; {
+		a, err := c.ListAuthorities(ctx, &pb.ListAuthoritiesRequest{PageToken: token, KnownRevision: d.Number, KnownLogs: log.known()})
+		if err != nil {
+			return log.heard(err)
+		}
+		cp, err := log.Keys.Checkpoint(a.Checkpoint)
+		if err != nil {
+			return err
+		}
+		if err := log.Accept(ctx, cp, a.Consistency); err != nil {
+			return err
+		}
+		if a.Revision == nil {
+			break
+		}
+		if rev != nil && !bytes.Equal(rev.Payload, a.Revision.Payload) {
+			return errors.New("the directory changed between two pages")
+		}
+		rev, entries, token = a.Revision, append(entries, a.Entries...), a.NextPageToken
+		if token == "" {
+			if err := d.take(rev, entries, now); err != nil {
 				return err
 			}
-			k, err := d.Trust.readKey(signed, claims.GetCreateTime().AsTime())
-			if err != nil {
-				return err
-			}
-			if d.pins[k.GetAuthority()], err = d.pin(k, signed); err != nil {
-				return err
+			break
+		}
+	}
+	for {
+		a, err := c.ListKeys(ctx, &pb.ListKeysRequest{KnownNumber: d.Published})
+		if err != nil {
+			return log.heard(err)
+		}
+		for _, s := range a.RecipientKeys {
+			if k, err := d.Trust.ReadKey(s); err == nil {
+				_ = d.offer(s, k)
 			}
 		}
-		if d.keys = a.GetNumber(); len(a.GetRecipientKeys()) == 0 {
+		if len(a.RecipientKeys) == 0 {
 			return nil
 		}
+		d.Published = a.Number
 	}
 }
-
-// pin is the key to go on with: a new one of its authority if it follows the one that we have.
-func (d *Desk) pin(k *posternv1.RecipientKey, signed *posternv1.Signed) (*posternv1.RecipientKey, error) {
-	old := d.pins[k.GetAuthority()]
-	switch {
-	case old == nil:
-		return k, nil
-	case k.GetVersion() < old.GetVersion(), proto.Equal(k, old):
-		return old, nil // replayed, or the same again: it changes nothing
-	case k.GetVersion() == old.GetVersion():
-		return nil, errors.New("the recipient key was swapped")
-	case len(signed.GetSignatures()) != 2:
-		return nil, errors.New("a person has to compare the new recipient key with the authority")
-	}
-	by := signed.GetSignatures()[1]
-	if len(by.GetCertificates()) > 0 || !ed25519.Verify(old.GetContinuityKey(), Encode(signed.GetPayloadType(), signed.GetPayload()), by.GetSignature()) {
-		return nil, errors.New("the new recipient key does not follow the one that we have")
-	}
-	return k, nil
-}
-
-// Key is the pinned recipient key of an authority, nil for none.
-func (d *Desk) Key(authority string) *posternv1.RecipientKey { return d.pins[authority] }

@@ -5,472 +5,497 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/hpke"
-	"crypto/rand"
+	"encoding/hex"
 	"errors"
-	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	logv1 "postern/proto/postern/log/v1"
-	posternv1 "postern/proto/postern/v1"
+	logpb "postern/proto/postern/log/v1"
+	pb "postern/proto/postern/v1"
 )
 
-// Inbox is a team's inbox that keeps everything in memory.
-type Inbox struct {
-	posternv1.UnimplementedInboxServiceServer
-	Self  *Self
-	Trust *Trust
-	Hub   *Hub
-	Log   *Witness // of both logs
-	// Sent are the keys of the log that deliveries have receipts in.
-	Sent  []*LogKey
-	Clock func() time.Time
-
-	mu         sync.Mutex         // owns what follows
-	seeds      map[string][]byte  // the private keys, by their ids
-	continuity ed25519.PrivateKey // of the newest of them
-	answers    map[string]*posternv1.DeliverResponse
-	items      map[string]*Item // by manifest digest
-	stops      []*Stop
-	held       *posternv1.Held
-}
-
-// Item is a notification as a team has it.
+// Item is a notification as a team sees it.
 type Item struct {
-	NotificationID string
-	Sender         Party
-	Manifest       *posternv1.Manifest
-	Digest         []byte // of the manifest
-	Delivery       string
-	PassedOnBy     string // the URI of the team that did, if one did
-	Sealed         *posternv1.SealedNotification
-	Decision       *posternv1.Decision
-	Sections       map[string]proto.Message
-	Mismatch       []string
+	ID, Reference, DeliveryID string
+	Sender                    Party
+	Manifest                  *pb.Manifest
+	SHA256                    []byte
+	Decision                  *pb.Decision
+	Facts                     map[int]*pb.ChildFacts
+	Sections                  map[string]proto.Message
+	Mismatch                  []string // the sections that contradict the facts
+	Hidden                    bool     // another one, sealed to another key, is shown in its place
+	PassedOnBy                string   // the URI of the team that passed it on, if one did
+
+	raw  *pb.SealedNotification
+	keys map[string][]byte // of the sections, for passing them on
 }
 
-// Stop is a request to stop, as a team has it.
+// Stop is a request to stop.
 type Stop struct {
-	Manifest []byte // the digest of the manifest that it is about
-	Delivery string
-	Paths    []string
-	Found    bool // whether anything was there to stop
+	DeliveryID string
+	Manifest   []byte // SHA-256 of what it is about
+	Paths      []string
+	Found      bool // whether anything of it had come
 }
 
-// refusal is why we refuse.
-type refusal posternv1.RefusalReason
-
-func (r refusal) Error() string { return posternv1.RefusalReason(r).String() }
-
-const (
-	badSignature   = refusal(posternv1.RefusalReason_REFUSAL_REASON_BAD_SIGNATURE)
-	badReceipt     = refusal(posternv1.RefusalReason_REFUSAL_REASON_BAD_RECEIPT)
-	stale          = refusal(posternv1.RefusalReason_REFUSAL_REASON_STALE_DECISION)
-	keyUnknown     = refusal(posternv1.RefusalReason_REFUSAL_REASON_KEY_UNKNOWN)
-	wrongAuthority = refusal(posternv1.RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY)
-	badSection     = refusal(posternv1.RefusalReason_REFUSAL_REASON_BAD_SECTION)
-	withdrawn      = refusal(posternv1.RefusalReason_REFUSAL_REASON_WITHDRAWN)
-	badStop        = refusal(posternv1.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST)
-)
-
-// Server is a server at which the hub of this URI delivers.
-func (i *Inbox) Server(hub string) *grpc.Server {
-	config := i.Trust.tls(i.Self, i.Clock, func(p Party) bool { return p.URI == hub && p.Kind == "hub" })
-	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.MaxRecvMsgSize(256<<10), grpc.MaxHeaderListSize(16<<10))
-	posternv1.RegisterInboxServiceServer(s, i)
-	return s
+// gone is what was withdrawn of a manifest, remembered for ever.
+type gone struct {
+	All   bool
+	Paths []string
 }
 
-// Deliver takes a delivery.
-func (i *Inbox) Deliver(ctx context.Context, q *posternv1.DeliverRequest) (*posternv1.DeliverResponse, error) {
-	return i.take(ctx, q.GetDelivery())
+// done is a stored answer.
+type done struct {
+	answer *pb.Signed
+	origin string // of the log that counts it
 }
 
-func (i *Inbox) take(ctx context.Context, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.items == nil {
-		i.items, i.answers = map[string]*Item{}, map[string]*posternv1.DeliverResponse{}
-	}
-	if a := i.answers[d.GetDeliveryId()]; a != nil {
-		return i.with(a), nil
-	}
-	digest, err := i.open(ctx, d)
-	var no refusal
-	if errors.As(err, &no) {
-		return i.refuse(d, digest, posternv1.RefusalReason(no))
-	}
-	if err != nil {
-		return nil, err
-	}
-	signed, err := i.Self.Sign(acknowledgementType, append([]byte{0x0a, 0x20}, digest...))
-	if err != nil {
-		return nil, err
-	}
-	a := &posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Acknowledgement{Acknowledgement: signed}}
-	i.answers[d.GetDeliveryId()] = a
-	return i.with(a), nil
+// Inbox is an early help team's endpoint.
+type Inbox struct {
+	pb.UnimplementedInboxServiceServer
+	Me             *Self
+	Trust          *Trust
+	Hub            string // the URI of the hub
+	Now            func() time.Time
+	Sent, Received *Follower
+	Mailbox        pb.MailboxServiceClient
+
+	mu        sync.Mutex       // owns what follows
+	items     map[string]*Item // by manifest digest in hex
+	order     []*Item          // the same, oldest first
+	done      map[string]*done // by delivery id
+	gone      map[string]*gone // by manifest digest in hex
+	asked     []*Stop
+	numbers   map[string]uint64 // the highest up to which nothing is missing, by origin
+	counting  string            // the origin in which the last delivery was counted
+	pending   []*pb.ReportRequest
+	keys      map[string][]byte // seeds by their ids
+	current   *pb.RecipientKey
+	signedKey *pb.Signed
+	follow    ed25519.PrivateKey
 }
 
-// with is an answer with what we know and hold now.
-func (i *Inbox) with(a *posternv1.DeliverResponse) *posternv1.DeliverResponse {
-	a = proto.CloneOf(a)
-	a.KnownLogs, a.Held = i.Log.Known(), i.held
-	return a
+// NewInbox is an inbox that holds nothing yet.
+func NewInbox(me *Self, t *Trust, hub string, conn grpc.ClientConnInterface, sent, received *Follower, now func() time.Time) *Inbox {
+	sent.Ask, received.Ask = asking(conn), asking(conn)
+	return &Inbox{Me: me, Trust: t, Hub: hub, Mailbox: pb.NewMailboxServiceClient(conn), Sent: sent, Received: received, Now: now,
+		items: map[string]*Item{}, done: map[string]*done{}, gone: map[string]*gone{},
+		numbers: map[string]uint64{}, keys: map[string][]byte{}}
 }
 
-func (i *Inbox) refuse(d *posternv1.Delivery, digest []byte, reason posternv1.RefusalReason) (*posternv1.DeliverResponse, error) {
-	signed, err := i.report(&posternv1.Report{DeliveryId: d.GetDeliveryId(), ManifestSha256: digest,
-		Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: reason}}})
-	if err != nil {
-		return nil, err
-	}
-	return i.with(&posternv1.DeliverResponse{Answer: &posternv1.DeliverResponse_Report{Report: signed}}), nil
-}
-
-func (i *Inbox) report(r *posternv1.Report) (*posternv1.Signed, error) {
-	r.ReportTime = timestamppb.New(i.Clock())
-	b, err := proto.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	return i.Self.Sign(reportType, b)
-}
-
-// open checks and stores a delivery; what it returns is the digest to answer about.
-func (i *Inbox) open(ctx context.Context, d *posternv1.Delivery) ([]byte, error) {
-	n, stop := d.GetNotification(), d.GetStopRequest()
-	keys := i.Sent // what a prison sent is in the sent log, what a team passed on in the received one; a stop may be in either
-	if stop != nil || len(n.GetRedirections()) > 0 {
-		keys = i.Log.Keys
-	}
-	p, err := ReadReceipt(d.GetReceipt(), keys)
-	switch {
-	case err != nil && stop != nil:
-		return hash(stop.GetPayload()), badStop
-	case err != nil:
-		return hash(n.GetManifest().GetPayload()), badReceipt
-	}
-	if err := i.Log.FollowNote(ctx, i.Hub, p.Checkpoint.Note, d.GetConsistency()); err != nil {
-		return nil, err
-	}
-	if stop != nil {
-		digest := hash(stop.GetPayload())
-		return digest, i.stop(d, stop, p, digest)
-	}
-	digest := hash(n.GetManifest().GetPayload())
-	decided, kind := p, logv1.Kind_KIND_DECIDED
-	if len(n.GetRedirections()) > 0 {
-		kind = logv1.Kind_KIND_REDIRECTED
-		if decided, err = i.first(d, p); err != nil {
-			return digest, badReceipt
-		}
-	}
-	if p.Kind != kind || p.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
-		return digest, badReceipt
-	}
-	if !i.Clock().Before(p.Core.GetValidUntilTime().AsTime()) && !i.ours(d.GetAcknowledgement(), digest) {
-		return digest, stale
-	}
-	var by *passed
-	if kind == logv1.Kind_KIND_REDIRECTED {
-		if by, err = i.Trust.readRedirect(n, p.Core.GetEventTime().AsTime()); err != nil {
-			return digest, badSignature
-		}
-	}
-	c, err := i.Trust.CheckNotification(n, decided.Core.GetEventTime().AsTime())
-	if err != nil || by != nil && by.by.ID != c.Manifest.GetOffer().GetAuthority() {
-		return digest, badSignature
-	}
-	if !bytes.Equal(p.Core.GetManifestSha256(), digest) || len(c.Sections) == 0 || !slices.EqualFunc(p.Core.GetSectionsSha256(), c.Sections, bytes.Equal) {
-		return digest, badReceipt
-	}
-	if to := c.Manifest.GetOffer().GetAuthority(); by == nil && to != i.Self.ID || by != nil && by.GetAuthority() != i.Self.ID {
-		return digest, wrongAuthority
-	}
-	return digest, i.unseal(d, c, by)
-}
-
-// ours says whether this is an acknowledgement of our own over a manifest.
-func (i *Inbox) ours(s *posternv1.Signed, digest []byte) bool {
-	who, err := i.Trust.Signer(s, acknowledgementType, i.Clock())
-	return err == nil && who == i.Self.Party && bytes.Equal(s.GetPayload(), append([]byte{0x0a, 0x20}, digest...))
-}
-
-func (i *Inbox) unseal(d *posternv1.Delivery, c *Checked, by *passed) error {
-	offer, n := c.Manifest.GetOffer(), d.GetNotification()
-	item := &Item{c.Manifest.GetNotificationId(), c.Sender, c.Manifest, c.Digest, d.GetDeliveryId(), "", n, d.GetDecision(), map[string]proto.Message{}, nil}
-	if by != nil {
-		seed := i.seeds[by.GetRecipientKeyId()]
-		if seed == nil {
-			return keyUnknown
-		}
-		var err error
-		if item.Sections, err = by.open(seed, item.NotificationID, n.GetSections()); err != nil {
-			return badSection
-		}
-		item.PassedOnBy = by.by.URI
-		return i.keep(d, c, item)
-	}
-	seed := i.seeds[offer.GetRecipientKeyId()]
-	if seed == nil {
-		return keyUnknown
-	}
-	s, err := Unsealing(seed, offer.GetEncapsulatedKey(), item.NotificationID, c.Sender.URI, offer.GetRecipientKeyId())
-	if err != nil {
-		return badSection
-	}
-	for _, sealed := range n.GetSections() {
-		if item.Sections[sealed.GetPath()], err = s.Open(sealed); err != nil {
-			return badSection
-		}
-	}
-	return i.keep(d, c, item)
-}
-
-// keep stores an item as far as nothing of it was withdrawn.
-func (i *Inbox) keep(d *posternv1.Delivery, c *Checked, item *Item) error {
-	item.Mismatch = mismatch(c.Children, item.Sections)
-	for _, s := range i.stops {
-		if !bytes.Equal(s.Manifest, c.Digest) {
-			continue
-		}
-		if len(s.Paths) == 0 {
-			return withdrawn
-		}
-		item.drop(s.Paths)
-	}
-	if i.items[string(c.Digest)] == nil {
-		i.items[string(c.Digest)] = item
-	}
-	i.count(d)
-	return nil
-}
-
-// count moves the number up to which nothing is missing.
-func (i *Inbox) count(d *posternv1.Delivery) {
-	p, err := ReadReceipt(d.GetReceipt(), i.Sent)
-	if len(d.GetNotification().GetRedirections()) > 0 {
-		p, err = ReadReceipt(d.GetFirstReceipt(), i.Sent)
-	}
-	if err != nil {
-		return
-	}
-	if i.held == nil || i.held.GetOrigin() != p.Checkpoint.Origin {
-		i.held = &posternv1.Held{Origin: p.Checkpoint.Origin}
-	}
-	if d.GetFollowsSequence() <= i.held.GetHighestSequence() && d.GetSequence() > i.held.GetHighestSequence() {
-		i.held.HighestSequence = d.GetSequence()
-	}
-}
-
-func (it *Item) drop(paths []string) {
-	for path := range it.Sections {
-		for _, p := range paths {
-			if path == p || strings.HasPrefix(path, p+"/") {
-				delete(it.Sections, path)
-			}
-		}
-	}
-}
-
-func (i *Inbox) stop(d *posternv1.Delivery, signed *posternv1.Signed, p *Proven, digest []byte) error {
-	who, err := i.Trust.Signer(signed, stopRequestType, p.Core.GetEventTime().AsTime())
-	request := &posternv1.StopRequest{}
-	if err != nil || read(signed.GetPayload(), request) != nil || who.Kind != "desk" || p.Kind != logv1.Kind_KIND_STOP_ASKED ||
-		!bytes.Equal(p.Core.GetSubjectSha256(), digest) {
-		return badStop
-	}
-	of := p.Core.GetManifestSha256()
-	if b := request.GetManifestSha256(); len(b) > 0 && !bytes.Equal(b, of) {
-		return badStop
-	}
-	stop := &Stop{of, d.GetDeliveryId(), request.GetPaths(), false}
-	if item := i.items[string(of)]; item != nil {
-		stop.Found = true
-		item.drop(stop.Paths)
-		if len(stop.Paths) == 0 {
-			delete(i.items, string(of))
-		}
-	}
-	i.stops = append(i.stops, stop)
-	i.count(d)
-	return nil
-}
-
-// Items are what the team sees.
-func (i *Inbox) Items() (all []*Item) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, it := range i.items {
-		all = append(all, it)
-	}
-	return all
-}
-
-// Stops are the requests to stop.
-func (i *Inbox) Stops() []*Stop {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return slices.Clone(i.stops)
-}
-
-// Reply answers a notification.
-func (i *Inbox) Reply(ctx context.Context, it *Item, code posternv1.ReplyCode, paths ...string) error {
-	return i.say(ctx, &posternv1.Report{DeliveryId: it.Delivery, ManifestSha256: it.Digest,
-		Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{Code: code, Paths: paths}}})
-}
-
-// Answer answers a request to stop.
-func (i *Inbox) Answer(ctx context.Context, s *Stop, code posternv1.StopAnswerCode) error {
-	return i.say(ctx, &posternv1.Report{DeliveryId: s.Delivery, ManifestSha256: s.Manifest,
-		Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: code}}})
-}
-
-func (i *Inbox) say(ctx context.Context, r *posternv1.Report) error {
-	signed, err := i.report(r)
-	if err != nil {
-		return err
-	}
-	_, err = i.send(ctx, &posternv1.ReportRequest{Signed: signed})
-	return err
-}
-
-// send hands a report in and follows the log that records it.
-func (i *Inbox) send(ctx context.Context, q *posternv1.ReportRequest) (*posternv1.ReportResponse, error) {
-	i.mu.Lock()
-	q.KnownLogs, q.Held = i.Log.Known(), i.held
-	i.mu.Unlock()
-	a, err := i.Hub.Mailbox.Report(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	p, err := ReadReceipt(a.GetReceipt(), i.Log.Keys)
-	if err != nil {
-		return nil, err
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return a, i.Log.FollowNote(ctx, i.Hub, p.Checkpoint.Note, a.GetConsistency())
-}
-
-// Collect fetches everything that waits at the hub.
-func (i *Inbox) Collect(ctx context.Context) (int, error) {
-	i.mu.Lock()
-	q := &posternv1.CollectRequest{KnownLogs: i.Log.Known(), Held: i.held, UntilIdle: true}
-	i.mu.Unlock()
-	stream, err := i.Hub.Mailbox.Collect(ctx, q)
-	if err != nil {
-		return 0, err
-	}
-	for n := 0; ; n++ {
-		c, err := stream.Recv()
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-		a, err := i.take(ctx, c.GetDelivery())
-		if err != nil {
-			return n, err
-		}
-		signed := a.GetAcknowledgement()
-		if signed == nil {
-			signed = a.GetReport()
-		}
-		if _, err := i.send(ctx, &posternv1.ReportRequest{Signed: signed, DeliveryId: c.GetDelivery().GetDeliveryId()}); err != nil {
-			return n, err
-		}
-	}
-}
-
-// mismatch is the paths of the sections that contradict what the hub decided on.
-func mismatch(facts map[uint32]*posternv1.ChildFacts, sections map[string]proto.Message) (paths []string) {
-	for path, m := range sections {
-		_, child, err := lookup(path)
-		f := facts[uint32(child)]
-		if err != nil || f == nil {
-			continue
-		}
-		bad := false
-		switch m := m.(type) {
-		case *posternv1.ChildCarer:
-			bad = m.GetIsAdult() != f.GetCarerIsAdult()
-		case *posternv1.ChildRelationship:
-			bad = m.GetPrimaryCarerBefore() != f.GetPrimaryCarerBefore() || m.GetLivedWithBefore() != f.GetLivedWithBefore() ||
-				m.GetParentalResponsibility() != f.GetParentalResponsibility()
-		}
-		for _, k := range f.GetKnown() {
-			s, has := m.(interface{ GetProvenance() *posternv1.Provenance })
-			bad = bad || has && k.GetPath() == path && k.GetKnown() != s.GetProvenance().GetKnown()
-		}
-		if bad {
-			paths = append(paths, path)
-		}
-	}
-	slices.Sort(paths)
-	return paths
-}
-
-// NewKey makes a recipient key and the statement that tells of it; version is from 1. The first of an authority goes into
-// the directory.
-func (i *Inbox) NewKey(version uint32, from, until time.Time) (*posternv1.Signed, error) {
-	private, err := hpke.MLKEM768X25519().GenerateKey()
-	if err != nil {
-		return nil, err
-	}
-	seed, err := private.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	public := private.PublicKey().Bytes()
-	continuity, next, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	k := &posternv1.RecipientKey{KeyId: KeyID(public), Authority: i.Self.ID, Version: version, Suite: 1, PublicKey: public,
-		ContinuityKey: continuity, CreateTime: timestamppb.New(from), ExpireTime: timestamppb.New(until)}
-	b, err := proto.Marshal(k)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := i.Self.Sign(recipientKeyType, b)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := i.AddKey(seed); err != nil {
-		return nil, err
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.continuity != nil {
-		over := Encode(signed.GetPayloadType(), b)
-		signed.Signatures = append(signed.Signatures, &posternv1.Signature{Signature: ed25519.Sign(i.continuity, over)})
-	}
-	i.continuity = next
-	return signed, nil
-}
-
-// AddKey takes a private key into use, and returns its id.
-func (i *Inbox) AddKey(seed []byte) (string, error) {
-	private, err := hpke.MLKEM768X25519().NewPrivateKey(seed)
+// AddKey adds a private key, as its seed of 32 bytes, that something may still be sealed to.
+func (x *Inbox) AddKey(seed []byte) (string, error) {
+	k, err := hpke.MLKEM768X25519().NewPrivateKey(seed)
 	if err != nil {
 		return "", err
 	}
-	id := KeyID(private.PublicKey().Bytes())
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.seeds == nil {
-		i.seeds = map[string][]byte{}
-	}
-	i.seeds[id] = seed
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id := KeyID(k.PublicKey().Bytes())
+	x.keys[id] = seed
 	return id, nil
+}
+
+// NewKey makes the next recipient key and the statement that publishes it.
+func (x *Inbox) NewKey(from, until time.Time) (*pb.Signed, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	priv, err := hpke.MLKEM768X25519().GenerateKey()
+	if err != nil {
+		return nil, err
+	}
+	public, follow, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, err
+	}
+	b := priv.PublicKey().Bytes()
+	k := &pb.RecipientKey{
+		KeyId: KeyID(b), Authority: x.Me.ID, Version: x.current.GetVersion() + 1, Suite: 1, PublicKey: b, ContinuityKey: public,
+		CreateTime: timestamppb.New(from), ExpireTime: timestamppb.New(until),
+	}
+	s, err := x.Me.Sign(TypeRecipientKey, mustMarshal(k))
+	if err != nil {
+		return nil, err
+	}
+	if x.follow != nil {
+		sig := ed25519.Sign(x.follow, Encode(s.PayloadType, s.Payload))
+		s.Signatures = append(s.Signatures, &pb.Signature{Signature: sig})
+	}
+	if x.keys[k.KeyId], err = priv.Bytes(); err != nil {
+		return nil, err
+	}
+	x.current, x.signedKey, x.follow = k, s, follow
+	return s, nil
+}
+
+// DropKey forgets a private key.
+func (x *Inbox) DropKey(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.keys, id)
+}
+
+// Items are what the team sees, oldest first.
+func (x *Inbox) Items() []*Item {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(x.order), func(it *Item) bool { return it.Hidden })
+}
+
+// Stops are the requests to stop.
+func (x *Inbox) Stops() []*Stop {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.asked)
+}
+
+// refusal is a reason to refuse a delivery.
+type refusal struct {
+	reason pb.RefusalReason
+	why    error
+}
+
+func (r *refusal) Error() string { return r.reason.String() + ": " + r.why.Error() }
+
+func no(r pb.RefusalReason, err error) error { return &refusal{r, err} }
+
+// Short names of the reasons.
+const (
+	badSignature   = pb.RefusalReason_REFUSAL_REASON_BAD_SIGNATURE
+	badReceipt     = pb.RefusalReason_REFUSAL_REASON_BAD_RECEIPT
+	stale          = pb.RefusalReason_REFUSAL_REASON_STALE_DECISION
+	keyUnknown     = pb.RefusalReason_REFUSAL_REASON_KEY_UNKNOWN
+	wrongAuthority = pb.RefusalReason_REFUSAL_REASON_WRONG_AUTHORITY
+	badSection     = pb.RefusalReason_REFUSAL_REASON_BAD_SECTION
+	wasWithdrawn   = pb.RefusalReason_REFUSAL_REASON_WITHDRAWN
+	badStop        = pb.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST
+)
+
+// Deliver answers the hub.
+func (x *Inbox) Deliver(ctx context.Context, req *pb.DeliverRequest) (*pb.DeliverResponse, error) {
+	answer, err := x.Answer(ctx, req.GetDelivery())
+	if err != nil {
+		return nil, err
+	}
+	a := &pb.DeliverResponse{KnownLogs: x.known(), Held: x.held()}
+	if answer.PayloadType == TypeAcknowledgement {
+		a.Answer = &pb.DeliverResponse_Acknowledgement{Acknowledgement: answer}
+	} else {
+		a.Answer = &pb.DeliverResponse_Report{Report: answer}
+	}
+	return a, nil
+}
+
+func (x *Inbox) known() []*pb.KnownLog { return append(x.Received.known(), x.Sent.known()...) }
+
+func (x *Inbox) held() *pb.Held {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return &pb.Held{Origin: x.counting, HighestSequence: x.numbers[x.counting]}
+}
+
+// Answer takes a delivery: an acknowledgement, or a report that refuses it. An error says that it could not be told.
+func (x *Inbox) Answer(ctx context.Context, d *pb.Delivery) (*pb.Signed, error) {
+	if err := errors.Join(x.Sent.check(), x.Received.check()); err != nil {
+		return nil, fault(codes.Unavailable, "unavailable", "STOPPED", "this inbox has stopped")
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old := x.done[d.GetDeliveryId()]; old != nil {
+		x.count(old.origin, d)
+		return old.answer, nil
+	}
+	first, err := x.logs(ctx, d)
+	var r *refusal
+	if err != nil && !errors.As(err, &r) {
+		return nil, fault(codes.Unavailable, "unavailable", "LOG", err.Error())
+	}
+	var about []byte
+	if d.GetStopRequest() != nil {
+		about = digest(d.GetStopRequest().GetPayload())
+	} else {
+		about = digest(d.GetNotification().GetManifest().GetPayload())
+	}
+	if err == nil {
+		if d.GetStopRequest() != nil {
+			err = x.stop(d, first)
+		} else {
+			err = x.take(d, first)
+		}
+	}
+	if err != nil {
+		if !errors.As(err, &r) {
+			return nil, fault(codes.Internal, "internal", "INTERNAL", "")
+		}
+		return x.signReport(&pb.Report{DeliveryId: d.GetDeliveryId(), ManifestSha256: about,
+			Report: &pb.Report_Refusal{Refusal: &pb.Refusal{Reason: r.reason}}})
+	}
+	s, err := x.Me.Sign(TypeAcknowledgement, acknowledgement(about))
+	if err != nil {
+		return nil, err
+	}
+	kept := &done{answer: s, origin: x.countingOrigin(first.receipt.Checkpoint.Origin)}
+	x.done[d.DeliveryId] = kept
+	x.count(kept.origin, d)
+	return s, nil
+}
+
+// countingOrigin is the origin of the sent log of the same generation.
+func (x *Inbox) countingOrigin(origin string) string {
+	if n := x.Received.generation(origin); n > 0 {
+		return x.Sent.Origin + origin[len(x.Received.Origin):]
+	}
+	return origin
+}
+
+// count keeps the highest number up to which nothing is missing.
+func (x *Inbox) count(origin string, d *pb.Delivery) {
+	if d.Sequence == 0 {
+		return
+	}
+	x.counting = origin
+	if h := x.numbers[origin]; d.FollowsSequence <= h && d.Sequence > h {
+		x.numbers[origin] = d.Sequence
+	}
+}
+
+// receipts are the receipts of a delivery, which hold.
+type receipts struct {
+	receipt, first *Event
+	received       bool // the receipt is of the received log
+}
+
+// logs verifies the receipts and remembers their checkpoints before anything is used.
+func (x *Inbox) logs(ctx context.Context, d *pb.Delivery) (*receipts, error) {
+	out := &receipts{}
+	bad := badReceipt
+	if d.GetStopRequest() != nil {
+		bad = badStop
+	}
+	one := func(r *pb.Receipt) (*Event, bool, error) {
+		for i, f := range []*Follower{x.Sent, x.Received} {
+			e, err := f.Keys.Receipt(r)
+			if err != nil {
+				if i == 1 {
+					return nil, false, no(bad, err)
+				}
+				continue
+			}
+			return e, i == 1, f.Accept(ctx, e.Checkpoint, d.Consistency)
+		}
+		return nil, false, nil
+	}
+	var err error
+	if out.receipt, out.received, err = one(d.GetReceipt()); err != nil {
+		return nil, err
+	}
+	if d.FirstReceipt != nil {
+		var received bool
+		if out.first, received, err = one(d.FirstReceipt); err != nil {
+			return nil, err
+		}
+		if received {
+			return nil, no(bad, errors.New("the first receipt is of the received log"))
+		}
+	}
+	return out, nil
+}
+
+// take checks a notification, in the order of the page, and stores it.
+func (x *Inbox) take(d *pb.Delivery, r *receipts) error {
+	n, e := d.GetNotification(), r.receipt
+	sha := digest(n.GetManifest().GetPayload())
+	at := e.Core.EventTime.AsTime()
+	kind, judge := logpb.Kind_KIND_DECIDED, at
+	if r.received {
+		kind = logpb.Kind_KIND_REDIRECTED
+		f := r.first
+		if f == nil || f.Kind != logpb.Kind_KIND_DECIDED || f.Core.Outcome != pb.Outcome_OUTCOME_SHARE || !bytes.Equal(f.ID, e.Core.FollowsEvent) ||
+			!bytes.Equal(f.Core.ManifestSha256, e.Core.ManifestSha256) || !within(e.Core.SectionsSha256, f.Core.SectionsSha256) {
+			return no(badReceipt, errors.New("the first decision"))
+		}
+		judge = f.Core.EventTime.AsTime()
+	}
+	if e.Kind != kind || e.Core.Outcome != pb.Outcome_OUTCOME_SHARE {
+		return no(badReceipt, errors.New("not a decision to share"))
+	}
+	if !x.hadIt(d.Acknowledgement, sha, at) && !x.Now().Before(e.Core.ValidUntilTime.AsTime()) {
+		return no(stale, errors.New("no longer valid"))
+	}
+	c, err := (&Reader{Trust: x.Trust, Audience: x.Trust.Domain, Judge: judge, Now: at}).check(n)
+	if err != nil {
+		return no(badSignature, err)
+	}
+	offer := c.Manifest.GetOffer()
+	if offer == nil {
+		return no(badSignature, errors.New("no offer"))
+	}
+	authority, keyID := offer.Authority, offer.RecipientKeyId
+	var red *pb.Redirect
+	if r.received {
+		if red, err = x.redirection(n, c, at); err != nil {
+			return no(badSignature, err)
+		}
+		authority, keyID = red.Authority, red.RecipientKeyId
+	} else if len(n.Redirections) > 0 {
+		return no(badSignature, errors.New("a redirection that nobody decided"))
+	}
+	if !bytes.Equal(e.Core.ManifestSha256, sha) || !sameList(e.Core.SectionsSha256, sectionDigests(n.Sections)) || len(n.Sections) == 0 {
+		return no(badReceipt, errors.New("of other sections"))
+	}
+	if authority != x.Me.ID {
+		return no(wrongAuthority, errors.New(authority))
+	}
+	key := x.keys[keyID]
+	if key == nil {
+		return no(keyUnknown, errors.New(keyID))
+	}
+	it := &Item{ID: c.Manifest.NotificationId, DeliveryID: d.DeliveryId, Sender: c.Sender, Manifest: c.Manifest, SHA256: sha, Decision: d.Decision,
+		Facts: c.Facts, Sections: map[string]proto.Message{}, raw: n, keys: map[string][]byte{}}
+	it.Reference, _ = Reference(it.ID)
+	if r.received {
+		it.PassedOnBy = x.Trust.inboxURI(offer.Authority)
+	}
+	if err := x.open(it, key, red); err != nil {
+		return no(badSection, err)
+	}
+	return x.store(it)
+}
+
+// hadIt says whether a delivery comes with our own acknowledgement, which we lost.
+func (x *Inbox) hadIt(s *pb.Signed, sha []byte, at time.Time) bool {
+	if s == nil || !bytes.Equal(s.Payload, acknowledgement(sha)) {
+		return false
+	}
+	return x.Trust.verifyBy(s, TypeAcknowledgement, x.Me.URI, x.Now()) == nil || x.Trust.verifyBy(s, TypeAcknowledgement, x.Me.URI, at) == nil
+}
+
+// open opens every section of an item; one that does not open fails all.
+func (x *Inbox) open(it *Item, seed []byte, red *pb.Redirect) error {
+	offer := it.Manifest.GetOffer()
+	enc, from, keyID := offer.EncapsulatedKey, x.Trust.deskURI(it.Manifest.Sender.PrisonId), offer.RecipientKeyId
+	sealed := map[string]*pb.SealedSection{}
+	if red != nil {
+		r := it.raw.Redirections[0]
+		enc, from, keyID = r.EncapsulatedKey, x.Trust.inboxURI(offer.Authority), red.RecipientKeyId
+		for _, s := range r.SectionKeys {
+			sealed[s.Path] = s
+		}
+	}
+	ctx, err := Unsealing(seed, enc, it.ID, from, keyID)
+	if err != nil {
+		return err
+	}
+	for _, s := range it.raw.Sections {
+		k, err := ctx.Key(s.Path)
+		if err != nil {
+			return err
+		}
+		if red != nil {
+			if k, err = openUnder(k, it.ID, sealed[s.Path]); err != nil || len(k) != 32 {
+				return errors.New("no section key")
+			}
+		}
+		m, err := openSection(k, it.ID, s)
+		if err != nil {
+			return err
+		}
+		it.Sections[s.Path], it.keys[s.Path] = m, k
+	}
+	return nil
+}
+
+// store keeps an item, unless it was withdrawn, and compares facts with values.
+func (x *Inbox) store(it *Item) error {
+	id := hex.EncodeToString(it.SHA256)
+	g := x.gone[id]
+	if g != nil && g.All {
+		return no(wasWithdrawn, errors.New("withdrawn"))
+	}
+	if x.items[id] != nil {
+		return nil // shown once, however often it comes
+	}
+	if g != nil {
+		it.drop(g.Paths)
+	}
+	m := it.Manifest
+	for _, o := range x.order {
+		changed := func(a *pb.Manifest, b *Item) bool {
+			return a.GetOffer().GetChangeReason() == pb.ChangeReason_CHANGE_REASON_KEY_CHANGED && a.Supersedes == b.ID &&
+				a.GetSender().GetPrisonId() == b.Manifest.GetSender().GetPrisonId()
+		}
+		it.Hidden = it.Hidden || changed(m, o) || changed(o.Manifest, it)
+	}
+	x.items[id], x.order = it, append(x.order, it)
+	if it.Mismatch = Mismatches(it.Facts, it.Sections); len(it.Mismatch) > 0 {
+		return x.pend(&pb.Report{DeliveryId: it.DeliveryID, ManifestSha256: it.SHA256,
+			Report: &pb.Report_FactsMismatch{FactsMismatch: &pb.FactsMismatch{Paths: it.Mismatch}}}, nil)
+	}
+	return nil
+}
+
+// drop deletes what was withdrawn of an item, and all when nothing is left.
+func (it *Item) drop(paths []string) {
+	for _, w := range paths {
+		for p := range it.Sections {
+			if covers(w, p) {
+				delete(it.Sections, p)
+				delete(it.keys, p)
+			}
+		}
+		it.raw.Sections = slices.DeleteFunc(it.raw.Sections, func(s *pb.SealedSection) bool { return covers(w, s.Path) })
+	}
+	for n := range it.Facts {
+		if !slices.ContainsFunc(it.raw.Sections, func(s *pb.SealedSection) bool { _, k := rowOf(s.Path); return k == n }) {
+			delete(it.Facts, n)
+		}
+	}
+}
+
+// stop takes a stop request: it needs nobody's agreement.
+func (x *Inbox) stop(d *pb.Delivery, r *receipts) error {
+	s, e, req := d.GetStopRequest(), r.receipt, &pb.StopRequest{}
+	p, err := x.Trust.Verify(s, TypeStopRequest, e.Core.EventTime.AsTime())
+	if err == nil {
+		err = parseKnown(s.Payload, req)
+	}
+	switch {
+	case err != nil:
+	case p.Kind != KindDesk, e.Kind != logpb.Kind_KIND_STOP_ASKED, !bytes.Equal(e.Core.SubjectSha256, digest(s.Payload)),
+		len(req.ManifestSha256) > 0 && !bytes.Equal(req.ManifestSha256, e.Core.ManifestSha256):
+		err = errors.New("not what the log says")
+	}
+	if err != nil {
+		return no(badStop, err)
+	}
+	id := hex.EncodeToString(e.Core.ManifestSha256)
+	it := x.items[id]
+	g := x.gone[id]
+	if g == nil {
+		g = &gone{}
+		x.gone[id] = g
+	}
+	if len(req.Paths) == 0 {
+		g.All = true
+		x.order = slices.DeleteFunc(x.order, func(o *Item) bool { return o == it })
+		delete(x.items, id)
+	} else {
+		g.Paths = append(g.Paths, req.Paths...)
+		if it != nil {
+			it.drop(req.Paths)
+		}
+	}
+	x.asked = append(x.asked, &Stop{d.DeliveryId, e.Core.ManifestSha256, req.Paths, it != nil})
+	if it == nil {
+		return x.pend(&pb.Report{DeliveryId: d.DeliveryId, ManifestSha256: e.Core.ManifestSha256,
+			Report: &pb.Report_StopAnswer{StopAnswer: &pb.StopAnswer{Code: pb.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}}}, nil)
+	}
+	return nil
 }

@@ -2,137 +2,191 @@ package stranger
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"regexp"
+	"encoding/hex"
 	"slices"
 	"time"
 
-	posternv1 "postern/proto/postern/v1"
+	pb "postern/proto/postern/v1"
 )
 
 // Checked is a notification that holds.
 type Checked struct {
-	Manifest *posternv1.Manifest
-	Digest   []byte // SHA-256 of the manifest
+	Manifest *pb.Manifest
+	SHA256   []byte // of the manifest's bytes
 	Sender   Party
-	Children map[uint32]*posternv1.ChildFacts
-	Sections [][]byte // the digests of the sections that are there, ascending
+	Facts    map[int]*pb.ChildFacts
+	Hub      *pb.HubFacts
 }
 
-// CheckNotification checks what reaches an inbox: what a hub let through of what a desk has sent. The time is the one at
-// which it was decided. Redirections it does not look at.
-func (t *Trust) CheckNotification(n *posternv1.SealedNotification, at time.Time) (*Checked, error) {
-	signer, err := t.Signer(n.GetManifest(), manifestType, at)
+// Reader is who reads a notification and when.
+type Reader struct {
+	Trust    *Trust
+	Audience string
+	Judge    time.Time // when the desk's certificate must have been good
+	Now      time.Time
+	AtHub    bool
+}
+
+func (r *Reader) check(n *pb.SealedNotification) (*Checked, error) {
+	p, err := r.Trust.Verify(n.GetManifest(), TypeManifest, r.Judge)
 	if err != nil {
 		return nil, err
 	}
-	m := &posternv1.Manifest{}
-	if err := read(n.GetManifest().GetPayload(), m); err != nil {
+	m := &pb.Manifest{}
+	c := &Checked{Manifest: m, SHA256: digest(n.Manifest.Payload), Sender: p, Facts: map[int]*pb.ChildFacts{}}
+	if err := parseKnown(n.Manifest.Payload, m); err != nil {
 		return nil, err
 	}
-	c := &Checked{m, hash(n.GetManifest().GetPayload()), signer, map[uint32]*posternv1.ChildFacts{}, nil}
-	if err := t.checkManifest(m, signer, at); err != nil {
-		return nil, err
+	if r.AtHub && !knownOnly(n.ProtoReflect()) {
+		return nil, refuse("UNKNOWN_CONTENT", "beside the manifest")
 	}
-	if n.GetStopRequest() != nil {
-		return nil, errors.New("something that does not come with an offer")
-	}
-	if err := c.checkFacts(n.GetFacts()); err != nil {
-		return nil, err
-	}
-	return c, c.checkSections(n.GetSections())
-}
-
-func (t *Trust) checkManifest(m *posternv1.Manifest, signer Party, at time.Time) error {
-	ascending := func(a, b []byte) int { return bytes.Compare(a, b) }
-	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	from, until := m.GetCreateTime(), m.GetExpireTime()
 	offer := m.GetOffer()
-	standard := offer.GetRoute() == posternv1.Route_ROUTE_STANDARD
-	sealed := offer.GetSuite() == 1 && offer.GetRecipientKeyId() != "" && len(offer.GetEncapsulatedKey()) > 0
-	unsealed := offer.GetSuite() == 0 && offer.GetRecipientKeyId() == "" && len(offer.GetEncapsulatedKey())+len(offer.GetSectionsSha256()) == 0
-	for _, rule := range []struct {
-		holds bool
-		name  string
-	}{
-		{signer.Kind == "desk" && signer.ID == m.GetSender().GetPrisonId(), "the sender is not who signed"},
-		{m.GetAudience() == t.Domain, "it is for another trust domain"},
-		{slices.IsSortedFunc(m.GetFactsSha256(), ascending), "the digests of the facts do not ascend"},
-		{slices.IsSortedFunc(offer.GetSectionsSha256(), ascending), "the digests of the sections do not ascend"},
-		{uuid.MatchString(m.GetNotificationId()), "the id is no UUID"},
-		{m.GetSupersedes() == "" || uuid.MatchString(m.GetSupersedes()), "what it supersedes is no UUID"},
-		{from.IsValid() && until.IsValid() && from.AsTime().Before(until.AsTime()), "it ends before it begins"},
-		{!from.AsTime().After(at.Add(5 * time.Minute)), "it is from the future"},
-		{at.Before(until.AsTime()), "it has expired"},
-		{offer.GetAuthority() != "" && offer.GetRoute() != 0 && (offer.GetConsent() != nil || !standard), "no whole offer"},
-		{sealed || unsealed, "no suite"},
-	} {
-		if !rule.holds {
-			return errors.New(rule.name)
-		}
+	ascends := func(l [][]byte) bool { return slices.IsSortedFunc(l, bytes.Compare) }
+	unspecifiedKey := offer.GetRecipientKeyId() == "" && len(offer.GetEncapsulatedKey()) == 0
+	switch {
+	case p.Kind != KindDesk:
+		return nil, refuse("NOT_A_DESK", "%s", p.URI)
+	case m.GetSender().GetPrisonId() != p.ID:
+		return nil, refuse("SENDER_MISMATCH", "%s is not of %q", p.URI, m.GetSender().GetPrisonId())
+	case m.Audience != r.Audience:
+		return nil, refuse("WRONG_AUDIENCE", "%q", m.Audience)
+	case !ascends(m.FactsSha256) || !ascends(offer.GetSectionsSha256()):
+		return nil, refuse("UNSORTED_DIGESTS", "")
+	case !uuid4.MatchString(m.NotificationId) || m.Supersedes != "" && !uuid4.MatchString(m.Supersedes):
+		return nil, refuse("BAD_ID", "%q, %q", m.NotificationId, m.Supersedes)
+	case !m.CreateTime.IsValid() || !m.ExpireTime.IsValid() || !m.CreateTime.AsTime().Before(m.ExpireTime.AsTime()):
+		return nil, refuse("BAD_TIMES", "")
+	case m.CreateTime.AsTime().After(r.Now.Add(5 * time.Minute)):
+		return nil, refuse("FROM_THE_FUTURE", "")
+	case !r.Now.Before(m.ExpireTime.AsTime()):
+		return nil, refuse("EXPIRED", "")
+	case m.Statement == nil:
+		return nil, refuse("NO_STATEMENT", "")
+	case offer != nil && (offer.Authority == "" || offer.Route == pb.Route_ROUTE_UNSPECIFIED ||
+		offer.Consent == nil && offer.Route == pb.Route_ROUTE_STANDARD):
+		return nil, refuse("INCOMPLETE_OFFER", "")
+	case offer != nil && !(offer.Suite == 1 && offer.RecipientKeyId != "" && len(offer.EncapsulatedKey) > 0 ||
+		offer.Suite == 0 && unspecifiedKey && len(offer.SectionsSha256) == 0):
+		return nil, refuse("BAD_SUITE", "%d", offer.Suite)
+	case offer == nil && len(n.Sections) > 0:
+		return nil, refuse("UNEXPECTED_SECTIONS", "")
+	case m.GetWithdrawal() == nil && n.StopRequest != nil:
+		return nil, refuse("UNEXPECTED_STOP_REQUEST", "")
+	case r.AtHub && len(n.Redirections) > 0:
+		return nil, refuse("UNEXPECTED_REDIRECTIONS", "")
 	}
-	return nil
+	if err := r.facts(n, c); err != nil {
+		return nil, err
+	}
+	return c, r.sections(n, c)
 }
 
-// pinned says whether each of some digests is listed, each listed one for one of them.
-func pinned(listed, digests [][]byte) bool {
-	listed = slices.Clone(listed)
+// pinned takes a digest off a list, so that each stands for one thing at most.
+type pinned map[string]int
+
+func pin(digests [][]byte) pinned {
+	p := pinned{}
 	for _, d := range digests {
-		i := slices.IndexFunc(listed, func(l []byte) bool { return bytes.Equal(l, d) })
-		if i < 0 {
-			return false
-		}
-		listed = slices.Delete(listed, i, i+1)
+		p[string(d)]++
+	}
+	return p
+}
+
+func (p pinned) take(d []byte) bool {
+	if p[string(d)] == 0 {
+		return false
+	}
+	if p[string(d)]--; p[string(d)] == 0 {
+		delete(p, string(d))
 	}
 	return true
 }
 
-func (c *Checked) checkFacts(blocks [][]byte) error {
-	var digests [][]byte
-	for _, b := range blocks {
-		digests = append(digests, hash(b))
-		block := &posternv1.FactsBlock{}
-		if err := read(b, block); err != nil {
+func (r *Reader) facts(n *pb.SealedNotification, c *Checked) error {
+	pins := pin(c.Manifest.FactsSha256)
+	for _, b := range n.Facts {
+		if !pins.take(digest(b)) {
+			return refuse("UNPINNED_FACTS", "%s", hex.EncodeToString(digest(b)))
+		}
+		f := &pb.FactsBlock{}
+		if err := parseKnown(b, f); err != nil {
 			return err
 		}
-		child := block.GetChild()
-		number := child.GetNumber()
-		if len(block.GetSalt()) != 32 || child == nil || number < 1 || number > 16 || c.Children[number] != nil {
-			return errors.New("no block with the facts of one child")
+		if len(f.Salt) != 32 {
+			return refuse("UNSALTED_FACTS", "%d bytes", len(f.Salt))
 		}
-		c.Children[number] = child
+		switch {
+		case f.GetHub() != nil:
+			if !r.AtHub || c.Hub != nil {
+				return refuse("WRONG_FACTS", "facts for the hub")
+			}
+			c.Hub = f.GetHub()
+		case f.GetChild() != nil:
+			k := f.GetChild()
+			if c.Manifest.GetOffer() == nil {
+				return refuse("UNEXPECTED_FACTS", "of a child")
+			}
+			if k.Number < 1 || k.Number > 16 || c.Facts[int(k.Number)] != nil {
+				return refuse("BAD_CHILD_NUMBER", "%d", k.Number)
+			}
+			c.Facts[int(k.Number)] = k
+		default:
+			return refuse("EMPTY_FACTS", "")
+		}
 	}
-	if !pinned(c.Manifest.GetFactsSha256(), digests) {
-		return errors.New("facts that the manifest does not list")
+	if r.AtHub && len(pins) > 0 {
+		return refuse("WRONG_FACTS", "%d blocks are not here", len(pins))
 	}
 	return nil
 }
 
-func (c *Checked) checkSections(sections []*posternv1.SealedSection) error {
-	paths, used := map[string]bool{}, map[uint32]bool{}
-	for _, s := range sections {
-		_, child, err := lookup(s.GetPath())
-		if err != nil {
-			return err
+func (r *Reader) sections(n *pb.SealedNotification, c *Checked) error {
+	pins, seen, children := pin(c.Manifest.GetOffer().GetSectionsSha256()), map[string]bool{}, map[int]bool{}
+	for _, s := range n.Sections {
+		row, child := rowOf(s.Path)
+		switch {
+		case !pins.take(DigestOfSection(s)):
+			return refuse("UNPINNED_SECTION", "%q", s.Path)
+		case row == nil || seen[s.Path]:
+			return refuse("BAD_PATH", "%q", s.Path)
+		case child > 0 && c.Facts[child] == nil:
+			return refuse("SECTION_WITHOUT_CHILD", "%q", s.Path)
 		}
-		if paths[s.GetPath()] {
-			return fmt.Errorf("%s is there twice", s.GetPath())
-		}
-		if child > 0 && c.Children[uint32(child)] == nil {
-			return fmt.Errorf("%s has no facts", s.GetPath())
-		}
-		paths[s.GetPath()], used[uint32(child)] = true, true
-		c.Sections = append(c.Sections, DigestOfSection(s.GetPath(), s.GetCiphertext()))
+		seen[s.Path], children[child] = true, true
 	}
-	for number := range c.Children {
-		if !used[number] {
-			return fmt.Errorf("facts of child %d without a section", number)
+	if r.AtHub && len(pins) > 0 {
+		return refuse("MISSING_SECTION", "%d are not here", len(pins))
+	}
+	for k := range c.Facts {
+		if !r.AtHub && !children[k] {
+			return refuse("WRONG_FACTS", "of child %d without a section", k)
 		}
 	}
-	if !pinned(c.Manifest.GetOffer().GetSectionsSha256(), c.Sections) {
-		return errors.New("a section that the manifest does not list")
-	}
-	slices.SortFunc(c.Sections, bytes.Compare)
 	return nil
 }
+
+// sectionDigests are the digests of the sections that are there, ascending.
+func sectionDigests(sections []*pb.SealedSection) [][]byte {
+	out := [][]byte{}
+	for _, s := range sections {
+		out = append(out, DigestOfSection(s))
+	}
+	slices.SortFunc(out, bytes.Compare)
+	return out
+}
+
+func sameList(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
+
+// within says whether every digest of a is in b.
+func within(a, b [][]byte) bool {
+	p := pin(b)
+	for _, d := range a {
+		if !p.take(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// acknowledgement is the payload that says "I have it".
+func acknowledgement(sha []byte) []byte { return append([]byte{0x0a, 0x20}, sha...) }
