@@ -9,8 +9,8 @@ import (
 // stranger is the second implementation of the formats, which proves that their page is enough.
 const stranger = "internal/testkit/stranger"
 
-// known is all that a stranger has in common with the program.
-var known = []string{module + "/proto/postern/v1", module + "/proto/postern/log/v1", "google.golang.org/protobuf", "google.golang.org/grpc"}
+// known is all that a stranger has in common with the program: the protos, and what puts them on the wire.
+var known = []string{module + "/proto/postern/v1", module + "/proto/postern/log/v1", "google.golang.org/protobuf", "google.golang.org/grpc", "google.golang.org/genproto/googleapis/rpc/errdetails"}
 
 func strangersShareNothing() rule {
 	return rule{

@@ -93,22 +93,28 @@ func (d *Desk) Take(form *pb.Form) ([]*Outgoing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e := enquiryOf(f); e != nil {
-		o, err := d.enquiry(f, e)
+	if f.Enquiry != pb.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED {
+		o, err := d.enquiry(f)
 		if err != nil {
 			return nil, err
 		}
-		return []*Outgoing{o}, d.queue(o)
+		d.Items = append(d.Items, o)
+		return []*Outgoing{o}, nil
 	}
 	parts := split(f)
-	if len(parts) == 0 {
+	switch {
+	case len(parts) == 0:
 		return nil, errors.New("the form tells nobody anything")
+	case len(parts) > 1 && f.Route != pb.Route_ROUTE_STANDARD:
+		return nil, errors.New("without consent a form is about children of one authority")
+	case f.Route == pb.Route_ROUTE_STANDARD && f.Consent.GetState() == pb.ConsentState_CONSENT_STATE_DECLINED:
+		return nil, errors.New("who said no is an enquiry with the outcome DECLINED")
 	}
 	var out []*Outgoing
 	for _, p := range parts {
 		k := kept{id: newUUID(), slip: NewSlipCode(), first: d.Now(), sender: d.Sender}
 		if old := d.ofForm(f.Supersedes, p.authority); old != nil {
-			k.supersedes, k.change = old.ID, pb.ChangeReason_CHANGE_REASON_CORRECTION
+			k.supersedes, k.change = old.ID, d.change(old, f, p)
 		}
 		o, err := d.build(f, p, k)
 		if err != nil {
@@ -116,7 +122,8 @@ func (d *Desk) Take(form *pb.Form) ([]*Outgoing, error) {
 		}
 		out = append(out, o)
 	}
-	return out, d.queue(out...)
+	d.Items = append(d.Items, out...)
+	return out, nil
 }
 
 // ofForm finds the notification of an earlier form to an authority.
@@ -129,37 +136,29 @@ func (d *Desk) ofForm(form, authority string) *Outgoing {
 	return nil
 }
 
-// enquiryOf is what a form says that describes no children, or that nobody may be told of.
-func enquiryOf(f *pb.Form) *pb.Enquiry {
-	e := &pb.Enquiry{Outcome: f.Enquiry, AskAgainDate: f.AskAgainDate}
-	if e.Outcome == pb.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED && f.Route == pb.Route_ROUTE_STANDARD {
-		switch f.Consent.GetState() {
-		case pb.ConsentState_CONSENT_STATE_DECLINED:
-			e.Outcome = pb.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED
-		case pb.ConsentState_CONSENT_STATE_NOT_ASKED:
-			e.Outcome = pb.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED
+// change says why a notification replaces an earlier one.
+func (d *Desk) change(old *Outgoing, f *pb.Form, p *part) pb.ChangeReason {
+	was := map[string]bool{}
+	for _, n := range old.part.children {
+		was[string(childRef(d.RefKey, old.form.PrisonNumber, old.form.Children[n-1]))] = true
+	}
+	for _, n := range p.children {
+		if !was[string(childRef(d.RefKey, f.PrisonNumber, f.Children[n-1]))] {
+			return pb.ChangeReason_CHANGE_REASON_CHILD_ADDED
 		}
 	}
-	if e.Outcome == pb.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED {
-		return nil
-	}
-	if e.Outcome == pb.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED {
-		e.NotAskedReason = f.NotAskedReason
-		if e.NotAskedReason == pb.NotAskedReason_NOT_ASKED_REASON_UNSPECIFIED {
-			e.NotAskedReason = pb.NotAskedReason_NOT_ASKED_REASON_OTHER
-		}
-	}
-	return e
+	return pb.ChangeReason_CHANGE_REASON_CORRECTION
 }
 
-func (d *Desk) enquiry(f *pb.Form, e *pb.Enquiry) (*Outgoing, error) {
+// enquiry is a form that describes no children.
+func (d *Desk) enquiry(f *pb.Form) (*Outgoing, error) {
 	now := d.Now()
 	k := kept{id: newUUID(), first: now, sender: d.Sender}
 	m := d.manifest(k.id, k.sender, now, 30*24*time.Hour)
 	m.Reception, m.NoticeVersion = f.Reception, f.NoticeVersion
-	m.Statement = &pb.Manifest_Enquiry{Enquiry: e}
-	hub := &pb.HubFacts{SubjectRef: mac(d.RefKey, "subject", bare(f.PrisonNumber)), ContentRef: contentRef(d.RefKey, f, "")}
-	n := &pb.SealedNotification{Facts: [][]byte{mustMarshal(&pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Hub{Hub: hub}})}}
+	m.Statement = &pb.Manifest_Enquiry{Enquiry: &pb.Enquiry{Outcome: f.Enquiry, AskAgainDate: f.AskAgainDate, NotAskedReason: f.NotAskedReason}}
+	block := &pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Hub{Hub: d.hubFacts(f, &part{}, k)}}
+	n := &pb.SealedNotification{Facts: [][]byte{mustMarshal(block)}}
 	if err := d.finish(n, m); err != nil {
 		return nil, err
 	}
@@ -185,12 +184,6 @@ func (d *Desk) build(f *pb.Form, p *part, k kept) (*Outgoing, error) {
 		o.Authority, o.form, o.part = p.authority, f, p
 	}
 	return o, err
-}
-
-// queue stores before anything is sent.
-func (d *Desk) queue(out ...*Outgoing) error {
-	d.Items = append(d.Items, out...)
-	return nil
 }
 
 // CountReceptions tells the hub how many people came, day by day.
@@ -222,11 +215,23 @@ func (d *Desk) plain(fill func(*pb.Manifest), kind logpb.Kind) (*Outgoing, error
 	if err != nil {
 		return nil, err
 	}
-	return o, d.queue(o)
+	d.Items = append(d.Items, o)
+	return o, nil
 }
 
-// Withdraw withdraws a notification of this desk, or the children and sections that the paths name.
+// Withdraw withdraws a notification of this desk, or the children and sections that the paths name; and what was sealed
+// again in its place.
 func (d *Desk) Withdraw(of *Outgoing, method pb.WithdrawalMethod, paths ...string) (*Outgoing, error) {
+	d.mu.Lock()
+	next := slices.IndexFunc(d.Items, func(o *Outgoing) bool {
+		return o.kept.supersedes == of.ID && o.kept.change == pb.ChangeReason_CHANGE_REASON_KEY_CHANGED
+	})
+	d.mu.Unlock()
+	if next >= 0 {
+		if _, err := d.Withdraw(d.Items[next], method, paths...); err != nil {
+			return nil, err
+		}
+	}
 	return d.withdraw(&pb.Withdrawal{Withdraws: of.ID, Paths: paths, Method: method}, of)
 }
 
@@ -265,7 +270,8 @@ func (d *Desk) withdraw(w *pb.Withdrawal, of *Outgoing) (*Outgoing, error) {
 	if o.Of = of; of != nil && len(w.Paths) == 0 {
 		of.State = Withdrawn
 	}
-	return o, d.queue(o)
+	d.Items = append(d.Items, o)
+	return o, nil
 }
 
 // Again makes a new manifest of what waits or was referred, under the same id.

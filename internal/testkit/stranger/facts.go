@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // Europe/London wherever this runs
@@ -15,13 +17,14 @@ import (
 	pb "postern/proto/postern/v1"
 )
 
-var london = func() *time.Location {
+// today is the civil date in Europe/London.
+func today(now time.Time) string {
 	l, err := time.LoadLocation("Europe/London")
 	if err != nil {
 		panic(err) // the tables are built in
 	}
-	return l
-}()
+	return now.In(l).Format(civil)
+}
 
 const civil = "2006-01-02"
 
@@ -61,16 +64,16 @@ func setAge(f *pb.ChildFacts, id *pb.ChildIdentity) {
 	if !isKnown(id) {
 		return
 	}
-	today, _ := time.Parse(civil, f.AsOfDate)
+	day, _ := time.Parse(civil, f.AsOfDate)
 	switch born := id.Born.(type) {
 	case *pb.ChildIdentity_DateOfBirth:
 		if d, err := time.Parse(civil, born.DateOfBirth); err == nil {
-			f.Age = &pb.ChildFacts_AgeYears{AgeYears: uint32(wholeYears(d, today))}
+			f.Age = &pb.ChildFacts_AgeYears{AgeYears: uint32(wholeYears(d, day))}
 		}
 	case *pb.ChildIdentity_AgeYears:
 		age := born.AgeYears
 		if d, err := time.Parse(civil, id.GetProvenance().GetAsOfDate()); err == nil {
-			age += uint32(wholeYears(d, today))
+			age += uint32(wholeYears(d, day))
 		}
 		f.Age = &pb.ChildFacts_AgeYears{AgeYears: age}
 	case *pb.ChildIdentity_DueDate:
@@ -97,19 +100,13 @@ func outwardOnly(h *pb.ChildHome) bool {
 	return isKnown(h) && !fullPostcode.MatchString(p) && outwardCode.MatchString(p)
 }
 
-// address is a home but for letter case, spaces and commas; empty where it says no address.
+// address is a home in lower case, with commas and runs of spaces as one space.
 func address(h *pb.ChildHome) string {
-	if !isKnown(h) {
-		return ""
-	}
-	s := strings.Join(append(append([]string{}, h.AddressLines...), h.Postcode), "")
-	return strings.Map(func(r rune) rune {
-		if r == ' ' || r == ',' {
-			return -1
-		}
-		return r
-	}, strings.ToLower(s))
+	return plainName(strings.ReplaceAll(strings.Join(h.GetAddressLines(), " "), ",", " ")) + "|" + bare(h.GetPostcode())
 }
+
+// tells says whether a home says enough to tell it from another.
+func tells(h *pb.ChildHome) bool { return isKnown(h) && len(h.AddressLines) > 0 }
 
 // childFacts draws the facts of one child; its home must be written in full.
 func childFacts(f *pb.Form, c *pb.Child, number int, today string) *pb.ChildFacts {
@@ -125,37 +122,47 @@ func childFacts(f *pb.Form, c *pb.Child, number int, today string) *pb.ChildFact
 		OutwardCodeOnly:        outwardOnly(c.Home),
 	}
 	setAge(facts, c.Identity)
-	for i := range sectionTable {
-		if r := &sectionTable[i]; r.ofChild() {
+	for _, r := range sectionTable {
+		if r.ofChild() {
 			facts.Known = append(facts.Known, &pb.SectionKnown{Path: r.at(number), Known: knownOf(r.of(f, c))})
 		}
 	}
 	return facts
 }
 
-// groupHomes numbers the addresses at which more than one child lives.
-func groupHomes(children []*pb.Child, facts []*pb.ChildFacts) {
-	count, group := map[string]int{}, map[string]uint32{}
-	for _, c := range children {
-		count[address(c.Home)]++
+// groupHomes numbers the addresses at which more than one of these children lives: because the form says so, or because
+// the homes are the same.
+func groupHomes(f *pb.Form, numbers []int, facts []*pb.ChildFacts) {
+	keys, count, group := make([]string, len(numbers)), map[string]int{}, map[string]uint32{}
+	for i, n := range numbers {
+		h := f.Children[n-1].Home
+		for h.GetSameAsChild() != 0 {
+			n = int(h.SameAsChild)
+			h = f.Children[n-1].Home
+		}
+		switch {
+		case tells(h):
+			keys[i] = address(h)
+		case isKnown(h):
+			keys[i] = fmt.Sprint("the home of child ", n)
+		}
+		count[keys[i]]++
 	}
-	for i, c := range children {
-		a := address(c.Home)
-		if a == "" || count[a] < 2 {
+	for i, k := range keys {
+		if k == "" || count[k] < 2 {
 			continue
 		}
-		if group[a] == 0 {
-			group[a] = uint32(len(group) + 1)
+		if group[k] == 0 {
+			group[k] = uint32(len(group) + 1)
 		}
-		facts[i].SameAddressGroup = group[a]
+		facts[i].SameAddressGroup = group[k]
 	}
 }
 
 // hubKnown is known for the hub.
 func hubKnown(f *pb.Form) []*pb.SectionKnown {
 	var out []*pb.SectionKnown
-	for i := range sectionTable {
-		r := &sectionTable[i]
+	for _, r := range sectionTable {
 		if strings.HasPrefix(r.path, "parent/") || r.class == "U" && f.Route == pb.Route_ROUTE_URGENT {
 			out = append(out, &pb.SectionKnown{Path: r.path, Known: knownOf(r.of(f, nil))})
 		}
@@ -179,15 +186,27 @@ func childRef(key []byte, prisonNumber string, c *pb.Child) []byte {
 	return mac(key, "child", bare(prisonNumber), plainName(id.GetGivenName()), plainName(id.GetFamilyName()), born)
 }
 
-// contentRef is of all that a notification tells, without ids, times, calls and the gate.
-func contentRef(key []byte, f *pb.Form, authority string) []byte {
-	c := proto.Clone(f).(*pb.Form)
-	c.FormId, c.Supersedes, c.Gate, c.Calls, c.Tonight, c.ConsiderationReasons = "", "", 0, nil, nil, ""
-	if c.Consent != nil {
-		c.Consent.Id = ""
+// contentRef is of all that a part tells, without ids, times, calls and the gate.
+func contentRef(key []byte, f *pb.Form, p *part) []byte {
+	told := []string{"content", bare(f.PrisonNumber), p.authority, f.Route.String(), f.Enquiry.String()}
+	say := func(path string, m proto.Message) {
+		if !isNil(m) {
+			m = proto.Clone(m)
+			clearTimes(m.ProtoReflect())
+			told = append(told, path, string(mustMarshal(m)))
+		}
 	}
-	clearTimes(c.ProtoReflect())
-	return mac(key, "content", authority, string(mustMarshal(c)))
+	say("reception", f.Reception)
+	consent := p.project(f.Consent)
+	if consent != nil {
+		consent.Id = ""
+	}
+	say("consent", consent)
+	say("consideration", p.consider(f.Consideration, f.ConsiderationReasons))
+	for path, m := range p.sections(f) {
+		say(path, m)
+	}
+	return mac(key, told...)
 }
 
 // clearTimes takes every time out of a message, and the calls to the front door with it.
@@ -217,19 +236,15 @@ func Mismatches(facts map[int]*pb.ChildFacts, opened map[string]proto.Message) [
 		if n == 0 || f == nil {
 			continue
 		}
-		for _, k := range f.Known {
-			if k.Path == path && k.Known != knownOf(m) {
-				bad[path] = true
-			}
-		}
-		if contradicts(f, m, opened, facts) {
+		stated := slices.ContainsFunc(f.Known, func(k *pb.SectionKnown) bool { return k.Path == path && k.Known == knownOf(m) })
+		if !stated || contradicts(f, m, opened, facts) {
 			bad[path] = true
 		}
 	}
 	var out []string
 	for n := 1; n <= 16; n++ {
-		for i := range sectionTable {
-			if p := sectionTable[i].at(n); sectionTable[i].ofChild() && bad[p] {
+		for _, r := range sectionTable {
+			if p := r.at(n); r.ofChild() && bad[p] {
 				out = append(out, p)
 			}
 		}
@@ -261,8 +276,8 @@ func contradicts(f *pb.ChildFacts, m proto.Message, opened map[string]proto.Mess
 			if !ok || g == nil || g.Number == f.Number {
 				continue
 			}
-			same := address(s) != "" && address(s) == address(other)
-			if same != (f.SameAddressGroup != 0 && f.SameAddressGroup == g.SameAddressGroup) {
+			together, same := f.SameAddressGroup != 0 && f.SameAddressGroup == g.SameAddressGroup, address(s) == address(other)
+			if together && !same || !together && same && tells(s) && tells(other) {
 				return true
 			}
 		}

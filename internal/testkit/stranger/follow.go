@@ -75,11 +75,6 @@ func (f *Follower) stop(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrStopped, f.Stopped)
 }
 
-func (f *Follower) remember(c *Checkpoint) error {
-	f.Known = c
-	return nil
-}
-
 // generation is the number of a generation by its origin, 0 for another log.
 func (f *Follower) generation(origin string) uint64 {
 	if origin == f.Origin {
@@ -107,7 +102,8 @@ func (f *Follower) Accept(ctx context.Context, c *Checkpoint, proofs []*pb.Consi
 	k := f.Known
 	switch {
 	case k == nil:
-		return f.remember(c)
+		f.Known = c
+		return nil
 	case generation < f.generation(k.Origin):
 		for _, n := range f.Named {
 			if old, err := f.Keys.Checkpoint(n); err == nil && old.Origin == c.Origin && old.Size == c.Size && old.Root == c.Root {
@@ -132,7 +128,8 @@ func (f *Follower) Accept(ctx context.Context, c *Checkpoint, proofs []*pb.Consi
 				return f.stop("%d does not continue %d: %v", c.Size, k.Size, err)
 			}
 		}
-		return f.remember(c)
+		f.Known = c
+		return nil
 	}
 	f.Lost = true
 	return f.ask(ctx, c)
@@ -176,7 +173,8 @@ func (f *Follower) ask(ctx context.Context, came *Checkpoint) error {
 			return f.stop("%d does not continue %d: %v", c.Size, old.Size, err)
 		}
 	}
-	return f.remember(c)
+	f.Known = c
+	return nil
 }
 
 // follow goes on from an earlier generation to a later one.
@@ -224,7 +222,8 @@ func (f *Follower) follow(ctx context.Context, came *Checkpoint) error {
 	}
 	f.Named = append(f.Named, e.Core.FollowsCheckpoints...)
 	f.Lost = true
-	return f.remember(c)
+	f.Known = c
+	return nil
 }
 
 // Resume asks the hub to prove all that is remembered, and goes on when it does.
@@ -252,5 +251,6 @@ func (f *Follower) GoOnFrom(text string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Stopped = ""
-	return f.remember(c)
+	f.Known = c
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hpke"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"regexp"
@@ -30,10 +29,16 @@ func row[T proto.Message](path, class string, size int, urgent bool, of func(*pb
 	var none T
 	return sectionRow{path, class, size, urgent,
 		func(f *pb.Form, c *pb.Child) proto.Message {
-			if m := of(f, c); m.ProtoReflect().IsValid() {
-				return m
+			m := of(f, c)
+			if !m.ProtoReflect().IsValid() {
+				return nil
 			}
-			return nil
+			if h, ok := any(m).(*pb.ChildHome); ok && h.SameAsChild != 0 {
+				h = proto.Clone(h).(*pb.ChildHome)
+				h.SameAsChild = 0 // it stands in full: the other child may stay behind
+				return h
+			}
+			return m
 		},
 		func() proto.Message { return none.ProtoReflect().New().Interface() },
 	}
@@ -69,20 +74,20 @@ func rowOf(path string) (*sectionRow, int) {
 	} else if strings.Contains(path, "{") {
 		return nil, 0
 	}
-	for i := range sectionTable {
-		if sectionTable[i].path == pattern && n <= 16 {
-			return &sectionTable[i], n
+	for _, r := range sectionTable {
+		if r.path == pattern && n <= 16 {
+			return &r, n
 		}
 	}
 	return nil, 0
 }
 
 // at is the path for a child.
-func (r *sectionRow) at(n int) string {
+func (r sectionRow) at(n int) string {
 	return strings.Replace(r.path, "{n}", strconv.Itoa(n), 1)
 }
 
-func (r *sectionRow) ofChild() bool { return strings.HasPrefix(r.path, "child/") }
+func (r sectionRow) ofChild() bool { return strings.HasPrefix(r.path, "child/") }
 
 // covers says whether a withdrawn path, such as child/2 or child/2/phone, takes a section with it.
 func covers(withdrawn, path string) bool {
@@ -222,9 +227,6 @@ func openSection(key []byte, id string, s *pb.SealedSection) (proto.Message, err
 }
 
 // DigestOfSection is SHA-256(Frame(path) ‖ ciphertext).
-func DigestOfSection(s *pb.SealedSection) []byte {
-	h := sha256.New()
-	h.Write(Frame(s.Path))
-	h.Write(s.Ciphertext)
-	return h.Sum(nil)
+func DigestOfSection(path string, ciphertext []byte) []byte {
+	return digest(append(Frame(path), ciphertext...))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,19 +52,28 @@ func (p *part) paths(inForm []string) []string {
 	return out
 }
 
-// expand turns patterns into the paths of the children who are covered.
-func expand(sections []string, children []uint32) []string {
-	var out []string
-	for _, s := range sections {
-		if !strings.Contains(s, "{n}") {
-			out = append(out, s)
-			continue
-		}
-		for _, n := range children {
-			out = append(out, strings.Replace(s, "{n}", fmt.Sprint(n), 1))
-		}
+// covered says whether a consent covers a section, to whomever it reaches. The minimum is no exception, and safety goes
+// with its home.
+func covered(c *pb.Consent, path string) bool {
+	r, n := rowOf(path)
+	if r == nil || r.class == "U" || c.GetState() != pb.ConsentState_CONSENT_STATE_GIVEN || c.GetUnderstood() != pb.ConsentUnderstood_CONSENT_UNDERSTOOD_YES {
+		return false
 	}
-	return out
+	if w := c.Withdrawal; w != nil && (len(w.Paths) == 0 || slices.ContainsFunc(w.Paths, func(p string) bool { return covers(p, path) })) {
+		return false
+	}
+	if r.path == "child/{n}/safety" && covered(c, fmt.Sprintf("child/%d/home", n)) {
+		return true
+	}
+	return (n == 0 || slices.Contains(c.Children, uint32(n))) && (slices.Contains(c.Sections, path) || slices.Contains(c.Sections, r.path))
+}
+
+// ends is when a consent ends.
+func ends(c *pb.Consent) time.Time {
+	if c.GetExpireTime() != nil {
+		return c.ExpireTime.AsTime()
+	}
+	return c.GetGiveTime().AsTime().AddDate(0, 0, 90)
 }
 
 // project is the consent for one authority, under an id of its own.
@@ -72,20 +82,32 @@ func (p *part) project(c *pb.Consent) *pb.Consent {
 		return nil
 	}
 	out := proto.Clone(c).(*pb.Consent)
-	out.Id = newUUID()
-	out.Sections = p.paths(expand(c.Sections, c.Children))
-	out.Children, out.Authorities = nil, nil
-	for _, n := range c.Children {
-		if k := p.number(int(n)); k > 0 {
-			out.Children = append(out.Children, uint32(k))
+	out.Id, out.Children, out.Authorities, out.Sections = newUUID(), nil, nil, nil
+	for i, n := range p.children {
+		if slices.Contains(c.Children, uint32(n)) {
+			out.Children = append(out.Children, uint32(i+1))
 		}
 	}
-	slices.Sort(out.Children)
-	if slices.Contains(c.Authorities, p.authority) {
-		out.Authorities = []string{p.authority}
-	}
 	if w := out.Withdrawal; w != nil && len(w.Paths) > 0 {
-		w.Paths = p.paths(expand(w.Paths, c.Children))
+		if w.Paths = p.paths(w.Paths); len(w.Paths) == 0 {
+			out.Withdrawal = nil // without paths it would say that all was withdrawn
+		}
+	}
+	if !c.FollowsChild && !slices.Contains(c.Authorities, p.authority) {
+		return out
+	}
+	out.Authorities = []string{p.authority}
+	for _, r := range sectionTable {
+		if !r.ofChild() && covered(c, r.path) {
+			out.Sections = append(out.Sections, r.path)
+		}
+	}
+	for i, n := range p.children {
+		for _, r := range sectionTable {
+			if r.ofChild() && covered(c, r.at(n)) {
+				out.Sections = append(out.Sections, r.at(i+1))
+			}
+		}
 	}
 	return out
 }
@@ -108,7 +130,8 @@ func (p *part) consider(c *pb.Consideration, reasons string) *pb.Consideration {
 	return out
 }
 
-// written copies a form so that every home stands in full and no child has a home that nobody may tell.
+// written copies a form so that every home stands in full, and refuses a home that nobody may tell. Which children live
+// together by what the form says is still in it.
 func written(form *pb.Form) (*pb.Form, error) {
 	f := proto.Clone(form).(*pb.Form)
 	if f.Route == pb.Route_ROUTE_UNSPECIFIED {
@@ -121,33 +144,24 @@ func written(form *pb.Form) (*pb.Form, error) {
 		if !authorityCode.MatchString(c.Authority) {
 			return nil, fmt.Errorf("child %d: %q is no authority", i+1, c.Authority)
 		}
-		if c.InCare || c.AddressConfidential {
-			if isKnown(c.Home) {
-				return nil, fmt.Errorf("child %d: a home that must not be recorded", i+1)
-			}
+		if (c.InCare || c.AddressConfidential) && isKnown(c.Home) {
+			return nil, fmt.Errorf("child %d: a home that must not be recorded", i+1)
 		}
 		if h := c.Home; h.GetSameAsChild() != 0 {
 			if int(h.SameAsChild) > i {
 				return nil, fmt.Errorf("child %d: the same home as a later child", i+1)
 			}
-			other := f.Children[h.SameAsChild-1].Home
-			h.AddressLines, h.Postcode, h.SameAsChild = other.GetAddressLines(), other.GetPostcode(), 0
+			other := f.Children[h.SameAsChild-1].Home // of which the same was done before
+			h.AddressLines, h.Postcode = other.GetAddressLines(), other.GetPostcode()
 		}
 	}
 	return f, nil
 }
 
-// split says which authorities a form goes to, with which children. On the standard route only with the person's consent.
+// split says which authorities a form goes to, with which children: all of them, whatever was agreed about each.
 func split(f *pb.Form) []*part {
 	var parts []*part
 	for i, c := range f.Children {
-		if f.Route == pb.Route_ROUTE_STANDARD && !slices.Contains(f.Consent.GetChildren(), uint32(i+1)) {
-			continue
-		}
-		named := slices.Contains(f.Consent.GetAuthorities(), c.Authority) || f.Consent.GetFollowsChild()
-		if f.Route == pb.Route_ROUTE_STANDARD && !named {
-			continue
-		}
 		at := slices.IndexFunc(parts, func(p *part) bool { return p.authority == c.Authority })
 		if at < 0 {
 			parts, at = append(parts, &part{authority: c.Authority}), len(parts)
@@ -157,32 +171,36 @@ func split(f *pb.Form) []*part {
 	return parts
 }
 
-// authorised are the paths, in the numbers of the notification, that the route lets go.
-func (p *part) authorised(f *pb.Form, consent *pb.Consent, c *pb.Consideration) map[string]bool {
-	ok := map[string]bool{}
-	given := consent.GetState() == pb.ConsentState_CONSENT_STATE_GIVEN
-	each := func(r *sectionRow, path string) {
-		switch {
-		case f.Route == pb.Route_ROUTE_DUTY:
-			ok[path] = slices.Contains(c.GetPaths(), path)
-		case r.class == "U":
-			ok[path] = f.Route == pb.Route_ROUTE_URGENT
-		case f.Route == pb.Route_ROUTE_URGENT && (r.class == "M" || r.urgent):
-			ok[path] = true
-		default:
-			ok[path] = given && (r.class == "M" || slices.Contains(consent.GetSections(), path))
+// authorised says whether the route lets a section go, by its path in the notification.
+func authorised(f *pb.Form, consent *pb.Consent, c *pb.Consideration, path string, now time.Time) bool {
+	r, _ := rowOf(path)
+	switch f.Route {
+	case pb.Route_ROUTE_DUTY:
+		return slices.Contains(c.GetPaths(), path)
+	case pb.Route_ROUTE_URGENT:
+		if r.path == "child/{n}/school" {
+			return f.Urgency.GetReason() == pb.UrgencyReason_URGENCY_REASON_COLLECT_FROM_SCHOOL
+		}
+		return r.urgent || r.class != "P"
+	}
+	return covered(consent, path) && now.Before(ends(consent))
+}
+
+// callsOf are the calls about the children of a part: those of the form, and those of the urgent section without number,
+// name and words. One that is in both is one.
+func (p *part) callsOf(f *pb.Form) []*pb.Call {
+	var calls []*pb.Call
+	for _, c := range f.Calls {
+		if k := p.number(int(c.ChildNumber)); c.ChildNumber == 0 || k > 0 {
+			calls = append(calls, &pb.Call{CallTime: c.CallTime, Result: c.Result, ChildNumber: uint32(k)})
 		}
 	}
-	for i := range sectionTable {
-		if r := &sectionTable[i]; r.ofChild() {
-			for n := range p.children {
-				each(r, r.at(n+1))
-			}
-		} else {
-			each(r, r.path)
+	for _, c := range f.Urgency.GetCalls() {
+		if !slices.ContainsFunc(calls, func(o *pb.Call) bool { return proto.Equal(o.CallTime, c.CallTime) && o.Result == c.Result }) {
+			calls = append(calls, &pb.Call{CallTime: c.CallTime, Result: c.Result})
 		}
 	}
-	return ok
+	return calls
 }
 
 // kept is what a later manifest of the same notification keeps of the first.
@@ -195,87 +213,99 @@ type kept struct {
 
 // offer builds the notification of one part of a form.
 func (d *Desk) offer(f *pb.Form, p *part, k kept, now time.Time) (*pb.SealedNotification, error) {
-	today := now.In(london).Format(civil)
-	consent, considered := p.project(f.Consent), p.consider(f.Consideration, f.ConsiderationReasons)
-	key := d.Directory.Key(p.authority, now)
-	o := &pb.Offer{
-		Route: f.Route, Authority: p.authority, DestinationSource: pb.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE,
-		Consent: consent, LawfulBasis: f.LawfulBasis, ChangeReason: k.change,
-	}
-	if o.LawfulBasis == nil {
-		o.LawfulBasis = d.Basis
-	}
+	o := &pb.Offer{Route: f.Route, Authority: p.authority, DestinationSource: pb.DestinationSource_DESTINATION_SOURCE_STAFF_CHOICE,
+		Consent: p.project(f.Consent), LawfulBasis: d.basis(f), ChangeReason: k.change}
 	m := d.manifest(k.id, k.sender, now, 30*24*time.Hour)
 	m.Reception, m.NoticeVersion, m.Supersedes = f.Reception, f.NoticeVersion, k.supersedes
 	m.Statement = &pb.Manifest_Offer{Offer: o}
-	n := &pb.SealedNotification{}
-
-	hub := &pb.HubFacts{
-		SubjectRef: mac(d.RefKey, "subject", bare(f.PrisonNumber)), ContentRef: contentRef(d.RefKey, f, p.authority),
-		FirstSubmitTime: timestamppb.New(k.first), Gate: f.Gate, Consideration: considered,
-		SlipCodeSha256: digest([]byte(k.slip)), Known: hubKnown(f),
-	}
-	if hub.Gate == pb.Gate_GATE_UNSPECIFIED {
-		hub.Gate = pb.Gate_GATE_NOT_DONE
-	}
-	if f.Route == pb.Route_ROUTE_URGENT {
-		hub.UrgencyReason, hub.AuthorisedRole = f.Urgency.GetReason(), f.Urgency.GetAuthorisedBy().GetRole()
-	}
-	for _, c := range f.Calls {
-		if k := p.number(int(c.ChildNumber)); c.ChildNumber == 0 || k > 0 {
-			hub.Calls = append(hub.Calls, &pb.Call{CallTime: c.CallTime, Result: c.Result, ChildNumber: uint32(k)})
-		}
-	}
-	var children []*pb.Child
-	var facts []*pb.ChildFacts
-	for i, at := range p.children {
-		c := f.Children[at-1]
-		children, facts = append(children, c), append(facts, childFacts(f, c, i+1, today))
-		hub.ChildRefs = append(hub.ChildRefs, childRef(d.RefKey, f.PrisonNumber, c))
-		hub.DestinationChecked = hub.DestinationChecked || c.AuthorityChecked
-	}
-	groupHomes(children, facts)
-	n.Facts = append(n.Facts, mustMarshal(&pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Hub{Hub: hub}}))
-	for _, c := range facts {
-		n.Facts = append(n.Facts, mustMarshal(&pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Child{Child: c}}))
-	}
-	if key != nil {
+	n := &pb.SealedNotification{Facts: d.factsOf(f, p, k, now)}
+	if key := d.Directory.Key(p.authority, now); key != nil {
 		x, enc, err := NewSealing(key.PublicKey, k.id, d.Me.URI)
 		if err != nil {
 			return nil, err
 		}
-		ok := p.authorised(f, consent, considered)
-		seal := func(r *sectionRow, c *pb.Child, path string) error {
-			s := r.of(f, c)
-			if isNil(s) || !ok[path] || r.path == "child/{n}/home" && (c.InCare || c.AddressConfidential) {
-				return nil
+		o.Suite, o.RecipientKeyId, o.EncapsulatedKey = 1, key.KeyId, enc
+		considered := p.consider(f.Consideration, f.ConsiderationReasons)
+		for path, s := range p.sections(f) {
+			if !authorised(f, o.Consent, considered, path, now) {
+				continue
 			}
 			sealed, err := x.Seal(path, s)
 			if err != nil {
-				return fmt.Errorf("%s: %w", path, err)
+				return nil, fmt.Errorf("%s: %w", path, err)
 			}
 			n.Sections = append(n.Sections, sealed)
-			return nil
 		}
-		for i := range sectionTable {
-			r := &sectionTable[i]
-			if !r.ofChild() {
-				err = errors.Join(err, seal(r, nil, r.path))
-				continue
-			}
-			for j, c := range children {
-				err = errors.Join(err, seal(r, c, r.at(j+1)))
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(n.Sections) > 0 {
-			o.Suite, o.RecipientKeyId, o.EncapsulatedKey = 1, key.KeyId, enc
-			o.SectionsSha256 = sectionDigests(n.Sections)
-		}
+		o.SectionsSha256 = sectionDigests(n.Sections)
 	}
 	return n, d.finish(n, m)
+}
+
+// sections are all sections of a part that the form has, by their paths in the notification.
+func (p *part) sections(f *pb.Form) iter.Seq2[string, proto.Message] {
+	return func(yield func(string, proto.Message) bool) {
+		for _, r := range sectionTable {
+			if !r.ofChild() {
+				if s := r.of(f, nil); s != nil && !yield(r.path, s) {
+					return
+				}
+				continue
+			}
+			for j, at := range p.children {
+				if s := r.of(f, f.Children[at-1]); s != nil && !yield(r.at(j+1), s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// basis is the lawful basis of a form, or the desk's. The condition of Article 9 stands on every form alike, or it would
+// tell of which child it is needed.
+func (d *Desk) basis(f *pb.Form) *pb.LawfulBasis {
+	b := f.LawfulBasis
+	if b == nil {
+		return d.Basis
+	}
+	if b.Article9Condition == "" {
+		b = proto.Clone(b).(*pb.LawfulBasis)
+		b.Article9Condition = d.Basis.GetArticle9Condition()
+	}
+	return b
+}
+
+// factsOf are the blocks of a part, each with its salt.
+func (d *Desk) factsOf(f *pb.Form, p *part, k kept, now time.Time) [][]byte {
+	hub := d.hubFacts(f, p, k)
+	hub.SlipCodeSha256, hub.Known = digest([]byte(k.slip)), hubKnown(f)
+	switch f.Route {
+	case pb.Route_ROUTE_URGENT:
+		hub.UrgencyReason, hub.AuthorisedRole = f.Urgency.GetReason(), f.Urgency.GetAuthorisedBy().GetRole()
+	case pb.Route_ROUTE_DUTY:
+		hub.Consideration = p.consider(f.Consideration, f.ConsiderationReasons)
+	}
+	var facts []*pb.ChildFacts
+	for i, at := range p.children {
+		c := f.Children[at-1]
+		facts = append(facts, childFacts(f, c, i+1, today(now)))
+		hub.ChildRefs = append(hub.ChildRefs, childRef(d.RefKey, f.PrisonNumber, c))
+	}
+	groupHomes(f, p.children, facts)
+	blocks := [][]byte{mustMarshal(&pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Hub{Hub: hub}})}
+	for _, c := range facts {
+		blocks = append(blocks, mustMarshal(&pb.FactsBlock{Salt: random(32), Facts: &pb.FactsBlock_Child{Child: c}}))
+	}
+	return blocks
+}
+
+// hubFacts are the facts for the hub that an enquiry has too.
+func (d *Desk) hubFacts(f *pb.Form, p *part, k kept) *pb.HubFacts {
+	hub := &pb.HubFacts{SubjectRef: mac(d.RefKey, "subject", bare(f.PrisonNumber)), ContentRef: contentRef(d.RefKey, f, p),
+		FirstSubmitTime: timestamppb.New(k.first), Gate: f.Gate, Calls: p.callsOf(f)}
+	if hub.Gate == pb.Gate_GATE_UNSPECIFIED {
+		hub.Gate = pb.Gate_GATE_NOT_DONE
+	}
+	return hub
 }
 
 // manifest begins a manifest.

@@ -124,8 +124,8 @@ func (d *Desk) reseal(o *Outgoing) error {
 	k := o.kept
 	k.id, k.slip, k.supersedes, k.change = newUUID(), NewSlipCode(), o.ID, pb.ChangeReason_CHANGE_REASON_KEY_CHANGED
 	again, err := d.build(o.form, o.part, k)
-	if err != nil {
-		return err
+	if err == nil {
+		d.Items = append(d.Items, again)
 	}
-	return d.queue(again)
+	return err
 }

@@ -99,7 +99,7 @@ func ReadReference(typed string) (string, bool) {
 	return "PN-" + s[:4] + "-" + s[4:], true
 }
 
-// NewSlipCode is nine random characters and a check character, written 7K3F9-2MQXB.
+// NewSlipCode is nine random characters and a check character, written 7K3F9-2MQXK.
 func NewSlipCode() string {
 	b := random(9)
 	for i := range b {
@@ -158,6 +158,7 @@ func knownOnly(m protoreflect.Message) bool {
 // Refused is a rule that does not hold, with the reason of the page.
 type Refused struct{ Reason, Text string }
 
+// Error is the reason and what is wrong.
 func (r *Refused) Error() string { return r.Reason + ": " + r.Text }
 
 func refuse(reason, format string, args ...any) error {
