@@ -43,9 +43,13 @@ func TestThePageListsTheSections(t *testing.T) {
 	letters := map[posternv1.SectionClass]string{posternv1.SectionClass_SECTION_CLASS_MINIMUM: "M",
 		posternv1.SectionClass_SECTION_CLASS_PERMITTED: "P", posternv1.SectionClass_SECTION_CLASS_URGENT: "U"}
 	for _, s := range section.All() {
-		want = append(want, []string{s.Pattern, letters[s.Class], string(s.New().ProtoReflect().Descriptor().Name()), fmt.Sprint(s.PaddedSize)})
+		class := letters[s.Class]
+		if class == "P" && s.Urgent {
+			class = "P, urgent"
+		}
+		want = append(want, []string{s.Pattern, class, string(s.New().ProtoReflect().Descriptor().Name()), fmt.Sprint(s.PaddedSize)})
 	}
-	got := rowsOf(t, "^\\| `([a-z/{}]+)` \\| ([MPU]) \\| `([A-Za-z]+)` \\| ([0-9]+) \\|$")
+	got := rowsOf(t, "^\\| `([a-z/{}]+)` \\| ([MPU]|P, urgent) \\| `([A-Za-z]+)` \\| ([0-9]+) \\|$")
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("docs/formats.md lists the sections as\n%q, they are\n%q", got, want)
 	}

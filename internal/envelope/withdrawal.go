@@ -17,7 +17,7 @@ import (
 // slipSize is the length of a slip code without its hyphen: nine random characters, 45 bits, and a check character.
 const slipSize = 10
 
-// NewSlipCode draws the code for a person's slip, such as 7K3F9-2MQXB, in the alphabet of references. Together with
+// NewSlipCode draws the code for a person's slip, such as 7K3F9-2MQXK, in the alphabet of references. Together with
 // the reference it is the right to withdraw at any prison, so whoever holds it keeps it as they keep the slip.
 func NewSlipCode(rand io.Reader) (string, error) {
 	b := make([]byte, slipSize-1)
@@ -36,7 +36,7 @@ func spellSlip(code []byte) string { return string(code[:5]) + "-" + string(code
 // wrong check character is an error that says so.
 func ParseSlipCode(s string) (string, error) {
 	t := strings.NewReplacer(" ", "", "-", "").Replace(strings.ToUpper(strings.TrimSpace(s)))
-	bad := fault.New(fault.Invalid, "BAD_SLIP_CODE", "That is not the code of a slip. It has ten characters, such as 7K3F9-2MQXB; check each one.")
+	bad := fault.New(fault.Invalid, "BAD_SLIP_CODE", "That is not the code of a slip. It has ten characters, such as 7K3F9-2MQXK; check each one.")
 	if len(t) != slipSize {
 		return "", bad
 	}

@@ -1,6 +1,8 @@
 package envelope_test
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/envelope"
+	"postern/internal/fault"
 	"postern/internal/identity"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -29,9 +32,19 @@ func TestSlipCodes(t *testing.T) {
 			t.Fatalf("%s for %s: %v", b, code, err)
 		}
 	})
-	for _, bad := range []string{"", "7K3F9", "0K3F9-2MQXB", "7K3F9-2MQX", "7K3F9-2MQXBB", "ÀK3F9-2MQX"} {
+	for _, bad := range []string{"", "7K3F9", "0K3F9-2MQXK", "7K3F9-2MQX", "7K3F9-2MQXKK", "ÀK3F9-2MQX"} {
 		_, err := envelope.ParseSlipCode(bad)
 		refusedAs(t, err, "BAD_SLIP_CODE")
+		// What the message shows as an example is a code: somebody will hold theirs against it.
+		shown := regexp.MustCompile(`[0-9A-Z]{5}-[0-9A-Z]{5}`).FindString(fault.From(err).Message)
+		if got, err := envelope.ParseSlipCode(shown); err != nil || got != shown {
+			t.Errorf("the example %q is no code: %v", shown, err)
+		}
+	}
+	page := value(os.ReadFile("../../docs/formats.md"))(t)
+	shown := regexp.MustCompile("written `([^`]+)`").FindSubmatch(page)
+	if shown == nil || value(envelope.ParseSlipCode(string(shown[1])))(t) != string(shown[1]) {
+		t.Errorf("the page of the formats has no slip code as example: %q", shown)
 	}
 	if _, err := envelope.NewSlipCode(strings.NewReader("short")); err == nil {
 		t.Error("a code from too little randomness")

@@ -95,7 +95,7 @@ type SectionClass int32
 const (
 	// No class: a section without one fails the house test.
 	SectionClass_SECTION_CLASS_UNSPECIFIED SectionClass = 0
-	// The minimum: goes with any consent to tell.
+	// The minimum: the smallest bundle that a page offers; a consent names it like all else.
 	SectionClass_SECTION_CLASS_MINIMUM SectionClass = 1
 	// Permitted: goes only if the consent names it.
 	SectionClass_SECTION_CLASS_PERMITTED SectionClass = 2
