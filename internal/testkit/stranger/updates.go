@@ -30,7 +30,7 @@ func (d *Desk) page(ctx context.Context) ([]*pb.Update, bool, error) {
 	if err := d.Log.check(); err != nil {
 		return nil, false, err
 	}
-	a, err := d.Submitter.ListUpdates(ctx, &pb.ListUpdatesRequest{PageToken: d.Token, KnownLogs: d.Log.known()})
+	a, err := d.Submitter.ListUpdates(ctx, &pb.ListUpdatesRequest{PageToken: d.Token, KnownLogs: d.Log.known(), WithdrawalsTold: d.withdrawalsTold()})
 	if err != nil {
 		return nil, false, d.Log.heard(err)
 	}
@@ -49,6 +49,20 @@ func (d *Desk) page(ctx context.Context) ([]*pb.Update, bool, error) {
 	}
 	d.Token = a.NextPageToken
 	return out, len(a.Updates) > 0, nil
+}
+
+// withdrawalsTold is the origin of the log to which all withdrawals have been told; empty while one waits.
+func (d *Desk) withdrawalsTold() string {
+	d.lost()
+	for _, o := range d.Items {
+		if o.Kind == logpb.Kind_KIND_WITHDRAWN && (o.State == Queued || o.again) {
+			return ""
+		}
+	}
+	if d.Log.Known == nil {
+		return ""
+	}
+	return d.Log.Known.Origin
 }
 
 // Key is the key that this desk would seal to, nil for none.
