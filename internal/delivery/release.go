@@ -33,8 +33,8 @@ type Release struct {
 	Earlier [][]byte `json:"earlier,omitempty"`
 }
 
-// Manifests are all under which the team may have the notification, the newest last.
-func (r Release) Manifests() [][]byte { return append(slices.Clone(r.Earlier), r.Manifest) }
+// Manifests are all under which the team may have the notification, the newest first.
+func (r Release) Manifests() [][]byte { return append([][]byte{r.Manifest}, r.Earlier...) }
 
 func (r Release) item() queue.Item {
 	return queue.Item{Destination: r.Authority, Sequence: r.Sequence, ID: r.DeliveryID}

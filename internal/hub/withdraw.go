@@ -323,18 +323,21 @@ func names(request *posternv1.Signed, manifest []byte) bool {
 
 // recordStops records that the team is asked to stop, puts the desk's stop requests into the outbox and tells the owner of
 // the notification. withdrawn is the event of the withdrawal of these paths, and caller the URI of who took it. It returns
-// the event of the last, which is that of the newest manifest.
+// the event of the first, which is about the newest of the manifests that are named.
 func (h *Hub) recordStops(tx *ledger.Tx, stops []delivery.Stop, withdrawn [16]byte, paths []string, caller, owner string, now time.Time) ([]byte, error) {
-	var asked [16]byte
-	var err error
+	var first []byte
 	for _, s := range stops {
-		if asked, err = h.askToStop(tx, ledger.Sent, s, caller, withdrawn, now); err != nil {
+		asked, err := h.askToStop(tx, ledger.Sent, s, caller, withdrawn, now)
+		if err != nil {
 			return nil, err
+		}
+		if first == nil {
+			first = asked[:]
 		}
 	}
 	reply := &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: paths}
 	u := &posternv1.Update{NotificationId: stops[0].NotificationID, Update: &posternv1.Update_Reply{Reply: reply}}
-	return asked[:], h.delivery.Tell(tx, delivery.ByHub, owner, u, now)
+	return first, h.delivery.Tell(tx, delivery.ByHub, owner, u, now)
 }
 
 // askToStop records that a team is asked to stop and puts the desk's stop request into the outbox.

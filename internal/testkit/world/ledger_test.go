@@ -59,6 +59,7 @@ type notification struct {
 	before    *posternv1.Decision // that of a hub before it, which lost its disk
 	began     int                 // sends of it seen on the wire
 	delivered map[[32]byte]bool   // manifests of it that the team acknowledged
+	shown     [32]byte            // the last of them
 	ops       []porcupine.Operation
 	answers   map[[32]byte]lineAnswer // what was answered to each manifest of it
 	first     [32]byte                // the manifest that was submitted first
@@ -425,6 +426,16 @@ func (w *World) beginsToSend(d *posternv1.Delivery) {
 	}
 }
 
+// isAbout reports whether a stop request is about what the team has of a notification; of what it never had, about what it
+// would have.
+func (l *ledger) isAbout(d *posternv1.Delivery, n *notification) bool {
+	event := l.holds(d.GetReceipt())
+	if n.shown == ([32]byte{}) {
+		return event != nil && bytes.Equal(event.Core.GetManifestSha256(), n.newest[:])
+	}
+	return event != nil && bytes.Equal(event.Core.GetManifestSha256(), n.shown[:])
+}
+
 // manifestOf is the digest of a delivered notification's manifest.
 func manifestOf(d *posternv1.Delivery) [32]byte {
 	return sha256.Sum256(d.GetNotification().GetManifest().GetPayload())
@@ -440,14 +451,15 @@ func (w *World) tookDelivery(code string, d *posternv1.Delivery, out *posternv1.
 	if d.GetNotification() != nil {
 		sum := manifestOf(d)
 		if n := w.ledger.manifests[sum]; n != nil {
-			n.delivered[sum] = true
+			n.delivered[sum], n.shown = true, sum
 			n.did(seeTaken, saidDone, w.tick(), w.tick())
 		}
 	}
 	if s := d.GetStopRequest(); s != nil {
 		stop := &posternv1.StopRequest{}
 		w.ledger.read(s.GetPayload(), stop)
-		if n := w.ledger.notifications[stop.GetNotificationId()]; n != nil {
+		// Of several under one id each has its own: that of what is in view counts.
+		if n := w.ledger.notifications[stop.GetNotificationId()]; n != nil && w.ledger.isAbout(d, n) {
 			n.stopped = append(n.stopped, stop.GetPaths())
 		}
 	}
