@@ -92,6 +92,7 @@ type Desk struct {
 	drafting  sync.Mutex                          // owns the changing of drafts, so that none is saved while it is sent
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
 	wake      chan struct{}                       // capacity 1: something was spooled
+	answered  atomic.Int64                        // when the hub last answered, by our clock in nanoseconds; 0 for never since the start
 }
 
 // Open reads the directory that was last synced and makes a desk.

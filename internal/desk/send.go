@@ -147,6 +147,7 @@ func (d *Desk) ask(ctx context.Context, message *posternv1.SealedNotification, a
 	if err := d.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event)); err != nil {
 		return nil, err
 	}
+	d.answered.Store(d.cfg.Clock().UnixNano())
 	return answer, d.heardIn(ctx, event)
 }
 

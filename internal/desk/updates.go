@@ -50,6 +50,7 @@ func (d *Desk) StepUpdates(ctx context.Context) (bool, error) {
 	if err := d.takePage(ctx, asked, page); err != nil {
 		return false, err
 	}
+	d.answered.Store(d.cfg.Clock().UnixNano())
 	if lost, err := d.heard(ctx, page.GetCheckpoint()); err != nil || lost {
 		return lost, err
 	}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
@@ -46,8 +47,10 @@ func parties(t *testing.T) []*site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cases, more := caseStops(t, x, desk, id)
+	seeded = append(seeded, more...)
 	return []*site{
-		party(t, "desk", desks, seeded, append(deskStops(), fillStops(t, desk)...)), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, append(auditStops(id), auditMoreStops(desk.Logs().GetLogs()[0].GetCheckpoint())...)),
+		party(t, "desk", desks, seeded, slices.Concat(deskStops(), fillStops(t, desk), cases)), party(t, "inbox", inboxes, seeded, inboxStops(id)), party(t, "audit", audits, seeded, append(auditStops(id), auditMoreStops(desk.Logs().GetLogs()[0].GetCheckpoint())...)),
 	}
 }
 

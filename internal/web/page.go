@@ -103,19 +103,22 @@ func (r *Request) Date(t time.Time) string { return date(r.Language, t.In(r.site
 // Clock is the time of day of a moment in the United Kingdom: 9:32am.
 func (r *Request) Clock(t time.Time) string { return t.In(r.site.london).Format("3:04pm") }
 
+// Clock24 is the time of day of a moment in the United Kingdom as Local reads it: 21:05.
+func (r *Request) Clock24(t time.Time) string { return t.In(r.site.london).Format("15:04") }
+
 // When is a moment as people in the United Kingdom read it: 29 November 2026 at 9:32am.
 func (r *Request) When(t time.Time) string {
 	return r.T("web.when", "date", r.Date(t), "time", r.Clock(t))
 }
 
-// Local is the moment of a time of day, as 15:04, on a civil day in the United Kingdom.
+// Local is the moment of a time of day, such as 21:05, on a civil day in the United Kingdom.
 func (r *Request) Local(day time.Time, clock string) (time.Time, bool) {
-	c, err := time.Parse("15:04", clock)
+	c, err := time.Parse("15:04", strings.ReplaceAll(clock, ".", ":"))
 	return time.Date(day.Year(), day.Month(), day.Day(), c.Hour(), c.Minute(), 0, 0, r.site.london), err == nil
 }
 
-// Now is the time by the clock of the site.
-func (r *Request) Now() time.Time { return r.site.cfg.Now() }
+// Now is the time by the clock of the site, in the United Kingdom.
+func (r *Request) Now() time.Time { return r.site.cfg.Now().In(r.site.london) }
 
 // Person returns who is signed in.
 func (r *Request) Person() (Person, bool) { return r.site.sessions.person(r.session) }

@@ -33,6 +33,20 @@ func (s *site) pages() []web.Page {
 		{Path: "/explain", Name: "desk.explain", Roles: fillsIn, Get: s.explain},
 		{Path: "/practice", Name: "desk.practise", Roles: fillsIn, Get: s.practise},
 		{Path: "/drafts/{draft}/numbers", Name: "desk.numbers", Roles: fillsIn, Get: s.numbers},
+		{Path: "/tonight", Name: "case.tonight", Get: s.everywhere},
+		{Path: "/notifications", Name: "case.list", Get: s.notifications, Post: s.find},
+		{Path: "/notifications.csv", Name: "case.csv", Get: s.notificationsCSV},
+		{Path: "/notifications/{reference}", Name: "case.notification", Get: s.notification},
+		{Path: "/notifications/{reference}/withdraw", Name: "case.withdraw", Get: s.withdraw, Post: s.doWithdraw},
+		{Path: "/notifications/{reference}/withdrawn", Name: "case.withdrawn", Get: s.withdrawn},
+		{Path: "/notifications/{reference}/call", Name: "case.call", Get: s.call, Post: s.doCall},
+		{Path: "/notifications/{reference}/request", Name: "case.request", Get: s.request},
+		{Path: "/notifications/{reference}/close-manual", Name: "case.close_manual", Get: s.closeManual, Post: s.doCloseManual},
+		{Path: "/withdraw", Name: "case.by_slip", Get: s.withdrawBySlip, Post: s.doWithdrawBySlip},
+		{Path: "/decisions", Name: "case.decisions", Roles: []string{safeguardingLead}, Get: s.decisions},
+		{Path: "/notifications/{reference}/consider", Name: "case.consider", Roles: []string{safeguardingLead}, Get: s.consider, Post: s.doConsider},
+		{Path: "/protection", Name: "case.protection", Roles: []string{publicProtection}, Get: s.protection},
+		{Path: "/protection/{reference}", Name: "case.gate", Roles: []string{publicProtection}, Get: s.gate, Post: s.setGate},
 	}
 }
 
@@ -41,5 +55,8 @@ func navigation() []web.Link {
 	return []web.Link{
 		{Text: "desk.home", Href: "/"},
 		{Text: "desk.arrivals", Href: "/arrivals", Roles: fillsIn},
+		{Text: "case.list", Href: "/notifications"},
+		{Text: "case.decisions", Href: "/decisions", Roles: []string{safeguardingLead}},
+		{Text: "case.protection", Href: "/protection", Roles: []string{publicProtection}},
 	}
 }

@@ -35,6 +35,7 @@ func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
 	shell.Service, shell.Templates, shell.Navigation = "desk.service", templates, navigation()
 	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
 	notices.Add(&shell, notices.Desk)
+	shell.Footer = append([]web.Link{{Text: "case.tonight", Href: "/tonight", Roles: Roles()}}, shell.Footer...)
 	return web.New(shell)
 }
 
