@@ -87,6 +87,9 @@ func (d *Desk) People(ctx context.Context, all []*localv1.Notification) (map[str
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		clear(out)
 		for _, n := range all {
+			if n.GetFormId() == "" {
+				continue // another prison's, of which only the withdrawal is here
+			}
 			f := &posternv1.Form{}
 			if err := d.loadIfThere(s, schema.DeskForm, n.GetFormId(), f); err != nil {
 				return err

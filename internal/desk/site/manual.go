@@ -15,17 +15,11 @@ import (
 	localv1 "postern/proto/postern/local/v1"
 )
 
-// part is one section of a printed request.
-type part struct {
-	Title, Source string
-	List          ui.SummaryList
-}
-
 // request is what the printed request for support says.
 type request struct {
 	Reference, Prison, To, Phone, For string
 	ReplyTo                           []string
-	Parts                             []part
+	Parts                             ui.Table
 	Until                             string
 }
 
@@ -45,6 +39,10 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 	if d.To == "" {
 		d.To = r.T("case.front_door_there")
 	}
+	d.Parts = ui.Table{FirstCellIsHeader: true}
+	for _, id := range []string{"case.section", "case.what_it_says", "case.how_known"} {
+		d.Parts.Head = append(d.Parts.Head, ui.Cell{Text: r.T(id), Classes: "govuk-!-font-size-16"})
+	}
 	if end := out.GetConsentExpireTime(); end != nil {
 		d.Until = r.Date(end.AsTime())
 	}
@@ -57,12 +55,15 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 		if err := proto.Unmarshal(opened.GetContent(), m); err != nil {
 			return nil, fault.From(err)
 		}
-		p := part{Title: capital(plain.PathWordsIn(r.Language, opened.GetPath())), Source: plain.ProvenanceIn(r.Language, m)}
+		var said []string
 		for _, l := range plain.LinesIn(r.Language, m) {
-			p.List.Rows = append(p.List.Rows, ui.SummaryRow{Key: ui.Words{Text: l.Label}, Value: ui.Words{Text: plain.Visible(l.Value), Classes: "app-answer"}})
+			said = append(said, l.Label+": "+plain.Visible(l.Value))
 		}
-		p.List.Classes = "govuk-summary-list--no-border govuk-!-margin-bottom-2"
-		d.Parts = append(d.Parts, p)
+		row := []ui.Cell{{Text: capital(plain.PathWordsIn(r.Language, opened.GetPath()))}, {Text: strings.Join(said, "; ")}, {Text: plain.ProvenanceIn(r.Language, m)}}
+		for i := range row { // small, so that a family of two goes on one page
+			row[i].Classes = "govuk-!-font-size-16 app-answer"
+		}
+		d.Parts.Rows = append(d.Parts.Rows, row)
 	}
 	return web.View{Template: "request", Data: d, Back: casePath(n), About: n.GetReference()}, nil
 }

@@ -1,6 +1,7 @@
 package site_test
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"postern/internal/desk/site"
 	"postern/internal/envelope"
 	"postern/internal/form/formtest"
+	"postern/internal/rpc"
 	"postern/internal/signin/signintest"
 	"postern/internal/testkit"
 	"postern/internal/web"
@@ -48,6 +50,11 @@ func prisonOf(t *testing.T, x *testkit.Exchange, name string) *prison {
 
 // as is the browser of somebody with a role.
 func (p *prison) as(role string) *webtest.Browser { return signintest.As(p.t, p.site, role) }
+
+// acting is the context of somebody with a role, as their browser gives it to the desk.
+func (p *prison) acting(role string) context.Context {
+	return rpc.WithPerson(p.t.Context(), rpc.Person{ID: role, Roles: []string{role}})
+}
 
 // take takes a form, and lets everybody do what there is to do.
 func (p *prison) take(f *posternv1.Form) (reference string) {

@@ -34,6 +34,8 @@ func (s *site) pages() []web.Page {
 		{Path: "/practice", Name: "desk.practise", Roles: fillsIn, Get: s.practise},
 		{Path: "/drafts/{draft}/numbers", Name: "desk.numbers", Roles: fillsIn, Get: s.numbers},
 		{Path: "/tonight", Name: "case.tonight", Get: s.everywhere},
+		{Path: "/concern", Name: "case.concern", Roles: fillsIn, Get: s.concern, Post: s.beginConcern},
+		s.page(s.urgency()), s.page(s.urgentCalls()), s.page(s.authorised()), s.page(s.sought()),
 		{Path: "/notifications", Name: "case.list", Get: s.notifications, Post: s.find},
 		{Path: "/notifications.csv", Name: "case.csv", Get: s.notificationsCSV},
 		{Path: "/notifications/{reference}", Name: "case.notification", Get: s.notification},
@@ -56,6 +58,7 @@ func navigation() []web.Link {
 		{Text: "desk.home", Href: "/"},
 		{Text: "desk.arrivals", Href: "/arrivals", Roles: fillsIn},
 		{Text: "case.list", Href: "/notifications"},
+		{Text: "case.concern", Href: "/concern", Roles: fillsIn},
 		{Text: "case.decisions", Href: "/decisions", Roles: []string{safeguardingLead}},
 		{Text: "case.protection", Href: "/protection", Roles: []string{publicProtection}},
 	}

@@ -19,6 +19,9 @@ type step struct {
 
 // steps is the journey of a draft in order, as far as its answers so far lead: the one place where the order stands.
 func steps(draft *localv1.Draft) []step {
+	if urgent(draft) {
+		return urgentSteps(draft)
+	}
 	all := []step{{path: "tonight", text: "desk.tonight"}, {path: "person", text: "desk.person"}, {path: "children", text: "desk.children"}}
 	if draft.GetForm().GetEnquiry() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN {
 		all = append(all, step{path: "permission", text: "desk.permission"})

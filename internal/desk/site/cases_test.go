@@ -1,0 +1,301 @@
+package site_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"postern/internal/envelope"
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	"postern/internal/web/webtest"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+func (p *prison) get(reference string) *localv1.Notification {
+	p.t.Helper()
+	return p.desk.Get(reference).GetNotification()
+}
+
+// A page that refuses an empty form says what is missing, in both languages, and changes nothing.
+func TestAnEmptyFormIsRefusedField(t *testing.T) {
+	p := bristol(t)
+	waits, byHand := p.take(unchecked(testkit.Bristol)), p.take(formtest.New(testkit.Lancashire))
+	for path, faults := range map[string]int{at(waits, "withdraw"): 2, at(waits, "call"): 1, at(byHand, "close-manual"): 1, at(byHand, "consider"): 4, "/protection/" + waits: 1, "/withdraw": 3} {
+		for _, lang := range []string{"en", "cy"} {
+			b := p.as("ALL")
+			b.Get("/tonight?lang=" + lang)
+			page := b.Get(path).Submit(url.Values{})
+			if got := page.Errors(); page.Status != http.StatusUnprocessableEntity || len(got) != faults {
+				t.Errorf("%s in %s answers %d with %q", path, lang, page.Status, got)
+			}
+			if lang == "cy" && strings.Contains(strings.Join(page.Errors(), " "), "It is") {
+				t.Errorf("%s speaks English: %q", path, page.Errors())
+			}
+		}
+	}
+	if n := p.get(waits); len(n.GetWithdrawals()) != 0 || len(n.GetCalls()) != 0 || n.GetGate() != nil {
+		t.Errorf("something was done: %v", n)
+	}
+}
+
+func TestAPersonTakesBackAPartAndThenAll(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(unchecked(testkit.Bristol, testkit.Bristol))
+	b := p.as("RECEPTION_OFFICER")
+	page := b.Get(at(reference)).Click("Withdraw")
+	says(t, page, "Nothing was sent yet", "Everything about child 2: Peregrine-2")
+	if wrong := page.Submit(url.Values{"what": {"PART"}, "method": {"PHONE"}}); len(wrong.Errors()) != 1 {
+		t.Errorf("no part is answered by %q", wrong.Errors())
+	}
+	if wrong := page.Submit(url.Values{"what": {"PART"}, "method": {"PHONE"}, "paths": {"offence/1"}}); wrong.Status != http.StatusUnprocessableEntity {
+		t.Errorf("a part that is not there is answered by %d", wrong.Status)
+	}
+	part := page.Submit(url.Values{"what": {"PART"}, "method": {"PHONE"}, "paths": {"child/2", "child/1/phone"}}).Follow()
+	says(t, part, "Withdrawal taken", "child 2: Peregrine-2", "child 1: phone", "Nothing of what was taken back had begun to be sent")
+	says(t, b.Get(at(reference)), "The person took this back.")
+	for range 2 { // the second press, or back and again
+		all := b.Do(http.MethodPost, at(reference, "withdraw"), url.Values{"what": {"ALL"}, "method": {"FACE_TO_FACE"}})
+		says(t, all.Follow(), "Withdrawal taken", "all of it")
+	}
+	if n := p.get(reference); n.GetState() != localv1.State_STATE_WITHDRAWN || len(n.GetWithdrawals()) != 2 {
+		t.Errorf("it is %v", n)
+	}
+	if again := b.Get(at(reference, "withdraw")); again.Header.Get("Location") != at(reference, "withdrawn") {
+		t.Errorf("to withdraw again leads to %d %q", again.Status, again.Header.Get("Location"))
+	}
+}
+
+func TestWhatTheTeamHasIsAskedToStop(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(p.x.Example("shared_in_part"))
+	b := p.as("RECEPTION_OFFICER")
+	page := b.Get(at(reference, "withdraw"))
+	says(t, page, "The team is asked to stop", "cannot be undone from here")
+	says(t, page.Submit(url.Values{"what": {"ALL"}, "method": {"PAPER"}}).Follow(), "the team was asked to stop", "already read or written down cannot be undone")
+	says(t, b.Get(at(reference)), "Asked to stop", "what the team answers does not come back")
+}
+
+// Any prison takes a withdrawal by the slip; a wrong code, and one that nobody knows yet, are told honestly.
+func TestAnotherPrisonTakesAWithdrawalByTheSlip(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(p.x.Example("shared_in_part"))
+	code := p.get(reference).GetSlipCode()
+	other := prisonOf(t, p.x, "PRI")
+	b := other.as("RESETTLEMENT")
+	form := func(reference, code string) *webtest.Page {
+		return b.Get("/withdraw").Submit(url.Values{"reference": {reference}, "code": {code}, "method": {"FACE_TO_FACE"}})
+	}
+	if wrong := form("PN-0", "7"); wrong.Status != http.StatusUnprocessableEntity || len(wrong.Errors()) != 2 {
+		t.Errorf("a wrong slip is answered by %d and %q", wrong.Status, wrong.Errors())
+	}
+	for range 2 {
+		says(t, form(strings.ToLower(reference), strings.ToLower(code)).Follow(), "Withdrawal taken", "the team was asked to stop")
+	}
+	p.x.Settle()
+	if s := p.get(reference).GetState(); s != localv1.State_STATE_STOP_ASKED {
+		t.Errorf("at its own prison it is %s", s)
+	}
+	wrongCode, err := envelope.NewSlipCode(strings.NewReader("another code that nobody has been given"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := p.take(formtest.New(testkit.Bristol))
+	says(t, form(second, wrongCode).Follow(), "Not withdrawn", "Check the reference and the code")
+	says(t, b.Get("/notifications"), "Sent by another prison", "Not withdrawn")
+	// At the prison that sent it, nobody needs the code.
+	if here := p.as("RECEPTION_OFFICER").Get("/withdraw").Submit(url.Values{"reference": {second}}); here.Header.Get("Location") != at(second, "withdraw") {
+		t.Errorf("one that is here leads to %d %q", here.Status, here.Header.Get("Location"))
+	}
+}
+
+func TestACallIsRecordedOnceHoweverOftenItIsSent(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(unchecked(testkit.Bristol))
+	b := p.as("RECEPTION_OFFICER")
+	page := b.Get(at(reference, "call"))
+	says(t, page, "999", "01632")
+	answers := url.Values{"result": {"ANSWERED"}, "who": {"Duty worker"}, "reference": {"R-77"}}
+	for range 2 {
+		says(t, page.Submit(answers).Follow(), "The call is recorded.", "Spoke to Duty worker.", "Their reference: R-77.")
+	}
+	if calls := p.get(reference).GetCalls(); len(calls) != 1 || calls[0].GetWho() != "Duty worker" {
+		t.Errorf("recorded %v", calls)
+	}
+	for what, edit := range map[string]url.Values{"a time to come": {"clock": {"23:59"}}, "no time": {"clock": {"late"}}, "no day": {"day": {"EARLIER"}},
+		"a day long ago": {"day": {"EARLIER"}, "date-day": {"1"}, "date-month": {"1"}, "date-year": {"2020"}}, "a long name": {"who": {strings.Repeat("x", 300)}}} {
+		for name, values := range answers {
+			if edit[name] == nil {
+				edit[name] = values
+			}
+		}
+		if wrong := page.Submit(edit); wrong.Status != http.StatusUnprocessableEntity || len(wrong.Errors()) != 1 {
+			t.Errorf("%s is answered by %d and %q", what, wrong.Status, wrong.Errors())
+		}
+	}
+}
+
+func TestPublicProtectionLetsAFormGo(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(unchecked(testkit.Bristol, testkit.Lancashire))
+	p.take(formtest.Urgent(testkit.Bristol, 1)) // goes without the check
+	b := p.as("PUBLIC_PROTECTION")
+	list := b.Get("/protection")
+	says(t, list, "To check", "Tattersby-Quill, Morwenna")
+	if rows := list.Elements(func(n *html.Node) bool { return n.Data == "tr" }); len(rows) != 2 {
+		t.Errorf("%d rows for one form and its head", len(rows))
+	}
+	shown := regexp.MustCompile(`PN-[0-9A-Z]{4}-[0-9A-Z]{4}`).FindString(list.Main()) // of either of its notifications
+	page := list.Click(shown)
+	held := page.Submit(url.Values{"gate": {"HOLD"}}).Follow()
+	says(t, held, "The check is recorded.", "Held", shown)
+	for range 2 {
+		again := b.Do(http.MethodPost, "/protection/"+reference, url.Values{"gate": {"NO_HOLD"}})
+		if again.Status != http.StatusSeeOther {
+			t.Errorf("to let it go is answered by %d", again.Status)
+		}
+	}
+	p.x.Settle()
+	if s := p.get(reference).GetState(); s != localv1.State_STATE_DELIVERED {
+		t.Errorf("it is %s", s)
+	}
+	if left := b.Get("/protection").Main(); strings.Contains(left, shown) {
+		t.Errorf("it is still there: %s", left)
+	}
+}
+
+func TestTheLeadDecides(t *testing.T) {
+	p := bristol(t)
+	share, not := p.take(formtest.New(testkit.Lancashire)), p.take(unchecked(testkit.Bristol))
+	p.x.Clock.Advance(72 * time.Hour) // past what either was due
+	p.x.Settle()
+	b := p.as("SAFEGUARDING_LEAD")
+	queue := b.Get("/decisions")
+	says(t, queue, share, not, "Overdue")
+	page := queue.Click(share).Click("Decide whether to share")
+	says(t, page, "Why it needs a decision", "Peregrine-1", "Overdue since")
+	base := url.Values{"relevant": {"YES"}, "decision": {"SHARE"}, "parent_told": {"NO"}, "not_told": {"It could put the child at risk"}, "reasons": {"A baby whom nobody has seen"},
+		"children": {"1"}, "how_much": {"MINIMUM"}, "helps_function": {"ca1989.s17"}}
+	for name := range base {
+		wrong := url.Values{}
+		for other, values := range base {
+			if other != name {
+				wrong[other] = values
+			}
+		}
+		if got := page.Submit(wrong); got.Status != http.StatusUnprocessableEntity || len(got.Errors()) == 0 {
+			t.Errorf("without %s it is answered by %d and %q", name, got.Status, got.Errors())
+		}
+	}
+	for range 2 {
+		says(t, page.Submit(base).Follow(), "Your decision is recorded.", "decided to share", "A baby whom nobody has seen", "Why the person was not told: It could put the child at risk")
+	}
+	last := p.get(share)
+	if c := last.GetConsiderations(); len(c) != 1 || len(c[0].GetCodes().GetPaths()) < 5 {
+		t.Errorf("recorded %v", c)
+	}
+	kept := b.Get(at(not, "consider")).Submit(url.Values{"relevant": {"NO"}, "decision": {"NOT_SHARE"}, "parent_told": {"YES"}, "reasons": {"The family has help already"}}).Follow()
+	says(t, kept, "decided not to share", "The family has help already")
+	if reads := p.as("RECEPTION_OFFICER").Get(at(not)).Main(); strings.Contains(reads, "help already") {
+		t.Error("reception reads why the lead decided")
+	}
+	if n := p.get(not); n.GetState() != localv1.State_STATE_WITHHELD {
+		t.Errorf("it is %v", n.GetState())
+	}
+}
+
+func TestAnEnquiryHasNothingToShare(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(formtest.Declined())
+	page := p.as("SAFEGUARDING_LEAD").Get(at(reference, "consider"))
+	says(t, page, "tells of no child")
+	for _, n := range page.Elements(webtest.Element("input")) {
+		if webtest.Attribute(n, "value") == "SHARE" {
+			t.Error("the page offers to share what is not there")
+		}
+	}
+}
+
+func TestTheManualRouteIsPrintedAndClosed(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(formtest.New(testkit.Lancashire))
+	b := p.as("RECEPTION_OFFICER")
+	paper := b.Get(at(reference)).Click("Print the request for support")
+	says(t, paper, "Not a risk assessment", "HMP Bristol", reference, "Peregrine-1", "Permission until")
+	b.Get(at(reference, "request") + "?lang=cy")
+	says(t, b.Get(at(reference, "request")), "Nid asesiad risg")
+	b.Get(at(reference) + "?lang=en")
+	page := paper.Click("Record that it was sent by hand")
+	for range 2 {
+		says(t, page.Submit(url.Values{"how": {"POST"}, "to": {"Lancashire early help"}}).Follow(), "Sent by hand: by post", "Lancashire early help", "this is closed here")
+	}
+	for _, gone := range []string{"request", "close-manual"} {
+		if got := b.Get(at(reference, gone)); got.Header.Get("Location") != at(reference) {
+			t.Errorf("%s answers %d afterwards", gone, got.Status)
+		}
+	}
+	if n := p.get(reference); n.GetManual().GetHow() != localv1.ManualRoute_MANUAL_ROUTE_POST || n.GetState() != localv1.State_STATE_CLOSED {
+		t.Errorf("it is %v", n)
+	}
+}
+
+// The numbers come before everything, and what is written down goes the way of every form.
+func TestAConcernIsRaised(t *testing.T) {
+	p := bristol(t)
+	b := p.as("ORDERLY_OFFICER")
+	page := b.Get("/concern")
+	main := page.Main()
+	if number, button := strings.Index(main, "01632"), strings.Index(main, "Write it down"); number < 0 || button < number {
+		t.Errorf("the numbers do not come first: %s", main)
+	}
+	urgency := page.Submit(url.Values{}).Follow()
+	if wrong := urgency.Submit(url.Values{"said": {strings.Repeat("x", 501)}}); wrong.Status != http.StatusUnprocessableEntity {
+		t.Errorf("too many words are answered by %d", wrong.Status)
+	}
+	calls := urgency.Submit(url.Values{"reason": {"CHILD_MAY_BE_ALONE"}, "said": {"He is on his own since four."}, "said_by": {"The mother"}, "basis": {"PARENT_SAID"}}).Follow()
+	call := url.Values{"result": {"NO_ANSWER"}, "number": {"01632 960201"}}
+	again := calls.Submit(call).Follow()
+	says(t, again, "Calls so far", "01632 960201: no answer")
+	if twice := calls.Submit(call); twice.Status != http.StatusSeeOther { // sent twice, it is one call
+		t.Errorf("the same call twice is answered by %d and %q", twice.Status, twice.Errors())
+	}
+	calls = again.Submit(url.Values{"result": {"EMERGENCY_999"}}).Follow()
+	says(t, calls, "Called 999")
+	authorised := calls.Submit(url.Values{"result": {"NONE"}}).Follow()
+	says(t, authorised, "Who authorised it?")
+	sought := authorised.Submit(url.Values{"how": {"HERE"}}).Follow() // the orderly officer finds themselves there
+	if wrong := sought.Submit(url.Values{"asked": {"NO"}, "told": {"NO"}}); len(wrong.Errors()) != 2 {
+		t.Errorf("no reasons are answered by %q", wrong.Errors())
+	}
+	if next := sought.Submit(url.Values{"asked": {"YES"}, "told": {"YES"}}); next.Status != http.StatusSeeOther || !strings.HasSuffix(next.Header.Get("Location"), "/person") {
+		t.Errorf("then comes %d %q", next.Status, next.Header.Get("Location"))
+	}
+	drafts, err := p.desk.Drafts(p.acting("ORDERLY_OFFICER"))
+	if err != nil || len(drafts) != 1 {
+		t.Fatal(drafts, err)
+	}
+	// What the pages about person and child ask is theirs; here it is written as they would.
+	draft, family := drafts[0], formtest.Urgent(testkit.Bristol, 1)
+	if u := draft.GetForm().GetUrgency(); len(u.GetCalls()) != 2 || u.GetAuthorisedBy().GetStaffId() != "ORDERLY_OFFICER" || u.GetAuthorisedBy().GetRole() != posternv1.StaffRole_STAFF_ROLE_ORDERLY_OFFICER {
+		t.Fatalf("the draft says %v", u)
+	}
+	draft.Form.Reception, draft.Form.PrisonNumber, draft.Form.Parent, draft.Form.Children, draft.Form.NoticeVersion = family.Reception, family.PrisonNumber, family.Parent, family.Children, family.NoticeVersion
+	if _, err := p.desk.SaveDraft(p.acting("ORDERLY_OFFICER"), draft); err != nil {
+		t.Fatal(err)
+	}
+	sent := b.Get("/drafts/" + draft.GetId() + "/check").Submit(url.Values{}).Follow()
+	p.x.Settle()
+	says(t, sent, "PN-")
+	reference := marks.FindString(sent.Main())
+	if n := p.get(reference); n.GetState() != localv1.State_STATE_DELIVERED {
+		t.Errorf("it is %v", n)
+	}
+	says(t, b.Get(at(reference)), "Urgently, without permission", "The team has it")
+	says(t, b.Get(at(reference, "withdraw")), "The person can object")
+}
