@@ -110,6 +110,15 @@ func (s *stage) guide(ctx context.Context) error {
 	return <-ended
 }
 
+// released reports whether a notification has gone: what waits for the public-protection check has not.
+func released(s localv1.State) bool {
+	switch s {
+	case localv1.State_STATE_ACCEPTED, localv1.State_STATE_DELIVERED, localv1.State_STATE_STOP_ASKED, localv1.State_STATE_CLOSED:
+		return true
+	}
+	return false
+}
+
 // begin begins the tour, for the first time or again.
 func (t *tour) begin(ctx context.Context) error {
 	all, err := t.desk(hmpBristol).ListNotifications(ctx, &localv1.ListNotificationsRequest{})
@@ -179,7 +188,7 @@ func (t *tour) done(ctx context.Context) ([]bool, *localv1.Notification, error) 
 		return done, nil, err
 	}
 	reference := newest.GetReference()
-	done[0], done[1] = true, true // it was sent
+	done[0], done[1] = true, released(newest.GetState())
 	done[2] = saw(inboxParty(bristol), "inbox.notification", reference)
 	if item, found := t.inbox(bristol).GetItem(ctx, &localv1.GetItemRequest{Id: newest.GetId()}); found == nil {
 		done[3] = item.GetItem().GetWork().GetReply() != nil
