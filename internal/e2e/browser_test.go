@@ -235,7 +235,9 @@ func (v *visit) answer(answers map[string]string) {
 // submit sends the form of the page with its first button.
 func (v *visit) submit() int64 {
 	v.t.Helper()
-	return v.await(chromedp.Click(`main form button[type="submit"]:not([name])`, chromedp.ByQuery))
+	const first = `main form button[type="submit"]:not([name])`
+	v.run(chromedp.Evaluate("for (const box of document.querySelectorAll('main details')) { box.open ||= box.querySelector('form') !== null; }", nil)) // as somebody opens it who wants to answer
+	return v.await(chromedp.Click(first, chromedp.ByQuery))
 }
 
 // path is where the browser is.
