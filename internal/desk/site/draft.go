@@ -1,6 +1,8 @@
 package site
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,12 +106,8 @@ func (s *site) answer(r *web.Request, q question) (web.Response, error) {
 		return nil, err
 	}
 	f.Read(r)
-	err = q.take(r, f, draft)
-	if fields := fault.From(f.Err()); err == nil && len(fields.Fields) > 0 {
-		err = fields
-	}
-	if err == nil && q.checks != nil {
-		err = s.desk.DraftFaults(draft, r.Language, q.checks(r)...)
+	if err = q.take(r, f, draft); err == nil {
+		err = s.faults(r, q, f, draft)
 	}
 	if err == nil {
 		desk.Answered(draft, stepOf(r))
@@ -137,6 +135,36 @@ func (s *site) answer(r *web.Request, q question) (web.Response, error) {
 		}
 	}
 	return web.SeeOther(after(r, draft, stepOf(r))), nil
+}
+
+// faults are what is wrong with the answers of a page: what the page itself found, and of the fields that it found nothing
+// wrong with what would be found before the form is sent.
+func (s *site) faults(r *web.Request, q question, f *web.Form, draft *localv1.Draft) error {
+	found := fault.From(f.Err())
+	if q.checks == nil {
+		return fault.InvalidFields("FORM", "The form has faults.", fieldsOf(found))
+	}
+	checked := s.desk.DraftFaults(draft, r.Language, q.checks(r)...)
+	if checked != nil && fault.KindOf(checked) != fault.Invalid {
+		return checked
+	}
+	all := fieldsOf(found)
+	for _, x := range fieldsOf(fault.From(checked)) {
+		known := slices.ContainsFunc(f.Fields, func(field web.Field) bool {
+			return strings.HasPrefix(x.Path, cmp.Or(field.Path, field.Name)) && slices.ContainsFunc(fieldsOf(found), func(y fault.Field) bool { return y.Path == field.Name })
+		})
+		if !known {
+			all = append(all, x)
+		}
+	}
+	return fault.InvalidFields("FORM", "The form has faults.", all)
+}
+
+func fieldsOf(err *fault.Error) []fault.Field {
+	if err == nil {
+		return nil
+	}
+	return err.Fields
 }
 
 // draftPath is the path of a page of a draft; the draft's own page, with its tasks, for none.

@@ -64,7 +64,7 @@ func atCounter(t *testing.T, sections []string, edits ...func(*posternv1.Form)) 
 		edit(f)
 	}
 	ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "REC01", Roles: []string{"RECEPTION_OFFICER"}})
-	c.draft, err = d.BeginDraft(ctx, &localv1.Draft{Form: f, Answered: []string{"tonight", "children", "explain", "permission"}})
+	c.draft, err = d.BeginDraft(ctx, &localv1.Draft{Form: f, Answered: []string{"tonight", "person", "children", "permission"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (s *site) permission() question {
 		},
 		checks: func(*web.Request) []string { return []string{"consent.method", "consent.understood", "consent.notice"} },
 		view: func(r *web.Request, draft *localv1.Draft, f *web.Form) (web.View, error) {
-			return web.View{Template: "permission", Data: s.script(r)}, nil
+			return web.View{Template: "permission", Data: map[string]any{"Script": s.script(r), "Open": otherwise(f)}}, nil
 		},
 		next: func(r *web.Request, draft *localv1.Draft) string {
 			switch {
@@ -93,6 +93,12 @@ func permissionForm(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
 	}
 	f.Set("doubts", doubts...)
 	return f, nil
+}
+
+// otherwise reports whether the person heard it or was asked in another way than most, so that the answers to that are in
+// sight, and with them any fault they have.
+func otherwise(f *web.Form) bool {
+	return f.Text("language") == "other" || f.Text("method") != "FACE_TO_FACE" || len(f.Choices("doubts")) > 0 || !slices.Equal(f.Choices("how"), []string{"aloud"})
 }
 
 // bundleOf is the answer of a draft to what may be told; empty while there is none.
