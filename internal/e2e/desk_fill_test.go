@@ -41,7 +41,7 @@ func describedFamily() *posternv1.Form {
 func fillStops(t *testing.T, d *testkit.Desk) []stop {
 	ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "ALL", Roles: []string{"RECEPTION_OFFICER"}})
 	begun := func(f *posternv1.Form, more ...string) *localv1.Draft {
-		draft, err := d.BeginDraft(ctx, &localv1.Draft{Form: f, Answered: append([]string{"tonight", "children", "explain", "permission"}, more...)})
+		draft, err := d.BeginDraft(ctx, &localv1.Draft{Form: f, Answered: append([]string{"tonight", "person", "children", "permission"}, more...)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -195,7 +195,7 @@ func (s *site) willGoTo(r *web.Request, draft *localv1.Draft, n int) template.HT
 	}
 	lines := []string{r.T("fill.will_go_to", "team", team(to.Council))}
 	if !to.Enrolled {
-		lines = append(lines, r.T("fill.cannot_receive"))
+		lines = []string{r.T("fill.is_for", "team", team(to.Council)), r.T("fill.cannot_receive")}
 	}
 	if to.Source == postcode.Differ {
 		lines = append(lines, r.T("fill.by_choice"))
