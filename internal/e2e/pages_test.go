@@ -42,7 +42,7 @@ type stop struct {
 
 // sites are all sites that are read.
 func sites(t *testing.T) []*site {
-	return append(parties(t), gallery(t), receptionPages(t))
+	return append(parties(t), busy(t), gallery(t), receptionPages(t))
 }
 
 // serve serves a site on a free port of this machine until the test ends.

@@ -14,7 +14,6 @@ import (
 
 	auditsite "postern/internal/auditor/site"
 	desksite "postern/internal/desk/site"
-	"postern/internal/envelope"
 	inboxsite "postern/internal/inbox/site"
 	"postern/internal/signin"
 	"postern/internal/signin/signintest"
@@ -57,15 +56,6 @@ func parties(t *testing.T) []*site {
 // Stops of the three sites: every page in the states that matter, a line each.
 
 func deskStops() []stop { return []stop{{name: "home", who: "ALL", path: "/"}} }
-
-func inboxStops(id string) []stop {
-	return []stop{
-		{name: "home", who: "ALL", path: "/"},
-		{name: "notification", who: "ALL", path: "/notifications/" + envelope.Reference(id)},
-		{name: "notification-cy", who: "ALL", path: "/notifications/" + envelope.Reference(id) + "?lang=cy"},
-		{name: "unknown", who: "ALL", path: "/notifications/" + envelope.Reference("00000000-0000-4000-8000-000000000000"), status: http.StatusNotFound},
-	}
-}
 
 func auditStops(id string) []stop {
 	slips := map[string]string{"notification": "PN-0", "prison": "Bristol", "authority": "Bristol", "rule": "Consent given"}

@@ -91,7 +91,7 @@ func (in *Inbox) ChangeSettings(ctx context.Context, req *localv1.ChangeSettings
 		return nil, fault.New(fault.Denied, "NOT_MANAGER", "A team manager changes the settings of the team.")
 	}
 	next := proto.CloneOf(req.GetSettings())
-	if err := checkSettings(next); err != nil {
+	if err := CheckSettings(next); err != nil {
 		return nil, err
 	}
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -128,8 +128,8 @@ const (
 	maxSaid       = 100
 )
 
-// checkSettings names everything that is wrong with settings.
-func checkSettings(s *localv1.TeamSettings) error {
+// CheckSettings names everything that is wrong with settings.
+func CheckSettings(s *localv1.TeamSettings) error {
 	var wrong []fault.Field
 	say := func(path, reason, fix string) {
 		wrong = append(wrong, fault.Field{Path: path, Reason: reason, Fix: fix})

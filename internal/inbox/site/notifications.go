@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,9 +25,10 @@ const conflict = http.StatusConflict
 
 // part is one section on the page.
 type part struct {
-	Title string
-	Tag   ui.Content // whether it was said, seen or is on record
-	List  ui.SummaryList
+	Title  string
+	Tag    ui.Content // whether it was said, seen or is on record
+	Source string
+	List   ui.SummaryList
 }
 
 // warned is how to make contact with the carer of one child without harm.
@@ -180,13 +183,21 @@ func (s *site) safety(r *web.Request, o opened, child uint32) warned {
 		row(plain.FieldIn(r.Language, "carer_knows"), answer(came, safety.GetCarerKnows())),
 		row(plain.FieldIn(r.Language, "safe_manner"), or(safety.GetSafeManner())),
 		row(plain.FieldIn(r.Language, "safe_times"), or(safety.GetSafeTimes())),
-		row(r.T("inbox.language"), or(safety.GetLanguage())+"; "+r.T("inbox.interpreter", "answer", answer(came, safety.GetInterpreterNeeded()))),
+		row(r.T("inbox.language"), or(tongue(r, safety.GetLanguage()))+"; "+r.T("inbox.interpreter", "answer", answer(came, safety.GetInterpreterNeeded()))),
 		row(r.T("inbox.source"), plain.ProvenanceIn(r.Language, safety)),
 		row(r.T("inbox.phoned"), s.phoned(r, o)),
 		row(r.T("inbox.may_agree"), r.T("inbox.may_agree_text", "parent", answer(related, relationship.GetParentalResponsibility()),
 			"agrees", answer(related, relationship.GetAgreesToEarlyHelp()), "carer", answer(cared, carer.GetHasParentalResponsibility()))),
 	}}
 	return w
+}
+
+// tongue is what a language is called; one without a name here keeps its tag.
+func tongue(r *web.Request, tag string) string {
+	if r.Language.Has("tongue." + tag) {
+		return r.T("tongue." + tag)
+	}
+	return tag
 }
 
 // phoned is whether somebody telephoned about it: on the urgent route the prison says, on others it does not.
@@ -241,21 +252,45 @@ var methods = map[posternv1.ConsentMethod]string{
 	posternv1.ConsentMethod_CONSENT_METHOD_VIDEO: "inbox.method_video", posternv1.ConsentMethod_CONSENT_METHOD_PAPER: "inbox.method_paper",
 }
 
-// parts are the sections that came, what each is worth as evidence beside it.
+// parts are the sections that came, what each is worth as evidence beside it: what is urgent first, then child by child
+// who and where it is, then the parent.
 func parts(r *web.Request, o opened) (out []part) {
-	for _, content := range o.GetSections() {
-		m := o.byPath[content.GetPath()]
+	paths := make([]string, 0, len(o.byPath))
+	for path := range o.byPath {
+		paths = append(paths, path)
+	}
+	slices.SortFunc(paths, func(a, b string) int { return slices.Compare(place(a), place(b)) })
+	for _, path := range paths {
+		m := o.byPath[path]
 		if _, box := m.(*posternv1.ChildSafety); box {
 			continue // it stands first
 		}
-		p := part{Title: plain.PathWordsIn(r.Language, content.GetPath()), Tag: basis(r, m)}
-		p.List.Rows = append(p.List.Rows, row(r.T("inbox.source"), plain.ProvenanceIn(r.Language, m)))
+		p := part{Title: plain.PathWordsIn(r.Language, path), Tag: basis(r, m), Source: plain.ProvenanceIn(r.Language, m)}
+		first, size := utf8.DecodeRuneInString(p.Title)
+		p.Title = string(unicode.ToUpper(first)) + p.Title[size:]
 		for _, l := range plain.LinesIn(r.Language, m) {
 			p.List.Rows = append(p.List.Rows, row(l.Label, l.Value))
 		}
 		out = append(out, p)
 	}
 	return out
+}
+
+// place is where a section stands on the page.
+func place(path string) []int {
+	index := slices.IndexFunc(section.All(), func(s section.Section) bool {
+		known, ok := section.Lookup(path)
+		return ok && known.Pattern == s.Pattern
+	})
+	child, ok := section.ChildOf(path)
+	switch {
+	case path == "urgency":
+		return []int{0}
+	case ok:
+		return []int{1, child, index}
+	default:
+		return []int{2, 0, index}
+	}
 }
 
 // basis marks what somebody said apart from what somebody saw and what is on record.

@@ -45,7 +45,7 @@ func TestADutyWorkerReadsWhatWasShared(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	safety, home := strings.Index(main, "Before you make contact: child 1"), strings.Index(main, "child 1: home")
+	safety, home := strings.Index(main, "Before you make contact: child 1"), strings.Index(main, "Child 1: home")
 	if safety < 0 || home < 0 || safety > home {
 		t.Error("how to make contact safely does not stand first")
 	}
@@ -81,7 +81,7 @@ func TestWhatWasWithdrawnIsGoneAndAnswered(t *testing.T) {
 	if again.Status != http.StatusSeeOther {
 		t.Errorf("the same answer twice is answered by %d", again.Status)
 	}
-	if other := b.Do(http.MethodPost, "/notifications/"+envelope.Reference(id), url.Values{"answer": {"PERHAPS"}}); other.Status != http.StatusBadRequest {
+	if other := b.Do(http.MethodPost, "/notifications/"+envelope.Reference(id), url.Values{"answer": {"PERHAPS"}}); other.Status != http.StatusUnprocessableEntity {
 		t.Errorf("no answer of ours is answered by %d", other.Status)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/fault"
+	"postern/internal/inbox"
 	"postern/internal/plain"
 	"postern/internal/web"
 	"postern/internal/web/ui"
@@ -56,6 +57,7 @@ func (s *site) team(r *web.Request) (web.Response, error) {
 		deputies = append(deputies, people.name(r, staff))
 	}
 	list := func(id string, values []string) ui.SummaryRow {
+		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
 		for n := range values {
 			values[n] = plain.Visible(values[n])
 		}
@@ -182,6 +184,7 @@ func (s *site) takeSettings(r *web.Request) (web.Response, error) {
 		t.Colleagues = append(t.Colleagues, &localv1.Colleague{StaffId: strings.TrimSuffix(id, ","), Name: strings.TrimSpace(name)})
 	}
 	t.Deputies, t.AlertAddresses = written(f.Text("deputies")), written(f.Text("alert_addresses"))
+	f.Fail(fault.From(inbox.CheckSettings(t)).Fields...)
 	if err := f.Err(); err != nil {
 		return r.Again(view, err)
 	}

@@ -244,7 +244,7 @@ func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time
 	at := i.GetReceiveTime().AsTime().In(s.zone)
 	var children, areas []string
 	for _, m := range i.GetMarks() {
-		children = append(children, strings.TrimSpace(m.GetInitials()+" "+ageBand(r, m.GetAgeBand())))
+		children = append(children, strings.TrimSpace(m.GetInitials()+"\u00a0"+ageBand(r, m.GetAgeBand())))
 		if m.GetArea() != "" && !slices.Contains(areas, m.GetArea()) {
 			areas = append(areas, m.GetArea())
 		}
@@ -252,7 +252,7 @@ func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time
 	return []ui.Cell{
 		{Text: pick(r, i, first)},
 		{Text: ui.Link{Href: "/notifications/" + i.GetReference(), Text: i.GetReference()}.HTML()},
-		{Text: plain.Date(r.Language, at) + " " + at.Format("15:04")}, {Text: lines(children)}, {Text: lines(areas)},
+		{Text: short(r, at, now) + " " + at.Format("15:04")}, {Text: lines(children)}, {Text: lines(areas)},
 		{Text: s.due(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tag(r, i)},
 	}
 }
@@ -300,8 +300,17 @@ func (s *site) due(r *web.Request, i *localv1.Item, now time.Time) ui.Content {
 	case sameDay(at, now):
 		return ui.Tag{Text: r.T("inbox.today"), Classes: "govuk-tag--yellow"}.HTML()
 	default:
-		return plain.Date(r.Language, at)
+		return short(r, at, now)
 	}
+}
+
+// short is a day of this year without the year: a table has little room.
+func short(r *web.Request, day, now time.Time) string {
+	date := plain.Date(r.Language, day)
+	if day.Year() == now.Year() {
+		date = strings.TrimSuffix(date, " "+strconv.Itoa(day.Year()))
+	}
+	return date
 }
 
 // filters are the ways to other rows, each with how many there are.
@@ -380,6 +389,7 @@ func (s *site) assign(r *web.Request) (web.Response, error) {
 	}
 	f := assignForm(r, people)
 	f.Read(r)
+	f.Set("pick", r.PostForm["pick"]...) // a row that has changed since is chosen too, and the inbox says that it has
 	f.Require("inbox.pick_required", "pick")
 	f.Require("inbox.to_required", "to")
 	req := &localv1.AssignItemsRequest{To: strings.TrimPrefix(f.Text("to"), nobody)}
