@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/form/formtest"
+	"postern/internal/rpc"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -23,16 +24,24 @@ func caseStops(t *testing.T, x *testkit.Exchange, desk *testkit.Desk, sharedID s
 	}
 	as := func(*posternv1.Form) {}
 	waits, two, checked := take(as, testkit.Bristol), take(as, testkit.Bristol, testkit.Bristol), take(as, testkit.Bristol)
-	byHand := take(func(f *posternv1.Form) { f.Gate = posternv1.Gate_GATE_NO_HOLD }, testkit.Lancashire)
-	hand2 := take(func(f *posternv1.Form) { f.Gate = posternv1.Gate_GATE_NO_HOLD }, testkit.Lancashire)
+	byHand := take(func(f *posternv1.Form) { f.Gate, f.Children[0].AuthorityChecked = posternv1.Gate_GATE_NO_HOLD, true }, testkit.Lancashire)
+	hand2 := take(func(f *posternv1.Form) { f.Gate, f.Children[0].AuthorityChecked = posternv1.Gate_GATE_NO_HOLD, true }, testkit.Lancashire)
 	took := take(as, testkit.Bristol)
 	x.Settle()
 	if _, err := desk.Local.WithdrawNotification(t.Context(), &localv1.WithdrawNotificationRequest{Id: took, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}); err != nil {
 		t.Fatal(err)
 	}
 	x.Settle()
+	ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "ALL", Roles: []string{"ORDERLY_OFFICER"}})
+	told := formtest.Urgent(testkit.Bristol, 1)
+	told.GetUrgency().AuthorisedBy = nil
+	draft, err := desk.BeginDraft(ctx, &localv1.Draft{Form: told})
+	if err != nil {
+		t.Fatal(err)
+	}
+	concern := func(step string) string { return "/drafts/" + draft.GetId() + "/" + step }
 	at := func(id, then string) string { return "/notifications/" + envelope.Reference(id) + then }
-	const reception, lead, protection = "RECEPTION_OFFICER", "SAFEGUARDING_LEAD", "PUBLIC_PROTECTION"
+	const reception, lead, protection, orderly = "RECEPTION_OFFICER", "SAFEGUARDING_LEAD", "PUBLIC_PROTECTION", "ORDERLY_OFFICER"
 	return []stop{
 		{name: "tonight", who: reception, path: "/tonight"},
 		{name: "list", who: reception, path: "/notifications", wrong: map[string]string{"find": "Nobody"}},
@@ -55,5 +64,10 @@ func caseStops(t *testing.T, x *testkit.Exchange, desk *testkit.Desk, sharedID s
 		{name: "consider-cy", who: lead, path: at(byHand, "/consider?lang=cy")},
 		{name: "protection", who: protection, path: "/protection"},
 		{name: "gate", who: protection, path: "/protection/" + envelope.Reference(checked), wrong: map[string]string{}, right: map[string]string{"gate": "HOLD"}, lands: "/protection"},
+		{name: "concern", who: orderly, path: "/concern"},
+		{name: "urgency", who: orderly, path: concern("urgency"), wrong: map[string]string{"said": ""}},
+		{name: "urgent-calls", who: orderly, path: concern("calls"), wrong: map[string]string{}},
+		{name: "authorised-cy", who: orderly, path: concern("authorised?lang=cy"), wrong: map[string]string{"staff": ""}},
+		{name: "sought", who: orderly, path: concern("sought"), wrong: map[string]string{"not_asked": ""}},
 	}, seeded
 }

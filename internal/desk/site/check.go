@@ -157,6 +157,8 @@ func stepOfFault(path string) (step string, child int) {
 		return "permission", 0
 	case "parent", "tonight":
 		return head, 0
+	case "urgency":
+		return stepOfUrgency(rest), 0
 	}
 	return "", 0
 }

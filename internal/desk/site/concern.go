@@ -3,6 +3,7 @@ package site
 import (
 	"html/template"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -27,6 +28,19 @@ func urgentSteps(draft *localv1.Draft) []step {
 
 func urgent(draft *localv1.Draft) bool {
 	return draft.GetForm().GetRoute() == posternv1.Route_ROUTE_URGENT
+}
+
+// stepOfUrgency is the step at which a field of the urgent section is asked for.
+func stepOfUrgency(field string) string {
+	switch name, _, _ := strings.Cut(field, "."); {
+	case strings.HasPrefix(name, "calls"):
+		return "calls"
+	case name == "authorised_by":
+		return "authorised"
+	case strings.HasPrefix(name, "consent_") || strings.HasPrefix(name, "parent_"):
+		return "sought"
+	}
+	return "urgency"
 }
 
 // concern shows whom to telephone at this hour, and after that the way to write it down.

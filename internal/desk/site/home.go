@@ -36,10 +36,10 @@ func (s *site) home(r *web.Request) (web.Response, error) {
 		}
 	}
 	row := func(id string, n int, href string) ui.SummaryRow {
-		return ui.SummaryRow{Key: ui.Words{Text: r.T(id)}, Value: ui.Words{Text: strconv.Itoa(n)}}
+		return ui.SummaryRow{Key: ui.Words{Text: r.T(id)}, Value: ui.Words{Text: ui.Link{Href: "/notifications" + href, Text: strconv.Itoa(n)}.HTML()}}
 	}
-	data := map[string]any{"FillsIn": false, "Counts": ui.SummaryList{Rows: []ui.SummaryRow{row("desk.count_waiting", count["Waiting"], ""),
-		row("desk.count_referred", count["Referred"], ""), row("desk.count_sent", count["Sent"], ""), row("desk.count_all", len(all.GetNotifications()), "")}}}
+	data := map[string]any{"FillsIn": false, "Counts": ui.SummaryList{Rows: []ui.SummaryRow{row("desk.count_waiting", count["Waiting"], "?show=waiting"),
+		row("desk.count_referred", count["Referred"], "?show=decision"), row("desk.count_sent", count["Sent"], "?show=sent"), row("desk.count_all", len(all.GetNotifications()), "")}}}
 	if who, _ := r.Person(); slices.ContainsFunc(fillsIn, who.Has) {
 		if err := s.toDo(r, data); err != nil {
 			return nil, err

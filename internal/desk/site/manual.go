@@ -40,7 +40,7 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 		d.To = r.T("case.front_door_there")
 	}
 	d.Parts = ui.Table{FirstCellIsHeader: true}
-	for _, id := range []string{"case.section", "case.what_it_says", "case.how_known"} {
+	for _, id := range []string{"case.section", "case.what_it_says"} {
 		d.Parts.Head = append(d.Parts.Head, ui.Cell{Text: r.T(id), Classes: "govuk-!-font-size-16"})
 	}
 	if end := out.GetConsentExpireTime(); end != nil {
@@ -59,13 +59,14 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 		for _, l := range plain.LinesIn(r.Language, m) {
 			said = append(said, l.Label+": "+plain.Visible(l.Value))
 		}
-		row := []ui.Cell{{Text: capital(plain.PathWordsIn(r.Language, opened.GetPath()))}, {Text: strings.Join(said, "; ")}, {Text: plain.ProvenanceIn(r.Language, m)}}
+		row := []ui.Cell{{Text: capital(plain.PathWordsIn(r.Language, opened.GetPath()))}, {Text: strings.Join(said, "; ") + " (" + plain.ProvenanceIn(r.Language, m) + ")"}}
 		for i := range row { // small, so that a family of two goes on one page
-			row[i].Classes = "govuk-!-font-size-16 app-answer"
+			row[i].Classes = "govuk-!-font-size-16 govuk-!-padding-top-1 govuk-!-padding-bottom-1"
 		}
+		row[1].Classes += " app-answer"
 		d.Parts.Rows = append(d.Parts.Rows, row)
 	}
-	return web.View{Template: "request", Data: d, Back: casePath(n), About: n.GetReference()}, nil
+	return web.View{Template: "request", Data: d, Back: casePath(n), About: n.GetReference(), Wide: true}, nil
 }
 
 // together puts together what is there, with commas.

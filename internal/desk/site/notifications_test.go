@@ -2,7 +2,7 @@ package site_test
 
 import (
 	"context"
-	"encoding/csv"
+	sheets "encoding/csv"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -145,7 +145,7 @@ func TestAListForASpreadsheetNamesNobodyAndIsNoFormula(t *testing.T) {
 	p := bristol(t)
 	reference := p.take(unchecked(testkit.Bristol))
 	got := p.as("RECEPTION_OFFICER").Get("/notifications.csv?show=waiting")
-	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(got.Body, "\ufeff"))).ReadAll()
+	rows, err := sheets.NewReader(strings.NewReader(strings.TrimPrefix(got.Body, "\ufeff"))).ReadAll()
 	if err != nil || len(rows) != 2 || rows[1][0] != reference || rows[1][4] != "WAITING" {
 		t.Fatalf("the list is %v, %v", rows, err)
 	}
