@@ -75,7 +75,7 @@ func (s *site) deleteSearch(r *web.Request) (web.Response, error) {
 func (s *site) exporting(r *web.Request) (web.Response, error) {
 	f := search(r)
 	f.Read(r)
-	if _, wrong := s.question(f).Filter(s.zone); len(wrong) > 0 {
+	if _, wrong := s.filter(r, f); len(wrong) > 0 {
 		return web.SeeOther("/?" + questions(r).Encode()), nil // which says what is wrong
 	}
 	return web.View{Template: "export", Data: exported{Asked: questions(r), Most: auditor.MaxExtract}, Back: "/?" + questions(r).Encode()}, nil
@@ -91,7 +91,7 @@ type exported struct {
 func (s *site) export(r *web.Request) (web.Response, error) {
 	f := search(r)
 	f.Read(r)
-	filter, wrong := s.question(f).Filter(s.zone)
+	filter, wrong := s.filter(r, f)
 	if len(wrong) > 0 {
 		return nil, fault.New(fault.Invalid, "BAD_QUESTION", "Nothing can fit this question. Go back to the decisions and ask again.")
 	}

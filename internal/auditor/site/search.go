@@ -68,7 +68,7 @@ func (s *site) search(r *web.Request) (web.Response, error) {
 		f.Set(auditor.Kind, "decided") // what most come for; everything else is a choice away
 	}
 	view := web.View{Template: "search", Form: f, Wide: true, Data: found{Open: true}}
-	filter, slips := s.question(f).Filter(s.zone)
+	filter, slips := s.filter(r, f)
 	for _, name := range slips {
 		path := name
 		if name == auditor.Order {
@@ -110,6 +110,18 @@ func withKind(asked url.Values) url.Values {
 	whole := url.Values{auditor.Kind: {"decided"}}
 	maps.Copy(whole, asked)
 	return whole
+}
+
+// filter is what was asked as the hub takes it, and what of it can match nothing. An answer that the form does not offer
+// is one of these, and not left out: a list of more than was asked for would read as an answer.
+func (s *site) filter(r *web.Request, f *web.Form) (*posternv1.EventFilter, []string) {
+	filter, slips := s.question(f).Filter(s.zone)
+	for _, name := range []string{auditor.Outcome, auditor.Kind} {
+		if r.FormValue(name) != "" && f.Text(name) == "" {
+			slips = append(slips, name)
+		}
+	}
+	return filter, slips
 }
 
 // question is the form as the auditor takes it. The day until which to list is one of those listed.

@@ -1,7 +1,9 @@
 package archive_test
 
 import (
+	"archive/zip"
 	"bytes"
+	"io"
 	"maps"
 	"testing"
 	"testing/fstest"
@@ -80,4 +82,62 @@ func FuzzVerify(f *testing.F) {
 			t.Fatalf("%s: %v", name, err)
 		}
 	})
+}
+
+// FuzzExtract reads any bytes as an extract, and puts them in the place of each of its files. Only the files that were
+// signed pass.
+func FuzzExtract(f *testing.F) {
+	w := newWorld(f, newTrust(f), "extracts")
+	against := archive.Config{Keys: w.keys, Anchors: w.anchors}
+	good, err := archive.Extract{Question: []byte("{}"), Table: []byte("event_id\r\n")}.Seal(w.auditor, now)
+	check(f, err)
+	if _, err := archive.VerifyExtract(good, against); err != nil {
+		f.Fatal(err)
+	}
+	files := unzip(f, good)
+	f.Add(good)
+	f.Add([]byte("{}"))
+	for _, data := range files {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := archive.VerifyExtract(b, against); err == nil && !maps.EqualFunc(unzip(t, b), files, bytes.Equal) {
+			t.Fatalf("%q passes", b)
+		}
+		for name, data := range files {
+			other := maps.Clone(files)
+			other[name] = b
+			if _, err := archive.VerifyExtract(zipOf(t, other), against); (err == nil) != bytes.Equal(b, data) {
+				t.Fatalf("%q as %s: %v", b, name, err)
+			}
+		}
+	})
+}
+
+func unzip(tb testing.TB, data []byte) map[string][]byte {
+	tb.Helper()
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	check(tb, err)
+	files := map[string][]byte{}
+	for _, f := range z.File {
+		r, err := f.Open()
+		check(tb, err)
+		files[f.Name], err = io.ReadAll(r)
+		check(tb, err)
+	}
+	return files
+}
+
+func zipOf(tb testing.TB, files map[string][]byte) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for name, data := range files {
+		f, err := z.Create(name)
+		check(tb, err)
+		_, err = f.Write(data)
+		check(tb, err)
+	}
+	check(tb, z.Close())
+	return out.Bytes()
 }
