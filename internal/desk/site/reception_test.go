@@ -88,8 +88,8 @@ func (r *reception) goes(p *webtest.Page, answers url.Values, to string) *webtes
 
 var today = testkit.Now.Format(time.DateOnly)
 
-// csv is a list of arrivals with two people of today, and rows with faults.
-func csv(day string) string {
+// arrivalsList is a list of arrivals with two people of today, and rows with faults.
+func arrivalsList(day string) string {
 	return "Prison Number,family_name,Given Name,date,reason,cell\n" +
 		"A1111ZZ,Fennimore-Pike,Odile," + day + ",NEW_ADMISSION,B2-14\n" +
 		"A2222ZZ,Ådahl," + `"Bo"` + "," + day + ",,\n" +
@@ -102,7 +102,7 @@ func csv(day string) string {
 
 func TestArrivalsToSent(t *testing.T) {
 	r := atReception(t)
-	r.file("list.csv", csv(today))
+	r.file("list.csv", arrivalsList(today))
 	b := r.as("RECEPTION_OFFICER")
 	page := b.Get("/arrivals")
 	for _, want := range []string{"Fennimore-Pike, Odile", "Ådahl, Bo", "line 4, prison_number", "line 5, family_name", "line 6", "line 7", "line 8, date"} {
@@ -183,7 +183,7 @@ func TestWhatIsRecordedWithoutChildren(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := atReception(t)
-			r.file("list.csv", csv(today))
+			r.file("list.csv", arrivalsList(today))
 			b := r.as("RECEPTION_OFFICER")
 			at := r.goes(b.Do(http.MethodPost, "/drafts", url.Values{"arrival": {arrivalOf(b.Get("/arrivals"), 0)}}).Follow(), url.Values{"answer": {"NO"}}, "/children")
 			for i, answers := range c.answers {
@@ -217,7 +217,7 @@ func TestWhatIsRecordedWithoutChildren(t *testing.T) {
 // a form that puts the earlier one right.
 func TestAskedAgainOnDaysOneAndThree(t *testing.T) {
 	r := atReception(t)
-	r.file("list.csv", csv(today))
+	r.file("list.csv", arrivalsList(today))
 	b := r.as("RECEPTION_OFFICER")
 	ask := func(begin url.Values) {
 		at := r.goes(b.Do(http.MethodPost, "/drafts", begin).Follow(), url.Values{"answer": {"NO"}}, "/children")
@@ -385,7 +385,7 @@ func TestADraftIsErased(t *testing.T) {
 // In Welsh every page of the journey says nothing in English.
 func TestReceptionInWelsh(t *testing.T) {
 	r := atReception(t)
-	r.file("list.csv", csv(today))
+	r.file("list.csv", arrivalsList(today))
 	b := r.as("RECEPTION_OFFICER")
 	b.Get("/?lang=cy")
 	tonight := b.Do(http.MethodPost, "/drafts", url.Values{"arrival": {arrivalOf(b.Get("/arrivals"), 0)}}).Follow()
