@@ -75,7 +75,11 @@ func LoadDesk(path string) (*Desk, error) {
 			"lawful_basis.article6": c.LawfulBasis.Article6, "lawful_basis.gateway": c.LawfulBasis.Gateway,
 		})
 	})
-	err = checked(path, err, c.Web.check(desksite.Roles()))
+	wrong := c.Web.check(desksite.Roles())
+	if c.DraftDays < 0 {
+		wrong = append(wrong, fault.Field{Path: "draft_days", Reason: "It is less than nothing.", Fix: "Give it a value above 0, or leave it out."})
+	}
+	err = checked(path, err, wrong)
 	if err == nil {
 		_, _, err = c.codes()
 	}

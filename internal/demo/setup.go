@@ -59,7 +59,7 @@ func prepare(path string) (*folder, error) {
 		return nil, fault.Newf(fault.Precondition, "DEMO_FOLDER", "%s cannot be the demo's folder. Name one that is empty or not there yet, where you may write.", path).Because(err)
 	}
 	// writeConfigs is last, and hub.yaml the last of its files: a folder with it is whole.
-	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeDirectory, f.writePostcodes, f.copyForms, f.writeConfigs} {
+	for _, step := range []func() error{f.choosePorts, f.makeCertificates, f.makeKeys, f.writeDirectory, f.writePostcodes, f.writeArrivals, f.copyForms, f.writeConfigs} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -272,7 +272,7 @@ func (f *folder) writeConfigs() error {
 		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n" + accessYAML() + f.webYAML("auditor"),
 	}
 	for _, id := range prisons {
-		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), os.Getuid()) + quickRetry + f.webYAML(deskParty(id))
+		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), deskParty(id), os.Getuid()) + quickRetry + f.webYAML(deskParty(id))
 	}
 	for _, code := range authorities {
 		p := inboxParty(code)
@@ -328,6 +328,7 @@ lawful_basis:
   confidentiality: CONSENT
 reference_key: %s/reference.key
 postcodes: postcodes
+arrivals: %s/arrivals
 staff:
   - uid: %d
     staff_id: DEMO01
@@ -339,6 +340,24 @@ poll_seconds: 0.1
 // writeDirectory writes directory.yaml; ports that change nothing afterwards are in it from the start.
 func (f *folder) writeDirectory() error {
 	return write(f.file("directory.yaml"), fmt.Sprintf(directoryYAML, f.addresses[inboxParty(bristol)], f.addresses[inboxParty(lancashire)], f.addresses[inboxParty(bridgend)]), 0o644)
+}
+
+// writeArrivals writes who came to each prison on the day on which the folder is made, as the prison's own system would
+// export it: invented people, whose numbers nobody has.
+func (f *folder) writeArrivals() error {
+	for i, id := range prisons {
+		if err := os.MkdirAll(f.file(deskParty(id), "arrivals"), 0o700); err != nil {
+			return err
+		}
+		list := "prison_number,given_name,family_name,date,reason\n"
+		for j, name := range [...]string{"Rowan,Example-Thistlewick", "Ffion,Example-Bramblecote", "Teodor,Example-Marrowby"} {
+			list += fmt.Sprintf("A%d00%dZZ,%s,%s,%s\n", 7+i, 1+j, name, form.Today(time.Now()), [...]string{"NEW_ADMISSION", "LICENCE_RECALL", "TRANSFER"}[j])
+		}
+		if err := write(f.file(deskParty(id), "arrivals", "today.csv"), list, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writePostcodes writes the sample of invented postcodes as the desks' table.
