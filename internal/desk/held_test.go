@@ -3,11 +3,11 @@ package desk_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/form/formtest"
-	"postern/internal/hub"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -77,7 +77,7 @@ func TestTheNextHubWaitsForWhatWasWithdrawnElsewhere(t *testing.T) {
 // A prison that stays silent keeps no other family waiting for longer than that.
 func TestTheNextHubDoesNotWaitForEver(t *testing.T) {
 	x, d, _, sent, _, wanted := atNight(t)
-	x.Clock.Advance(hub.HeldAfterLoss)
+	x.Clock.Advance(4 * time.Hour) // as docs/operations.md says
 	wait(x)
 	if !slices.Contains(sent(), wanted) || d.State(wanted) != delivered {
 		t.Errorf("sent %v, and it is %v", sent(), d.State(wanted))

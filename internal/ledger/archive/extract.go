@@ -28,6 +28,7 @@ const (
 	extractProofs = "receipts/"
 	proofEnding   = ".tlog-proof"
 	maxExtract    = 64 << 20 // bytes of one file of an extract
+	maxUnpacked   = 4 * maxExtract
 )
 
 // extractManifest is what is signed of an extract. Its JSON has one spelling: what encoding/json writes.
@@ -105,10 +106,11 @@ func VerifyExtract(data []byte, against Config) (*ExtractReport, error) {
 	if err != nil {
 		return nil, wrong("EXTRACT_MALFORMED", "The file is damaged or is no extract.").Because(err)
 	}
-	files := map[string][]byte{}
+	files, unpacked := map[string][]byte{}, uint64(0)
 	for _, f := range z.File {
-		if _, twice := files[f.Name]; twice || f.UncompressedSize64 > maxExtract {
-			return nil, wrong("EXTRACT_MALFORMED", "The extract has a file twice, or one that is too large.")
+		unpacked += min(f.UncompressedSize64, maxUnpacked)
+		if _, twice := files[f.Name]; twice || f.UncompressedSize64 > maxExtract || unpacked > maxUnpacked {
+			return nil, wrong("EXTRACT_MALFORMED", "The extract has a file twice, or more than an extract may have.")
 		}
 		if files[f.Name], err = contents(f); err != nil {
 			return nil, wrong("EXTRACT_MALFORMED", "A file in the extract is damaged.").Because(err)
@@ -138,7 +140,7 @@ func contents(f *zip.File) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, maxExtract))
+	return io.ReadAll(io.LimitReader(r, int64(f.UncompressedSize64)+1)) // what it says it has, which was found not too much
 }
 
 // openExtract checks who signed the manifest of an extract.
