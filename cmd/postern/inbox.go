@@ -20,6 +20,7 @@ func (a *app) inboxCommand() *cobra.Command {
 		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow},
 		a.inboxAnswerStopCommand(), a.inboxRedirectCommand(), a.inboxOutletsCommand())
 	c.AddCommand(a.inboxKeyCommands()...)
+	c.AddCommand(a.inboxWorkCommands()...)
 	c.AddCommand(logCommands(a, config.LoadInbox)...)
 	return c
 }
@@ -67,6 +68,7 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 	a.line("Not a risk assessment. Check your own records first.")
 	a.printStop(i.GetStop())
 	a.printPassedOn(i)
+	a.printWork(i.GetWork())
 	if i.GetFactsMismatch() {
 		a.line("Some facts the decision rested on do not agree with what is written here. Ask the prison.")
 	}

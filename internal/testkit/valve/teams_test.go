@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/rpc"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -280,6 +281,10 @@ func (w *world) anything() event {
 			for _, item := range in.Items() {
 				_, _ = in.GetItem(w.t.Context(), &localv1.GetItemRequest{Id: item.GetId()})
 				_, _ = in.AnswerStop(w.t.Context(), &localv1.AnswerStopRequest{Id: item.GetId(), Answer: posternv1.StopAnswerCode(1 + n%3)})
+				ctx, seen := rpc.WithPerson(w.t.Context(), rpc.Person{ID: "LEE"}), &localv1.Seen{Id: item.GetId()}
+				_, _ = in.AssignItems(ctx, &localv1.AssignItemsRequest{Items: []*localv1.Seen{seen}, To: []string{"LEE", ""}[n%2]})
+				_, _ = in.RecordOutcome(ctx, &localv1.RecordOutcomeRequest{Item: seen, Outcome: posternv1.FamilyOutcomeCode(1 + n%7)})
+				_, _ = in.RecordTold(ctx, &localv1.RecordToldRequest{Item: seen, Told: &localv1.Told{Whom: 1, How: 1 + localv1.ToldHow(n%3), ToldDate: "2026-01-01"}})
 			}
 			w.until(in.StepReports)
 		}}
