@@ -175,13 +175,15 @@ type Actions struct {
 	Call     bool // a call about it still belongs to it
 	Consider bool // the safeguarding lead may decide on it
 	ByHand   bool // it goes by the manual route
+	Correct  bool // another form may put it right
 }
 
 // ActionsOf are the actions of a notification as it is shown.
 func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
-	return Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n)}
+	return Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n),
+		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !withdrawnBefore(n, nil)}
 }
 
 // Heard is when the hub last answered this desk, and whether it has been silent for longer than the desk leaves it alone:
@@ -195,3 +197,24 @@ func (d *Desk) Heard() (at time.Time, silent bool) {
 
 // silence is after how long without an answer people are told: a few missed polls, and never less than a minute.
 func silence(poll time.Duration) time.Duration { return max(3*poll, time.Minute) }
+
+// CorrectionOf is a form to begin a draft with that puts an earlier one right: all that the earlier one says, under a new
+// id that BeginDraft gives, with nothing that came in since. It is asked through again from the beginning, permission too.
+func (d *Desk) CorrectionOf(ctx context.Context, name string) (*posternv1.Form, error) {
+	if _, err := d.fillsIn(ctx); err != nil {
+		return nil, err
+	}
+	f := &posternv1.Form{}
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		n, err := d.byName(s, name)
+		switch {
+		case err != nil:
+			return err
+		case !ActionsOf(n).Correct:
+			return ended(n, "put right")
+		}
+		return d.load(s, schema.DeskForm, n.GetFormId(), f)
+	})
+	f.Supersedes, f.FormId, f.Gate, f.Calls, f.Consideration, f.ConsiderationReasons = f.GetFormId(), "", 0, nil, nil, ""
+	return f, err
+}

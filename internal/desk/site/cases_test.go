@@ -299,3 +299,34 @@ func TestAConcernIsRaised(t *testing.T) {
 	says(t, b.Get(at(reference)), "Urgently, without permission", "The team has it")
 	says(t, b.Get(at(reference, "withdraw")), "The person can object")
 }
+
+// A form is put right by another one, which says what the earlier one said until somebody changes it.
+func TestAFormIsPutRight(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(unchecked(testkit.Bristol))
+	b := p.as("RECEPTION_OFFICER")
+	page := b.Get(at(reference)).Submit(url.Values{})
+	if page.Status != http.StatusSeeOther || page.Follow().Status != http.StatusOK {
+		t.Fatalf("to put it right is answered by %d", page.Status)
+	}
+	drafts, err := p.desk.Drafts(p.acting("RECEPTION_OFFICER"))
+	if err != nil || len(drafts) != 1 {
+		t.Fatal(drafts, err)
+	}
+	draft := drafts[0]
+	if f, n := draft.GetForm(), p.get(reference); f.GetSupersedes() != n.GetFormId() || f.GetFormId() == n.GetFormId() || f.GetFormId() == "" || f.GetParent().GetName().GetGivenName() != "Morwenna" || len(draft.GetAnswered()) != 0 {
+		t.Errorf("the draft says %v", f)
+	}
+	draft.Form.Children[0].Identity.KnownAs = "Perry"
+	if _, err := p.desk.SaveDraft(p.acting("RECEPTION_OFFICER"), draft); err != nil {
+		t.Fatal(err)
+	}
+	sent := b.Get("/drafts/" + draft.GetId() + "/check").Submit(url.Values{}).Follow()
+	if sent.Status != http.StatusOK {
+		t.Fatalf("sent, it answers %d", sent.Status)
+	}
+	says(t, b.Get(at(reference)), "A later form put this one right", "Put right by")
+	if again := b.Do(http.MethodPost, at(reference, "correct"), url.Values{}); again.Status != http.StatusConflict {
+		t.Errorf("to put it right twice is answered by %d", again.Status)
+	}
+}

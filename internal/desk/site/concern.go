@@ -258,3 +258,16 @@ func (s *site) sought() question {
 		},
 	}
 }
+
+// correct begins a draft that puts a notification right: with all that its form says, to be gone through again.
+func (s *site) correct(r *web.Request) (web.Response, error) {
+	f, err := s.desk.CorrectionOf(r.Context(), r.PathValue("reference"))
+	if err != nil {
+		return nil, err
+	}
+	draft, err := s.desk.BeginDraft(r.Context(), &localv1.Draft{Form: f})
+	if err != nil {
+		return nil, err
+	}
+	return web.SeeOther(draftPath(draft, "")), nil
+}

@@ -82,6 +82,7 @@ type caseShown struct {
 	Consider bool // the reader is who considers
 	AsOf     asOf
 	Slip     bool
+	FillsIn  bool // the reader fills in forms
 }
 
 // notification shows one notification: how it stands, what happens next, what went and what did not, and what may be done.
@@ -92,7 +93,7 @@ func (s *site) notification(r *web.Request) (web.Response, error) {
 	}
 	who, _ := r.Person()
 	c := caseShown{N: n, Tag: stateTag(r, n), Next: nextWords(n), Overdue: n.GetOverdue(), May: desk.ActionsOf(n), AsOf: s.asOf(r),
-		Consider: who.Has(safeguardingLead), Slip: !n.GetElsewhere() && slices.ContainsFunc(fillsIn, who.Has), Timeline: timeline(r, n), Replies: replies(r, n), Why: whySo(r, n)}
+		Consider: who.Has(safeguardingLead), Slip: !n.GetElsewhere() && slices.ContainsFunc(fillsIn, who.Has), FillsIn: slices.ContainsFunc(fillsIn, who.Has), Timeline: timeline(r, n), Replies: replies(r, n), Why: whySo(r, n)}
 	if n.GetDueTime() != nil {
 		c.Until = r.When(n.GetDueTime().AsTime())
 	}

@@ -41,6 +41,7 @@ func (s *site) pages() []web.Page {
 		{Path: "/notifications/{reference}", Name: "case.notification", Get: s.notification},
 		{Path: "/notifications/{reference}/withdraw", Name: "case.withdraw", Get: s.withdraw, Post: s.doWithdraw},
 		{Path: "/notifications/{reference}/withdrawn", Name: "case.withdrawn", Get: s.withdrawn},
+		{Path: "/notifications/{reference}/correct", Name: "case.correct", Roles: fillsIn, Post: s.correct},
 		{Path: "/notifications/{reference}/call", Name: "case.call", Get: s.call, Post: s.doCall},
 		{Path: "/notifications/{reference}/request", Name: "case.request", Get: s.request},
 		{Path: "/notifications/{reference}/close-manual", Name: "case.close_manual", Get: s.closeManual, Post: s.doCloseManual},
