@@ -60,13 +60,6 @@ func (r reading) byID(id [verify.EventIDSize]byte) (Logged, error) {
 	return e, err
 }
 
-func (l *Ledger) parseLeafKey(key []byte) (t tree, index uint64, ok bool) {
-	if len(key) != 9 || key[0] == 0 || tree(key[0]) > l.base+tree(len(logs)) {
-		return 0, 0, false
-	}
-	return tree(key[0]), binary.BigEndian.Uint64(key[1:]), true
-}
-
 // at reads the event at an index below the head, and checks that its record opens its leaf.
 func (r reading) at(t tree, index uint64) (Logged, error) {
 	g := t.log()

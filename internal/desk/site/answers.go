@@ -93,8 +93,6 @@ func tick(name, path, text string) web.Field {
 	return web.Field{Name: name, Path: path, Kind: web.Many, Options: []web.Option{{Value: "YES", Text: text}}}
 }
 
-func ticked(f *web.Form, name string) bool { return slices.Contains(f.Choices(name), "YES") }
-
 // section is what every section has.
 type sourced interface {
 	proto.Message
@@ -169,11 +167,5 @@ func language(r *web.Request, name, path, label, is string) web.Field {
 	if is != "" && !slices.Contains(tongues, is) {
 		f.Options = append(f.Options, web.Option{Value: is, Text: is})
 	}
-	return f
-}
-
-// answered is a question with the answer that it has.
-func answered(f web.Field, value string) web.Field {
-	f.Value = value
 	return f
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/net/html"
 
 	"postern/internal/envelope"
 	"postern/internal/form/formtest"
@@ -59,14 +58,6 @@ func references(p *webtest.Page) (all []string) {
 
 func path(id string, more ...string) string {
 	return strings.Join(append([]string{"/notifications", envelope.Reference(id)}, more...), "/")
-}
-
-// seenAt is how much of the work a page has seen.
-func seenAt(p *webtest.Page) string {
-	for _, n := range p.Elements(func(n *html.Node) bool { return n.Data == "input" && webtest.Attribute(n, "name") == "seen" }) {
-		return webtest.Attribute(n, "value")
-	}
-	return ""
 }
 
 func TestADutyWorkerTakesReadsAndAnswers(t *testing.T) {
