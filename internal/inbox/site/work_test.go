@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"postern/internal/envelope"
 	"postern/internal/form/formtest"
 	"postern/internal/inbox/site"
