@@ -350,7 +350,7 @@ func (f *folder) writeArrivals() error {
 			return err
 		}
 		list := "prison_number,given_name,family_name,date,reason\n"
-		for j, name := range [...]string{"Rowan,Example-Thistlewick", "Ffion,Example-Hawthornby", "Teodor,Example-Marrowby"} {
+		for j, name := range [...]string{"Rowan,Example-Thistlewick", "Corwen,Example-Hawthornby", "Teodor,Example-Marrowby"} {
 			list += fmt.Sprintf("A%d00%dZZ,%s,%s,%s\n", 7+i, 1+j, name, form.Today(time.Now()), [...]string{"NEW_ADMISSION", "LICENCE_RECALL", "TRANSFER"}[j])
 		}
 		if err := write(f.file(deskParty(id), "arrivals", "today.csv"), list, 0o600); err != nil {

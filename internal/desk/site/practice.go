@@ -15,7 +15,7 @@ type invented struct{ Number, Given, Family, Say string }
 // families are the families of practice mode: nobody has these numbers, and the postcodes in what they say are of no place.
 var families = [...]invented{
 	{"A0001ZZ", "Rowan", "Example-Thistlewick", "desk.practice_one"},
-	{"A0002ZZ", "Ffion", "Example-Hawthornby", "desk.practice_two"},
+	{"A0002ZZ", "Corwen", "Example-Hawthornby", "desk.practice_two"},
 	{"A0003ZZ", "Teodor", "Example-Marrowby", "desk.practice_three"},
 }
 
