@@ -71,11 +71,18 @@ func (w *World) load(r revision) {
 	w.loads++
 	load := w.Revision(w.loads, testkit.Register{Without: r.without, Address: r.addresses, Collect: r.collect})
 	r.at = w.tick()
+	at := len(w.revisions)
+	w.revisions = append(w.revisions, r) // while it is loaded it may be in force: what else happens meanwhile is judged by both
 	_, err := w.Hub.LoadDirectory(w.ctx(), load)
 	w.say("directory %d without %v, moved %v, %v collect: %s", w.loads, r.without, r.addresses, r.collect, reason(err))
-	if r.sure = err == nil; r.sure || uncertain(err) {
-		w.revisions = append(w.revisions, r)
+	switch {
+	case err == nil:
+		w.revisions[at].sure = true
 		w.count("directory changed")
+	case uncertain(err):
+		w.count("directory changed")
+	default:
+		w.revisions = slices.Delete(w.revisions, at, at+1)
 	}
 }
 
