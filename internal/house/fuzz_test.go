@@ -20,19 +20,18 @@ var (
 
 // unfuzzed are decoders without a fuzz target in their own package, and why.
 var unfuzzed = map[string]string{
-	"internal/accesslog.read":      "a file that this party itself has written",
-	"internal/desk.open":           "what our own vault has opened",
-	"internal/desk.verifyKey":      "envelope.VerifyRecipientKey, which has one, at the key's own time",
-	"internal/desk.verifyPolicy":   "engine.OpenServed, which has one",
-	"internal/engine.readCase":     "a file of a bundle that operators signed, through strict.YAML, which has one",
-	"internal/engine.readYAML":     "a file of a bundle that operators signed, through strict.YAML, which has one",
-	"internal/follow.read":         "what this party itself has saved",
-	"internal/follow.Verify":       "verify.Checkpoint, which has one, with the keys of a party",
-	"internal/hub.verify":          "envelope.Verify, which has one, and FuzzRequests of internal/testkit",
-	"internal/inbox.openItem":      "what our own vault has opened",
-	"internal/inbox.read":          "a file of our own key folder, through envelope.ParseRecipient, which has one",
-	"internal/ledger.parseLeafKey": "a row of our own, which the store has checked",
-	"internal/queue.decode":        "a row of our own, which the store has checked",
+	"internal/accesslog.read":    "a file that this party itself has written",
+	"internal/desk.open":         "what our own vault has opened",
+	"internal/desk.verifyKey":    "envelope.VerifyRecipientKey, which has one, at the key's own time",
+	"internal/desk.verifyPolicy": "engine.OpenServed, which has one",
+	"internal/engine.readCase":   "a file of a bundle that operators signed, through strict.YAML, which has one",
+	"internal/engine.readYAML":   "a file of a bundle that operators signed, through strict.YAML, which has one",
+	"internal/follow.read":       "what this party itself has saved",
+	"internal/follow.Verify":     "verify.Checkpoint, which has one, with the keys of a party",
+	"internal/hub.verify":        "envelope.Verify, which has one, and FuzzRequests of internal/testkit",
+	"internal/inbox.openItem":    "what our own vault has opened",
+	"internal/inbox.read":        "a file of our own key folder, through envelope.ParseRecipient, which has one",
+	"internal/queue.decode":      "a row of our own, which the store has checked",
 }
 
 func everyDecoderIsFuzzed() rule {
