@@ -59,9 +59,10 @@ func (a *app) settleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "settle ID", Args: exactly(1), Short: "Say what became of a parcel that is unclear, after a look in the case system"}
 	c.Flags().BoolVar(&arrived, "arrived", false, "the case system has it")
 	c.Flags().BoolVar(&again, "again", false, "it has not: hand it over again")
-	c.MarkFlagsOneRequired("arrived", "again")
-	c.MarkFlagsMutuallyExclusive("arrived", "again")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if arrived == again {
+			return usage("say either --arrived or --again, after a look in the case system")
+		}
 		return a.outlets(func(ctx context.Context, inbox localv1.OutletServiceClient) error {
 			_, err := inbox.SettleParcel(ctx, &localv1.SettleParcelRequest{Id: args[0], Arrived: arrived})
 			if err == nil && a.output != "json" {
