@@ -180,6 +180,9 @@ func (in *Inbox) send(ctx context.Context, way string, item *queue.Item, p parce
 				return err
 			}
 		}
+		if late, err := in.stopped(ctx, p); err != nil || late {
+			return cmp.Or(err, in.cfg.Outlets.Folder.Discard(full))
+		}
 		return in.cfg.Outlets.Folder.Release(full)
 	case byHook:
 		if full.JSON == nil {
@@ -195,6 +198,25 @@ func (in *Inbox) send(ctx context.Context, way string, item *queue.Item, p parce
 		return err
 	}
 	return fault.New(fault.Internal, "NO_WAY", "There is no such way to hand a parcel over.")
+}
+
+// stopped reports whether a notification that was begun was withdrawn since, in whole or in part: we ended in between.
+// What is still out of sight then stays so; the parcel of the stop request, which follows, has what is left of it.
+func (in *Inbox) stopped(ctx context.Context, p parcel) (stopped bool, err error) {
+	if !p.Begun || p.Kind != outlet.Notification {
+		return false, nil
+	}
+	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		sealed, err := s.Get(schema.InboxItem, p.Manifest)
+		if err != nil || sealed == nil {
+			stopped = sealed == nil
+			return err
+		}
+		item, err := in.openItem(p.Manifest, sealed)
+		stopped = item.GetItem().GetStop() != nil
+		return err
+	})
+	return stopped, err
 }
 
 // pack makes a parcel of what is in the inbox now: what was withdrawn meanwhile is not in it, and a notification that was

@@ -173,6 +173,36 @@ func TestAStopGoesOnToo(t *testing.T) {
 	}
 }
 
+// A process that ends after it recorded that a file goes, and before it went, shows nothing of it once it was withdrawn.
+func TestAStopOvertakesAFileThatWasAboutToGo(t *testing.T) {
+	x := testkit.NewExchange(t)
+	in := x.Inbox(testkit.Bristol)
+	i := &importer{t, t.TempDir(), map[string]int{}}
+	folder := inbox.Outlets{Folder: &outlet.Folder{Dir: i.dir}}
+	in.Restart(func(c *inbox.Config) { c.Outlets = folder })
+	id := x.Desk(testkit.HMPBristol).Take(x.Example("shared_in_part"))[0]
+	x.Settle()
+	in.Restart(func(c *inbox.Config) { c.Outlets, c.Store = folder, &crashing{Store: c.Store, at: 1, after: true} })
+	if _, err := in.StepOutlet(t.Context(), "folder"); !errors.Is(err, errEnded) {
+		t.Fatal(err)
+	}
+	in.Restart(func(c *inbox.Config) { c.Outlets = folder })
+	must(x.Desk(testkit.HMPBristol).Local.WithdrawNotification(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_FACE_TO_FACE}))(t)
+	x.Settle()
+	for worked := true; worked; {
+		worked = must(in.StepOutlet(t.Context(), "folder"))(t)
+		i.look()
+	}
+	for name := range i.taken {
+		if !strings.Contains(name, "_stop_") {
+			t.Errorf("%s was seen after it was withdrawn", name)
+		}
+	}
+	if hidden, err := os.ReadDir(filepath.Join(i.dir, ".postern")); err != nil || len(hidden) != 0 || len(i.taken) != 2 {
+		t.Errorf("seen %v, hidden %v, %v", i.taken, hidden, err)
+	}
+}
+
 // What fails is tried again and holds up no other; what is unclear waits for a person, and doctor says so.
 func TestAParcelThatFails(t *testing.T) {
 	x := testkit.NewExchange(t)
