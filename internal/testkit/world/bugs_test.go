@@ -122,7 +122,8 @@ func TestSeededBugs(t *testing.T) {
 				dir := t.TempDir()
 				caught, by := b.kill(t, dir, b.overlay(t, dir))
 				if !caught {
-					t.Errorf("not caught by %s: %s", b.by, b.what)
+					fmt.Printf("bugs: %-30s NOT CAUGHT\n", b.name)
+					t.Fatalf("not caught by %s: %s", b.by, b.what)
 				}
 				rows[b.name] = fmt.Sprintf("| `%s` | %s | %s |", b.name, b.what, seeds.ReplaceAllString(by, "the world: "))
 				fmt.Printf("bugs: %-30s %s\n", b.name, by)

@@ -13,6 +13,9 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+	"postern/internal/store/mem"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -448,6 +451,7 @@ func (w *World) tookDelivery(code string, d *posternv1.Delivery, out *posternv1.
 	if out.GetAcknowledgement() == nil {
 		return
 	}
+	w.keeps(code, d.GetDeliveryId())
 	if d.GetNotification() != nil {
 		sum := manifestOf(d)
 		if n := w.ledger.manifests[sum]; n != nil {
@@ -464,4 +468,23 @@ func (w *World) tookDelivery(code string, d *posternv1.Delivery, out *posternv1.
 		}
 	}
 	w.look(code)
+}
+
+// keeps looks for an acknowledged delivery in what a crash would leave of the inbox. Looking later would be too late: what
+// it lost an inbox gets again.
+func (w *World) keeps(code, delivery string) {
+	s, err := mem.Open(w.ctx(), mem.Config{Disk: w.parties["inbox-"+code].disk.Copy(), Schema: schema.Inbox})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	err = s.View(w.ctx(), func(s store.Snapshot) error {
+		answer, err := s.Get(schema.InboxDelivery, []byte(delivery))
+		if err == nil && answer == nil {
+			w.fails("inbox-%s acknowledges delivery %s and its disk does not have it", code, delivery)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
