@@ -9,23 +9,34 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// due is by when a team is to answer an item: at the end of a working day, which its settings count. What is urgent, a
-// stop request, and what was passed on and did not arrive, are due on the same day. The zero time is for what is answered.
-func due(i *localv1.Item, s *localv1.TeamSettings, zone *time.Location) time.Time {
-	received, days := i.GetReceiveTime().AsTime().In(zone), int(s.GetAnswerDays())
+// turn is a time at which a team is to act about an item: since when, and by when. The zero turn is for what is answered.
+type turn struct{ since, due time.Time }
+
+// turnOf is the team's turn about an item. It is due at the end of a working day, which its settings count. What is urgent,
+// a stop request, and what was passed on and did not arrive, are due on the same day.
+func turnOf(i *localv1.Item, s *localv1.TeamSettings, zone *time.Location) turn {
+	t, days := turn{since: i.GetReceiveTime().AsTime()}, int(s.GetAnswerDays())
+	from := t.since
 	switch stop := i.GetStop(); {
 	case stop != nil && stop.GetAnswer() == 0:
-		received, days = stop.GetReceiveTime().AsTime().In(zone), 0
+		t.since, days = stop.GetReceiveTime().AsTime(), 0
+		from = t.since
 	case stop != nil && len(stop.GetPaths()) == 0, i.GetWork().GetOutcome() != 0:
-		return time.Time{}
+		return turn{}
 	case slices.ContainsFunc(i.GetPassedOn(), DidNotArrive):
 		days = 0
+		for _, p := range i.GetPassedOn() {
+			if at := p.GetPassTime().AsTime(); DidNotArrive(p) && at.After(t.since) {
+				t.since = at
+			}
+		}
 	case i.GetWork().GetReply() != nil, len(i.GetPassedOn()) > 0:
-		return time.Time{}
+		return turn{}
 	case i.GetRoute() == plain.Enum(posternv1.Route_ROUTE_URGENT):
 		days = 0
 	}
-	return endOfWorkingDay(s, received, days)
+	t.due = endOfWorkingDay(s, from.In(zone), days)
+	return t
 }
 
 // DidNotArrive reports whether something passed on will not reach the other team: then nobody but the team that passed it
@@ -61,18 +72,77 @@ func endOfWorkingDay(s *localv1.TeamSettings, from time.Time, days int) time.Tim
 
 // closing is when the team closes on a day, and whether it works on it at all.
 func closing(s *localv1.TeamSettings, day time.Time) (at time.Time, works bool) {
-	date, weekday := day.Format(time.DateOnly), uint32((int(day.Weekday())+6)%7+1)
-	if slices.ContainsFunc(s.GetHolidays(), func(h *localv1.Holiday) bool { return h.GetDate() == date }) {
+	spans := spansOf(s, day)
+	if len(spans) == 0 {
 		return at, false
 	}
+	return spans[len(spans)-1].closes, true
+}
+
+// span is a time in which the team reads its inbox without a break.
+type span struct{ opens, closes time.Time }
+
+// spansOf are the spans of the day of a moment, in order and apart.
+func spansOf(s *localv1.TeamSettings, day time.Time) (all []span) {
+	date, weekday := day.Format(time.DateOnly), uint32((int(day.Weekday())+6)%7+1)
+	if slices.ContainsFunc(s.GetHolidays(), func(h *localv1.Holiday) bool { return h.GetDate() == date }) {
+		return nil
+	}
+	at := func(clock string) (time.Time, bool) {
+		c, err := time.Parse("15:04", clock)
+		return time.Date(day.Year(), day.Month(), day.Day(), c.Hour(), c.Minute(), 0, 0, day.Location()), err == nil
+	}
 	for _, h := range s.GetHours() {
-		clock, err := time.Parse("15:04", h.GetCloses())
-		if err != nil || !slices.Contains(h.GetDays(), weekday) {
-			continue
-		}
-		if t := time.Date(day.Year(), day.Month(), day.Day(), clock.Hour(), clock.Minute(), 0, 0, day.Location()); t.After(at) {
-			at, works = t, true
+		opens, ok := at(h.GetOpens())
+		closes, too := at(h.GetCloses())
+		if ok && too && opens.Before(closes) && slices.Contains(h.GetDays(), weekday) {
+			all = append(all, span{opens, closes})
 		}
 	}
-	return at, works
+	slices.SortFunc(all, func(a, b span) int { return a.opens.Compare(b.opens) })
+	var apart []span
+	for _, next := range all {
+		if n := len(apart) - 1; n >= 0 && !next.opens.After(apart[n].closes) {
+			if next.closes.After(apart[n].closes) {
+				apart[n].closes = next.closes
+			}
+			continue
+		}
+		apart = append(apart, next)
+	}
+	return apart
+}
+
+// reads reports whether the team reads its inbox at a moment; one without hours does at any.
+func reads(s *localv1.TeamSettings, now time.Time) bool {
+	return len(s.GetHours()) == 0 || slices.ContainsFunc(spansOf(s, now), func(at span) bool { return !now.Before(at.opens) && now.Before(at.closes) })
+}
+
+// halfway is when half of the time in which the team reads its inbox has gone by, of that between two moments. A night or
+// a weekend in between does not count: nobody was there to read. Without such time it is the middle.
+func halfway(s *localv1.TeamSettings, from, to time.Time) time.Time {
+	var inside []span
+	total := time.Duration(0)
+	for day := from; !day.After(to.AddDate(0, 0, 1)); day = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, day.Location()) {
+		for _, at := range spansOf(s, day) {
+			if at.opens.Before(from) {
+				at.opens = from
+			}
+			if at.closes.After(to) {
+				at.closes = to
+			}
+			if at.opens.Before(at.closes) {
+				inside, total = append(inside, at), total+at.closes.Sub(at.opens)
+			}
+		}
+	}
+	left := total / 2
+	for _, at := range inside {
+		if long := at.closes.Sub(at.opens); long < left {
+			left -= long
+			continue
+		}
+		return at.opens.Add(left)
+	}
+	return from.Add(to.Sub(from) / 2)
 }

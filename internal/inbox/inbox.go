@@ -134,6 +134,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 	wg.Go(func() { cancel(in.loop(ctx, "reports", in.StepReports, in.wake)) })
 	wg.Go(func() { cancel(in.loop(ctx, "keys", in.StepKeys, nil)) })
 	wg.Go(func() { cancel(in.loop(ctx, "redirects", in.StepRedirects, in.passed)) })
+	wg.Go(func() { cancel(in.loop(ctx, "deputies", in.StepDeputies, nil)) })
 	for _, way := range ways {
 		if in.cfg.Outlets.uses(way) { // a loop each: a command that takes its time keeps no alert waiting
 			wg.Go(func() {
@@ -179,6 +180,8 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 		case "redirects": // soon after it was passed on, then more and more seldom
 			idle++
 			wait = min(wait, in.cfg.Backoff.After(idle, mathrand.Float64()))
+		case "deputies": // it opens every item
+			wait = max(wait, time.Minute)
 		}
 		if err != nil {
 			wait = max(wait, fault.From(err).RetryAfter) // the hub says when

@@ -78,7 +78,7 @@ func (in *Inbox) add(r store.Reader, key []byte, item *localv1.GetItemResponse, 
 		return nil, err
 	}
 	i.Marks = marksOf(children)
-	if at := due(i, settings, in.zone); !at.IsZero() {
+	if at := turnOf(i, settings, in.zone).due; !at.IsZero() {
 		i.DueTime, i.Overdue = timestamppb.New(at), !now.Before(at)
 	}
 	return children, nil

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"postern/internal/ops"
 	"postern/internal/queue"
@@ -76,7 +77,11 @@ func (in *Inbox) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*local
 	if err != nil {
 		return nil, err
 	}
+	deputies, err := in.examineDeputies(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return &localv1.ExamineResponse{Findings: append(append(append(ops.Examine(ctx, in.Checks()), in.follow.Findings()...),
 		ops.OK("recipient keys", fmt.Sprintf("%d private keys can open deliveries", len(in.cfg.Keys))),
-		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting)))), handed...)}, nil
+		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting)))), slices.Concat(handed, deputies)...)}, nil
 }

@@ -45,16 +45,6 @@ func (o Outlets) uses(way string) bool {
 	return way == byMail && o.Mail != nil || way == byFolder && o.Folder != nil || way == byHook && o.Hook != nil
 }
 
-// parcel is the body of a queue item: nothing personal, since what it is about is read when it goes.
-type parcel struct {
-	Kind      outlet.Kind `json:"kind"`
-	Reference string      `json:"reference"`
-	Manifest  []byte      `json:"manifest,omitempty"` // the key of the item; none of a test
-	To        string      `json:"to,omitempty"`       // the mailbox of an alert
-	Begun     bool        `json:"begun,omitempty"`    // from here on it may have been handed over
-	Unclear   bool        `json:"unclear,omitempty"`  // it is not known, and a person says
-}
-
 var outletKey = []byte("outlet sequence")
 
 // handOver queues what goes by every way there is, in the transaction that keeps what it is about: it goes if and only
@@ -64,15 +54,44 @@ func (in *Inbox) handOver(tx store.Tx, p parcel) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, way := range ways {
+		to := []parcel{p}
+		if way == byMail {
+			to = alerts(settings, parcel{Kind: p.Kind, Reference: p.Reference})
+		}
+		if !in.cfg.Outlets.uses(way) {
+			continue
+		}
+		if err := in.enqueue(tx, way, to...); err != nil {
+			return 0, err
+		}
+		n += len(to)
+	}
+	return n, nil
+}
+
+// alerts are a mail for each mailbox of the team, so that one that is wrong keeps none of the others from hearing.
+func alerts(settings *localv1.TeamSettings, p parcel) (all []parcel) {
+	for _, p.To = range settings.GetAlertAddresses() {
+		all = append(all, p)
+	}
+	return all
+}
+
+// enqueue queues parcels for a way, each under a number and an id of its own.
+func (in *Inbox) enqueue(tx store.Tx, way string, parcels ...parcel) error {
+	if len(parcels) == 0 {
+		return nil
+	}
 	row, err := tx.Get(schema.InboxMeta, outletKey)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	next := uint64(1)
 	if row != nil {
 		next = binary.BigEndian.Uint64(row)
 	}
-	put := func(way string, p parcel) error {
+	for _, p := range parcels {
 		body, err := json.Marshal(p)
 		if err != nil {
 			return fault.From(err)
@@ -81,28 +100,12 @@ func (in *Inbox) handOver(tx store.Tx, p parcel) (n int, err error) {
 		item := queue.Item{Destination: way, Sequence: next, Body: body, EnqueueTime: now, DueTime: now}
 		id := sha256.Sum256(append(binary.BigEndian.AppendUint64([]byte(way), next), body...))
 		item.ID = hex.EncodeToString(id[:16])
-		next, n = next+1, n+1
-		return in.parcels.Put(tx, item)
-	}
-	for _, way := range ways {
-		switch {
-		case !in.cfg.Outlets.uses(way):
-		case way != byMail:
-			err = put(way, p)
-		default: // a mailbox each, so that one that is wrong keeps none of the others from hearing
-			for _, to := range settings.GetAlertAddresses() {
-				to := parcel{Kind: p.Kind, Reference: p.Reference, To: to}
-				err = errors.Join(err, put(way, to))
-			}
+		if err := in.parcels.Put(tx, item); err != nil {
+			return err
 		}
-		if err != nil {
-			return 0, err
-		}
+		next++
 	}
-	if n == 0 {
-		return 0, nil
-	}
-	return n, tx.Put(schema.InboxMeta, outletKey, binary.BigEndian.AppendUint64(nil, next))
+	return tx.Put(schema.InboxMeta, outletKey, binary.BigEndian.AppendUint64(nil, next))
 }
 
 func (in *Inbox) wakeOutlets() {
@@ -141,10 +144,12 @@ func (in *Inbox) StepOutlet(ctx context.Context, way string) (bool, error) {
 		return true, errors.Join(went, err)
 	}
 	err = in.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
-		if went == nil {
+		switch {
+		case went == nil:
+			return errors.Join(in.told(tx, p), in.parcels.Remove(tx, item))
+		case errors.Is(went, errActed):
 			return in.parcels.Remove(tx, item)
-		}
-		if errors.Is(went, outlet.ErrUnclear) {
+		case errors.Is(went, outlet.ErrUnclear):
 			return in.unclear(tx, item)
 		}
 		retry := item
@@ -152,6 +157,9 @@ func (in *Inbox) StepOutlet(ctx context.Context, way string) (bool, error) {
 		retry.Attempts++
 		return in.parcels.Retry(tx, retry)
 	})
+	if errors.Is(went, errActed) {
+		went = nil // nothing failed
+	}
 	return true, errors.Join(went, err)
 }
 
@@ -167,7 +175,11 @@ func (in *Inbox) send(ctx context.Context, way string, item *queue.Item, p parce
 	}
 	switch way {
 	case byMail:
-		return in.cfg.Outlets.Mail.Send(ctx, p.To, full)
+		to, err := in.mailbox(ctx, p)
+		if err != nil {
+			return err
+		}
+		return in.cfg.Outlets.Mail.Send(ctx, to, full)
 	case byFolder:
 		if !p.Begun {
 			if full.JSON == nil {
@@ -198,111 +210,6 @@ func (in *Inbox) send(ctx context.Context, way string, item *queue.Item, p parce
 		return err
 	}
 	return fault.New(fault.Internal, "NO_WAY", "There is no such way to hand a parcel over.")
-}
-
-// stopped reports whether a notification that was begun was withdrawn since, in whole or in part: we ended in between.
-// What is still out of sight then stays so; the parcel of the stop request, which follows, has what is left of it.
-func (in *Inbox) stopped(ctx context.Context, p parcel) (stopped bool, err error) {
-	if !p.Begun || p.Kind != outlet.Notification {
-		return false, nil
-	}
-	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		sealed, err := s.Get(schema.InboxItem, p.Manifest)
-		if err != nil || sealed == nil {
-			stopped = sealed == nil
-			return err
-		}
-		item, err := in.openItem(p.Manifest, sealed)
-		stopped = item.GetItem().GetStop() != nil
-		return err
-	})
-	return stopped, err
-}
-
-// pack makes a parcel of what is in the inbox now: what was withdrawn meanwhile is not in it, and a notification that was
-// withdrawn whole has no content. sealed is the record that it was made of.
-func (in *Inbox) pack(ctx context.Context, item queue.Item, p parcel) (full outlet.Parcel, sealed []byte, err error) {
-	full = outlet.Parcel{Kind: p.Kind, Reference: p.Reference}
-	if _, err := hex.Decode(full.ID[:], []byte(item.ID)); err != nil {
-		return full, nil, fault.From(err)
-	}
-	if p.To != "" || p.Begun {
-		return full, nil, nil
-	}
-	doc := &localv1.GetItemResponse{Item: &localv1.Item{Reference: p.Reference}}
-	if p.Kind != outlet.Test {
-		err := in.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-			sealed, err = s.Get(schema.InboxItem, p.Manifest)
-			return err
-		})
-		if err != nil {
-			return full, nil, err
-		}
-		if sealed == nil {
-			return full, nil, nil
-		}
-		if doc, err = in.openItem(p.Manifest, sealed); err != nil {
-			return full, nil, err
-		}
-	}
-	if whole := doc.GetItem().GetStop() != nil && len(doc.GetItem().GetStop().GetPaths()) == 0; whole && p.Kind == outlet.Notification {
-		return full, sealed, nil
-	}
-	m, err := Document(doc)
-	if err != nil {
-		return full, nil, err
-	}
-	m["kind"] = p.Kind
-	if full.JSON, err = json.MarshalIndent(m, "", "  "); err != nil {
-		return full, nil, fault.From(err)
-	}
-	full.CSV, err = DocumentCSV(doc)
-	return full, sealed, err
-}
-
-// errChanged: what a parcel is about changed while it was packed.
-var errChanged = fault.New(fault.Unavailable, "CHANGED", "What is handed over changed meanwhile, and is packed again.")
-
-// begin records that a parcel may be handed over from now on, if it is still about what it was packed from: a stop
-// request in between is not overtaken.
-func (in *Inbox) begin(ctx context.Context, item *queue.Item, p parcel, sealed []byte) error {
-	p.Begun = true
-	return in.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		if p.Manifest != nil {
-			now, err := tx.Get(schema.InboxItem, p.Manifest)
-			if err != nil {
-				return err
-			}
-			if !slices.Equal(now, sealed) {
-				return errChanged
-			}
-		}
-		return in.write(tx, item, p)
-	})
-}
-
-func (in *Inbox) rebody(ctx context.Context, item *queue.Item, p parcel) error {
-	return in.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return in.write(tx, item, p) })
-}
-
-func (in *Inbox) write(tx store.Tx, item *queue.Item, p parcel) error {
-	body, err := json.Marshal(p)
-	if err != nil {
-		return fault.From(err)
-	}
-	item.Body = body
-	return in.parcels.Retry(tx, *item)
-}
-
-// unclear keeps a parcel for a person.
-func (in *Inbox) unclear(tx store.Tx, item queue.Item) error {
-	var p parcel
-	if err := json.Unmarshal(item.Body, &p); err != nil {
-		return fault.From(err)
-	}
-	p.Unclear = true
-	item.DueTime = in.cfg.Clock().AddDate(100, 0, 0) // never by itself
-	return in.write(tx, &item, p)
 }
 
 // ListParcels lists what waits to be handed over, or needs a person.

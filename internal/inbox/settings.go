@@ -60,7 +60,7 @@ func (in *Inbox) GetSettings(ctx context.Context, req *localv1.GetSettingsReques
 	if err != nil {
 		return nil, err
 	}
-	out := &localv1.GetSettingsResponse{Settings: s, HubPhone: in.cfg.HubPhone, CanTest: in.canTest(s)}
+	out := &localv1.GetSettingsResponse{Settings: s, HubPhone: in.cfg.HubPhone, CanTest: in.canTest(s), SendsMail: in.cfg.Outlets.uses(byMail)}
 	if !req.GetDirectory() || in.cfg.Directory == nil {
 		return out, nil
 	}
@@ -150,24 +150,36 @@ func CheckSettings(s *localv1.TeamSettings) error {
 			say(fmt.Sprintf("holidays[%d]", i), "This is no day with a name.", "Write one a line, as in 2026-12-25 Christmas Day.")
 		}
 	}
-	known := map[string]bool{}
+	known := map[string]*localv1.Colleague{}
 	for i, c := range s.GetColleagues() {
-		if !sayable(c.GetStaffId()) || !sayable(c.GetName()) || strings.ContainsAny(c.GetStaffId(), " \t,") || known[c.GetStaffId()] {
-			say(fmt.Sprintf("colleagues[%d]", i), "Everybody has a staff id of their own and a name.", "Write one a line, as in DEMO21 Lee Example.")
+		if !sayable(c.GetStaffId()) || !sayable(c.GetName()) || strings.ContainsAny(c.GetStaffId(), " \t,") || known[c.GetStaffId()] != nil ||
+			c.GetMailbox() != "" && !aMailbox(c.GetMailbox()) {
+			say(fmt.Sprintf("colleagues[%d]", i), "Everybody has a staff id of their own and a name.", "Write one a line, as in DEMO21 Lee Example, with the mailbox of a deputy after the name.")
 		}
-		known[c.GetStaffId()] = true
+		known[c.GetStaffId()] = c
 	}
 	for i, d := range s.GetDeputies() {
-		if !known[d] {
+		switch c := known[d]; {
+		case c == nil:
 			say(fmt.Sprintf("deputies[%d]", i), "Nobody in the team has this staff id.", "Name deputies by the staff ids in the list of people.")
+		case c.GetMailbox() == "":
+			say(fmt.Sprintf("deputies[%d]", i), "A deputy without a mailbox cannot be told.", "Write it after the name in the list of people, as in DEMO21 Lee Example lee@earlyhelp.example.")
+		}
+	}
+	for i, l := range s.GetLeave() {
+		first, err := time.Parse(time.DateOnly, l.GetFirstDate())
+		last, errLast := time.Parse(time.DateOnly, l.GetLastDate())
+		if known[l.GetStaffId()] == nil || err != nil || errLast != nil || last.Before(first) {
+			say(fmt.Sprintf("leave[%d]", i), "This does not say who is away from when to when.", "Write one a line, as in DEMO21 2026-12-21 2027-01-03.")
 		}
 	}
 	for i, a := range s.GetAlertAddresses() {
-		if at, err := mail.ParseAddress(a); err != nil || at.Address != a || !sayable(a) {
+		if !aMailbox(a) {
 			say(fmt.Sprintf("alert_addresses[%d]", i), "This is not the address of a mailbox.", "Write one a line, as in duty@earlyhelp.example.")
 		}
 	}
-	for path, n := range map[string]int{"holidays": len(s.GetHolidays()), "colleagues": len(s.GetColleagues()), "alert_addresses": len(s.GetAlertAddresses()), "hours": len(s.GetHours())} {
+	for path, n := range map[string]int{"holidays": len(s.GetHolidays()), "colleagues": len(s.GetColleagues()), "alert_addresses": len(s.GetAlertAddresses()),
+		"hours": len(s.GetHours()), "deputies": len(s.GetDeputies()), "leave": len(s.GetLeave())} {
 		if n > maxListed {
 			say(path, "That is too many.", fmt.Sprintf("Give at most %d.", maxListed))
 		}
@@ -178,4 +190,10 @@ func CheckSettings(s *localv1.TeamSettings) error {
 // sayable reports whether a text can stand in a line of a page or of a message.
 func sayable(s string) bool {
 	return s != "" && utf8.RuneCountInString(s) <= maxSaid && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' })
+}
+
+// aMailbox reports whether a text is the bare address of a mailbox.
+func aMailbox(s string) bool {
+	at, err := mail.ParseAddress(s)
+	return err == nil && at.Address == s && sayable(s)
 }

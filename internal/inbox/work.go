@@ -73,6 +73,10 @@ func (in *Inbox) did(tx store.Tx, key []byte, w *localv1.Work, d *localv1.Deed) 
 	case *localv1.Deed_Told:
 		w.Told = append(w.Told, what.Told)
 	}
+	return in.keepWork(tx, key, w)
+}
+
+func (in *Inbox) keepWork(tx store.Tx, key []byte, w *localv1.Work) error {
 	sealed, err := in.seal(schema.InboxWork, key, w)
 	if err != nil {
 		return err

@@ -243,7 +243,7 @@ func TestTheTeamsSettings(t *testing.T) {
 		t.Errorf("the directory says %v", got)
 	}
 	s := got.GetSettings()
-	s.Colleagues, s.Deputies, s.AlertAddresses = []*localv1.Colleague{{StaffId: "LEE", Name: "Lee Example"}}, []string{"LEE"}, []string{"duty@earlyhelp.example"}
+	s.Colleagues, s.Deputies, s.AlertAddresses = []*localv1.Colleague{{StaffId: "LEE", Name: "Lee Example", Mailbox: "lee@earlyhelp.example"}}, []string{"LEE"}, []string{"duty@earlyhelp.example"}
 	_, err := in.ChangeSettings(as(t, "LEE", "DUTY_WORKER"), &localv1.ChangeSettingsRequest{Settings: s})
 	wantFault(t, err, fault.Denied, "NOT_MANAGER")
 	for range 2 { // a second press changes nothing
@@ -257,9 +257,11 @@ func TestTheTeamsSettings(t *testing.T) {
 	_, err = in.ChangeSettings(as(t, "ANN", "TEAM_MANAGER"), &localv1.ChangeSettingsRequest{Settings: late})
 	wantFault(t, err, fault.Precondition, "CHANGED")
 	bad := &localv1.TeamSettings{AnswerDays: 99, Hours: []*posternv1.OpeningHours{{Days: []uint32{8}, Opens: "17:00", Closes: "08:00"}}, Holidays: []*localv1.Holiday{{Date: "Christmas"}},
-		Colleagues: []*localv1.Colleague{{StaffId: "A B", Name: "x"}}, Deputies: []string{"NOBODY"}, AlertAddresses: []string{"Duty <a@b.example>", "a@b.example\r\nBcc: c@d.example"}}
+		Colleagues: []*localv1.Colleague{{StaffId: "A B", Name: "x"}, {StaffId: "C", Name: "y"}}, Deputies: []string{"NOBODY", "C"},
+		Leave:          []*localv1.Leave{{StaffId: "C", FirstDate: "2026-12-24", LastDate: "2026-12-23"}, {StaffId: "NOBODY", FirstDate: "2026-12-24", LastDate: "2026-12-24"}},
+		AlertAddresses: []string{"Duty <a@b.example>", "a@b.example\r\nBcc: c@d.example"}}
 	_, err = in.ChangeSettings(as(t, "MAX", "TEAM_MANAGER"), &localv1.ChangeSettingsRequest{Settings: bad})
-	if len(fault.From(err).Fields) != 7 {
+	if len(fault.From(err).Fields) != 10 {
 		t.Errorf("found %v", fault.From(err).Fields)
 	}
 	_, err = in.SendTest(t.Context(), &localv1.SendTestRequest{})

@@ -41,7 +41,10 @@ func (m Mail) mailOf(to string, p Parcel) (*mail.Msg, error) {
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: an absence note does not answer
 	msg.Subject("Postern: " + p.Reference)
 	id, link := "outlet.text", strings.TrimSuffix(m.Link, "/")+"/notifications/"+p.Reference
-	if p.Kind == Test {
+	switch p.Kind {
+	case Deputy:
+		id = "outlet.deputy"
+	case Test:
 		id, link = "outlet.test", strings.TrimSuffix(m.Link, "/")+"/"
 	}
 	args := words.Args{"reference": p.Reference, "link": link}

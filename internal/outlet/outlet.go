@@ -24,6 +24,7 @@ type Kind string
 const (
 	Notification Kind = "NOTIFICATION" // something came
 	Stop         Kind = "STOP"         // the person withdrew; what was handed over is to be used no more
+	Deputy       Kind = "DEPUTY"       // nobody acted about what came, so whoever stands in is told; a mail and nothing else
 	Test         Kind = "TEST"         // about nobody
 )
 

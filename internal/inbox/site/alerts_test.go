@@ -4,10 +4,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"postern/internal/form/formtest"
 	"postern/internal/inbox"
 	"postern/internal/inbox/site"
 	"postern/internal/outlet"
+	"postern/internal/outlet/outlettest"
 	"postern/internal/signin/signintest"
 	"postern/internal/testkit"
 )
@@ -35,5 +38,54 @@ func TestATestIsSentFromThePageOfTheTeam(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 3 || !strings.HasPrefix(files[1].Name(), "TEST_test_") {
 		t.Errorf("%v, %v", files, err)
+	}
+}
+
+// The table and the notification say that a deputy was told, once they were; and after somebody acted only the history does.
+func TestThePagesSayThatTheDeputyWasTold(t *testing.T) {
+	x := testkit.NewExchange(t)
+	in := x.Inbox(testkit.Bristol)
+	mail := outlettest.Serve(t, true).Sender()
+	in.Restart(func(c *inbox.Config) { c.Outlets.Mail = &mail })
+	pages, err := site.New(in.Inbox, signintest.Shell(x.Clock.Now, x.Log.Logger(), site.Roles()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager := signintest.As(t, pages, "TEAM_MANAGER")
+	manager.Get("/team/settings").Submit(map[string][]string{"colleagues": {"LEE Lee Example, lee@council.example"}, "deputies": {"LEE"}})
+	if team := manager.Get("/team").Main(); strings.Contains(team, "sends none") || !strings.Contains(team, "Lee Example (LEE), lee@council.example") {
+		t.Errorf("the page of the team says %s", team)
+	}
+	id := x.Desk(testkit.HMPBristol).Take(formtest.New(testkit.Bristol))[0]
+	x.Settle()
+	for range 7 * 24 {
+		if worked, err := in.StepDeputies(t.Context()); worked || err != nil {
+			break
+		}
+		x.Clock.Advance(time.Hour)
+	}
+	lee, max := signintest.As(t, pages, "DUTY_WORKER"), signintest.As(t, pages, "TEAM_MANAGER") // sessions ended meanwhile
+	at := x.Clock.Now().In(time.FixedZone("GMT", 0)).Format("15:04")
+	if list := lee.Get("/").Main(); !strings.Contains(list, "The deputy is not told yet") {
+		t.Errorf("before the mail went the table says %s", list)
+	}
+	if worked, err := in.StepOutlet(t.Context(), "mail"); !worked || err != nil {
+		t.Fatalf("%v, %v", worked, err)
+	}
+	for _, page := range []string{"/", path(id)} {
+		if got := lee.Get(page).Main(); !strings.Contains(got, "Told the deputy at "+at) {
+			t.Errorf("at %s, %s says %s", at, page, got)
+		}
+	}
+	if cy := max.Get("/?lang=cy").Follow().Main(); !strings.Contains(cy, "Dywedwyd wrth y dirprwy am "+at) {
+		t.Errorf("in Welsh: %s", cy)
+	}
+	// Who had the page open before answers all the same.
+	answered := lee.Get(path(id, "reply")).Submit(map[string][]string{"reply": {"ALREADY_KNOWN"}}).Follow().Main()
+	if strings.Contains(answered, "Told the deputy at") || !strings.Contains(answered, "told Lee Example as deputy that nobody had answered") {
+		t.Errorf("answered, the page says %s", answered)
+	}
+	if alerts := in.Items()[0].GetWork().GetDeputyAlerts(); len(alerts) != 1 || alerts[0].GetTellTime().AsTime() != x.Clock.Now().Truncate(time.Second) {
+		t.Errorf("noted as %v", alerts)
 	}
 }

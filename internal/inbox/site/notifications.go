@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -47,6 +48,7 @@ type notification struct {
 	Whole      bool // all of it was withdrawn
 	State      ui.Content
 	Due        ui.Content
+	Deputy     string // that a deputy was told, while nobody has acted
 	Assigned   string
 	Safety     []warned
 	Permission ui.SummaryList
@@ -130,9 +132,10 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 	for _, p := range i.GetPassedOn() {
 		n.PassedOn = append(n.PassedOn, r.T(passedOn[p.GetState()], "name", p.GetName(), "phone", p.GetPhone()))
 	}
-	for _, d := range slices.Backward(i.GetWork().GetDeeds()) {
-		n.History = append(n.History, s.deed(r, people, d))
+	if all := i.GetWork().GetDeputyAlerts(); i.GetDueTime() != nil && len(all) > 0 {
+		n.Deputy = s.deputyTold(r, all[len(all)-1], s.now().In(s.zone))
 	}
+	n.History = s.history(r, people, i.GetWork())
 	if !n.Whole {
 		for child := uint32(1); child <= i.GetChildren(); child++ {
 			n.Safety = append(n.Safety, s.safety(r, o, child))
@@ -322,6 +325,32 @@ func missing(r *web.Request, o opened) (out []notShared) {
 		out = append(out, n)
 	}
 	return out
+}
+
+// history is what was done about an item and whom it was told, newest first.
+func (s *site) history(r *web.Request, people people, w *localv1.Work) (lines []string) {
+	type line struct {
+		at   time.Time
+		text string
+	}
+	var all []line
+	for _, d := range w.GetDeeds() {
+		all = append(all, line{d.GetTime().AsTime(), s.deed(r, people, d)})
+	}
+	for _, a := range w.GetDeputyAlerts() {
+		if at := a.GetTellTime().AsTime(); a.GetTellTime() != nil {
+			id := "inbox.did_tell_deputy"
+			if a.GetStaffId() == "" {
+				id = "inbox.did_tell_again"
+			}
+			all = append(all, line{at, r.T(id, "when", r.When(at), "name", people.name(r, a.GetStaffId()))})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b line) int { return a.at.Compare(b.at) })
+	for _, l := range slices.Backward(all) {
+		lines = append(lines, l.text)
+	}
+	return lines
 }
 
 // deed is one line of the history of an item.

@@ -22,6 +22,7 @@ type settings struct {
 	Own, Signed ui.SummaryList
 	Manager     bool
 	CanTest     bool
+	Untold      bool // there are deputies, and this inbox has no way to tell them
 	Directory   bool
 	HubPhone    string
 	Revision    uint64
@@ -43,7 +44,8 @@ func (s *site) team(r *web.Request) (web.Response, error) {
 	if who, ok := r.Person(); ok {
 		d.Manager = who.Has(teamManager)
 	}
-	var hours, holidays, colleagues, deputies []string
+	d.Untold = len(t.GetDeputies()) > 0 && !out.GetSendsMail()
+	var hours, holidays, colleagues, deputies, leave []string
 	for _, h := range t.GetHours() {
 		hours = append(hours, days(r, h.GetDays())+" "+h.GetOpens()+"–"+h.GetCloses())
 	}
@@ -51,7 +53,10 @@ func (s *site) team(r *web.Request) (web.Response, error) {
 		holidays = append(holidays, day(r, h.GetDate())+" "+h.GetName())
 	}
 	for _, c := range t.GetColleagues() {
-		colleagues = append(colleagues, c.GetName()+" ("+c.GetStaffId()+")")
+		colleagues = append(colleagues, strings.TrimSuffix(c.GetName()+" ("+c.GetStaffId()+"), "+c.GetMailbox(), ", "))
+	}
+	for _, l := range t.GetLeave() {
+		leave = append(leave, r.T("inbox.leave_line", "name", people.name(r, l.GetStaffId()), "from", day(r, l.GetFirstDate()), "to", day(r, l.GetLastDate())))
 	}
 	for _, staff := range t.GetDeputies() {
 		deputies = append(deputies, people.name(r, staff))
@@ -67,7 +72,8 @@ func (s *site) team(r *web.Request) (web.Response, error) {
 		return ui.SummaryRow{Key: ui.Words{Text: r.T(id)}, Value: ui.Words{Text: lines(values), Classes: "app-answer"}}
 	}
 	d.Own.Rows = []ui.SummaryRow{list("inbox.hours", hours), list("inbox.holidays", holidays), row(r.T("inbox.answer_days"), strconv.Itoa(int(t.GetAnswerDays()))),
-		list("inbox.colleagues", colleagues), list("inbox.deputies", deputies), list("inbox.alert_addresses", slices.Clone(t.GetAlertAddresses()))}
+		list("inbox.colleagues", colleagues), list("inbox.deputies", deputies), list("inbox.leave", leave),
+		list("inbox.alert_addresses", slices.Clone(t.GetAlertAddresses()))}
 	for _, c := range slices.Backward(t.GetChanges()) {
 		d.Changes = append(d.Changes, r.T("inbox.did", "when", r.When(c.GetTime().AsTime()), "name", people.name(r, c.GetStaffId()), "what", r.T("inbox.did_change")))
 	}
@@ -123,6 +129,7 @@ func (s *site) settingsForm(r *web.Request) *web.Form {
 		web.Field{Name: "answer_days", Label: r.T("inbox.answer_days"), Hint: r.T("inbox.answer_days_hint"), Width: 2, InputMode: "numeric"},
 		web.Field{Name: "colleagues", Kind: web.Lines, Rows: 6, Label: r.T("inbox.colleagues"), Hint: r.T("inbox.colleagues_hint")},
 		web.Field{Name: "deputies", Kind: web.Lines, Rows: 2, Label: r.T("inbox.deputies"), Hint: r.T("inbox.deputies_hint")},
+		web.Field{Name: "leave", Kind: web.Lines, Rows: 3, Label: r.T("inbox.leave"), Hint: r.T("inbox.leave_hint")},
 		web.Field{Name: "alert_addresses", Kind: web.Lines, Rows: 3, Label: r.T("inbox.alert_addresses"), Hint: r.T("inbox.alert_addresses_hint")},
 		web.Field{Name: "version", Kind: web.Hidden})
 	f.Submit = "inbox.save"
@@ -144,16 +151,20 @@ func (s *site) askSettings(r *web.Request) (web.Response, error) {
 	for d, all := range spans {
 		f.Set(fmt.Sprintf("day%d", d), strings.Join(all, ", "))
 	}
-	var holidays, colleagues []string
+	var holidays, colleagues, leave []string
 	for _, h := range t.GetHolidays() {
 		holidays = append(holidays, h.GetDate()+" "+h.GetName())
 	}
 	for _, c := range t.GetColleagues() {
-		colleagues = append(colleagues, c.GetStaffId()+" "+c.GetName())
+		colleagues = append(colleagues, strings.TrimSpace(c.GetStaffId()+" "+c.GetName()+" "+c.GetMailbox()))
+	}
+	for _, l := range t.GetLeave() {
+		leave = append(leave, l.GetStaffId()+" "+l.GetFirstDate()+" "+l.GetLastDate())
 	}
 	f.Set("holidays", strings.Join(holidays, "\n"))
 	f.Set("answer_days", strconv.Itoa(int(t.GetAnswerDays())))
 	f.Set("colleagues", strings.Join(colleagues, "\n"))
+	f.Set("leave", strings.Join(leave, "\n"))
 	f.Set("deputies", strings.Join(t.GetDeputies(), "\n"))
 	f.Set("alert_addresses", strings.Join(t.GetAlertAddresses(), "\n"))
 	f.Set("version", strconv.Itoa(int(t.GetVersion())))
@@ -180,8 +191,11 @@ func (s *site) takeSettings(r *web.Request) (web.Response, error) {
 		t.Holidays = append(t.Holidays, &localv1.Holiday{Date: date, Name: strings.TrimSpace(name)})
 	}
 	for _, line := range written(f.Text("colleagues")) {
-		id, name, _ := strings.Cut(line, " ")
-		t.Colleagues = append(t.Colleagues, &localv1.Colleague{StaffId: strings.TrimSuffix(id, ","), Name: strings.TrimSpace(name)})
+		t.Colleagues = append(t.Colleagues, colleague(line))
+	}
+	for _, line := range written(f.Text("leave")) {
+		said := append(strings.Fields(line), "", "", "")
+		t.Leave = append(t.Leave, &localv1.Leave{StaffId: strings.TrimSuffix(said[0], ","), FirstDate: said[1], LastDate: cmp.Or(said[2], said[1])})
 	}
 	t.Deputies, t.AlertAddresses = written(f.Text("deputies")), written(f.Text("alert_addresses"))
 	f.Fail(fault.From(inbox.CheckSettings(t)).Fields...)
@@ -219,6 +233,17 @@ func readHours(f *web.Form, r *web.Request) (all []*posternv1.OpeningHours) {
 		}
 	}
 	return all
+}
+
+// colleague reads a staff id, a name, and for who is told as deputy a mailbox.
+func colleague(line string) *localv1.Colleague {
+	id, name, _ := strings.Cut(line, " ")
+	c := &localv1.Colleague{StaffId: strings.TrimSuffix(id, ","), Name: strings.TrimSpace(name)}
+	if words := strings.Fields(c.GetName()); len(words) > 1 && strings.Contains(words[len(words)-1], "@") {
+		c.Mailbox = words[len(words)-1]
+		c.Name = strings.TrimRight(strings.TrimSuffix(c.GetName(), c.GetMailbox()), " ,")
+	}
+	return c
 }
 
 // clock reads a time of day as people type it: 8:30, 08.30, 0830, 17.

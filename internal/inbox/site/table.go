@@ -253,7 +253,7 @@ func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time
 		{Text: pick(r, i, first)},
 		{Text: ui.Link{Href: "/notifications/" + i.GetReference(), Text: i.GetReference()}.HTML()},
 		{Text: short(r, at, now) + " " + at.Format("15:04")}, {Text: lines(children)}, {Text: lines(areas)},
-		{Text: s.due(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tag(r, i)},
+		{Text: s.dueOrTold(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tag(r, i)},
 	}
 }
 
@@ -304,6 +304,37 @@ func (s *site) due(r *web.Request, i *localv1.Item, now time.Time) ui.Content {
 	}
 }
 
+// dueOrTold is by when an item is to be answered, and under it that a deputy was told that nobody had.
+func (s *site) dueOrTold(r *web.Request, i *localv1.Item, now time.Time) ui.Content {
+	at := s.due(r, i, now)
+	all := i.GetWork().GetDeputyAlerts()
+	if i.GetDueTime() == nil || len(all) == 0 {
+		return at
+	}
+	told := template.HTML(`<br><span class="govuk-body-s">` + template.HTMLEscapeString(s.deputyTold(r, all[len(all)-1], now)) + `</span>`)
+	if tag, ok := at.(template.HTML); ok {
+		return tag + told
+	}
+	return template.HTML(template.HTMLEscapeString(at.(string))) + told
+}
+
+// deputyTold is that a deputy was told, at what time, and on what day when that was not today.
+func (s *site) deputyTold(r *web.Request, a *localv1.DeputyAlert, now time.Time) string {
+	at := a.GetTellTime().AsTime().In(s.zone)
+	when := at.Format("15:04")
+	if !sameDay(at, now) {
+		when = short(r, at, now) + " " + when
+	}
+	switch {
+	case a.GetTellTime() == nil:
+		return r.T("inbox.deputy_waits")
+	case a.GetStaffId() == "":
+		return r.T("inbox.deputies_away", "when", when)
+	default:
+		return r.T("inbox.deputy_told", "when", when)
+	}
+}
+
 // short is a day of this year without the year: a table has little room.
 func short(r *web.Request, day, now time.Time) string {
 	date := plain.Date(r.Language, day)
@@ -336,7 +367,8 @@ func (s *site) filters(r *web.Request, c chosen, items []*localv1.Item, me strin
 type people struct {
 	me    string
 	names map[string]string
-	order []string // staff ids, without mine
+	away  map[string]bool // today
+	order []string        // staff ids, without mine
 }
 
 func (s *site) people(r *web.Request) (people, error) {
@@ -344,7 +376,11 @@ func (s *site) people(r *web.Request) (people, error) {
 	if err != nil {
 		return people{}, err
 	}
-	p := people{names: map[string]string{}}
+	p := people{names: map[string]string{}, away: map[string]bool{}}
+	today := s.now().In(s.zone).Format(time.DateOnly)
+	for _, l := range out.GetSettings().GetLeave() {
+		p.away[l.GetStaffId()] = p.away[l.GetStaffId()] || l.GetFirstDate() <= today && today <= l.GetLastDate()
+	}
 	if who, ok := rpc.LocalPerson(r.Context()); ok {
 		p.me = who.ID
 	}
@@ -369,13 +405,22 @@ func (p people) name(r *web.Request, staff string) string {
 	}
 }
 
+// choice is a colleague to give something to; of one who is away it says so.
+func (p people) choice(r *web.Request, staff string) web.Option {
+	o := web.Option{Value: staff, Text: p.name(r, staff)}
+	if p.away[staff] {
+		o.Text = r.T("inbox.is_away", "name", o.Text)
+	}
+	return o
+}
+
 // nobody is the answer that takes an item from whoever has it: no staff id is like it.
 const nobody = "-"
 
 func assignForm(r *web.Request, p people) *web.Form {
 	to := web.Field{Name: "to", Kind: web.List, Label: r.T("inbox.assign_to"), Options: []web.Option{{Value: p.me, Text: r.T("inbox.me")}}}
 	for _, staff := range p.order {
-		to.Options = append(to.Options, web.Option{Value: staff, Text: p.name(r, staff)})
+		to.Options = append(to.Options, p.choice(r, staff))
 	}
 	to.Options = append(to.Options, web.Option{Value: nobody, Text: r.T("inbox.nobody")})
 	return web.NewForm(web.Field{Name: "pick", Kind: web.Many, Label: r.T("inbox.pick")}, to)

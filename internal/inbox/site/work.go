@@ -103,7 +103,7 @@ func (s *site) givenForm(r *web.Request, o opened) *web.Form {
 	f := web.Field{Name: "to", Kind: web.One, Label: r.T("inbox.given"), IsPageHeading: true, Value: people.me,
 		Options: []web.Option{{Value: people.me, Text: r.T("inbox.me")}}}
 	for _, staff := range people.order {
-		f.Options = append(f.Options, web.Option{Value: staff, Text: people.name(r, staff)})
+		f.Options = append(f.Options, people.choice(r, staff))
 	}
 	f.Options = append(f.Options, r.Or(), web.Option{Value: nobody, Text: r.T("inbox.nobody")})
 	form := web.NewForm(f)

@@ -272,18 +272,18 @@ func TestTheTeamsPage(t *testing.T) {
 	if wrong.Status != http.StatusUnprocessableEntity || len(wrong.Errors()) != 2 {
 		t.Errorf("answered by %d, %v", wrong.Status, wrong.Errors())
 	}
-	wrong = form.Submit(url.Values{"holidays": {"Christmas"}, "colleagues": {"LEE"}, "deputies": {"NOBODY"}, "alert_addresses": {"nobody"}})
-	if wrong.Status != http.StatusUnprocessableEntity || len(wrong.Errors()) != 4 {
+	wrong = form.Submit(url.Values{"holidays": {"Christmas"}, "colleagues": {"LEE"}, "deputies": {"NOBODY"}, "leave": {"LEE next week"}, "alert_addresses": {"nobody"}})
+	if wrong.Status != http.StatusUnprocessableEntity || len(wrong.Errors()) != 5 {
 		t.Errorf("answered by %d, %v", wrong.Status, wrong.Errors())
 	}
-	right := url.Values{"day6": {"9-12, 13.30-16"}, "holidays": {"2026-12-25 Christmas Day"}, "colleagues": {"DUTY_WORKER Robin Example\nLEE Lee <script>alert(1)</script>"}, "deputies": {"LEE"}, "alert_addresses": {"duty@earlyhelp.example"}}
+	right := url.Values{"day6": {"9-12, 13.30-16"}, "holidays": {"2026-12-25 Christmas Day"}, "colleagues": {"DUTY_WORKER Robin Example\nLEE Lee <script>alert(1)</script> lee@earlyhelp.example"}, "deputies": {"LEE"}, "leave": {"LEE 2026-12-24\nLEE 2026-01-01 2027-12-31"}, "alert_addresses": {"duty@earlyhelp.example"}}
 	for range 2 {
 		if saved := form.Submit(right); saved.Status != http.StatusSeeOther {
 			t.Fatalf("answered by %d, %v", saved.Status, saved.Errors())
 		}
 	}
 	page = max.Get("/team")
-	for _, want := range []string{"Saturday 09:00–12:00", "Saturday 13:30–16:00", "Monday to Friday 08:30–17:00", "25 December 2026 Christmas Day", "Lee <script>alert(1)</script> (LEE)", "you: changed the settings"} {
+	for _, want := range []string{"Saturday 09:00–12:00", "Saturday 13:30–16:00", "Monday to Friday 08:30–17:00", "25 December 2026 Christmas Day", "Lee <script>alert(1)</script> (LEE), lee@earlyhelp.example", "Lee <script>alert(1)</script>: 24 December 2026 to 24 December 2026", "Deputies are told by mail, and this inbox sends none", "you: changed the settings"} {
 		if !strings.Contains(page.Main(), want) {
 			t.Errorf("the page does not say %q: %s", want, page.Main())
 		}
@@ -291,7 +291,7 @@ func TestTheTeamsPage(t *testing.T) {
 	if late := form.Submit(url.Values{"answer_days": {"3"}}); late.Status != http.StatusConflict {
 		t.Errorf("settings that somebody changed meanwhile are answered by %d", late.Status)
 	}
-	if !strings.Contains(b.Get("/").Body, "Lee &lt;script&gt;") {
+	if !strings.Contains(b.Get("/").Body, "Lee &lt;script&gt;alert(1)&lt;/script&gt; (away)") {
 		t.Error("a colleague cannot be chosen")
 	}
 }

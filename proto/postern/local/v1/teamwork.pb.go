@@ -210,7 +210,9 @@ type Work struct {
 	// What came of it, once that is known.
 	Outcome v1.FamilyOutcomeCode `protobuf:"varint,4,opt,name=outcome,proto3,enum=postern.v1.FamilyOutcomeCode" json:"outcome,omitempty"`
 	// Who in the family was told that the team was told.
-	Told          []*Told `protobuf:"bytes,5,rep,name=told,proto3" json:"told,omitempty"`
+	Told []*Told `protobuf:"bytes,5,rep,name=told,proto3" json:"told,omitempty"`
+	// When deputies were told that nobody had acted; no deeds of anybody, so that whoever is answering meanwhile is not held up.
+	DeputyAlerts  []*DeputyAlert `protobuf:"bytes,6,rep,name=deputy_alerts,json=deputyAlerts,proto3" json:"deputy_alerts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,6 +282,86 @@ func (x *Work) GetTold() []*Told {
 	return nil
 }
 
+func (x *Work) GetDeputyAlerts() []*DeputyAlert {
+	if x != nil {
+		return x.DeputyAlerts
+	}
+	return nil
+}
+
+// DeputyAlert is that a deputy was told that nobody had acted about an item: once for each time that the team is to act.
+type DeputyAlert struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Since when the team was to act: when the item came, when the person withdrew, or when what did not arrive was passed on.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// The staff id of the deputy; empty where all were away or had it themselves, and the team's mailboxes were told again.
+	StaffId string `protobuf:"bytes,2,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
+	// When it was decided to tell them.
+	QueueTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=queue_time,json=queueTime,proto3" json:"queue_time,omitempty"`
+	// When the mail server took the mail; absent until then, and for ever where the team acted before it could go.
+	TellTime      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=tell_time,json=tellTime,proto3" json:"tell_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeputyAlert) Reset() {
+	*x = DeputyAlert{}
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeputyAlert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeputyAlert) ProtoMessage() {}
+
+func (x *DeputyAlert) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeputyAlert.ProtoReflect.Descriptor instead.
+func (*DeputyAlert) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DeputyAlert) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *DeputyAlert) GetStaffId() string {
+	if x != nil {
+		return x.StaffId
+	}
+	return ""
+}
+
+func (x *DeputyAlert) GetQueueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QueueTime
+	}
+	return nil
+}
+
+func (x *DeputyAlert) GetTellTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TellTime
+	}
+	return nil
+}
+
 // Deed is one thing that somebody of the team did about an item.
 type Deed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -304,7 +386,7 @@ type Deed struct {
 
 func (x *Deed) Reset() {
 	*x = Deed{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[1]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +398,7 @@ func (x *Deed) String() string {
 func (*Deed) ProtoMessage() {}
 
 func (x *Deed) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[1]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +411,7 @@ func (x *Deed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deed.ProtoReflect.Descriptor instead.
 func (*Deed) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{1}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Deed) GetTime() *timestamppb.Timestamp {
@@ -470,7 +552,7 @@ type Told struct {
 
 func (x *Told) Reset() {
 	*x = Told{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[2]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +564,7 @@ func (x *Told) String() string {
 func (*Told) ProtoMessage() {}
 
 func (x *Told) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[2]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +577,7 @@ func (x *Told) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Told.ProtoReflect.Descriptor instead.
 func (*Told) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{2}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Told) GetWhom() ToldWhom {
@@ -545,7 +627,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[3]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +639,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[3]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +652,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{3}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Mark) GetChildNumber() uint32 {
@@ -621,7 +703,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[4]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +715,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[4]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +728,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{4}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Seen) GetId() string {
@@ -676,7 +758,7 @@ type AssignItemsRequest struct {
 
 func (x *AssignItemsRequest) Reset() {
 	*x = AssignItemsRequest{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[5]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +770,7 @@ func (x *AssignItemsRequest) String() string {
 func (*AssignItemsRequest) ProtoMessage() {}
 
 func (x *AssignItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[5]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +783,7 @@ func (x *AssignItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignItemsRequest.ProtoReflect.Descriptor instead.
 func (*AssignItemsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{5}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AssignItemsRequest) GetItems() []*Seen {
@@ -731,7 +813,7 @@ type AssignItemsResponse struct {
 
 func (x *AssignItemsResponse) Reset() {
 	*x = AssignItemsResponse{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[6]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +825,7 @@ func (x *AssignItemsResponse) String() string {
 func (*AssignItemsResponse) ProtoMessage() {}
 
 func (x *AssignItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[6]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +838,7 @@ func (x *AssignItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignItemsResponse.ProtoReflect.Descriptor instead.
 func (*AssignItemsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{6}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AssignItemsResponse) GetAssigned() []string {
@@ -786,7 +868,7 @@ type ReplyItemRequest struct {
 
 func (x *ReplyItemRequest) Reset() {
 	*x = ReplyItemRequest{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[7]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +880,7 @@ func (x *ReplyItemRequest) String() string {
 func (*ReplyItemRequest) ProtoMessage() {}
 
 func (x *ReplyItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[7]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +893,7 @@ func (x *ReplyItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplyItemRequest.ProtoReflect.Descriptor instead.
 func (*ReplyItemRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{7}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReplyItemRequest) GetItem() *Seen {
@@ -839,7 +921,7 @@ type ReplyItemResponse struct {
 
 func (x *ReplyItemResponse) Reset() {
 	*x = ReplyItemResponse{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[8]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +933,7 @@ func (x *ReplyItemResponse) String() string {
 func (*ReplyItemResponse) ProtoMessage() {}
 
 func (x *ReplyItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[8]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +946,7 @@ func (x *ReplyItemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplyItemResponse.ProtoReflect.Descriptor instead.
 func (*ReplyItemResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{8}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReplyItemResponse) GetWork() *Work {
@@ -887,7 +969,7 @@ type RecordOutcomeRequest struct {
 
 func (x *RecordOutcomeRequest) Reset() {
 	*x = RecordOutcomeRequest{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[9]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +981,7 @@ func (x *RecordOutcomeRequest) String() string {
 func (*RecordOutcomeRequest) ProtoMessage() {}
 
 func (x *RecordOutcomeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[9]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +994,7 @@ func (x *RecordOutcomeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordOutcomeRequest.ProtoReflect.Descriptor instead.
 func (*RecordOutcomeRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{9}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RecordOutcomeRequest) GetItem() *Seen {
@@ -940,7 +1022,7 @@ type RecordOutcomeResponse struct {
 
 func (x *RecordOutcomeResponse) Reset() {
 	*x = RecordOutcomeResponse{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[10]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1034,7 @@ func (x *RecordOutcomeResponse) String() string {
 func (*RecordOutcomeResponse) ProtoMessage() {}
 
 func (x *RecordOutcomeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[10]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1047,7 @@ func (x *RecordOutcomeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordOutcomeResponse.ProtoReflect.Descriptor instead.
 func (*RecordOutcomeResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{10}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RecordOutcomeResponse) GetWork() *Work {
@@ -988,7 +1070,7 @@ type RecordToldRequest struct {
 
 func (x *RecordToldRequest) Reset() {
 	*x = RecordToldRequest{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[11]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1082,7 @@ func (x *RecordToldRequest) String() string {
 func (*RecordToldRequest) ProtoMessage() {}
 
 func (x *RecordToldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[11]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1095,7 @@ func (x *RecordToldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordToldRequest.ProtoReflect.Descriptor instead.
 func (*RecordToldRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{11}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordToldRequest) GetItem() *Seen {
@@ -1041,7 +1123,7 @@ type RecordToldResponse struct {
 
 func (x *RecordToldResponse) Reset() {
 	*x = RecordToldResponse{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[12]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1135,7 @@ func (x *RecordToldResponse) String() string {
 func (*RecordToldResponse) ProtoMessage() {}
 
 func (x *RecordToldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[12]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1148,7 @@ func (x *RecordToldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordToldResponse.ProtoReflect.Descriptor instead.
 func (*RecordToldResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{12}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecordToldResponse) GetWork() *Work {
@@ -1087,21 +1169,23 @@ type TeamSettings struct {
 	AnswerDays uint32 `protobuf:"varint,3,opt,name=answer_days,json=answerDays,proto3" json:"answer_days,omitempty"`
 	// Who is in the team.
 	Colleagues []*Colleague `protobuf:"bytes,4,rep,name=colleagues,proto3" json:"colleagues,omitempty"`
-	// The staff ids of those who stand in when the manager is away.
+	// The staff ids of those who stand in when nobody acts: the first who is not away is told by mail at half of the time.
 	Deputies []string `protobuf:"bytes,5,rep,name=deputies,proto3" json:"deputies,omitempty"`
 	// Where alerts go: a mailbox of the team each.
 	AlertAddresses []string `protobuf:"bytes,6,rep,name=alert_addresses,json=alertAddresses,proto3" json:"alert_addresses,omitempty"`
 	// How often the settings were changed.
 	Version uint32 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
 	// The last changes, oldest first.
-	Changes       []*SettingsChange `protobuf:"bytes,8,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []*SettingsChange `protobuf:"bytes,8,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Who is away, and when.
+	Leave         []*Leave `protobuf:"bytes,9,rep,name=leave,proto3" json:"leave,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TeamSettings) Reset() {
 	*x = TeamSettings{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[13]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1197,7 @@ func (x *TeamSettings) String() string {
 func (*TeamSettings) ProtoMessage() {}
 
 func (x *TeamSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[13]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1210,7 @@ func (x *TeamSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TeamSettings.ProtoReflect.Descriptor instead.
 func (*TeamSettings) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{13}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TeamSettings) GetHours() []*v1.OpeningHours {
@@ -1185,6 +1269,77 @@ func (x *TeamSettings) GetChanges() []*SettingsChange {
 	return nil
 }
 
+func (x *TeamSettings) GetLeave() []*Leave {
+	if x != nil {
+		return x.Leave
+	}
+	return nil
+}
+
+// Leave is that somebody of the team is away for some days.
+type Leave struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their staff id.
+	StaffId string `protobuf:"bytes,1,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
+	// The first civil date on which they are away.
+	FirstDate string `protobuf:"bytes,2,opt,name=first_date,json=firstDate,proto3" json:"first_date,omitempty"`
+	// The last.
+	LastDate      string `protobuf:"bytes,3,opt,name=last_date,json=lastDate,proto3" json:"last_date,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leave) Reset() {
+	*x = Leave{}
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leave) ProtoMessage() {}
+
+func (x *Leave) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leave.ProtoReflect.Descriptor instead.
+func (*Leave) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Leave) GetStaffId() string {
+	if x != nil {
+		return x.StaffId
+	}
+	return ""
+}
+
+func (x *Leave) GetFirstDate() string {
+	if x != nil {
+		return x.FirstDate
+	}
+	return ""
+}
+
+func (x *Leave) GetLastDate() string {
+	if x != nil {
+		return x.LastDate
+	}
+	return ""
+}
+
 // Holiday is a day on which a team does not work.
 type Holiday struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1198,7 +1353,7 @@ type Holiday struct {
 
 func (x *Holiday) Reset() {
 	*x = Holiday{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[14]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1365,7 @@ func (x *Holiday) String() string {
 func (*Holiday) ProtoMessage() {}
 
 func (x *Holiday) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[14]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1378,7 @@ func (x *Holiday) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holiday.ProtoReflect.Descriptor instead.
 func (*Holiday) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{14}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Holiday) GetDate() string {
@@ -1246,14 +1401,16 @@ type Colleague struct {
 	// The staff id.
 	StaffId string `protobuf:"bytes,1,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
 	// The name, for the pages of this inbox and nothing else.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Their mailbox at work, where they are told as deputy; empty where they are none.
+	Mailbox       string `protobuf:"bytes,3,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Colleague) Reset() {
 	*x = Colleague{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[15]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1422,7 @@ func (x *Colleague) String() string {
 func (*Colleague) ProtoMessage() {}
 
 func (x *Colleague) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[15]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1435,7 @@ func (x *Colleague) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Colleague.ProtoReflect.Descriptor instead.
 func (*Colleague) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{15}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Colleague) GetStaffId() string {
@@ -1291,6 +1448,13 @@ func (x *Colleague) GetStaffId() string {
 func (x *Colleague) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *Colleague) GetMailbox() string {
+	if x != nil {
+		return x.Mailbox
 	}
 	return ""
 }
@@ -1308,7 +1472,7 @@ type SettingsChange struct {
 
 func (x *SettingsChange) Reset() {
 	*x = SettingsChange{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[16]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1484,7 @@ func (x *SettingsChange) String() string {
 func (*SettingsChange) ProtoMessage() {}
 
 func (x *SettingsChange) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[16]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1497,7 @@ func (x *SettingsChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingsChange.ProtoReflect.Descriptor instead.
 func (*SettingsChange) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{16}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SettingsChange) GetTime() *timestamppb.Timestamp {
@@ -1361,7 +1525,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[17]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1537,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[17]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1550,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{17}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetSettingsRequest) GetDirectory() bool {
@@ -1410,14 +1574,16 @@ type GetSettingsResponse struct {
 	// The telephone number of the hub's operator, who changes the directory.
 	HubPhone string `protobuf:"bytes,5,opt,name=hub_phone,json=hubPhone,proto3" json:"hub_phone,omitempty"`
 	// Whether this inbox can send a test notification.
-	CanTest       bool `protobuf:"varint,6,opt,name=can_test,json=canTest,proto3" json:"can_test,omitempty"`
+	CanTest bool `protobuf:"varint,6,opt,name=can_test,json=canTest,proto3" json:"can_test,omitempty"`
+	// Whether this inbox sends mail, so that deputies can be told.
+	SendsMail     bool `protobuf:"varint,7,opt,name=sends_mail,json=sendsMail,proto3" json:"sends_mail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[18]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1595,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[18]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1608,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{18}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetSettingsResponse) GetSettings() *TeamSettings {
@@ -1487,6 +1653,13 @@ func (x *GetSettingsResponse) GetCanTest() bool {
 	return false
 }
 
+func (x *GetSettingsResponse) GetSendsMail() bool {
+	if x != nil {
+		return x.SendsMail
+	}
+	return false
+}
+
 // ChangeSettingsRequest changes the settings.
 type ChangeSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1498,7 +1671,7 @@ type ChangeSettingsRequest struct {
 
 func (x *ChangeSettingsRequest) Reset() {
 	*x = ChangeSettingsRequest{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[19]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1683,7 @@ func (x *ChangeSettingsRequest) String() string {
 func (*ChangeSettingsRequest) ProtoMessage() {}
 
 func (x *ChangeSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[19]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1696,7 @@ func (x *ChangeSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSettingsRequest.ProtoReflect.Descriptor instead.
 func (*ChangeSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{19}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChangeSettingsRequest) GetSettings() *TeamSettings {
@@ -1544,7 +1717,7 @@ type ChangeSettingsResponse struct {
 
 func (x *ChangeSettingsResponse) Reset() {
 	*x = ChangeSettingsResponse{}
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[20]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1729,7 @@ func (x *ChangeSettingsResponse) String() string {
 func (*ChangeSettingsResponse) ProtoMessage() {}
 
 func (x *ChangeSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_teamwork_proto_msgTypes[20]
+	mi := &file_postern_local_v1_teamwork_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1742,7 @@ func (x *ChangeSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSettingsResponse.ProtoReflect.Descriptor instead.
 func (*ChangeSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{20}
+	return file_postern_local_v1_teamwork_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ChangeSettingsResponse) GetSettings() *TeamSettings {
@@ -1583,14 +1756,22 @@ var File_postern_local_v1_teamwork_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_teamwork_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpostern/local/v1/teamwork.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\"\xe3\x01\n" +
+	"\x1fpostern/local/v1/teamwork.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\"\xa7\x02\n" +
 	"\x04Work\x12,\n" +
 	"\x05deeds\x18\x01 \x03(\v2\x16.postern.local.v1.DeedR\x05deeds\x12\x1f\n" +
 	"\vassigned_to\x18\x02 \x01(\tR\n" +
 	"assignedTo\x12'\n" +
 	"\x05reply\x18\x03 \x01(\v2\x11.postern.v1.ReplyR\x05reply\x127\n" +
 	"\aoutcome\x18\x04 \x01(\x0e2\x1d.postern.v1.FamilyOutcomeCodeR\aoutcome\x12*\n" +
-	"\x04told\x18\x05 \x03(\v2\x16.postern.local.v1.ToldR\x04told\"\xf1\x02\n" +
+	"\x04told\x18\x05 \x03(\v2\x16.postern.local.v1.ToldR\x04told\x12B\n" +
+	"\rdeputy_alerts\x18\x06 \x03(\v2\x1d.postern.local.v1.DeputyAlertR\fdeputyAlerts\"\xd7\x01\n" +
+	"\vDeputyAlert\x129\n" +
+	"\n" +
+	"since_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12\x19\n" +
+	"\bstaff_id\x18\x02 \x01(\tR\astaffId\x129\n" +
+	"\n" +
+	"queue_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tqueueTime\x127\n" +
+	"\ttell_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\btellTime\"\xf1\x02\n" +
 	"\x04Deed\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x19\n" +
 	"\bstaff_id\x18\x02 \x01(\tR\astaffId\x12\x1c\n" +
@@ -1636,7 +1817,7 @@ const file_postern_local_v1_teamwork_proto_rawDesc = "" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.SeenR\x04item\x12*\n" +
 	"\x04told\x18\x02 \x01(\v2\x16.postern.local.v1.ToldR\x04told\"@\n" +
 	"\x12RecordToldResponse\x12*\n" +
-	"\x04work\x18\x01 \x01(\v2\x16.postern.local.v1.WorkR\x04work\"\xee\x02\n" +
+	"\x04work\x18\x01 \x01(\v2\x16.postern.local.v1.WorkR\x04work\"\x9d\x03\n" +
 	"\fTeamSettings\x12.\n" +
 	"\x05hours\x18\x01 \x03(\v2\x18.postern.v1.OpeningHoursR\x05hours\x125\n" +
 	"\bholidays\x18\x02 \x03(\v2\x19.postern.local.v1.HolidayR\bholidays\x12\x1f\n" +
@@ -1648,25 +1829,34 @@ const file_postern_local_v1_teamwork_proto_rawDesc = "" +
 	"\bdeputies\x18\x05 \x03(\tR\bdeputies\x12'\n" +
 	"\x0falert_addresses\x18\x06 \x03(\tR\x0ealertAddresses\x12\x18\n" +
 	"\aversion\x18\a \x01(\rR\aversion\x12:\n" +
-	"\achanges\x18\b \x03(\v2 .postern.local.v1.SettingsChangeR\achanges\"1\n" +
+	"\achanges\x18\b \x03(\v2 .postern.local.v1.SettingsChangeR\achanges\x12-\n" +
+	"\x05leave\x18\t \x03(\v2\x17.postern.local.v1.LeaveR\x05leave\"^\n" +
+	"\x05Leave\x12\x19\n" +
+	"\bstaff_id\x18\x01 \x01(\tR\astaffId\x12\x1d\n" +
+	"\n" +
+	"first_date\x18\x02 \x01(\tR\tfirstDate\x12\x1b\n" +
+	"\tlast_date\x18\x03 \x01(\tR\blastDate\"1\n" +
 	"\aHoliday\x12\x12\n" +
 	"\x04date\x18\x01 \x01(\tR\x04date\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\":\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"T\n" +
 	"\tColleague\x12\x19\n" +
 	"\bstaff_id\x18\x01 \x01(\tR\astaffId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"[\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\amailbox\x18\x03 \x01(\tR\amailbox\"[\n" +
 	"\x0eSettingsChange\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x19\n" +
 	"\bstaff_id\x18\x02 \x01(\tR\astaffId\"2\n" +
 	"\x12GetSettingsRequest\x12\x1c\n" +
-	"\tdirectory\x18\x01 \x01(\bR\tdirectory\"\x8a\x02\n" +
+	"\tdirectory\x18\x01 \x01(\bR\tdirectory\"\xa9\x02\n" +
 	"\x13GetSettingsResponse\x12:\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1e.postern.local.v1.TeamSettingsR\bsettings\x123\n" +
 	"\tauthority\x18\x02 \x01(\v2\x15.postern.v1.AuthorityR\tauthority\x12-\n" +
 	"\x12directory_revision\x18\x03 \x01(\x04R\x11directoryRevision\x12\x1b\n" +
 	"\tsigned_by\x18\x04 \x01(\tR\bsignedBy\x12\x1b\n" +
 	"\thub_phone\x18\x05 \x01(\tR\bhubPhone\x12\x19\n" +
-	"\bcan_test\x18\x06 \x01(\bR\acanTest\"S\n" +
+	"\bcan_test\x18\x06 \x01(\bR\acanTest\x12\x1d\n" +
+	"\n" +
+	"sends_mail\x18\a \x01(\bR\tsendsMail\"S\n" +
 	"\x15ChangeSettingsRequest\x12:\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1e.postern.local.v1.TeamSettingsR\bsettings\"T\n" +
 	"\x16ChangeSettingsResponse\x12:\n" +
@@ -1709,88 +1899,95 @@ func file_postern_local_v1_teamwork_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_teamwork_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_postern_local_v1_teamwork_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_postern_local_v1_teamwork_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_postern_local_v1_teamwork_proto_goTypes = []any{
 	(ToldWhom)(0),                  // 0: postern.local.v1.ToldWhom
 	(ToldHow)(0),                   // 1: postern.local.v1.ToldHow
 	(AgeBand)(0),                   // 2: postern.local.v1.AgeBand
 	(*Work)(nil),                   // 3: postern.local.v1.Work
-	(*Deed)(nil),                   // 4: postern.local.v1.Deed
-	(*Told)(nil),                   // 5: postern.local.v1.Told
-	(*Mark)(nil),                   // 6: postern.local.v1.Mark
-	(*Seen)(nil),                   // 7: postern.local.v1.Seen
-	(*AssignItemsRequest)(nil),     // 8: postern.local.v1.AssignItemsRequest
-	(*AssignItemsResponse)(nil),    // 9: postern.local.v1.AssignItemsResponse
-	(*ReplyItemRequest)(nil),       // 10: postern.local.v1.ReplyItemRequest
-	(*ReplyItemResponse)(nil),      // 11: postern.local.v1.ReplyItemResponse
-	(*RecordOutcomeRequest)(nil),   // 12: postern.local.v1.RecordOutcomeRequest
-	(*RecordOutcomeResponse)(nil),  // 13: postern.local.v1.RecordOutcomeResponse
-	(*RecordToldRequest)(nil),      // 14: postern.local.v1.RecordToldRequest
-	(*RecordToldResponse)(nil),     // 15: postern.local.v1.RecordToldResponse
-	(*TeamSettings)(nil),           // 16: postern.local.v1.TeamSettings
-	(*Holiday)(nil),                // 17: postern.local.v1.Holiday
-	(*Colleague)(nil),              // 18: postern.local.v1.Colleague
-	(*SettingsChange)(nil),         // 19: postern.local.v1.SettingsChange
-	(*GetSettingsRequest)(nil),     // 20: postern.local.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),    // 21: postern.local.v1.GetSettingsResponse
-	(*ChangeSettingsRequest)(nil),  // 22: postern.local.v1.ChangeSettingsRequest
-	(*ChangeSettingsResponse)(nil), // 23: postern.local.v1.ChangeSettingsResponse
-	(*v1.Reply)(nil),               // 24: postern.v1.Reply
-	(v1.FamilyOutcomeCode)(0),      // 25: postern.v1.FamilyOutcomeCode
-	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
-	(v1.StopAnswerCode)(0),         // 27: postern.v1.StopAnswerCode
-	(*v1.OpeningHours)(nil),        // 28: postern.v1.OpeningHours
-	(*v1.Authority)(nil),           // 29: postern.v1.Authority
+	(*DeputyAlert)(nil),            // 4: postern.local.v1.DeputyAlert
+	(*Deed)(nil),                   // 5: postern.local.v1.Deed
+	(*Told)(nil),                   // 6: postern.local.v1.Told
+	(*Mark)(nil),                   // 7: postern.local.v1.Mark
+	(*Seen)(nil),                   // 8: postern.local.v1.Seen
+	(*AssignItemsRequest)(nil),     // 9: postern.local.v1.AssignItemsRequest
+	(*AssignItemsResponse)(nil),    // 10: postern.local.v1.AssignItemsResponse
+	(*ReplyItemRequest)(nil),       // 11: postern.local.v1.ReplyItemRequest
+	(*ReplyItemResponse)(nil),      // 12: postern.local.v1.ReplyItemResponse
+	(*RecordOutcomeRequest)(nil),   // 13: postern.local.v1.RecordOutcomeRequest
+	(*RecordOutcomeResponse)(nil),  // 14: postern.local.v1.RecordOutcomeResponse
+	(*RecordToldRequest)(nil),      // 15: postern.local.v1.RecordToldRequest
+	(*RecordToldResponse)(nil),     // 16: postern.local.v1.RecordToldResponse
+	(*TeamSettings)(nil),           // 17: postern.local.v1.TeamSettings
+	(*Leave)(nil),                  // 18: postern.local.v1.Leave
+	(*Holiday)(nil),                // 19: postern.local.v1.Holiday
+	(*Colleague)(nil),              // 20: postern.local.v1.Colleague
+	(*SettingsChange)(nil),         // 21: postern.local.v1.SettingsChange
+	(*GetSettingsRequest)(nil),     // 22: postern.local.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),    // 23: postern.local.v1.GetSettingsResponse
+	(*ChangeSettingsRequest)(nil),  // 24: postern.local.v1.ChangeSettingsRequest
+	(*ChangeSettingsResponse)(nil), // 25: postern.local.v1.ChangeSettingsResponse
+	(*v1.Reply)(nil),               // 26: postern.v1.Reply
+	(v1.FamilyOutcomeCode)(0),      // 27: postern.v1.FamilyOutcomeCode
+	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
+	(v1.StopAnswerCode)(0),         // 29: postern.v1.StopAnswerCode
+	(*v1.OpeningHours)(nil),        // 30: postern.v1.OpeningHours
+	(*v1.Authority)(nil),           // 31: postern.v1.Authority
 }
 var file_postern_local_v1_teamwork_proto_depIdxs = []int32{
-	4,  // 0: postern.local.v1.Work.deeds:type_name -> postern.local.v1.Deed
-	24, // 1: postern.local.v1.Work.reply:type_name -> postern.v1.Reply
-	25, // 2: postern.local.v1.Work.outcome:type_name -> postern.v1.FamilyOutcomeCode
-	5,  // 3: postern.local.v1.Work.told:type_name -> postern.local.v1.Told
-	26, // 4: postern.local.v1.Deed.time:type_name -> google.protobuf.Timestamp
-	24, // 5: postern.local.v1.Deed.replied:type_name -> postern.v1.Reply
-	25, // 6: postern.local.v1.Deed.outcome:type_name -> postern.v1.FamilyOutcomeCode
-	5,  // 7: postern.local.v1.Deed.told:type_name -> postern.local.v1.Told
-	27, // 8: postern.local.v1.Deed.stop_answered:type_name -> postern.v1.StopAnswerCode
-	0,  // 9: postern.local.v1.Told.whom:type_name -> postern.local.v1.ToldWhom
-	1,  // 10: postern.local.v1.Told.how:type_name -> postern.local.v1.ToldHow
-	2,  // 11: postern.local.v1.Mark.age_band:type_name -> postern.local.v1.AgeBand
-	7,  // 12: postern.local.v1.AssignItemsRequest.items:type_name -> postern.local.v1.Seen
-	7,  // 13: postern.local.v1.ReplyItemRequest.item:type_name -> postern.local.v1.Seen
-	24, // 14: postern.local.v1.ReplyItemRequest.reply:type_name -> postern.v1.Reply
-	3,  // 15: postern.local.v1.ReplyItemResponse.work:type_name -> postern.local.v1.Work
-	7,  // 16: postern.local.v1.RecordOutcomeRequest.item:type_name -> postern.local.v1.Seen
-	25, // 17: postern.local.v1.RecordOutcomeRequest.outcome:type_name -> postern.v1.FamilyOutcomeCode
-	3,  // 18: postern.local.v1.RecordOutcomeResponse.work:type_name -> postern.local.v1.Work
-	7,  // 19: postern.local.v1.RecordToldRequest.item:type_name -> postern.local.v1.Seen
-	5,  // 20: postern.local.v1.RecordToldRequest.told:type_name -> postern.local.v1.Told
-	3,  // 21: postern.local.v1.RecordToldResponse.work:type_name -> postern.local.v1.Work
-	28, // 22: postern.local.v1.TeamSettings.hours:type_name -> postern.v1.OpeningHours
-	17, // 23: postern.local.v1.TeamSettings.holidays:type_name -> postern.local.v1.Holiday
-	18, // 24: postern.local.v1.TeamSettings.colleagues:type_name -> postern.local.v1.Colleague
-	19, // 25: postern.local.v1.TeamSettings.changes:type_name -> postern.local.v1.SettingsChange
-	26, // 26: postern.local.v1.SettingsChange.time:type_name -> google.protobuf.Timestamp
-	16, // 27: postern.local.v1.GetSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
-	29, // 28: postern.local.v1.GetSettingsResponse.authority:type_name -> postern.v1.Authority
-	16, // 29: postern.local.v1.ChangeSettingsRequest.settings:type_name -> postern.local.v1.TeamSettings
-	16, // 30: postern.local.v1.ChangeSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
-	8,  // 31: postern.local.v1.TeamworkService.AssignItems:input_type -> postern.local.v1.AssignItemsRequest
-	10, // 32: postern.local.v1.TeamworkService.ReplyItem:input_type -> postern.local.v1.ReplyItemRequest
-	12, // 33: postern.local.v1.TeamworkService.RecordOutcome:input_type -> postern.local.v1.RecordOutcomeRequest
-	14, // 34: postern.local.v1.TeamworkService.RecordTold:input_type -> postern.local.v1.RecordToldRequest
-	20, // 35: postern.local.v1.TeamworkService.GetSettings:input_type -> postern.local.v1.GetSettingsRequest
-	22, // 36: postern.local.v1.TeamworkService.ChangeSettings:input_type -> postern.local.v1.ChangeSettingsRequest
-	9,  // 37: postern.local.v1.TeamworkService.AssignItems:output_type -> postern.local.v1.AssignItemsResponse
-	11, // 38: postern.local.v1.TeamworkService.ReplyItem:output_type -> postern.local.v1.ReplyItemResponse
-	13, // 39: postern.local.v1.TeamworkService.RecordOutcome:output_type -> postern.local.v1.RecordOutcomeResponse
-	15, // 40: postern.local.v1.TeamworkService.RecordTold:output_type -> postern.local.v1.RecordToldResponse
-	21, // 41: postern.local.v1.TeamworkService.GetSettings:output_type -> postern.local.v1.GetSettingsResponse
-	23, // 42: postern.local.v1.TeamworkService.ChangeSettings:output_type -> postern.local.v1.ChangeSettingsResponse
-	37, // [37:43] is the sub-list for method output_type
-	31, // [31:37] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	5,  // 0: postern.local.v1.Work.deeds:type_name -> postern.local.v1.Deed
+	26, // 1: postern.local.v1.Work.reply:type_name -> postern.v1.Reply
+	27, // 2: postern.local.v1.Work.outcome:type_name -> postern.v1.FamilyOutcomeCode
+	6,  // 3: postern.local.v1.Work.told:type_name -> postern.local.v1.Told
+	4,  // 4: postern.local.v1.Work.deputy_alerts:type_name -> postern.local.v1.DeputyAlert
+	28, // 5: postern.local.v1.DeputyAlert.since_time:type_name -> google.protobuf.Timestamp
+	28, // 6: postern.local.v1.DeputyAlert.queue_time:type_name -> google.protobuf.Timestamp
+	28, // 7: postern.local.v1.DeputyAlert.tell_time:type_name -> google.protobuf.Timestamp
+	28, // 8: postern.local.v1.Deed.time:type_name -> google.protobuf.Timestamp
+	26, // 9: postern.local.v1.Deed.replied:type_name -> postern.v1.Reply
+	27, // 10: postern.local.v1.Deed.outcome:type_name -> postern.v1.FamilyOutcomeCode
+	6,  // 11: postern.local.v1.Deed.told:type_name -> postern.local.v1.Told
+	29, // 12: postern.local.v1.Deed.stop_answered:type_name -> postern.v1.StopAnswerCode
+	0,  // 13: postern.local.v1.Told.whom:type_name -> postern.local.v1.ToldWhom
+	1,  // 14: postern.local.v1.Told.how:type_name -> postern.local.v1.ToldHow
+	2,  // 15: postern.local.v1.Mark.age_band:type_name -> postern.local.v1.AgeBand
+	8,  // 16: postern.local.v1.AssignItemsRequest.items:type_name -> postern.local.v1.Seen
+	8,  // 17: postern.local.v1.ReplyItemRequest.item:type_name -> postern.local.v1.Seen
+	26, // 18: postern.local.v1.ReplyItemRequest.reply:type_name -> postern.v1.Reply
+	3,  // 19: postern.local.v1.ReplyItemResponse.work:type_name -> postern.local.v1.Work
+	8,  // 20: postern.local.v1.RecordOutcomeRequest.item:type_name -> postern.local.v1.Seen
+	27, // 21: postern.local.v1.RecordOutcomeRequest.outcome:type_name -> postern.v1.FamilyOutcomeCode
+	3,  // 22: postern.local.v1.RecordOutcomeResponse.work:type_name -> postern.local.v1.Work
+	8,  // 23: postern.local.v1.RecordToldRequest.item:type_name -> postern.local.v1.Seen
+	6,  // 24: postern.local.v1.RecordToldRequest.told:type_name -> postern.local.v1.Told
+	3,  // 25: postern.local.v1.RecordToldResponse.work:type_name -> postern.local.v1.Work
+	30, // 26: postern.local.v1.TeamSettings.hours:type_name -> postern.v1.OpeningHours
+	19, // 27: postern.local.v1.TeamSettings.holidays:type_name -> postern.local.v1.Holiday
+	20, // 28: postern.local.v1.TeamSettings.colleagues:type_name -> postern.local.v1.Colleague
+	21, // 29: postern.local.v1.TeamSettings.changes:type_name -> postern.local.v1.SettingsChange
+	18, // 30: postern.local.v1.TeamSettings.leave:type_name -> postern.local.v1.Leave
+	28, // 31: postern.local.v1.SettingsChange.time:type_name -> google.protobuf.Timestamp
+	17, // 32: postern.local.v1.GetSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
+	31, // 33: postern.local.v1.GetSettingsResponse.authority:type_name -> postern.v1.Authority
+	17, // 34: postern.local.v1.ChangeSettingsRequest.settings:type_name -> postern.local.v1.TeamSettings
+	17, // 35: postern.local.v1.ChangeSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
+	9,  // 36: postern.local.v1.TeamworkService.AssignItems:input_type -> postern.local.v1.AssignItemsRequest
+	11, // 37: postern.local.v1.TeamworkService.ReplyItem:input_type -> postern.local.v1.ReplyItemRequest
+	13, // 38: postern.local.v1.TeamworkService.RecordOutcome:input_type -> postern.local.v1.RecordOutcomeRequest
+	15, // 39: postern.local.v1.TeamworkService.RecordTold:input_type -> postern.local.v1.RecordToldRequest
+	22, // 40: postern.local.v1.TeamworkService.GetSettings:input_type -> postern.local.v1.GetSettingsRequest
+	24, // 41: postern.local.v1.TeamworkService.ChangeSettings:input_type -> postern.local.v1.ChangeSettingsRequest
+	10, // 42: postern.local.v1.TeamworkService.AssignItems:output_type -> postern.local.v1.AssignItemsResponse
+	12, // 43: postern.local.v1.TeamworkService.ReplyItem:output_type -> postern.local.v1.ReplyItemResponse
+	14, // 44: postern.local.v1.TeamworkService.RecordOutcome:output_type -> postern.local.v1.RecordOutcomeResponse
+	16, // 45: postern.local.v1.TeamworkService.RecordTold:output_type -> postern.local.v1.RecordToldResponse
+	23, // 46: postern.local.v1.TeamworkService.GetSettings:output_type -> postern.local.v1.GetSettingsResponse
+	25, // 47: postern.local.v1.TeamworkService.ChangeSettings:output_type -> postern.local.v1.ChangeSettingsResponse
+	42, // [42:48] is the sub-list for method output_type
+	36, // [36:42] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_teamwork_proto_init() }
@@ -1798,7 +1995,7 @@ func file_postern_local_v1_teamwork_proto_init() {
 	if File_postern_local_v1_teamwork_proto != nil {
 		return
 	}
-	file_postern_local_v1_teamwork_proto_msgTypes[1].OneofWrappers = []any{
+	file_postern_local_v1_teamwork_proto_msgTypes[2].OneofWrappers = []any{
 		(*Deed_Assigned)(nil),
 		(*Deed_Replied)(nil),
 		(*Deed_Outcome)(nil),
@@ -1806,14 +2003,14 @@ func file_postern_local_v1_teamwork_proto_init() {
 		(*Deed_StopAnswered)(nil),
 		(*Deed_PassedOn)(nil),
 	}
-	file_postern_local_v1_teamwork_proto_msgTypes[4].OneofWrappers = []any{}
+	file_postern_local_v1_teamwork_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_teamwork_proto_rawDesc), len(file_postern_local_v1_teamwork_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
