@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
 	"postern/internal/signin"
+	"postern/internal/words"
 )
 
 // What holds on every site and for every page of it, without a line for any: a new page gets it by being a stop.
@@ -41,14 +44,17 @@ func TestTheFirstPageIsLight(t *testing.T) {
 
 // TestHostileValues fills every field for text on every page of every site with what must stay text, sends it, and then
 // opens every page again, where it may be shown by now: no script runs, no element of it comes to be, and a page that is
-// shown again has it in its fields as it was written.
+// shown again has it in its fields as it was written. It is done in Welsh, so that every fault that this brings is seen to
+// be said in Welsh.
 func TestHostileValues(t *testing.T) {
 	b, all := start(t), 0
 	for _, s := range sites(t) {
 		v := b.at(t, s)
 		fields := 0
 		pages := onePerPage(s.stops)
+		v.open("/?lang=cy")
 		for _, stop := range pages {
+			stop.path, _, _ = strings.Cut(stop.path, "lang=")
 			v.come(stop)
 			n := eval[int](v, `document.querySelectorAll('main input[type=text], main textarea').length`)
 			if n == 0 || !eval[bool](v, `document.querySelector('main form button[type="submit"]:not([name])') !== null`) {
@@ -56,7 +62,7 @@ func TestHostileValues(t *testing.T) {
 			}
 			fields += n
 			v.hostile()
-			v.must(s.name+"/"+stop.name, append(v.injected(), v.troubles()...))
+			v.must(s.name+"/"+stop.name, slices.Concat(v.injected(), v.troubles(), v.notInWelsh()))
 		}
 		for _, stop := range pages {
 			v.come(stop)
@@ -67,6 +73,44 @@ func TestHostileValues(t *testing.T) {
 	}
 	if all < 20 {
 		t.Errorf("%d fields on all sites: something was not looked at", all)
+	}
+}
+
+// notInWelsh are the faults on a Welsh page that the Welsh catalogue does not have.
+func (v *visit) notInWelsh() (found []string) {
+	if language := eval[string](v, `document.documentElement.lang`); language != string(words.Welsh) {
+		return []string{"the page is in " + language}
+	}
+	for _, said := range eval[[]string](v, `[...document.querySelectorAll('.govuk-error-summary__list li')].map((e) => e.innerText)`) {
+		if !inWelsh(said) {
+			found = append(found, "not in the Welsh catalogue: "+said)
+		}
+	}
+	return found
+}
+
+// inWelsh reports whether a fault is a text of the Welsh catalogue, of one line or two, with its places filled in.
+func inWelsh(said string) bool {
+	return slices.ContainsFunc(words.Welsh.IDs(), func(id string) bool {
+		text := strings.ReplaceAll(words.Welsh.Text(id, nil), "\n", " ")
+		parts := placeholder.Split(text, -1)
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
+		}
+		return len(placeholder.ReplaceAllString(text, "")) > 15 && regexp.MustCompile("^"+strings.Join(parts, ".+")+"$").MatchString(strings.Join(strings.Fields(said), " "))
+	})
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z]{2,}\}`)
+
+// TestEnglishIsFoundOnAWelshPage is the control of the search for it.
+func TestEnglishIsFoundOnAWelshPage(t *testing.T) {
+	for _, id := range []string{"fault.postcode.postcode", "form.authority_differs"} {
+		args := words.Args{"table": "Bristol", "chosen": "Swydd Gaer"}
+		say := func(l words.Language) string { return strings.ReplaceAll(l.Text(id, args), "\n", " ") }
+		if inWelsh(say(words.English)) || !inWelsh(say(words.Welsh)) {
+			t.Errorf("%s is taken for another language", id)
+		}
 	}
 }
 

@@ -30,8 +30,8 @@ func (in *Inbox) Authorities(ctx context.Context) ([]*posternv1.Authority, error
 // AuthorityOf is the code of the authority that a corrected postcode lies in. The look-up is here, in the inbox's own
 // table: the hub never sees a postcode. The fault names the field and never what was typed.
 func (in *Inbox) AuthorityOf(typed string) (string, error) {
-	wrong := func(reason, fix string) error {
-		return fault.InvalidFields("POSTCODE", "This postcode names no other team.", []fault.Field{{Path: "postcode", Reason: reason, Fix: fix}})
+	wrong := func(code, reason, fix string) error {
+		return fault.InvalidFields(code, "This postcode names no other team.", []fault.Field{{Path: "postcode", Reason: reason, Fix: fix}})
 	}
 	p, err := postcode.Parse(typed)
 	if slip := (*postcode.Slip)(nil); errors.As(err, &slip) {
@@ -39,9 +39,9 @@ func (in *Inbox) AuthorityOf(typed string) (string, error) {
 	}
 	switch a := in.cfg.Postcodes.Lookup(p); {
 	case a.Authority == in.cfg.Identity.Party().ID:
-		return "", wrong("That postcode is in your own area.", "Check the postcode, or answer that the child cannot be traced.")
+		return "", wrong("POSTCODE_OURS", "That postcode is in your own area.", "Check the postcode, or answer that the child cannot be traced.")
 	case a.Authority == "":
-		return "", wrong("The table of postcodes does not say which authority that is.", "Choose the authority from the list.")
+		return "", wrong("POSTCODE_UNKNOWN", "The table of postcodes does not say which authority that is.", "Choose the authority from the list.")
 	default:
 		return a.Authority, nil
 	}

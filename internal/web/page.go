@@ -226,9 +226,23 @@ func (r *Request) Again(v View, err error) (Response, error) {
 	if f.Kind != fault.Invalid || len(f.Fields) == 0 || v.Form == nil {
 		return nil, err
 	}
-	v.Form.Fail(f.Fields...)
+	v.Form.Fail(r.Fields(err)...)
 	v.Status = http.StatusUnprocessableEntity
 	return v, nil
+}
+
+// Fields are the faults of the fields of an error in the reader's language, where the catalogue has words for the reason
+// and the field: what stands in the error itself may be for a command.
+func (r *Request) Fields(err error) []fault.Field {
+	f := fault.From(err)
+	all := slices.Clone(f.Fields)
+	for i, x := range all {
+		field, _, _ := strings.Cut(x.Path, "[")
+		if id := reasonWords(f) + "." + field; r.Language.Has(id) {
+			all[i].Reason, all[i].Fix = r.Language.Fault(id, nil)
+		}
+	}
+	return all
 }
 
 // origin is where in our code a panic began: file and line, which hold nothing of anybody's.

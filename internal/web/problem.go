@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"maps"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 
 	"postern/internal/fault"
 )
@@ -20,18 +22,26 @@ var status = map[fault.Kind]int{
 // Problem is what the page about an error says.
 type Problem struct {
 	Heading string // an id of words
-	Text    string // an id of words: what happened to what they wrote, and what to do
-	Said    string // the error's own public words, where they help
+	Text    string // an id of words: what happened to what they wrote, and what to do; empty where Said is all of it
+	Said    string // an id of words: those of the fault's reason, where it has any
+	Code    string // the reason itself, for whoever is telephoned
 }
+
+// code is how a reason is written. One that another party sent and that is none is not shown.
+var code = regexp.MustCompile(`^[A-Z][A-Z0-9_]{1,40}$`)
+
+// reasonWords is the id of the words that a page has for the reason of a fault. The message of a fault is for commands: it is
+// English, and may have anything filled in.
+func reasonWords(f *fault.Error) string { return "fault." + strings.ToLower(f.Reason) }
 
 // problem is the page for an error. What caused it is logged by its kind and reason, and shown by a number.
 func (s *Site) problem(r *Request, err error) Response {
 	f := fault.From(err)
-	code := status[f.Kind]
+	answered := status[f.Kind]
 	p := Problem{Heading: "web.wrong", Text: "web.wrong_text"}
 	switch {
 	case f == errTooLarge:
-		code, p = http.StatusRequestEntityTooLarge, Problem{Heading: "web.too_large", Text: "web.too_large_text"}
+		answered, p = http.StatusRequestEntityTooLarge, Problem{Heading: "web.too_large", Text: "web.too_large_text"}
 	case f.Reason == "OTHER_ORIGIN":
 		p = Problem{Heading: "web.other_site", Text: "web.other_site_text"}
 	case f.Kind == fault.NotFound:
@@ -44,13 +54,24 @@ func (s *Site) problem(r *Request, err error) Response {
 		p = Problem{Heading: "web.unavailable", Text: "web.unavailable_text"}
 	case f.Kind == fault.Exhausted:
 		p = Problem{Heading: "web.busy", Text: "web.busy_text"}
+	case f.Kind == fault.Unverified:
+		p = Problem{Heading: "web.unproven", Text: "web.unproven_text"}
 	case f.Kind != fault.Internal && f.Kind != fault.Unimplemented:
-		p = Problem{Heading: "web.refused", Text: "web.refused_text", Said: f.Message}
+		p = Problem{Heading: "web.refused", Text: "web.refused_text"}
 	}
-	if code >= 500 {
+	if r.Language.Has(reasonWords(f)) {
+		p.Said = reasonWords(f)
+		if f.Kind == fault.NotFound || f.Kind == fault.Denied {
+			p.Text = "" // that there is no such page, or not for this role, is not what happened
+		}
+	}
+	if answered == http.StatusConflict && code.MatchString(f.Reason) {
+		p.Code = f.Reason
+	}
+	if answered >= 500 {
 		s.cfg.Log.ErrorContext(r.Context(), "page failed", "page", r.page.Name, "request", r.ID, "kind", f.Kind.String(), "reason", f.Reason)
 	}
-	answer := failure{View: View{Title: p.Heading, Template: "problem", Data: p, Status: code}}
+	answer := failure{View: View{Title: p.Heading, Template: "problem", Data: p, Status: answered}}
 	if f.RetryAfter > 0 {
 		answer.header = http.Header{"Retry-After": {strconv.Itoa(int(f.RetryAfter.Seconds()) + 1)}}
 	}

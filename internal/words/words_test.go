@@ -68,7 +68,7 @@ func TestFaultsHaveAReasonAndAFix(t *testing.T) {
 
 // families are ids that code puts together: each value of an enum or each rule has one. Tests beside that code check
 // that every value has its words.
-var families = regexp.MustCompile(`^(rule|outcome|obligation|section|state|month|kind|field|value|tongue|weekday)\.|^slip\.section_|^fill\.condition_|^inbox\.age_`)
+var families = regexp.MustCompile(`^(rule|outcome|obligation|section|state|month|kind|field|value|tongue|weekday|fault)\.|^slip\.section_|^fill\.condition_|^inbox\.age_`)
 
 func TestEveryIDInTheCodeHasWordsAndEveryWordIsUsed(t *testing.T) {
 	kinds := map[string]bool{}

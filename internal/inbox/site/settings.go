@@ -198,7 +198,7 @@ func (s *site) takeSettings(r *web.Request) (web.Response, error) {
 		t.Leave = append(t.Leave, &localv1.Leave{StaffId: strings.TrimSuffix(said[0], ","), FirstDate: said[1], LastDate: cmp.Or(said[2], said[1])})
 	}
 	t.Deputies, t.AlertAddresses = written(f.Text("deputies")), written(f.Text("alert_addresses"))
-	f.Fail(fault.From(inbox.CheckSettings(t)).Fields...)
+	f.Fail(r.Fields(inbox.CheckSettings(t))...)
 	if err := f.Err(); err != nil {
 		return r.Again(view, err)
 	}
