@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ func (a *app) inboxList(c *cobra.Command, _ []string) error {
 		}
 		return list(a, out.GetItems(), func(i *localv1.Item) map[string]any { return plain.Map(i) },
 			"Nothing has come yet.", []string{"REFERENCE", "RECEIVED", "PRISON", "CHILDREN", "ROUTE", "STOP", "ID"}, func(i *localv1.Item) []string {
-				return []string{i.GetReference(), when(i.GetReceiveTime()), i.GetPrisonId(), plainNumber(i.GetChildren()), i.GetRoute(), stopMark(i.GetStop()), i.GetId()}
+				return []string{i.GetReference(), when(i.GetReceiveTime()), cmp.Or(i.GetPrisonName(), i.GetPrisonId()), plainNumber(i.GetChildren()), i.GetRoute(), stopMark(i.GetStop()), i.GetId()}
 			})
 	})
 }
@@ -61,10 +62,18 @@ func (a *app) inboxShow(c *cobra.Command, args []string) error {
 	})
 }
 
+// prison is the code of the sending prison, and its name where that is known.
+func prison(i *localv1.Item) string {
+	if i.GetPrisonName() == "" {
+		return i.GetPrisonId()
+	}
+	return i.GetPrisonId() + " (" + i.GetPrisonName() + ")"
+}
+
 // printItem prints what a duty worker needs, how to make contact safely first.
 func (a *app) printItem(out *localv1.GetItemResponse) error {
 	i := out.GetItem()
-	a.line("%s  from prison %s, received %s", i.GetReference(), i.GetPrisonId(), when(i.GetReceiveTime()))
+	a.line("%s  from prison %s, received %s", i.GetReference(), prison(i), when(i.GetReceiveTime()))
 	a.line("Not a risk assessment. Check your own records first.")
 	a.printStop(i.GetStop())
 	a.printPassedOn(i)

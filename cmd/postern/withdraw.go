@@ -106,7 +106,7 @@ func (a *app) inboxAnswerStopCommand() *cobra.Command {
 				if a.output == "json" {
 					return a.printJSON(plain.Map(out.GetItem()))
 				}
-				a.line("%s  from prison %s", out.GetItem().GetReference(), out.GetItem().GetPrisonId())
+				a.line("%s  from prison %s", out.GetItem().GetReference(), prison(out.GetItem()))
 				a.printStop(out.GetItem().GetStop())
 				return nil
 			})

@@ -90,6 +90,8 @@ type Inbox struct {
 	wake       chan struct{}            // capacity 1: a report was spooled
 	passed     chan struct{}            // capacity 1: something was passed on
 	resumed    atomic.Bool              // whether the hub was told how far we hold all
+	names      atomic.Pointer[map[string]named]
+	learned    time.Time // when the names were read last; StepNames alone has it
 }
 
 // Open makes an inbox.
@@ -117,6 +119,9 @@ func Open(cfg Config) (*Inbox, error) {
 	if len(cfg.AllLogs.Origins()) == 0 {
 		in.cfg.AllLogs = cfg.LogKeys
 	}
+	if err := in.loadNames(context.Background()); err != nil {
+		return nil, err
+	}
 	in.follow, err = follow.Open(context.Background(), follow.Config{Keys: in.cfg.AllLogs, Memory: follow.InStore(cfg.Store, schema.InboxMeta), Hub: cfg.Prover,
 		First: cfg.First, Phone: cfg.HubPhone, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics})
 	return in, err
@@ -135,6 +140,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 	wg.Go(func() { cancel(in.loop(ctx, "keys", in.StepKeys, nil)) })
 	wg.Go(func() { cancel(in.loop(ctx, "redirects", in.StepRedirects, in.passed)) })
 	wg.Go(func() { cancel(in.loop(ctx, "deputies", in.StepDeputies, nil)) })
+	wg.Go(func() { cancel(in.loop(ctx, "names", in.StepNames, nil)) })
 	for _, way := range ways {
 		if in.cfg.Outlets.uses(way) { // a loop each: a command that takes its time keeps no alert waiting
 			wg.Go(func() {
@@ -180,6 +186,8 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 		case "redirects": // soon after it was passed on, then more and more seldom
 			idle++
 			wait = min(wait, in.cfg.Backoff.After(idle, mathrand.Float64()))
+		case "names": // a name can wait
+			wait = max(wait, in.cfg.Backoff.After(failures, mathrand.Float64()))
 		case "deputies": // it opens every item
 			wait = max(wait, time.Minute)
 		}

@@ -12,6 +12,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/schema"
 	"postern/internal/store"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 )
 
@@ -73,6 +74,7 @@ func (in *Inbox) add(r store.Reader, key []byte, item *localv1.GetItemResponse, 
 	if i.Work, err = in.readWork(r, key); err != nil {
 		return nil, err
 	}
+	in.named(i)
 	now := in.cfg.Clock()
 	if children, err = marks(item, now.In(in.zone)); err != nil {
 		return nil, err
@@ -82,6 +84,13 @@ func (in *Inbox) add(r store.Reader, key []byte, item *localv1.GetItemResponse, 
 		i.DueTime, i.Overdue = timestamppb.New(at), !now.Before(at)
 	}
 	return children, nil
+}
+
+// named puts in what the prison is called; a code alone is left as it is.
+func (in *Inbox) named(i *localv1.Item) {
+	if name := in.NameOf(words.English, i.GetPrisonId()); name != i.GetPrisonId() {
+		i.PrisonName = name
+	}
 }
 
 // GetItem opens one item, by the notification's id or its reference.

@@ -55,6 +55,7 @@ func (in *Inbox) pack(ctx context.Context, item queue.Item, p parcel) (full outl
 	if whole := doc.GetItem().GetStop() != nil && len(doc.GetItem().GetStop().GetPaths()) == 0; whole && p.Kind == outlet.Notification {
 		return full, sealed, nil
 	}
+	in.named(doc.GetItem())
 	m, err := Document(doc)
 	if err != nil {
 		return full, nil, err

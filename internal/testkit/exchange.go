@@ -314,7 +314,7 @@ func (x *Exchange) steps() []func(context.Context) (bool, error) {
 		steps = append(steps, d.StepClocks, d.StepSpool, d.StepUpdates, d.StepKeys, d.StepReseal)
 	}
 	for code, in := range x.inboxes {
-		steps = append(steps, in.StepReports, in.StepKeys, in.StepRedirects)
+		steps = append(steps, in.StepReports, in.StepKeys, in.StepRedirects, in.StepNames)
 		if slices.Contains(x.cfg.Register.Collect, code) {
 			steps = append(steps, in.StepCollect)
 		} else {

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -56,6 +57,8 @@ type notification struct {
 	Parts      []part
 	NotShared  []notShared
 	Sender     *posternv1.Sender
+	Prison     string // by its name
+	By         string // the team that passed it on, by its name
 	Received   string
 	Decision   []string
 	Answered   string
@@ -116,10 +119,13 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 	}
 	i := o.GetItem()
 	received := i.GetReceiveTime().AsTime().In(s.zone)
-	n := &notification{Item: i, Sender: o.GetSender(), Received: plain.Date(r.Language, received) + " " + received.Format("15:04"),
+	n := &notification{Item: i, Sender: o.GetSender(), Prison: s.prison(r, i), Received: plain.Date(r.Language, received) + " " + received.Format("15:04"),
 		Whole: i.GetStop() != nil && len(i.GetStop().GetPaths()) == 0, Decision: plain.DecisionIn(r.Language, o.GetDecision()),
 		State: tag(r, i), Due: s.due(r, i, s.now().In(s.zone)), Assigned: people.name(r, i.GetWork().GetAssignedTo()),
 		Seen: strconv.Itoa(len(i.GetWork().GetDeeds())), HubPhone: s.inbox.HubPhone()}
+	if by := i.GetPassedOnBy(); by != "" {
+		n.By = s.inbox.NameOf(r.Language, by)
+	}
 	if answer := i.GetStop().GetAnswer(); answer != 0 {
 		n.Answered = r.T(answers[answer])
 	}
@@ -148,6 +154,14 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		view.Form = stopForm(r, n.Seen)
 	}
 	return view, nil
+}
+
+// prison is what the sending prison is called; its code where the directory was never read.
+func (s *site) prison(r *web.Request, i *localv1.Item) string {
+	if name := s.inbox.NameOf(r.Language, i.GetPrisonId()); name != i.GetPrisonId() {
+		return name
+	}
+	return r.T("inbox.prison_code", "code", i.GetPrisonId())
 }
 
 func row(key, value string) ui.SummaryRow {
@@ -258,12 +272,7 @@ var methods = map[posternv1.ConsentMethod]string{
 // parts are the sections that came, what each is worth as evidence beside it: what is urgent first, then child by child
 // who and where it is, then the parent.
 func parts(r *web.Request, o opened) (out []part) {
-	paths := make([]string, 0, len(o.byPath))
-	for path := range o.byPath {
-		paths = append(paths, path)
-	}
-	slices.SortFunc(paths, func(a, b string) int { return slices.Compare(place(a), place(b)) })
-	for _, path := range paths {
+	for _, path := range o.inOrder() {
 		m := o.byPath[path]
 		if _, box := m.(*posternv1.ChildSafety); box {
 			continue // it stands first
@@ -277,6 +286,11 @@ func parts(r *web.Request, o opened) (out []part) {
 		out = append(out, p)
 	}
 	return out
+}
+
+// inOrder are the paths of the sections that came, as the page has them.
+func (o opened) inOrder() []string {
+	return slices.SortedFunc(maps.Keys(o.byPath), func(a, b string) int { return slices.Compare(place(a), place(b)) })
 }
 
 // place is where a section stands on the page.
@@ -371,7 +385,7 @@ func (s *site) deed(r *web.Request, people people, d *localv1.Deed) string {
 	case *localv1.Deed_StopAnswered:
 		what = r.T("inbox.did_answer_stop", "answer", r.T(answers[did.StopAnswered]))
 	case *localv1.Deed_PassedOn:
-		what = r.T("inbox.did_pass_on", "authority", did.PassedOn)
+		what = r.T("inbox.did_pass_on", "authority", s.inbox.NameOf(r.Language, did.PassedOn))
 	}
 	return r.T("inbox.did", "when", r.When(d.GetTime().AsTime()), "name", people.name(r, d.GetStaffId()), "what", what)
 }

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/form/formtest"
+	"postern/internal/inbox"
 	"postern/internal/inbox/site"
 	"postern/internal/signin/signintest"
 	"postern/internal/testkit"
@@ -206,7 +207,7 @@ func TestPassingOnByACorrectedPostcode(t *testing.T) {
 	}
 	x.Settle()
 	page := b.Get(path(id))
-	if n := strings.Count(page.Main(), "passed it on to "+testkit.Lancashire); n != 1 {
+	if n := strings.Count(page.Main(), "passed it on to Lancashire"); n != 1 {
 		t.Errorf("passing on is recorded %d times: %s", n, page.Main())
 	}
 	if items := x.Inbox(testkit.Lancashire).Items(); len(items) != 1 {
@@ -244,17 +245,72 @@ func TestDownloadsAreInertAndNameNobody(t *testing.T) {
 	if found != 2 {
 		t.Errorf("%d of what was written is there", found)
 	}
+	if rows[0][1] != "Prison" || rows[1][1] != "HMP Bristol" {
+		t.Errorf("the sheet begins with %q, %q", rows[0], rows[1])
+	}
 	var file struct {
-		Item      struct{ Reference string }
+		Item struct {
+			Reference  string
+			PrisonID   string `json:"prison_id"`
+			PrisonName string `json:"prison_name"`
+		}
 		Sections  map[string]map[string]any
 		NotShared []string `json:"not_shared"`
 	}
 	if err := json.Unmarshal([]byte(b.Get(path(id, "file", "json")).Body), &file); err != nil || file.Item.Reference != envelope.Reference(id) ||
-		file.Sections["child/1/identity"]["family_name"] != form.GetChildren()[0].GetIdentity().GetFamilyName() {
+		file.Item.PrisonID != testkit.HMPBristol || file.Item.PrisonName != "HMP Bristol" || file.Sections["child/1/identity"]["family_name"] != form.GetChildren()[0].GetIdentity().GetFamilyName() {
 		t.Errorf("%v: %v", err, file)
 	}
 	if other := b.Get(path(id, "file", "xlsx")); other.Status != http.StatusNotFound {
 		t.Errorf("another kind is answered by %d", other.Status)
+	}
+}
+
+// What a person opens is in the language of the page it came from; what a machine reads is the same in both.
+func TestDownloadsInWelsh(t *testing.T) {
+	_, b, id := arrived(t)
+	json := b.Get(path(id, "file", "json")).Body
+	b.Get("/?lang=cy").Follow()
+	if cy := b.Get(path(id, "file", "json")).Body; cy != json {
+		t.Errorf("the JSON differs in Welsh: %s", cy)
+	}
+	body := b.Get(path(id, "file", "csv")).Body
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(body, "\ufeff"))).ReadAll()
+	if err != nil || len(rows) < 10 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	if got := strings.Join(rows[0], " "); got != "Cyfeirnod Carchar Plentyn Rhan Gofynnwyd Ateb Yn hysbys Sut y mae’n hysbys Ar" {
+		t.Errorf("the sheet begins with %s", got)
+	}
+	for _, want := range []string{"Heb ei rannu", "Cyfenw", "Cod post"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the sheet does not say %q", want)
+		}
+	}
+	for _, not := range []string{"NOT_SHARED", "KNOWN", "PARENT_SAID", "Family name", "Not shared", "identity", "Yes"} {
+		if strings.Contains(body, not) {
+			t.Errorf("the Welsh sheet says %q", not)
+		}
+	}
+}
+
+// The page names the prison, also while the hub is down and after a start; without a directory it says the code.
+func TestThePrisonHasAName(t *testing.T) {
+	x, b, id := arrived(t)
+	if got := b.Get(path(id)).Main(); !strings.Contains(got, "From HMP Bristol, received") || strings.Contains(got, "BLI") {
+		t.Errorf("the page says %s", got)
+	}
+	x.Inbox(testkit.Bristol).Restart(func(c *inbox.Config) { c.Directory = nil })
+	if got := signintest.As(t, at(t, x), "ALL").Get(path(id)).Main(); !strings.Contains(got, "From HMP Bristol, received") {
+		t.Errorf("after a start, without a way to the directory, the page says %s", got)
+	}
+	cut := testkit.NewExchange(t)
+	in := cut.Inbox(testkit.Bristol)
+	in.Restart(func(c *inbox.Config) { c.Directory = nil })
+	other := cut.Desk(testkit.HMPBristol).Take(formtest.New(testkit.Bristol))[0]
+	cut.Settle()
+	if got := signintest.As(t, at(t, cut), "ALL").Get(path(other)).Main(); !strings.Contains(got, "From the prison with the code BLI, received") {
+		t.Errorf("without a directory the page says %s", got)
 	}
 }
 

@@ -1117,7 +1117,9 @@ type Item struct {
 	// By when it is to be answered; absent when nothing is to be done. Made when it is shown, never kept.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	// Whether that has passed; made when it is shown, never kept.
-	Overdue       bool `protobuf:"varint,15,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	Overdue bool `protobuf:"varint,15,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// What the directory calls the sending prison, in English; empty while that is not known. Made when it is shown, never kept.
+	PrisonName    string `protobuf:"bytes,16,opt,name=prison_name,json=prisonName,proto3" json:"prison_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1255,6 +1257,13 @@ func (x *Item) GetOverdue() bool {
 		return x.Overdue
 	}
 	return false
+}
+
+func (x *Item) GetPrisonName() string {
+	if x != nil {
+		return x.PrisonName
+	}
+	return ""
 }
 
 // Stop is that the person withdrew and the team was asked to stop.
@@ -2794,7 +2803,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
 	"\x11ListItemsResponse\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xb1\x04\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xd2\x04\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
@@ -2812,7 +2821,9 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x04work\x18\f \x01(\v2\x16.postern.local.v1.WorkR\x04work\x12,\n" +
 	"\x05marks\x18\r \x03(\v2\x16.postern.local.v1.MarkR\x05marks\x125\n" +
 	"\bdue_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12\x18\n" +
-	"\aoverdue\x18\x0f \x01(\bR\aoverdue\"\xb0\x01\n" +
+	"\aoverdue\x18\x0f \x01(\bR\aoverdue\x12\x1f\n" +
+	"\vprison_name\x18\x10 \x01(\tR\n" +
+	"prisonName\"\xb0\x01\n" +
 	"\x04Stop\x12=\n" +
 	"\freceive_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x1f\n" +
