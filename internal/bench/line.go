@@ -123,10 +123,12 @@ func (b *bench) line() (err error) {
 		}
 		size = proto.Size(&posternv1.SubmitRequest{Notification: all[0].sealed})
 		u0, k0 := s.hub.cpu()
+		c0 := own()
 		l, err := s.submitAll(all, 0)
 		if err != nil {
 			return err
 		}
+		c1 := own()
 		u1, k1 := s.hub.cpu()
 		e, eu, err := s.echoAll(size, 5*len(all), 0)
 		if err != nil {
@@ -138,8 +140,8 @@ func (b *bench) line() (err error) {
 				return err
 			}
 		}
-		b.say("round %d: %.0f submits/s, hub %d+%d µs each; %.0f echoes/s; OPA %.0f/s, %.0f/s with its log",
-			round, l.rate, (u1-u0).Microseconds()/int64(len(all)), (k1-k0).Microseconds()/int64(len(all)), e.rate, p.rate, q.rate)
+		b.say("round %d: %.0f submits/s, hub %d+%d µs each and the clients %d; %.0f echoes/s; OPA %.0f/s, %.0f/s with its log",
+			round, l.rate, (u1-u0).Microseconds()/int64(len(all)), (k1-k0).Microseconds()/int64(len(all)), (c1-c0).Microseconds()/int64(len(all)), e.rate, p.rate, q.rate)
 		if round == 0 {
 			continue // connections, caches and the processor's clock warm up
 		}

@@ -186,3 +186,12 @@ func (h *hub) status(ctx context.Context) error {
 	_, err = localv1.NewHubServiceClient(conn).GetStatus(ctx, &localv1.GetStatusRequest{})
 	return errors.Join(err, conn.Close())
 }
+
+// own is the processor time of this process so far: that of the clients.
+func own() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

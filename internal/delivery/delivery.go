@@ -40,6 +40,7 @@ import (
 	"postern/internal/schema"
 	"postern/internal/store"
 	"postern/internal/vault"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -227,14 +228,15 @@ func readWaiting(it queue.Item) (w waiting, err error) {
 // the zero Entry, one of another transaction, one that has released something already, and one that does not share
 // exactly these sections are refused. The caller calls Wake after the commit.
 func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
-	if err := admit(tx, e, out); err != nil {
+	core, err := admit(tx, e, out)
+	if err != nil {
 		return err
 	}
 	place, err := next(tx, schema.HubSequence, out.Authority)
 	if err != nil {
 		return err
 	}
-	return d.enqueue(tx, e, out, queue.Item{Destination: out.Authority, Sequence: afterStops | place, EnqueueTime: d.cfg.Clock()})
+	return d.enqueue(tx, e, core, out, queue.Item{Destination: out.Authority, Sequence: afterStops | place, EnqueueTime: d.cfg.Clock()})
 }
 
 // Replace is Enqueue in the place, and with the age, of a release that waits: the same notification decided again. It
@@ -247,7 +249,8 @@ func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgo
 	if out.Authority != old.Destination {
 		return errNotShare
 	}
-	if err := admit(tx, e, out); err != nil {
+	core, err := admit(tx, e, out)
+	if err != nil {
 		return err
 	}
 	if _, err := d.Cancel(tx, rel); err != nil {
@@ -260,25 +263,25 @@ func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgo
 	if w.Held {
 		out.Held = old.DueTime
 	}
-	return d.enqueue(tx, e, out, old)
+	return d.enqueue(tx, e, core, out, old)
 }
 
-// admit checks that an entry releases this and nothing else.
-func admit(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
+// admit checks that an entry releases this and nothing else, and returns what it records for the parties.
+func admit(tx *ledger.Tx, e ledger.Entry, out Outgoing) (*logv1.Core, error) {
 	if !e.In(tx) {
-		return errNoEntry
+		return nil, errNoEntry
 	}
 	core := e.Core()
 	if out.Authority == "" || out.NotificationID == "" || !bytes.Equal(out.ManifestSHA256, core.GetManifestSha256()) ||
 		!covers(core, out.Notification) {
-		return errNotShare
+		return nil, errNotShare
 	}
-	return nil
+	return core, nil
 }
 
 // enqueue puts what was admitted in the place that it has by `at`.
-func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing, at queue.Item) error {
-	until := e.Core().GetValidUntilTime().AsTime()
+func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, core *logv1.Core, out Outgoing, at queue.Item) error {
+	until := core.GetValidUntilTime().AsTime()
 	if !out.Until.IsZero() && out.Until.Before(until) {
 		until = out.Until
 	}
@@ -308,17 +311,17 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, begun bool,
 		return errReleased
 	}
 	content.DeliveryId, w.EventID = id, event
-	body, err := proto.Marshal(content)
+	body, err := proto.MarshalOptions{}.MarshalAppend(vault.Room(proto.Size(content)), content)
 	if err != nil {
 		return fault.From(err)
 	}
 	w.Content = at.Sequence
-	// Seal draws random values, so another run of the transaction writes other bytes; both open to the same.
-	sealed, err := d.cfg.Vault.Seal(string(schema.HubOutboxBody), w.contentKey(at), body)
+	// Sealing draws random values, so another run of the transaction writes other bytes; both open to the same.
+	sealed, err := d.cfg.Vault.SealIn(body, nil, string(schema.HubOutboxBody), w.contentKey(at))
 	if err != nil {
 		return err
 	}
-	if err := tx.Put(schema.HubOutboxBody, w.contentKey(at), sealed); err != nil {
+	if err := tx.PutOwn(schema.HubOutboxBody, w.contentKey(at), sealed); err != nil {
 		return err
 	}
 	if w.Stop == nil {

@@ -53,25 +53,31 @@ func known(m protoreflect.Message) bool {
 	if len(m.GetUnknown()) > 0 {
 		return false
 	}
-	ok := true
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		each := func(v protoreflect.Value) bool {
-			switch {
-			case f.Enum() != nil:
-				return f.Enum().Values().ByNumber(v.Enum()) != nil
-			case f.Message() != nil:
-				return known(v.Message())
-			}
-			return true
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.Enum() == nil && f.Message() == nil || !m.Has(f) {
+			continue // nothing in it can be new
 		}
+		v := m.Get(f)
 		if !f.IsList() {
-			ok = ok && each(v)
-			return ok
+			if !knownValue(f, v) {
+				return false
+			}
+			continue
 		}
-		for i := range v.List().Len() {
-			ok = ok && each(v.List().Get(i))
+		for j := range v.List().Len() {
+			if !knownValue(f, v.List().Get(j)) {
+				return false
+			}
 		}
-		return ok
-	})
-	return ok
+	}
+	return true
+}
+
+func knownValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	if e := f.Enum(); e != nil {
+		return e.Values().ByNumber(v.Enum()) != nil
+	}
+	return known(v.Message())
 }

@@ -207,7 +207,8 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			}
 			return nil
 		}
-		if err := h.mayDecide(tx, v, d); err != nil {
+		tomb, waited, err := h.mayDecide(tx, v, d)
+		if err != nil {
 			return err
 		}
 		entry, err := tx.Record(ledger.Sent, ledger.Event{
@@ -229,7 +230,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID()); err != nil {
 			return err
 		}
-		if err := adoptTombstone(tx, v); err != nil {
+		if err := adoptTombstone(tx, v, tomb, waited); err != nil {
 			return err
 		}
 		if resubmitted || len(v.Hub().GetMaybeSentSha256()) > 0 {
@@ -261,32 +262,32 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 
 // mayDecide re-reads, inside the transaction, what the decision rests on: policy and directory in force, what was
 // withdrawn, whether the same was shared before, and that this notification is this sender's and nothing of it was
-// shared under another manifest.
-func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) error {
+// shared under another manifest. It returns what was withdrawn, as tombstoneOf does.
+func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) (tomb *tombstone, waited []byte, err error) {
 	id, sender := v.Manifest().GetNotificationId(), v.Sender().URI()
 	basis, err := h.Basis(tx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	tomb, _, err := tombstoneOf(tx, v)
+	tomb, waited, err = tombstoneOf(tx, v)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	content, _, err := sentBefore(tx, v)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if basis != d.basis || !bytes.Equal(tomb.raw(), d.tombstone) || !bytes.Equal(content, d.content) {
-		return errStale
+		return nil, nil, errStale
 	}
 	known, ok, err := readNotification(tx, id)
 	if err != nil || !ok {
-		return err
+		return tomb, waited, err
 	}
 	if known.sender != sender || known.outcome == posternv1.Outcome_OUTCOME_SHARE {
-		return fault.New(fault.Exists, "ID_TAKEN", "This notification id is already in use. Send what is new as a new notification.")
+		return nil, nil, fault.New(fault.Exists, "ID_TAKEN", "This notification id is already in use. Send what is new as a new notification.")
 	}
-	return nil
+	return tomb, waited, nil
 }
 
 // answer says what was decided and cuts the receipt to the newest checkpoint; the ledger verifies it before it leaves.

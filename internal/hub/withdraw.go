@@ -361,10 +361,10 @@ func (w *withdrawal) stopOf(rel delivery.Release) delivery.Stop {
 }
 
 // adoptTombstone makes a withdrawal that waited for a code one of the notification that comes with it.
-func adoptTombstone(tx *ledger.Tx, v *envelope.Verified) error {
-	tomb, waited, err := tombstoneOf(tx, v)
-	if err != nil || waited == nil {
-		return err
+// Both are as mayDecide found them in the same transaction.
+func adoptTombstone(tx *ledger.Tx, v *envelope.Verified, tomb *tombstone, waited []byte) error {
+	if waited == nil {
+		return nil
 	}
 	return errors.Join(tx.Delete(schema.HubWithdrawal, waited), tomb.write(tx, v.Sender().URI(), v.Manifest().GetNotificationId()))
 }

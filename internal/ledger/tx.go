@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/store"
+	"postern/internal/vault"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -69,10 +71,15 @@ func (tx *Tx) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 
 // Put writes a record over any that is there. The ledger's own keyspaces are refused: Record writes them.
 func (tx *Tx) Put(ks store.Keyspace, key, value []byte) error {
+	return tx.PutOwn(ks, key, slices.Clone(value))
+}
+
+// PutOwn is Put without a copy: the value is the transaction's from then on, and nobody changes it any more.
+func (tx *Tx) PutOwn(ks store.Keyspace, key, value []byte) error {
 	if err := tx.check(ks); err != nil {
 		return err
 	}
-	return tx.put(ks, key, slices.Clone(value))
+	return tx.put(ks, key, value)
 }
 
 // Delete removes a record; one that is not there is no error. The ledger's own keyspaces are refused.
@@ -197,8 +204,8 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	}
 	index := *tx.next.of(g)
 	id := tx.ledger.eventID(tx.ledger.tree(g), index, random.id)
-	core, details := proto.CloneOf(ev.Core), proto.CloneOf(ev.Details)
-	core.EventTime, details.Salt = timestamppb.New(ev.Time), random.salt[:]
+	core, details := proto.CloneOf(ev.Core), salted(ev.Details, random.salt[:])
+	core.EventTime = timestamppb.New(ev.Time)
 	coreBytes, err := marshal.Marshal(core)
 	if err != nil {
 		return Entry{}, err
@@ -211,12 +218,13 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	l := verify.Leaf{EventID: id, Kind: ev.Kind, Hour: hour,
 		Commitment: verify.Commitment(random.opening, sha256.Sum256(coreBytes), detailsSHA256)}
 	leafBytes := l.Bytes()
-	record, err := marshal.Marshal(&logv1.Record{Leaf: leafBytes, Core: coreBytes, Details: detailsBytes, Opening: random.opening[:]})
+	record := &logv1.Record{Leaf: leafBytes, Core: coreBytes, Details: detailsBytes, Opening: random.opening[:]}
+	room, err := marshal.MarshalAppend(vault.Room(proto.Size(record)), record)
 	if err != nil {
 		return Entry{}, err
 	}
 	at := leafKey(tx.ledger.tree(g), index)
-	sealed, err := tx.ledger.vault.SealFrom(bytes.NewReader(random.seal[:]), string(schema.HubRecord), at, record)
+	sealed, err := tx.ledger.vault.SealIn(room, bytes.NewReader(random.seal[:]), string(schema.HubRecord), at)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -236,6 +244,18 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	tx.leaves = append(tx.leaves, leaf{g, leafBytes})
 	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, used: new(bool), log: g, index: index,
 		receipt: &posternv1.Receipt{Leaf: leafBytes, Core: coreBytes, DetailsSha256: detailsSHA256[:], Opening: random.opening[:]}}, nil
+}
+
+// salted is the details with their salt, for the moment in which they are marshalled: it shares all else with them.
+func salted(d *logv1.Details, salt []byte) *logv1.Details {
+	out := new(logv1.Details)
+	d.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		out.ProtoReflect().Set(f, v)
+		return true
+	})
+	out.ProtoReflect().SetUnknown(d.ProtoReflect().GetUnknown())
+	out.Salt = salt
+	return out
 }
 
 // Random returns n random bytes for an op's purpose, such as the id of a delivery: the same on every run of the op and

@@ -29,10 +29,20 @@ type Section struct {
 	Urgent     bool                   // whether it goes on the urgent route, without consent
 
 	field protoreflect.FieldDescriptor
+	paths []string // by the child's number, as far as spelt
 }
+
+// spelt is up to which child the table holds the paths: one more than a form has.
+const spelt = 17
 
 // Path returns the path of the section for a child's number; a section of the parent ignores it.
 func (s Section) Path(child int) string {
+	if !s.PerChild {
+		return s.Pattern
+	}
+	if child >= 0 && child < len(s.paths) {
+		return s.paths[child]
+	}
 	return strings.Replace(s.Pattern, "{n}", strconv.Itoa(child), 1)
 }
 
@@ -58,7 +68,7 @@ var table = sync.OnceValue(func() []Section {
 			if rule == nil {
 				continue
 			}
-			all = append(all, Section{
+			s := Section{
 				Pattern:    rule.GetPath(),
 				Name:       rule.GetPath()[strings.LastIndexByte(rule.GetPath(), '/')+1:],
 				Class:      rule.GetSectionClass(),
@@ -66,7 +76,11 @@ var table = sync.OnceValue(func() []Section {
 				PerChild:   strings.Contains(rule.GetPath(), "{n}"),
 				Urgent:     rule.GetAlsoUrgent() || rule.GetSectionClass() != posternv1.SectionClass_SECTION_CLASS_PERMITTED,
 				field:      f,
-			})
+			}
+			for n := 0; s.PerChild && n < spelt; n++ {
+				s.paths = append(s.paths, strings.Replace(s.Pattern, "{n}", strconv.Itoa(n), 1))
+			}
+			all = append(all, s)
 		}
 	}
 	return all

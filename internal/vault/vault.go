@@ -136,6 +136,19 @@ func (v *Vault) Seal(kind string, id, plaintext []byte) ([]byte, error) {
 // SealFrom is Seal with 32 random bytes from the given source: for a transaction, whose random values are drawn before
 // it and used again when it runs again.
 func (v *Vault) SealFrom(random io.Reader, kind string, id, plaintext []byte) ([]byte, error) {
+	return v.SealIn(append(Room(len(plaintext)), plaintext...), random, kind, id)
+}
+
+// Room is where a record of a size can be sealed without a copy: append the plaintext, then SealIn.
+func Room(size int) []byte { return make([]byte, bodyOffset, size+Overhead) }
+
+// SealIn is SealFrom for a plaintext that was appended to a Room, and Seal when random is nil. The sealed record lies
+// where that was.
+func (v *Vault) SealIn(room []byte, random io.Reader, kind string, id []byte) ([]byte, error) {
+	if random == nil {
+		random = v.rand
+	}
+	plaintext := room[bodyOffset:]
 	seed := make([]byte, keySize)
 	if _, err := io.ReadFull(random, seed); err != nil {
 		return nil, fault.New(fault.Internal, "VAULT_RANDOM", "No random bytes could be had, so nothing was sealed.").Because(err)
@@ -155,8 +168,7 @@ func (v *Vault) SealFrom(random io.Reader, kind string, id, plaintext []byte) ([
 	if err != nil {
 		return nil, err
 	}
-	sealed := make([]byte, 0, len(plaintext)+Overhead)
-	sealed = append(sealed, version)
+	sealed := append(room[:0], version)
 	sealed = append(sealed, v.current.name...)
 	sealed = append(sealed, nonce...)
 	sealed = v.current.wrap.Seal(sealed, nonce, key, frame(keyLabel, []byte(v.current.name), []byte(kind), id))

@@ -20,10 +20,11 @@ type transaction struct {
 	ctx     context.Context // of the View or Update that it lives in
 	btx     *bbolt.Tx
 	known   map[store.Keyspace]bool
-	changes map[store.Keyspace]*tally // to the tallies
-	dirty   bool                      // something was written
-	spoiled error                     // a write failed half-way: the transaction must not be committed, whatever its function says
-	over    bool                      // its function has returned
+	buckets map[store.Keyspace]*bbolt.Bucket // those that were asked for
+	changes map[store.Keyspace]*tally        // to the tallies
+	dirty   bool                             // something was written
+	spoiled error                            // a write failed half-way: the transaction must not be committed, whatever its function says
+	over    bool                             // its function has returned
 }
 
 // end makes the transaction unusable and gives up what is not committed.
@@ -57,6 +58,9 @@ func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
 	if tx.over {
 		return nil, store.ErrClosed
 	}
+	if b := tx.buckets[ks]; b != nil {
+		return b, nil
+	}
 	appended, ok := tx.known[ks]
 	if !ok && !internal(ks) {
 		return nil, store.ErrUnknownKeyspace
@@ -70,6 +74,7 @@ func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
 	if appended {
 		b.FillPercent = fillAppended
 	}
+	tx.buckets[ks] = b
 	return b, nil
 }
 
@@ -306,9 +311,13 @@ const checksumSize = 8
 
 // checksum binds a value to its place, so that a record that turns up elsewhere is refused too.
 func checksum(ks store.Keyspace, key, value []byte) [checksumSize]byte {
-	place := make([]byte, 0, 128) // on the stack, for all but the longest keys
+	place := make([]byte, 0, 512) // on the stack, and most records with their place
 	place = append(binary.BigEndian.AppendUint32(place, uint32(len(ks))), ks...)
 	place = append(binary.BigEndian.AppendUint32(place, uint32(len(key))), key...)
+	if len(place)+len(value) <= cap(place) {
+		sum := sha256.Sum256(append(place, value...))
+		return [checksumSize]byte(sum[:])
+	}
 	h := sha256.New()
 	h.Write(place)
 	h.Write(value)
