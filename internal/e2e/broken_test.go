@@ -21,6 +21,7 @@ func broken(t *testing.T) *site {
 		"contrast": {"web.menu", `<div class="govuk-panel govuk-panel--confirmation"><span class="govuk-hint">grey on green</span></div>`},
 		"small":    {"web.language", `<button>.</button><button>.</button>`},
 		"wide":     {"web.done", `<pre>` + longWord() + longWord() + longWord() + `</pre>`},
+		"box":      {"web.most", `<div class="app-table-scroll" tabindex="0"><pre>` + longWord() + longWord() + longWord() + `</pre></div>`},
 		"screen":   {"web.day", `<div class="app-keep"><button type="button">only here</button></div>`},
 		"dark":     {"web.or", `<table><tr><td bgcolor="#000000">x</td></tr></table>`},
 		"focus":    {"web.month", `<a href="#x" inert>x</a>`},

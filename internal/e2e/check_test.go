@@ -45,9 +45,10 @@ func (v *visit) narrow() []string {
 	v.screen(320, 640)
 	defer v.screen(1280, 900)
 	wide := eval[[]string](v, `(() => {
-		if (document.scrollingElement.scrollWidth <= 320) { return []; }
+		const boxes = [...document.querySelectorAll('.app-table-scroll')].filter((e) => e.scrollWidth > e.clientWidth + 1);
+		if (document.scrollingElement.scrollWidth <= 320 && boxes.length === 0) { return []; }
 		return [...document.querySelectorAll('body *')]
-			.filter((e) => Math.max(e.getBoundingClientRect().right, e.getBoundingClientRect().left + e.scrollWidth) > 321 && !e.closest('.app-table-scroll'))
+			.filter((e) => Math.max(e.getBoundingClientRect().right, e.getBoundingClientRect().left + e.scrollWidth) > 321)
 			.map((e) => e.outerHTML.slice(0, 120)).slice(-3);
 	})()`)
 	for i := range wide {

@@ -170,7 +170,7 @@ func listParts() []ui.Component {
 		}},
 		ui.SummaryList{Card: &ui.Card{Title: &ui.CardTitle{Text: "Child 1"}}, Rows: []ui.SummaryRow{row("Name", "Ada Quorndon"), row("Address", template.HTML(`<span class="app-address">1 High Street
 Sampletown</span>`)), row("Reference", template.HTML(`<span class="app-answer">`+longWord()+`</span>`))}},
-		scrolled{ui.Table{Caption: "What came in", FirstCellIsHeader: true, Head: []ui.Cell{{Text: "Reference"}, {Text: "Received"}, {Text: "Children", Format: "numeric"}, {Text: "Due"}, {Text: "Assigned"}, {Text: "Status"}},
+		scrolled{ui.Table{Stack: true, Caption: "What came in", FirstCellIsHeader: true, Head: []ui.Cell{{Text: "Reference"}, {Text: "Received"}, {Text: "Children", Format: "numeric"}, {Text: "Due"}, {Text: "Assigned"}, {Text: "Status"}},
 			Rows: [][]ui.Cell{{{Text: "PN-7K3F-9Q2M"}, {Text: "29 November 2026 at 9:32am"}, {Text: "2", Format: "numeric"}, {Text: "today"}, {Text: "nobody"}, {Text: "Waiting"}}}}},
 		ui.Timeline{Items: []ui.Event{{Label: "Delivered", Byline: "by the hub", Time: "2026-11-29T10:00:00Z", Date: "29 November 2026 at 10:00am", Text: "Bristol has it."},
 			{Label: "Sent", Time: "2026-11-29T09:32:00Z", Date: "29 November 2026 at 9:32am", Text: "From reception."}}},

@@ -181,6 +181,7 @@ func TestBrokenPagesAreFound(t *testing.T) {
 		{"/contrast", "axe color-contrast", (*visit).accessible},
 		{"/small", "axe target-size", (*visit).accessible},
 		{"/wide", "wider than 320 pixels", (*visit).narrow},
+		{"/box", "wider than 320 pixels", (*visit).narrow},
 		{"/screen", "printed, though only a screen", (*visit).paper},
 		{"/dark", "printed on a dark ground", (*visit).paper},
 		{"/focus", "cannot have the focus", (*visit).keyboard},

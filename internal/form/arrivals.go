@@ -3,7 +3,6 @@ package form
 import (
 	"bytes"
 	"encoding/csv"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -40,14 +39,14 @@ const (
 func Arrivals(file []byte, now time.Time, lang words.Language) (people []Arrival, faults []fault.Field) {
 	file = bytes.TrimPrefix(file, []byte("\ufeff"))
 	if !utf8.Valid(file) {
-		return nil, []fault.Field{faulty(lang, "line 1", "arrivals.utf8")}
+		return nil, []fault.Field{faulty(lang, atLine(lang, 1), "arrivals.utf8")}
 	}
 	var columns map[string]int
 	seen := map[string]int{}
 	number := 0
 	for text := range strings.Lines(string(file)) {
 		number++
-		at := fmt.Sprintf("line %d", number)
+		at := atLine(lang, number)
 		text = strings.TrimRight(text, "\r\n")
 		if strings.Trim(text, ",; \t") == "" {
 			continue // an empty row of a sheet
@@ -93,7 +92,7 @@ func Arrivals(file []byte, now time.Time, lang words.Language) (people []Arrival
 		}
 	}
 	if columns == nil {
-		faults = append(faults, faulty(lang, "line 1", "arrivals.header"))
+		faults = append(faults, faulty(lang, atLine(lang, 1), "arrivals.header"))
 	}
 	return people, faults
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -32,7 +31,7 @@ func Receptions(file []byte, now time.Time, lang words.Language) ([]*posternv1.R
 		return fault.InvalidFields("RECEPTIONS_INVALID", lang.Text("receptions.refused", nil), faults)
 	}
 	if !utf8.Valid(file) {
-		return nil, refuse(faulty(lang, "line 1", "receptions.utf8"))
+		return nil, refuse(faulty(lang, atLine(lang, 1), "receptions.utf8"))
 	}
 	r := csv.NewReader(bytes.NewReader(file))
 	r.FieldsPerRecord = -1
@@ -43,17 +42,17 @@ func Receptions(file []byte, now time.Time, lang words.Language) ([]*posternv1.R
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				faults = append(faults, faulty(lang, "line 1", "receptions.header"))
+				faults = append(faults, faulty(lang, atLine(lang, 1), "receptions.header"))
 			}
 			break
 		}
 		var syntax *csv.ParseError
 		if errors.As(err, &syntax) {
-			faults = append(faults, faulty(lang, fmt.Sprintf("line %d", syntax.Line), "receptions.quotes"))
+			faults = append(faults, faulty(lang, atLine(lang, syntax.Line), "receptions.quotes"))
 			break // what follows a broken quote is anybody's guess
 		}
 		line, _ := r.FieldPos(0)
-		at := fmt.Sprintf("line %d", line)
+		at := atLine(lang, line)
 		if n == 0 {
 			if len(record) != 2 || fold(record[0]) != "date" || fold(record[1]) != "received" {
 				return nil, refuse(faulty(lang, at, "receptions.header"))
@@ -68,10 +67,10 @@ func Receptions(file []byte, now time.Time, lang words.Language) ([]*posternv1.R
 		faults, days = append(faults, wrong...), append(days, day)
 	}
 	if len(faults) == 0 && len(days) == 0 {
-		faults = append(faults, faulty(lang, "line 2", "receptions.no_days"))
+		faults = append(faults, faulty(lang, atLine(lang, 2), "receptions.no_days"))
 	}
 	if len(days) > maxReceptionDays {
-		faults = append(faults, faulty(lang, "line 1", "receptions.many", "limit", maxReceptionDays))
+		faults = append(faults, faulty(lang, atLine(lang, 1), "receptions.many", "limit", maxReceptionDays))
 	}
 	if err := refuse(faults...); err != nil {
 		return nil, err

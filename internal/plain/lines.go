@@ -84,12 +84,11 @@ func word(lang words.Language, f protoreflect.FieldDescriptor, v protoreflect.Va
 		return EnumIn(lang, answer)
 	case protoreflect.MessageKind:
 		if t, ok := v.Message().Interface().(*timestamppb.Timestamp); ok {
-			at := t.AsTime().In(london())
-			return Date(lang, at) + at.Format(" 15:04 MST")
+			return When(lang, t.AsTime())
 		}
 		var parts []string
 		for _, l := range LinesIn(lang, v.Message().Interface()) {
-			parts = append(parts, strings.ToLower(l.Label)+" "+l.Value)
+			parts = append(parts, strings.ToLower(l.Label)+": "+l.Value)
 		}
 		return strings.Join(parts, "; ")
 	case protoreflect.StringKind:
@@ -112,7 +111,7 @@ func capital(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// london is where the people are who read of times; without a table of zones it is UTC, and the time says so.
+// london is where the people are who read of times; without a table of zones it is UTC, an hour behind in summer.
 var london = sync.OnceValue(func() *time.Location {
 	zone, err := time.LoadLocation("Europe/London")
 	if err != nil {

@@ -366,7 +366,7 @@ func TestADecisionInWelsh(t *testing.T) {
 	}
 	got := strings.Join(plain.DecisionIn(words.Welsh, d), "\n")
 	for _, want := range []string{"Angen penderfyniad gan berson.", "Plentyn 2: angen penderfyniad gan berson.", "plentyn 2: cartref, rhiant: enw", "[too_old]",
-		"Only English [not_a_rule]", "I'w wneud: plentyn 2: ffoniwch yr heddlu, 101, erbyn 3 Chwefror 2026 17:00 UTC."} {
+		"Only English [not_a_rule]", "I'w wneud: plentyn 2: ffoniwch yr heddlu, 101, erbyn 3 Chwefror 2026 am 5:00pm."} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the decision reads\n%s\nwithout %q", got, want)
 		}
@@ -444,7 +444,7 @@ func TestASectionInWords(t *testing.T) {
 	for _, c := range []struct {
 		got, want string
 	}{
-		{fmt.Sprint(plain.Lines(urgency)), "[{Why it is urgent the carer is under 18} {What was said As said.} {Calls number 01632 960001; when 3 July 2026 21:05 BST; result no answer} {The person was asked for permission no}]"},
+		{fmt.Sprint(plain.Lines(urgency)), "[{Why it is urgent the carer is under 18} {What was said As said.} {Calls number: 01632 960001; when: 3 July 2026 at 9:05pm; result: no answer} {The person was asked for permission no}]"},
 		{fmt.Sprint(plain.LinesIn(words.Welsh, birth)), "[{Dyddiad geni 1 Chwefror 1990}]"},
 		{plain.Provenance(urgency), "the parent said so, 3 July 2026"},
 		{plain.ProvenanceIn(words.Welsh, urgency), "dywedodd y rhiant, 3 Gorffennaf 2026"},

@@ -112,8 +112,7 @@ func obligation(lang words.Language, o *posternv1.Obligation) string {
 		s += ", " + o.GetPhoneNumber()
 	}
 	if o.GetDueTime() != nil {
-		at := o.GetDueTime().AsTime()
-		s = lang.Text("decision.by", words.Args{"what": s, "time": Date(lang, at) + at.Format(" 15:04 MST")})
+		s = lang.Text("decision.by", words.Args{"what": s, "time": When(lang, o.GetDueTime().AsTime())})
 	}
 	return s
 }
@@ -125,6 +124,12 @@ func Time(t time.Time) string { return t.Format("2 January 2006 15:04 MST") }
 func Date(lang words.Language, t time.Time) string {
 	month := lang.Text(fmt.Sprintf("month.m%02d", t.Month()), nil)
 	return lang.Text("month.date", words.Args{"day": t.Day(), "month": month, "year": t.Year()})
+}
+
+// When is a moment as people in the United Kingdom read it, wherever the machine is: 29 November 2026 at 9:32am.
+func When(lang words.Language, t time.Time) string {
+	at := t.In(london())
+	return lang.Text("web.when", words.Args{"date": Date(lang, at), "time": at.Format("3:04pm")})
 }
 
 // Visible shows a value where it must not act: control characters, marks that turn the direction of text and characters

@@ -120,7 +120,7 @@ func (s *site) askAccess(r *web.Request) (web.Response, error) {
 }
 
 func (s *site) accessTable(r *web.Request, events []accesslog.Event) ui.Table {
-	t := ui.Table{Caption: r.T("audit.access_listed"), CaptionClasses: "govuk-visually-hidden"}
+	t := ui.Table{Stack: true, Caption: r.T("audit.access_listed"), CaptionClasses: "govuk-visually-hidden"}
 	for _, head := range []string{"audit.when", "audit.access_who", "audit.access_service", "audit.access_page", "audit.reference", "audit.access_did"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(head)})
 	}

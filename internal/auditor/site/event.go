@@ -112,7 +112,7 @@ func (s *site) summary(r *web.Request, e *posternv1.Event, d *logv1.Details) ui.
 
 // sections says of each section that was offered whether it went, and of one that stayed which rule kept it.
 func sections(r *web.Request, e *posternv1.Event) ui.Table {
-	t := ui.Table{Head: []ui.Cell{{Text: r.T("audit.section")}, {Text: r.T("audit.went")}, {Text: r.T("audit.why")}}}
+	t := ui.Table{Stack: true, FirstCellIsHeader: true, Head: []ui.Cell{{Text: r.T("audit.section")}, {Text: r.T("audit.went")}, {Text: r.T("audit.why")}}}
 	d := e.GetDecision()
 	reasons := slices.Clone(d.GetReasons())
 	for _, c := range d.GetChildren() {
@@ -219,7 +219,7 @@ func drawn(r *web.Request, receipt *posternv1.Receipt) (*proof, error) {
 		return nil, err
 	}
 	text := func(h [32]byte) string { return base64.StdEncoding.EncodeToString(h[:]) }
-	t := ui.Table{Caption: r.T("audit.steps"), CaptionClasses: "govuk-visually-hidden",
+	t := ui.Table{Stack: true, Caption: r.T("audit.steps"), CaptionClasses: "govuk-visually-hidden",
 		Head: []ui.Cell{{Text: r.T("audit.level")}, {Text: r.T("audit.left")}, {Text: r.T("audit.right")}, {Text: r.T("audit.both")}}}
 	under := text(leaf)
 	for i, step := range steps {

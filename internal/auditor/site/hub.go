@@ -15,7 +15,7 @@ func (s *site) coverage(r *web.Request) (web.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := ui.Table{Caption: r.T("audit.coverage"), CaptionClasses: "govuk-visually-hidden", FirstCellIsHeader: true}
+	t := ui.Table{Stack: true, Caption: r.T("audit.coverage"), CaptionClasses: "govuk-visually-hidden", FirstCellIsHeader: true}
 	for i, head := range []string{"audit.prison", "audit.days", "audit.received", "audit.asked_of_received", "audit.asked_people", "audit.told",
 		"audit.children", "audit.no_children", "audit.declined", "audit.not_asked"} {
 		cell := ui.Cell{Text: r.T(head)}

@@ -61,7 +61,7 @@ func (s *site) integrity(r *web.Request, f *web.Form) (web.View, error) {
 		return web.View{}, err
 	}
 	if len(compared) > 0 {
-		shown.Compared = ui.Table{Caption: r.T("audit.compared"), CaptionClasses: "govuk-table__caption--m"}
+		shown.Compared = ui.Table{Stack: true, Caption: r.T("audit.compared"), CaptionClasses: "govuk-table__caption--m"}
 		for _, head := range []string{"audit.when", "audit.compare_with", "audit.log", "audit.size", "audit.compare_result"} {
 			shown.Compared.Head = append(shown.Compared.Head, ui.Cell{Text: r.T(head)})
 		}

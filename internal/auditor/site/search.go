@@ -139,7 +139,7 @@ func (s *site) question(f *web.Form) auditor.Question {
 
 // table is a list of events, each with the way to it.
 func (s *site) table(r *web.Request, events []*posternv1.Event) ui.Table {
-	t := ui.Table{Caption: r.T("audit.events_listed"), CaptionClasses: "govuk-visually-hidden"}
+	t := ui.Table{Stack: true, Caption: r.T("audit.events_listed"), CaptionClasses: "govuk-visually-hidden"}
 	for _, head := range []string{"audit.when", "audit.kind", "audit.reference", "audit.prison", "audit.authority", "audit.outcome"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(head)})
 	}
@@ -148,9 +148,8 @@ func (s *site) table(r *web.Request, events []*posternv1.Event) ui.Table {
 		if d := e.GetDecision(); d != nil {
 			outcome = plain.OutcomeIn(r.Language, d.GetOutcome())
 		}
-		at := e.GetRecordTime().AsTime().In(s.zone)
 		t.Rows = append(t.Rows, []ui.Cell{
-			{Text: ui.Link{Href: "/events/" + e.GetEventId(), Text: plain.Date(r.Language, at) + " " + at.Format("15:04")}.HTML()}, {Text: plain.Kind(r.Language, e.GetKind())}, {Text: e.GetReference()},
+			{Text: ui.Link{Href: "/events/" + e.GetEventId(), Text: r.When(e.GetRecordTime().AsTime())}.HTML()}, {Text: plain.Kind(r.Language, e.GetKind())}, {Text: e.GetReference()},
 			{Text: e.GetPrisonId()}, {Text: e.GetAuthority()}, {Text: outcome},
 		})
 	}

@@ -182,7 +182,7 @@ func callTable(r *web.Request, calls []*posternv1.UrgencyCall) template.HTML {
 	if len(calls) == 0 {
 		return ""
 	}
-	t := ui.Table{Caption: r.T("case.calls_made"), CaptionClasses: "govuk-table__caption--m"}
+	t := ui.Table{Stack: true, Caption: r.T("case.calls_made"), CaptionClasses: "govuk-table__caption--m"}
 	for _, id := range []string{"case.call_at", "case.call_how", "case.call_who", "case.their"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(id)})
 	}

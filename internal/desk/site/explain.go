@@ -90,7 +90,7 @@ func (s *site) script(r *web.Request) ui.Tabs {
 	}{{"english", words.English.Text("web.own_language", nil), words.English, notice(words.English, s.desk.Prison())},
 		{"welsh", words.Welsh.Text("web.own_language", nil), words.Welsh, notice(words.Welsh, s.desk.Prison())},
 		{"easy", r.T("desk.script_easy_title"), cmp.Or(r.Language, words.English), r.T("desk.script_easy")}} {
-		tabs.Items = append(tabs.Items, ui.Tab{ID: t.id, Label: t.label, Panel: ui.TabPanel{Text: spoken(t.lang, t.text)}})
+		tabs.Items = append(tabs.Items, ui.Tab{ID: t.id, Label: t.label, Panel: ui.TabPanel{Text: spoken(t.lang, t.label, t.text)}})
 	}
 	if r.Language == words.Welsh {
 		tabs.Items[0], tabs.Items[1] = tabs.Items[1], tabs.Items[0]
@@ -103,10 +103,11 @@ func (s *site) explain(r *web.Request) (web.Response, error) {
 	return web.View{Template: "explain", Back: "/arrivals", Data: s.script(r)}, nil
 }
 
-// spoken is a text to read aloud, a paragraph a line, marked as the language that it is in.
-func spoken(l words.Language, text string) template.HTML {
+// spoken is a text to read aloud, a paragraph a line, marked as the language that it is in. Its title says which of them it
+// is where there are no tabs: on paper, on a narrow screen and without scripts.
+func spoken(l words.Language, title, text string) template.HTML {
 	var b strings.Builder
-	b.WriteString(`<div lang="` + string(l) + `">`)
+	b.WriteString(`<div lang="` + string(l) + `"><h2 class="govuk-heading-m">` + template.HTMLEscapeString(title) + "</h2>")
 	for line := range strings.Lines(text) {
 		b.WriteString(`<p class="govuk-body-l">` + template.HTMLEscapeString(strings.TrimSpace(line)) + "</p>")
 	}

@@ -39,7 +39,7 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 	if d.To == "" {
 		d.To = r.T("case.front_door_there")
 	}
-	d.Parts = ui.Table{FirstCellIsHeader: true}
+	d.Parts = ui.Table{Stack: true, FirstCellIsHeader: true}
 	for _, id := range []string{"case.section", "case.what_it_says"} {
 		d.Parts.Head = append(d.Parts.Head, ui.Cell{Text: r.T(id), Classes: "govuk-!-font-size-16"})
 	}

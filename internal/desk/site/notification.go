@@ -261,7 +261,7 @@ func ruleWords(r *web.Request, x *posternv1.Reason) string {
 
 // sections are the sections that go, by name, and of those that do not why: those with the same reason together.
 func sections(r *web.Request, n *localv1.Notification, about *desk.About) (goes []string, stays ui.Table) {
-	stays = ui.Table{Caption: r.T("case.not_sent"), CaptionClasses: "govuk-visually-hidden", Head: []ui.Cell{{Text: r.T("case.section")}, {Text: r.T("case.why")}}}
+	stays = ui.Table{Stack: true, Caption: r.T("case.not_sent"), CaptionClasses: "govuk-visually-hidden", Head: []ui.Cell{{Text: r.T("case.section")}, {Text: r.T("case.why")}}}
 	var order []string
 	with := map[string][]string{}
 	for _, x := range about.Sections {

@@ -156,7 +156,7 @@ func (s *site) caseTable(r *web.Request, rows []*localv1.Notification) (ui.Table
 	if err != nil {
 		return ui.Table{}, err
 	}
-	t := ui.Table{Caption: r.T("case.list"), CaptionClasses: "govuk-visually-hidden"}
+	t := ui.Table{Stack: true, Caption: r.T("case.list"), CaptionClasses: "govuk-visually-hidden"}
 	for _, head := range []string{"case.reference", "case.person", "case.taken", "case.to", "case.state", "case.due"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(head)})
 	}

@@ -23,7 +23,7 @@ func (s *site) protection(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	head := func(caption string) ui.Table {
-		t := ui.Table{Caption: r.T(caption), CaptionClasses: "govuk-table__caption--m"}
+		t := ui.Table{Stack: true, Caption: r.T(caption), CaptionClasses: "govuk-table__caption--m"}
 		for _, id := range []string{"case.person", "case.prison_number", "case.reference", "case.taken", "case.due"} {
 			t.Head = append(t.Head, ui.Cell{Text: r.T(id)})
 		}

@@ -75,7 +75,7 @@ func (s *site) numbers(r *web.Request) (web.Response, error) {
 
 // numberTable lists numbers by the name of the authority, as somebody looks for one.
 func numberTable(r *web.Request, numbers []*localv1.TonightNumber) ui.Table {
-	t := ui.Table{FirstCellIsHeader: true}
+	t := ui.Table{Stack: true, FirstCellIsHeader: true}
 	for _, id := range []string{"desk.authority", "desk.team", "desk.telephone"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(id)})
 	}

@@ -118,8 +118,7 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		return web.View{}, err
 	}
 	i := o.GetItem()
-	received := i.GetReceiveTime().AsTime().In(s.zone)
-	n := &notification{Item: i, Sender: o.GetSender(), Prison: s.prison(r, i), Received: plain.Date(r.Language, received) + " " + received.Format("15:04"),
+	n := &notification{Item: i, Sender: o.GetSender(), Prison: s.prison(r, i), Received: r.When(i.GetReceiveTime().AsTime()),
 		Whole: i.GetStop() != nil && len(i.GetStop().GetPaths()) == 0, Decision: plain.DecisionIn(r.Language, o.GetDecision()),
 		State: tag(r, i), Due: s.due(r, i, s.now().In(s.zone)), Assigned: people.name(r, i.GetWork().GetAssignedTo()),
 		Seen: strconv.Itoa(len(i.GetWork().GetDeeds())), HubPhone: s.inbox.HubPhone()}

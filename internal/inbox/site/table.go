@@ -223,7 +223,7 @@ func (s *site) table(r *web.Request) (web.View, error) {
 	l := listing{Filters: s.filters(r, c, all.GetItems(), people.me, now), Action: c.address(), None: len(all.GetItems()) == 0}
 	rows := inOrder(slices.DeleteFunc(slices.Clone(all.GetItems()), func(i *localv1.Item) bool { return !c.takes(i, people.me, now) }))
 	l.Shown = r.T("inbox.rows", "count", len(rows))
-	l.Table = ui.Table{Caption: r.T("inbox.home"), CaptionClasses: "govuk-visually-hidden", Classes: "app-rows"}
+	l.Table = ui.Table{Stack: true, Caption: r.T("inbox.home"), CaptionClasses: "govuk-visually-hidden"}
 	for _, head := range []string{"inbox.pick", "inbox.reference", "inbox.received", "inbox.children", "inbox.area", "inbox.due", "inbox.assigned", "inbox.state"} {
 		l.Table.Head = append(l.Table.Head, ui.Cell{Text: r.T(head)})
 	}
@@ -252,7 +252,7 @@ func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time
 	return []ui.Cell{
 		{Text: pick(r, i, first)},
 		{Text: ui.Link{Href: "/notifications/" + i.GetReference(), Text: i.GetReference()}.HTML()},
-		{Text: short(r, at, now) + " " + at.Format("15:04")}, {Text: lines(children)}, {Text: lines(areas)},
+		{Text: r.T("web.when", "date", short(r, at, now), "time", r.Clock(at))}, {Text: lines(children)}, {Text: lines(areas)},
 		{Text: s.dueOrTold(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tag(r, i)},
 	}
 }

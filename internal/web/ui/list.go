@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"html/template"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -125,10 +126,60 @@ type Table struct {
 	FirstCellIsHeader bool
 	Classes           string
 	Attributes        Attributes
+	Stack             bool // on a narrow screen a row is a block, each cell behind the words of its column
 }
 
 // HTML is the component as a browser gets it.
-func (t Table) HTML() template.HTML { return render("table", t) }
+func (t Table) HTML() template.HTML {
+	if t.Stack {
+		t = t.stacked()
+	}
+	return render("table", t)
+}
+
+// stacked gives each cell the words of its column, which the styles show on a narrow screen. A table that is no longer
+// laid out as one is none for a screen reader either, so it says by its roles what it is.
+func (t Table) stacked() Table {
+	as := func(given Attributes, name, value string) Attributes {
+		all := maps.Clone(given)
+		if all == nil {
+			all = Attributes{}
+		}
+		all[name] = value
+		return all
+	}
+	t.Classes = join(t.Classes, "app-table-stacks")
+	t.Attributes = as(t.Attributes, "role", "table")
+	t.Head, t.Rows = slices.Clone(t.Head), slices.Clone(t.Rows)
+	for i := range t.Head {
+		t.Head[i].Attributes = as(t.Head[i].Attributes, "role", "columnheader")
+	}
+	for n, row := range t.Rows {
+		row = slices.Clone(row)
+		for i, c := range row {
+			title := t.FirstCellIsHeader && i == 0
+			role := "cell"
+			if title {
+				role = "rowheader"
+			}
+			row[i].Attributes = as(c.Attributes, "role", role)
+			if label, ok := column(t.Head, i); ok && !title && c.Colspan == 0 {
+				row[i].Attributes["data-label"] = label
+			}
+		}
+		t.Rows[n] = row
+	}
+	return t
+}
+
+// column is what a column is called, where its head is words.
+func column(head []Cell, i int) (string, bool) {
+	if i >= len(head) {
+		return "", false
+	}
+	text, ok := head[i].Text.(string)
+	return text, ok && text != ""
+}
 
 // TabPanel is what shows under a tab.
 type TabPanel struct {

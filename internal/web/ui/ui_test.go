@@ -127,3 +127,26 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// TestAStackedTableSaysWhatItsCellsAre: on a narrow screen each cell stands behind the words of its column, and the roles
+// say what the layout no longer does.
+func TestAStackedTableSaysWhatItsCellsAre(t *testing.T) {
+	table := Table{Stack: true, FirstCellIsHeader: true, Head: []Cell{{Text: "Council"}, {Text: "Telephone <now>"}, {Text: template.HTML("<b>x</b>")}},
+		Rows: [][]Cell{{{Text: "Bristol"}, {Text: "01632"}, {Text: "y"}, {Text: "beyond"}}, {{Text: "All", Colspan: 3, Attributes: Attributes{"id": "all"}}}}}
+	got := string(table.HTML())
+	for _, want := range []string{
+		`class="govuk-table app-table-stacks" role="table"`, `<tr class="govuk-table__row" role="row">`, `role="columnheader">Council`,
+		`role="rowheader">Bristol</th>`, `<td class="govuk-table__cell" data-label="Telephone &lt;now&gt;" role="cell">01632</td>`,
+		`<td class="govuk-table__cell" role="cell">y</td>`, `<td class="govuk-table__cell" role="cell">beyond</td>`, `colspan="3" id="all" role="rowheader">All`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	if table.Rows[0][1].Attributes != nil || len(table.Rows[1][0].Attributes) != 1 {
+		t.Error("showing a table changes it")
+	}
+	if strings.Contains(string(Table{Head: table.Head, Rows: table.Rows}.HTML()), "role=") {
+		t.Error("a table that does not stack has roles")
+	}
+}
