@@ -4,6 +4,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -78,10 +79,17 @@ func (v *volume) cut() {
 	}
 }
 
-// again mounts the file system as the machine would after the power is back. The party must be gone.
+// again mounts the file system as the machine would after the power is back. The party must be gone. Somebody may still
+// look at the ended process, as every list of processes does, and hold its mapped database for that moment.
 func (v *volume) again() {
 	v.w.t.Helper()
-	if err := syscall.Unmount(v.path, 0); err != nil {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	err := syscall.Unmount(v.path, 0)
+	for end := time.Now().Add(patience); errors.Is(err, syscall.EBUSY) && time.Now().Before(end); err = syscall.Unmount(v.path, 0) {
+		<-tick.C
+	}
+	if err != nil {
 		v.w.t.Fatal(err)
 	}
 	v.mount()
