@@ -89,6 +89,7 @@ type visit struct {
 	site *site
 	ctx  context.Context
 
+	cookies    cdp.BrowserContextID
 	unscripted bool // whether scripts are off
 
 	mu      sync.Mutex // owns all below: events come on another goroutine
@@ -99,8 +100,8 @@ type visit struct {
 // at opens a window at a site, on a screen of a desk.
 func (b *browser) at(t testing.TB, s *site) *visit {
 	t.Helper()
-	ctx := b.window(t)
-	v := &visit{t: t, b: b, site: s, ctx: ctx}
+	ctx, cookies := b.window(t)
+	v := &visit{t: t, b: b, site: s, ctx: ctx, cookies: cookies}
 	chromedp.ListenTarget(ctx, v.event)
 	v.run(log.Enable(), network.Enable(), emulation.SetDeviceMetricsOverride(1280, 900, 1, false))
 	return v
@@ -108,7 +109,7 @@ func (b *browser) at(t testing.TB, s *site) *visit {
 
 // window opens a window without the cookies of any other. chromedp would open a tab, and Chromium opens none where a set
 // of cookies has no window yet.
-func (b *browser) window(t testing.TB) context.Context {
+func (b *browser) window(t testing.TB) (context.Context, cdp.BrowserContextID) {
 	t.Helper()
 	whole := cdp.WithExecutor(b.ctx, chromedp.FromContext(b.ctx).Browser)
 	cookies, err := target.CreateBrowserContext().WithDisposeOnDetach(true).Do(whole)
@@ -127,7 +128,7 @@ func (b *browser) window(t testing.TB) context.Context {
 	if err := chromedp.Run(ctx); err != nil { // the first context that runs owns the window: not one that ends with a deadline
 		t.Fatal(err)
 	}
-	return ctx
+	return ctx, cookies
 }
 
 // event notes what a browser tells of beside the page: what failed, what was stopped, who else was asked.

@@ -161,8 +161,14 @@ func (r *Request) Take(key string) (string, bool) { return r.site.sessions.take(
 // notice is the key under which Tell keeps its words.
 const notice = "notice"
 
+// warning is the key under which Warn keeps its words.
+const warning = "warning"
+
 // Tell says something on the next page that is shown: an id of words without anything to fill in.
 func (r *Request) Tell(id string) error { return r.Keep(notice, id) }
+
+// Warn says on the next page that what somebody asked for was not done.
+func (r *Request) Warn(id string) error { return r.Keep(warning, id) }
 
 func (r *Request) carry(id string, s *session) {
 	r.session = s

@@ -119,6 +119,9 @@ func (s *Shown) Breadcrumbs() template.HTML {
 
 // Notice is what the page before has to say, once.
 func (s *Shown) Notice() template.HTML {
+	if id, ok := s.r.Take(warning); ok {
+		return ui.NotificationBanner{Title: s.T("web.important"), Text: s.T(id), Role: "alert"}.HTML()
+	}
 	id, ok := s.r.Take(notice)
 	if !ok {
 		return ""

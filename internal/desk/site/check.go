@@ -95,7 +95,7 @@ func (s *site) send(r *web.Request) (web.Response, error) {
 	}
 	draft, _, err := s.desk.SendDraft(r.Context(), r.PathValue("draft"), version, r.Language)
 	if f := fault.From(err); err != nil && (f.Kind == fault.Invalid || f.Reason == "DRAFT_CHANGED") {
-		if err := r.Tell("fill.not_sent_yet"); err != nil {
+		if err := r.Warn("fill.not_sent_yet"); err != nil {
 			return nil, err
 		}
 		return web.SeeOther(r.URL.Path), nil

@@ -2,6 +2,7 @@ package site
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,8 +98,8 @@ func (s *site) answer(r *web.Request, q question) (web.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if draft.GetSendTime() != nil {
-		return web.SeeOther(sentPath(draft)), nil
+	if draft.GetSendTime() != nil { // what was written here is in no form: that is said, and not passed over
+		return sentMeanwhile(draft), nil
 	}
 	before := proto.CloneOf(draft)
 	f, err := q.form(r, draft)
@@ -122,6 +123,9 @@ func (s *site) answer(r *web.Request, q question) (web.Response, error) {
 		f.Fail(fault.Field{Reason: reason, Fix: fix})
 		err = f.Err()
 	}
+	if fault.From(err).Reason == "DRAFT_SENT" { // between the reading above and the saving
+		return sentMeanwhile(draft), nil
+	}
 	if err != nil {
 		v, again := s.shown(r, q, before, f)
 		if again != nil {
@@ -135,6 +139,11 @@ func (s *site) answer(r *web.Request, q question) (web.Response, error) {
 		}
 	}
 	return web.SeeOther(after(r, draft, stepOf(r))), nil
+}
+
+// sentMeanwhile is for an answer to a form that was sent meanwhile, in another tab or by a colleague.
+func sentMeanwhile(draft *localv1.Draft) web.View {
+	return about(draft, web.Message{Text: "desk.sent_meanwhile_text", Link: "desk.sent_meanwhile_see", Href: sentPath(draft)}.View("desk.sent_meanwhile", http.StatusConflict))
 }
 
 // faults are what is wrong with the answers of a page: what the page itself found, and of the fields that it found nothing
