@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -107,6 +109,11 @@ func (a *app) hubStatus(ctx context.Context) error {
 		a.line("Directory %d, policy %s", s.GetDirectoryRevision(), s.GetPolicyRevision())
 		if s.GetPauseTime() != nil {
 			a.line("Deliveries are PAUSED since %s. Resume with: postern hub pause --resume", when(s.GetPauseTime()))
+		}
+		if held := s.GetHold(); held != nil {
+			a.line("KEPT BACK after the loss of a hub, until %s at the latest: %d deliveries. Prisons that have not told what was withdrawn: %s.",
+				when(held.GetEndTime()), held.GetWaiting(), cmp.Or(strings.Join(held.GetPrisons(), ", "), "none is in the directory"))
+			a.line("Telephone each, since its desk must reach this hub; when nobody can say what it took: postern hub pause. See docs/operations.md, \"A new generation\".")
 		}
 		for _, q := range s.GetQueues() {
 			alone := ""

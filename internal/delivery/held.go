@@ -16,17 +16,7 @@ func (d *Delivery) LetGo(ctx context.Context) error {
 	if err := d.cfg.Ledger.Append(ctx, func(*ledger.Tx) error { return nil }); err != nil {
 		return err
 	}
-	var held []queue.Item
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		held = nil
-		all, err := d.outbox.List(s)
-		for _, it := range all {
-			if w, err := readWaiting(it); err == nil && w.Held {
-				held = append(held, it)
-			}
-		}
-		return err
-	})
+	held, err := d.heldBack(ctx)
 	for len(held) > 0 && err == nil {
 		some := held[:min(len(held), chunk)]
 		held = held[len(some):]
@@ -41,6 +31,26 @@ func (d *Delivery) LetGo(ctx context.Context) error {
 	}
 	d.Wake()
 	return err
+}
+
+// HeldBack is how many deliveries are kept back.
+func (d *Delivery) HeldBack(ctx context.Context) (int, error) {
+	held, err := d.heldBack(ctx)
+	return len(held), err
+}
+
+func (d *Delivery) heldBack(ctx context.Context) (held []queue.Item, err error) {
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		held = nil
+		all, err := d.outbox.List(s)
+		for _, it := range all {
+			if w, err := readWaiting(it); err == nil && w.Held {
+				held = append(held, it)
+			}
+		}
+		return err
+	})
+	return held, err
 }
 
 func (d *Delivery) letGo(tx *ledger.Tx, it queue.Item) error {

@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,8 +65,10 @@ func TestTheNextHubWaitsForWhatWasWithdrawnElsewhere(t *testing.T) {
 	if slices.Contains(sent(), wanted) {
 		t.Fatal("what was withdrawn in part goes before the other prison has told")
 	}
+	shown(t, x, 2, testkit.HMPParc)
 	other.Link.Down(false)
 	wait(x)
+	shown(t, x, 0)
 	if ids := sent(); slices.Contains(ids, withdrawn) || !slices.Contains(ids, wanted) {
 		t.Errorf("sent %v; withdrawn %s, wanted %s", ids, withdrawn, wanted)
 	}
@@ -77,9 +80,25 @@ func TestTheNextHubWaitsForWhatWasWithdrawnElsewhere(t *testing.T) {
 // A prison that stays silent keeps no other family waiting for longer than that.
 func TestTheNextHubDoesNotWaitForEver(t *testing.T) {
 	x, d, _, sent, _, wanted := atNight(t)
+	shown(t, x, 2, testkit.HMPParc)
 	x.Clock.Advance(4 * time.Hour) // as docs/operations.md says
+	shown(t, x, 0)
 	wait(x)
 	if !slices.Contains(sent(), wanted) || d.State(wanted) != delivered {
 		t.Errorf("sent %v, and it is %v", sent(), d.State(wanted))
+	}
+}
+
+// shown checks what status and doctor say of what is kept back and for whom; nothing once nobody is waited for.
+func shown(t *testing.T, x *testkit.Exchange, deliveries uint32, prisons ...string) {
+	t.Helper()
+	hold := must(x.Hub.GetStatus(t.Context(), &localv1.GetStatusRequest{}))(t).GetHold()
+	if !slices.Equal(hold.GetPrisons(), prisons) || hold.GetWaiting() != deliveries || (hold != nil) != (len(prisons) > 0) || hold != nil && !hold.GetEndTime().AsTime().After(x.Clock.Now()) {
+		t.Errorf("status shows %v, want %d for %v", hold, deliveries, prisons)
+	}
+	found := must(x.Hub.Examine(t.Context(), &localv1.ExamineRequest{}))(t).GetFindings()
+	i := slices.IndexFunc(found, func(f *localv1.Finding) bool { return f.GetCheck() == "hold after a loss" })
+	if (i >= 0) != (len(prisons) > 0) || i >= 0 && (!strings.Contains(found[i].GetWords(), prisons[0]) || !strings.Contains(found[i].GetFix(), "postern hub pause")) {
+		t.Errorf("the doctor finds %v", found)
 	}
 }

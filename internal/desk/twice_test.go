@@ -9,6 +9,7 @@ import (
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -128,5 +129,81 @@ func TestAWithdrawalReachesWhatALostHubShared(t *testing.T) {
 				t.Errorf("it ends as %v", s)
 			}
 		}
+	}
+}
+
+// The person took back a part while the notification waited, in a request that names the manifest of then; what was shared
+// under the same id was made without that part. The next hub is told of both, and does not ask the team to stop: the
+// request is not about what it has, so its inbox would refuse it for ever.
+func TestAStopRequestAboutAnEarlierManifestStopsNothingElse(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	f := family()
+	f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NOT_KNOWN
+	id := d.Take(f)[0]
+	x.Settle()
+	if s := d.State(id); s != localv1.State_STATE_WAITING {
+		t.Fatalf("it is %v", s)
+	}
+	must(d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Paths: []string{"child/1/phone"}, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff))(t)
+	wait(x)
+	answered(t, x, d, id)
+	seen := func() *localv1.Item {
+		t.Helper()
+		items := in.Items()
+		if len(items) != 1 || slices.Contains(items[0].GetPaths(), "child/1/phone") {
+			t.Fatalf("the team sees %v", items)
+		}
+		return items[0]
+	}
+	before := proto.CloneOf(seen())
+	for range 2 { // told again by each hub that replaces a lost one
+		x.LoseHub()
+		wait(x)
+		if after := seen(); !proto.Equal(before, after) || d.State(id) != delivered {
+			t.Errorf("the team saw %v and sees %v; the desk %v", before, after, d.State(id))
+		}
+		if asked, refused := len(events(t, x, logv1.Kind_KIND_STOP_ASKED)), len(events(t, x, logv1.Kind_KIND_DELIVERY_REFUSED)); asked > 0 || refused > 0 {
+			t.Errorf("the team was asked to stop %d times, and refused %d deliveries", asked, refused)
+		}
+	}
+	withdraw(t, d, id)
+	wait(x)
+	gone(t, in)
+}
+
+// One of two children goes on under another id, since the other was shared; the hub is lost before that one arrived, and
+// the next hub lets nothing of it go. It cannot be made again under its id, so it ends as undelivered, and a person
+// telephones; the team that may have it is asked to stop when it is withdrawn.
+func TestWhatCannotBeMadeAgainUnderItsIDEndsAsUndelivered(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	in.Link.Down(true)
+	f := formtest.New(testkit.Bristol, testkit.Bristol)
+	f.Children[1].Carer.IsAdult = posternv1.Answer_ANSWER_NOT_KNOWN
+	id := d.Take(f)[0]
+	x.Settle()
+	must(d.Cases.RecordCall(t.Context(), &localv1.RecordCallRequest{Id: id, Result: posternv1.CallResult_CALL_RESULT_ANSWERED}))(t)
+	x.Settle()
+	n := d.Get(id).GetNotification()
+	if n.GetState() != accepted || len(n.GetFollowups()) != 1 {
+		t.Fatalf("it is %v, and %d go on under another id", n.GetState(), len(n.GetFollowups()))
+	}
+	other := n.GetFollowups()[0].GetId()
+	x.LoseHubDisk()
+	x.LoadDirectory(1, testkit.Register{Without: []string{testkit.Bristol}})
+	wait(x)
+	if s := d.State(id); s != localv1.State_STATE_UNDELIVERED {
+		t.Errorf("it is %v", s)
+	}
+	in.Link.Down(false)
+	wait(x)
+	if items := in.Items(); len(items) > 0 || d.State(id) != localv1.State_STATE_UNDELIVERED || d.State(other) == delivered {
+		t.Errorf("the team sees %v, and the desk %v and %v", items, d.State(id), d.State(other))
+	}
+	withdraw(t, d, id)
+	wait(x)
+	if s := d.State(id); s != localv1.State_STATE_STOP_ASKED || len(events(t, x, logv1.Kind_KIND_STOP_ASKED)) == 0 {
+		t.Errorf("withdrawn, it is %v", s)
 	}
 }

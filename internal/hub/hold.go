@@ -2,14 +2,20 @@ package hub
 
 import (
 	"context"
-	"slices"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
+	"postern/internal/ops"
+	"postern/internal/plain"
+	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -63,7 +69,7 @@ func (h *Hub) told(ctx context.Context, prison, origin string) {
 	prisons := h.directory.Load().Prisons()
 	h.hold.mu.Lock()
 	h.hold.told[prison] = true
-	waits := len(prisons) == 0 || slices.ContainsFunc(prisons, func(p *posternv1.Prison) bool { return !h.hold.told[p.GetId()] })
+	waits := len(prisons) == 0 || len(h.hold.untold(prisons)) > 0
 	before := h.hold.over
 	h.hold.over = before || !waits
 	h.hold.mu.Unlock()
@@ -78,4 +84,55 @@ func (h *Hub) told(ctx context.Context, prison, origin string) {
 		return
 	}
 	h.cfg.Log.InfoContext(ctx, "every prison has told what was withdrawn, so what was submitted again goes")
+}
+
+// untold are the prisons that have not told all yet. The caller holds mu.
+func (o *hold) untold(prisons []*posternv1.Prison) (ids []string) {
+	for _, p := range prisons {
+		if !o.told[p.GetId()] {
+			ids = append(ids, p.GetId())
+		}
+	}
+	return ids
+}
+
+// holding is what is kept back at this moment, for whoever runs the hub; nil when nothing is waited for.
+func (h *Hub) holding(ctx context.Context) (*localv1.HoldStatus, error) {
+	h.hold.mu.Lock()
+	over := h.hold.over || !h.cfg.Clock().Before(h.hold.until)
+	ids := h.hold.untold(h.directory.Load().Prisons())
+	h.hold.mu.Unlock()
+	if over {
+		return nil, nil
+	}
+	n, err := h.delivery.HeldBack(ctx)
+	return &localv1.HoldStatus{EndTime: timestamppb.New(h.hold.until), Prisons: ids, Waiting: uint32(n)}, err
+}
+
+// examineHold says what is kept back after a loss, and whom to telephone.
+func (h *Hub) examineHold(ctx context.Context) ([]*localv1.Finding, error) {
+	held, err := h.holding(ctx)
+	if err != nil || held == nil {
+		return nil, err
+	}
+	who := "no prison is in the directory that could tell what was withdrawn"
+	if len(held.GetPrisons()) > 0 {
+		who = "these prisons have not told what was withdrawn: " + strings.Join(held.GetPrisons(), ", ")
+	}
+	words := fmt.Sprintf("After the loss of a hub %d deliveries are kept back until %s at the latest: %s.", held.GetWaiting(), plain.Time(held.GetEndTime().AsTime()), who)
+	return []*localv1.Finding{ops.Warning("hold after a loss", words,
+		"Telephone each: its desk must reach this hub. One that cannot: ask whether it took a withdrawal for another prison. When nobody can say, postern hub pause before that time; see docs/operations.md, \"A new generation\".")}, nil
+}
+
+// measureHold reports how much is kept back, for how many prisons and how long; it names none.
+func (h *Hub) measureHold(ctx context.Context, now time.Time, report ops.Report) error {
+	held, err := h.holding(ctx)
+	report("postern_hold_deliveries", float64(held.GetWaiting()))
+	report("postern_hold_prisons", float64(len(held.GetPrisons())))
+	left := 0.0
+	if held != nil {
+		left = held.GetEndTime().AsTime().Sub(now).Seconds()
+	}
+	report("postern_hold_seconds", left)
+	return err
 }

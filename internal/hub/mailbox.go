@@ -77,7 +77,7 @@ func (h *Hub) reported(ctx context.Context, req *posternv1.ReportRequest, event 
 	if out.Receipt, err = cut.Receipt(ctx, event); err != nil {
 		return nil, err
 	}
-	if req.GetRedirected() != nil {
+	if req.GetRedirected() != nil || req.GetResubmitted() {
 		at, err := h.logged(ctx, event)
 		if err != nil {
 			return nil, err
@@ -207,7 +207,7 @@ func (h *Hub) passedOnWith(ctx context.Context, authority string, first shared) 
 	err := h.cfg.Store.View(ctx, func(r store.Snapshot) error {
 		all, _, err := readPassedOn(r, first.GetNotificationId())
 		i := passedOnTo(all, authority)
-		if err != nil || i < 0 || !all[i].Shared {
+		if err != nil || i < 0 || !all[i].Shared && !all[i].Before {
 			return errors.Join(err, notYours)
 		}
 		first.event, first.passedOn = all[i].Event, true

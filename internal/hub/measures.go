@@ -105,6 +105,9 @@ var gauges = []ops.Gauge{
 	{Name: "postern_breaker_open", Help: "By authority for which deliveries wait: 1 while its inbox is left alone because it does not answer, 0.5 while it is tried again.", Labels: []string{"authority"}},
 	{Name: "postern_dead_letters", Help: "Deliveries that were given up and can be sent again, by authority.", Labels: []string{"authority"}},
 	{Name: "postern_delivery_paused", Help: "1 while deliveries are paused."},
+	{Name: "postern_hold_deliveries", Help: "Deliveries kept back after the loss of a hub, until every prison has told what was withdrawn."},
+	{Name: "postern_hold_prisons", Help: "After the loss of a hub: prisons that have not told yet what was withdrawn."},
+	{Name: "postern_hold_seconds", Help: "After the loss of a hub: how long at most deliveries are kept back still."},
 	{Name: "postern_log_size", Help: "Leaves of a log.", Labels: []string{"log"}},
 	{Name: "postern_checkpoint_age_seconds", Help: "How long ago a log last grew; to the hour before its first growth after a start.", Labels: []string{"log"}},
 	{Name: "postern_self_check_events", Help: "Events of the logs that the self-check has read since the start."},
@@ -149,6 +152,9 @@ func (h *Hub) measure(ctx context.Context, report ops.Report) error {
 		still = 1
 	}
 	report("postern_delivery_paused", still)
+	if err := h.measureHold(ctx, now, report); err != nil {
+		return err
+	}
 	queues, err := h.delivery.Status(ctx)
 	for _, q := range queues {
 		report("postern_queue_length", float64(q.Waiting), q.Authority)

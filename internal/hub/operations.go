@@ -92,6 +92,11 @@ func (h *Hub) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.
 		return nil, err
 	}
 	add(waits...)
+	kept, err := h.examineHold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	add(kept...)
 	for _, a := range d.Authorities() {
 		if a.GetEndpoint().GetMode() == posternv1.DeliveryMode_DELIVERY_MODE_PUSH {
 			p := identity.Party{Domain: d.Domain(), Role: posternv1.Role_ROLE_INBOX, ID: a.GetCode()}

@@ -31,8 +31,9 @@ type passedOn struct {
 	Authority string   `json:"authority"`
 	Event     [16]byte `json:"event"`
 	Shared    bool     `json:"shared,omitempty"`
-	Paths     []string `json:"paths,omitempty"` // the sections that went
-	Stop      []byte   `json:"stop,omitempty"`  // the event of the latest stop request, once there is one
+	Before    bool     `json:"before,omitempty"` // a hub before this one may have sent it, and nobody knows of which sections
+	Paths     []string `json:"paths,omitempty"`  // the sections that went
+	Stop      []byte   `json:"stop,omitempty"`   // the event of the latest stop request, once there is one
 }
 
 // readPassedOn reads to whom a notification was passed on, and the row.
@@ -62,6 +63,7 @@ func passedOnTo(all []passedOn, authority string) int {
 type redirect struct {
 	caller  identity.Party
 	report  *posternv1.Report
+	told    bool              // that a hub before this one was told of it
 	digest  [sha256.Size]byte // of the report
 	v       *envelope.Verified
 	about   shared
@@ -100,7 +102,7 @@ func (h *Hub) redirect(ctx context.Context, caller identity.Party, req *posternv
 
 // planRedirect verifies that the caller passes on what it was sent, in the desk's own bytes, and decides.
 func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *posternv1.ReportRequest, r *posternv1.Report) (*redirect, error) {
-	p := &redirect{caller: caller, report: r, digest: sha256.Sum256(req.GetSigned().GetPayload()), to: r.GetRedirect().GetAuthority()}
+	p := &redirect{caller: caller, report: r, told: req.GetResubmitted(), digest: sha256.Sum256(req.GetSigned().GetPayload()), to: r.GetRedirect().GetAuthority()}
 	var err error
 	if p.about, err = h.sharedWith(ctx, caller.ID, r.GetManifestSha256()); err != nil {
 		return nil, err
@@ -113,6 +115,9 @@ func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *post
 		return nil, err
 	}
 	now := h.cfg.Clock()
+	if p.told && (req.GetRedirected() == nil || first.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE) {
+		return p, h.toldOfRedirect(ctx, p, now)
+	}
 	p.v, err = envelope.Verify(req.GetRedirected(), envelope.VerifyConfig{
 		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: first.Core.GetEventTime().AsTime(), Redirected: now})
 	if err != nil {
@@ -130,17 +135,21 @@ func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *post
 	}):
 		return nil, fault.New(fault.Denied, "NOT_RELEASED", "Only sections that a team was sent may be passed on.")
 	}
-	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		if _, p.row, err = readPassedOn(s, p.about.GetNotificationId()); err != nil {
-			return err
-		}
-		p.tomb, err = readTombstone(s, p.desk.URI(), p.about.GetNotificationId())
-		return err
-	})
-	if err != nil {
+	if err := h.readRedirect(ctx, p); err != nil {
 		return nil, err
 	}
 	return p, h.decideRedirect(ctx, p, first, now)
+}
+
+// readRedirect reads what a redirect rests on that may change until it is recorded.
+func (h *Hub) readRedirect(ctx context.Context, p *redirect) error {
+	return h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		if _, p.row, err = readPassedOn(s, p.about.GetNotificationId()); err != nil {
+			return err
+		}
+		p.tomb, err = readTombstone(s, p.about.desk, p.about.GetNotificationId())
+		return err
+	})
 }
 
 // decideRedirect decides on the facts of then, with the other authority as the directory has it today. Nothing goes that
@@ -199,21 +208,25 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		}
 		i := passedOnTo(all, p.to)
 		if i >= 0 {
-			if state, err := h.redirectState(tx, id, all[i]); err != nil || state == sent || state == arrived {
-				event = all[i].Event
+			state, err := h.redirectState(tx, id, all[i])
+			if err != nil {
 				return err
+			}
+			if state == sent || state == arrived || p.told && all[i].Before {
+				event = all[i].Event
+				return h.maybePassedOn(tx, p, all, i)
 			}
 		}
 		entry, err := tx.Record(ledger.Received, ledger.Event{
 			Kind: logv1.Kind_KIND_REDIRECTED,
 			Time: p.decided.GetDecideTime().AsTime(),
 			Core: &logv1.Core{
-				ManifestSha256: p.v.ManifestSHA256(), Outcome: p.decided.GetOutcome(), SectionsSha256: p.digests, PolicyRevision: p.decided.GetPolicyRevision(),
+				ManifestSha256: p.report.GetManifestSha256(), Outcome: p.decided.GetOutcome(), SectionsSha256: p.digests, PolicyRevision: p.decided.GetPolicyRevision(),
 				ValidUntilTime: p.decided.GetValidUntilTime(), FollowsEvent: p.about.event[:], SubjectSha256: p.digest[:],
 			},
 			Details: &logv1.Details{
-				Caller: p.caller.URI(), NotificationId: id, Sender: &posternv1.Sender{PrisonId: p.desk.ID}, Authority: p.to, Input: p.decided.input,
-				Decision: p.decided.Decision, OfferedPaths: p.v.Paths(), DirectoryRevision: p.decided.basis.Directory, DeliveryId: p.report.GetDeliveryId(),
+				Caller: p.caller.URI(), NotificationId: id, Sender: &posternv1.Sender{PrisonId: prisonOf(p.about.Details)}, Authority: p.to, Input: p.decided.input,
+				Decision: p.decided.Decision, OfferedPaths: p.offered(), DirectoryRevision: p.decided.basis.Directory, DeliveryId: p.report.GetDeliveryId(),
 			},
 		})
 		if err != nil {
@@ -225,18 +238,25 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		}
 		next := passedOn{Authority: p.to, Event: event, Shared: p.goes != nil, Paths: p.decided.GetPaths()}
 		if i >= 0 {
-			next.Stop = all[i].Stop
+			next.Stop, next.Before = all[i].Stop, all[i].Before
 			all[i] = next
 		} else {
-			all = append(all, next)
+			all, i = append(all, next), len(all)
 		}
-		if err := writePassedOn(tx, id, all); err != nil || p.goes == nil {
+		if err := writePassedOn(tx, id, all); err != nil {
 			return err
 		}
-		return h.delivery.Enqueue(tx, entry, delivery.Outgoing{
+		if p.goes == nil {
+			return h.maybePassedOn(tx, p, all, i)
+		}
+		err = h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: p.to, NotificationID: id, ManifestSHA256: p.v.ManifestSHA256(), Sender: p.desk, Decision: cutDecision(p.decided.Decision),
 			Notification: p.goes, Basis: p.decided.basis, Until: permissionEnds(p.v.Manifest().GetOffer()), PassedOn: p.about.event,
 		})
+		if err != nil {
+			return err
+		}
+		return h.maybePassedOn(tx, p, all, i)
 	})
 	return event, err
 }
@@ -248,7 +268,7 @@ func (h *Hub) mayRedirect(tx *ledger.Tx, p *redirect) ([]passedOn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tomb, err := tx.Get(schema.HubWithdrawal, tombstoneKey(p.desk.URI(), id))
+	tomb, err := tx.Get(schema.HubWithdrawal, tombstoneKey(p.about.desk, id))
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +288,7 @@ const (
 
 // redirectState is where something stands that was passed on.
 func (h *Hub) redirectState(r store.Reader, id string, p passedOn) (posternv1.RedirectState, error) {
-	if !p.Shared {
+	if !p.Shared && !p.Before {
 		return notShared, nil
 	}
 	rel, ok, err := h.delivery.Release(r, delivery.PassedOnName(id, p.Authority))
@@ -306,40 +326,4 @@ func (h *Hub) GetRedirect(ctx context.Context, req *posternv1.GetRedirectRequest
 		return err
 	})
 	return out, err
-}
-
-// stopElsewhere takes out of the way to other teams what was withdrawn, in the transaction of the withdrawal, and asks
-// those to stop that may have it. The desk hears nothing of it: that it was withdrawn, and that its team was asked, is
-// all that it may know. So the event is in the received log.
-func (h *Hub) stopElsewhere(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, now time.Time) error {
-	if len(w.elsewhere) == 0 {
-		return nil
-	}
-	all := slices.Clone(w.elsewhere)
-	for i, p := range all {
-		rel, ok, err := h.delivery.Release(tx, delivery.PassedOnName(w.id, p.Authority))
-		if err != nil {
-			return err
-		}
-		if !ok || !w.touches(p.Paths) {
-			continue
-		}
-		if _, err := h.delivery.Cancel(tx, rel); err != nil {
-			return err
-		}
-		if w.whole() {
-			if err := h.delivery.Forget(tx, rel); err != nil {
-				return err
-			}
-		}
-		if !rel.Begun {
-			continue // it was on its way, and goes nowhere now; the team that passed it on sees so
-		}
-		asked, err := h.askToStop(tx, ledger.Received, w.stopOf(rel), w.v.Sender().URI(), withdrawn, now)
-		if err != nil {
-			return err
-		}
-		all[i].Stop = asked[:]
-	}
-	return writePassedOn(tx, w.id, all)
 }

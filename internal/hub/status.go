@@ -27,6 +27,9 @@ func (h *Hub) GetStatus(ctx context.Context, _ *localv1.GetStatusRequest) (*loca
 		return nil, err
 	}
 	out.PauseTime = moment(paused)
+	if out.Hold, err = h.holding(ctx); err != nil {
+		return nil, err
+	}
 	queues, err := h.delivery.Status(ctx)
 	if err != nil {
 		return nil, err

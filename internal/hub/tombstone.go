@@ -24,6 +24,7 @@ type tombstone struct {
 	Time  time.Time `json:"time"`            // of the latest withdrawal
 	Stop  []byte    `json:"stop,omitempty"`  // the event of the latest stop request, once there is one
 	Early []early   `json:"early,omitempty"` // withdrawals that came before the notification did
+	Asked []early   `json:"asked,omitempty"` // those of which the team was asked to stop: a team that it passed this on to may be named later
 
 	row []byte // as it was read, to see whether it changed
 }
@@ -76,6 +77,14 @@ func tombstoneOf(r store.Reader, v *envelope.Verified) (t *tombstone, waited []b
 	return t, nil, nil
 }
 
+// asked are the withdrawals of which the team was asked to stop.
+func (t *tombstone) asked() []early {
+	if t == nil {
+		return nil
+	}
+	return t.Asked
+}
+
 func (t *tombstone) raw() []byte {
 	if t == nil {
 		return nil
@@ -98,7 +107,7 @@ func (t *tombstone) holds(paths []string) bool {
 func (t *tombstone) with(paths []string, at time.Time) *tombstone {
 	next := &tombstone{Time: at}
 	if t != nil {
-		next.Stop, next.Early = t.Stop, t.Early
+		next.Stop, next.Early, next.Asked = t.Stop, t.Early, t.Asked
 	}
 	if t.whole() || len(paths) == 0 {
 		return next

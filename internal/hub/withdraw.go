@@ -212,7 +212,7 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			return err
 		}
 		tomb := w.tomb.with(w.paths, now)
-		if err := w.remember(tomb, event); err != nil {
+		if err := w.remember(tomb, event, len(stops) > 0); err != nil {
 			return err
 		}
 		if err := h.takeOut(tx, w, event); err != nil {
@@ -238,13 +238,17 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 	return event, err
 }
 
-// remember keeps the stop request of a withdrawal that comes before its notification.
-func (w *withdrawal) remember(tomb *tombstone, event [16]byte) error {
-	if w.known || w.v.StopRequest() == nil {
+// remember keeps the stop request of a withdrawal that comes before its notification, or of one of which its team is asked.
+func (w *withdrawal) remember(tomb *tombstone, event [16]byte, asks bool) error {
+	if w.v.StopRequest() == nil || w.known && !asks {
 		return nil
 	}
 	request, err := proto.Marshal(w.v.StopRequest())
-	tomb.Early = append(tomb.Early, early{event, w.paths, request})
+	if e := (early{event, w.paths, request}); asks {
+		tomb.Asked = append(tomb.Asked, e)
+	} else {
+		tomb.Early = append(tomb.Early, e)
+	}
 	return err
 }
 
@@ -403,7 +407,7 @@ func (h *Hub) maybeSent(tx *ledger.Tx, v *envelope.Verified, event [16]byte, now
 			return err
 		}
 	}
-	tomb.Early = nil
+	tomb.Early, tomb.Asked = nil, append(tomb.Asked, tomb.Early...)
 	return tomb.write(tx, owner, id)
 }
 

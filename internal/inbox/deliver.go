@@ -304,6 +304,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 	case newer:
 		return in.keepAnswer(ctx, d, kept, origin)
 	}
+	tell := false
 	reference := append(join(item.GetItem().GetReference(), item.GetItem().GetId(), ""), key...)
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		earlier, err := tx.Get(schema.InboxItem, key)
@@ -320,8 +321,14 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		if err := in.note(tx, d, origin); err != nil {
 			return err
 		}
-		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil || earlier != nil {
+		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil {
 			return err
+		}
+		if earlier != nil { // what this hub lets through is what may be passed on again
+			if tell, err = in.cameAgain(tx, key, origin); err != nil || !tell {
+				return err
+			}
+			return in.keepSealed(tx, key, v.Signed(), t)
 		}
 		if len(before) > 0 || len(t.Paths) > 0 {
 			left := without(item, t)
@@ -357,6 +364,9 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		in.wakeUp()
 	}
 	in.wakeOutlets()
+	if tell {
+		in.wakeRedirects()
+	}
 	return err
 }
 

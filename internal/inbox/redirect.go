@@ -51,6 +51,9 @@ func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequ
 	if err != nil {
 		return nil, err
 	}
+	if err := in.mayPassOn(ctx, key, req.GetAuthority(), in.sharedIn(item)); err != nil {
+		return nil, err
+	}
 	answer, event, err := in.ask(ctx, &posternv1.ReportRequest{Signed: signed, Redirected: n})
 	if err != nil {
 		return nil, err
@@ -68,10 +71,7 @@ func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequ
 	}
 	out := &localv1.RedirectItemResponse{Decision: answer.GetDecision(), Reference: item.GetItem().GetReference()}
 	out.PassedOn, err = in.keepPassedOn(ctx, key, p)
-	select {
-	case in.passed <- struct{}{}:
-	default:
-	}
+	in.wakeRedirects()
 	if err == nil {
 		in.cfg.Log.InfoContext(ctx, "passed on", "reference", out.GetReference(), "authority", req.GetAuthority(), "shared", shared)
 	}
@@ -84,14 +84,7 @@ func (in *Inbox) toPassOn(ctx context.Context, req *localv1.RedirectItemRequest)
 		if key, err = in.find(s, req.GetId()); err != nil {
 			return err
 		}
-		row, err := s.Get(schema.InboxItem, key)
-		if err != nil || row == nil {
-			return errors.Join(err, notHere)
-		}
-		if item, err = in.openItem(key, row); err != nil {
-			return err
-		}
-		if n, err = in.readSealed(s, key); err != nil {
+		if item, n, err = in.readToPassOn(s, key); err != nil {
 			return err
 		}
 		return in.sawAll(s, key, req.SeenDeeds)
@@ -99,27 +92,45 @@ func (in *Inbox) toPassOn(ctx context.Context, req *localv1.RedirectItemRequest)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	return key, item, n, in.passable(item, n, req.GetAuthority(), req.GetChildren())
+}
+
+// readToPassOn reads an item and what the desk sealed of it.
+func (in *Inbox) readToPassOn(r store.Reader, key []byte) (item *localv1.GetItemResponse, n *posternv1.SealedNotification, err error) {
+	row, err := r.Get(schema.InboxItem, key)
+	if err != nil || row == nil {
+		return nil, nil, errors.Join(err, notHere)
+	}
+	if item, err = in.openItem(key, row); err != nil {
+		return nil, nil, err
+	}
+	n, err = in.readSealed(r, key)
+	return item, n, err
+}
+
+// passable checks that an item, or these children of it, may be passed on to an authority.
+func (in *Inbox) passable(item *localv1.GetItemResponse, n *posternv1.SealedNotification, authority string, children []uint32) error {
 	refused := func(reason, message string) error { return fault.New(fault.Precondition, reason, message) }
 	switch stop := item.GetItem().GetStop(); {
 	case stop != nil && len(stop.GetPaths()) == 0:
-		return nil, nil, nil, refused("WITHDRAWN", "The person withdrew this, so it is not passed on.")
+		return refused("WITHDRAWN", "The person withdrew this, so it is not passed on.")
 	case item.GetItem().GetPassedOnBy() != "":
-		return nil, nil, nil, refused("PASSED_ON", "Another team passed this on to you, and a notification is passed on once. Telephone the team where the child is.")
-	case req.GetAuthority() == in.cfg.Identity.Party().ID:
-		return nil, nil, nil, refused("OUR_OWN", "That is this authority. Name the one where the child is.")
+		return refused("PASSED_ON", "Another team passed this on to you, and a notification is passed on once. Telephone the team where the child is.")
+	case authority == in.cfg.Identity.Party().ID:
+		return refused("OUR_OWN", "That is this authority. Name the one where the child is.")
 	case n == nil:
-		return nil, nil, nil, refused("NOT_KEPT", "What the prison sealed is not kept here, since this came before the inbox could pass things on. Telephone the team where the child is.")
+		return refused("NOT_KEPT", "What the prison sealed is not kept here, since this came before the inbox could pass things on. Telephone the team where the child is.")
 	}
-	for _, child := range req.GetChildren() {
+	for _, child := range children {
 		if !slices.ContainsFunc(n.GetSections(), func(s *posternv1.SealedSection) bool {
 			c, ok := section.ChildOf(s.GetPath())
 			return ok && c == int(child)
 		}) {
-			return nil, nil, nil, fault.InvalidFields("NO_CHILD", "This cannot be passed on like this.", []fault.Field{{
+			return fault.InvalidFields("NO_CHILD", "This cannot be passed on like this.", []fault.Field{{
 				Path: "children", Reason: fmt.Sprintf("There is no child %d in it.", child), Fix: "Children are numbered as `postern inbox show` shows them."}})
 		}
 	}
-	return key, item, n, nil
+	return nil
 }
 
 // readSealed reads what the desk sealed; nil when it is not kept.
@@ -262,81 +273,9 @@ func (in *Inbox) ask(ctx context.Context, req *posternv1.ReportRequest) (*poster
 		return nil, nil, err
 	}
 	digest := sha256.Sum256(req.GetSigned().GetPayload())
-	again := req.GetRedirected() != nil                                                                // which may have been recorded by an earlier report
+	again := req.GetRedirected() != nil || req.GetResubmitted()                                        // which may have been recorded by an earlier report
 	if req.GetDeliveryId() == "" && !again && !bytes.Equal(event.Core.GetSubjectSha256(), digest[:]) { // an answer to a delivery is an event of its own
 		return nil, nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this report.")
 	}
 	return answer, event, in.follow.Take(ctx, asked, answer.GetConsistency(), follow.SeenIn(event))
-}
-
-func redirectKey(manifest []byte, authority string) []byte {
-	return slices.Concat(manifest, []byte(authority))
-}
-
-// keepPassedOn notes on an item that it was passed on, in the place of what was noted of the same authority before.
-func (in *Inbox) keepPassedOn(ctx context.Context, key []byte, p *localv1.PassedOn) (*localv1.PassedOn, error) {
-	err := in.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		_, err := in.change(tx, key, func(item *localv1.GetItemResponse) error {
-			i := slices.IndexFunc(item.GetItem().GetPassedOn(), func(old *localv1.PassedOn) bool { return old.GetAuthority() == p.GetAuthority() })
-			if i < 0 {
-				item.Item.PassedOn = append(item.Item.PassedOn, p)
-			} else {
-				item.Item.PassedOn[i] = p
-			}
-			return nil
-		})
-		if err == nil {
-			err = in.noted(ctx, tx, key, &localv1.Deed{Deed: &localv1.Deed_PassedOn{PassedOn: p.GetAuthority()}})
-		}
-		if err != nil || p.GetState() != passedOn {
-			return errors.Join(err, tx.Delete(schema.InboxRedirect, redirectKey(key, p.GetAuthority())))
-		}
-		return tx.Put(schema.InboxRedirect, redirectKey(key, p.GetAuthority()), []byte{1})
-	})
-	return p, err
-}
-
-// StepRedirects asks the hub what became of what was passed on and is not at its end, and notes it. It reports whether
-// anything has changed. What did not arrive is ours to telephone about: nobody else hears of it.
-func (in *Inbox) StepRedirects(ctx context.Context) (bool, error) {
-	var open [][]byte
-	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		open = nil
-		return s.Scan(schema.InboxRedirect, nil, nil, func(key, _ []byte) (bool, error) {
-			open = append(open, bytes.Clone(key))
-			return true, nil
-		})
-	})
-	changed := false
-	for _, row := range open {
-		key, authority := row[:sha256.Size], string(row[sha256.Size:])
-		answer, asked := in.cfg.Hub.GetRedirect(ctx, &posternv1.GetRedirectRequest{ManifestSha256: key, Authority: authority})
-		if asked != nil {
-			return changed, asked
-		}
-		if answer.GetState() == passedOn {
-			continue
-		}
-		err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
-			_, err := in.change(tx, key, func(item *localv1.GetItemResponse) error {
-				for _, p := range item.GetItem().GetPassedOn() {
-					if p.GetAuthority() == authority {
-						p.State = answer.GetState()
-					}
-				}
-				return nil
-			})
-			return errors.Join(err, tx.Delete(schema.InboxRedirect, row))
-		})
-		if err != nil {
-			return changed, err
-		}
-		changed = true
-		level := in.cfg.Log.InfoContext
-		if answer.GetState() != posternv1.RedirectState_REDIRECT_STATE_DELIVERED {
-			level = in.cfg.Log.ErrorContext // somebody has to telephone
-		}
-		level(ctx, "what was passed on is at its end", "authority", authority, "state", answer.GetState().String())
-	}
-	return changed, err
 }

@@ -81,12 +81,17 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 	if err != nil {
 		return nil, err
 	}
+	tell := false
 	// A crash before the commit: the hub sends again. A crash after it: the hub sends again and gets the answer kept.
 	err = store.Reserved(in.cfg.Store).Update(ctx, func(tx store.Tx) error { // also on a full disk
 		if err := tx.Put(schema.InboxDelivery, []byte(d.GetDeliveryId()), kept); err != nil {
 			return err
 		}
 		if err := in.note(tx, d, origin); err != nil {
+			return err
+		}
+		var err error
+		if tell, err = in.cameAgain(tx, manifest, origin); err != nil {
 			return err
 		}
 		t, err := readTombstone(tx, manifest)
@@ -134,6 +139,9 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 	in.cfg.Log.InfoContext(ctx, "stop request taken", "delivery", d.GetDeliveryId())
 	in.wakeUp()
 	in.wakeOutlets()
+	if tell {
+		in.wakeRedirects()
+	}
 	return answer, nil
 }
 

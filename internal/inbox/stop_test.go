@@ -249,6 +249,7 @@ func TestWhatIsNoStopRequestStopsNothing(t *testing.T) {
 	s := newStopper(t, true)
 	whole := &posternv1.StopRequest{ManifestSha256: s.manifest, NotificationId: s.id}
 	good := s.request("/prison/BLI/desk", envelope.TypeStopRequest, whole)
+	earlier := sha256.Sum256([]byte("the manifest that was withdrawn while it waited"))
 	cases := map[string]*posternv1.Delivery{
 		"no receipt":   {Content: &posternv1.Delivery_StopRequest{StopRequest: good}},
 		"another kind": s.delivery(good, func(e *ledger.Event) { e.Kind = logv1.Kind_KIND_WITHDRAWN }),
@@ -256,6 +257,7 @@ func TestWhatIsNoStopRequestStopsNothing(t *testing.T) {
 			e.Core.SubjectSha256 = make([]byte, 32)
 		}),
 		"recorded about another manifest": s.delivery(good, func(e *ledger.Event) { e.Core.ManifestSha256 = make([]byte, 32) }),
+		"about an earlier manifest":       s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{ManifestSha256: earlier[:], NotificationId: s.id}), nil),
 		"recorded about no manifest":      s.delivery(good, func(e *ledger.Event) { e.Core.ManifestSha256 = nil }),
 		"signed by a hub":                 s.delivery(s.request("/hub/main", envelope.TypeStopRequest, whole), nil),
 		"signed by an inbox":              s.delivery(s.request("/authority/E06000023/inbox", envelope.TypeStopRequest, whole), nil),

@@ -204,7 +204,9 @@ type ReportRequest struct {
 	// How far the caller holds all that it has acknowledged; absent from one that does not count.
 	Held *Held `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
 	// How much of each log the caller knows.
-	KnownLogs     []*KnownLog `protobuf:"bytes,5,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	KnownLogs []*KnownLog `protobuf:"bytes,5,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
+	// With a redirect, that a hub before this one was told of it, and may have sent it; then `redirected` may be absent.
+	Resubmitted   bool `protobuf:"varint,6,opt,name=resubmitted,proto3" json:"resubmitted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -272,6 +274,13 @@ func (x *ReportRequest) GetKnownLogs() []*KnownLog {
 		return x.KnownLogs
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetResubmitted() bool {
+	if x != nil {
+		return x.Resubmitted
+	}
+	return false
 }
 
 // ReportResponse proves that the report was recorded.
@@ -627,7 +636,7 @@ const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"\n" +
 	"until_idle\x18\x04 \x01(\bR\tuntilIdleJ\x04\b\x02\x10\x03R\x10highest_sequence\"C\n" +
 	"\x0fCollectResponse\x120\n" +
-	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\xf7\x01\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x14.postern.v1.DeliveryR\bdelivery\"\x99\x02\n" +
 	"\rReportRequest\x12*\n" +
 	"\x06signed\x18\x01 \x01(\v2\x12.postern.v1.SignedR\x06signed\x12>\n" +
 	"\n" +
@@ -637,7 +646,8 @@ const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"deliveryId\x12$\n" +
 	"\x04held\x18\x04 \x01(\v2\x10.postern.v1.HeldR\x04held\x123\n" +
 	"\n" +
-	"known_logs\x18\x05 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\"\xb1\x01\n" +
+	"known_logs\x18\x05 \x03(\v2\x14.postern.v1.KnownLogR\tknownLogs\x12 \n" +
+	"\vresubmitted\x18\x06 \x01(\bR\vresubmitted\"\xb1\x01\n" +
 	"\x0eReportResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
 	"\vconsistency\x18\x02 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x120\n" +

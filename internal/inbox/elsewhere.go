@@ -1,0 +1,345 @@
+package inbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
+	"postern/internal/schema"
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// To whom a team passed something on, it remembers for ever: after the loss of a hub's disk nobody else can tell the next
+// one, which must ask that team too to stop when the person withdraws. The rows of the authorities say whether the hub is
+// asked still what became of it.
+var (
+	onItsWay = []byte{1}
+	atItsEnd = []byte{2}
+)
+
+// lostAfter is when a hub that does not know of a redirect is no longer waited for: as long as a team's answer is.
+const lostAfter = 24 * time.Hour
+
+func redirectKey(manifest []byte, authority string) []byte {
+	return slices.Concat(manifest, []byte(authority))
+}
+
+// knowing is which generation of the log has all that was passed on of a manifest, and in which the manifest came last.
+// Where the second is greater, a hub was lost, and the next one must be told.
+type knowing struct{ told, came uint32 }
+
+func readKnowing(r store.Reader, manifest []byte) (k knowing, ok bool, err error) {
+	row, err := r.Get(schema.InboxRedirect, manifest)
+	if err != nil || len(row) != 8 {
+		return k, false, err
+	}
+	return knowing{binary.BigEndian.Uint32(row), binary.BigEndian.Uint32(row[4:])}, true, nil
+}
+
+func (k knowing) put(tx store.Tx, manifest []byte) error {
+	return tx.Put(schema.InboxRedirect, manifest, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, k.told), k.came))
+}
+
+// generation of a log, by its origin; 0 for none.
+func generation(origin string) uint32 {
+	if origin == "" {
+		return 0
+	}
+	_, n := verify.Generation(origin)
+	return uint32(min(n, 1<<32-1))
+}
+
+// sharedIn is the origin of the log by which an item came.
+func (in *Inbox) sharedIn(item *localv1.GetItemResponse) string {
+	first, err := verify.Receipt(item.GetReceipt(), in.cfg.LogKeys)
+	if err != nil {
+		return ""
+	}
+	return first.Origin
+}
+
+// mayPassOn remembers, before the hub is asked, that another authority may be sent this: a crash between its answer and
+// our note of it must not hide that.
+func (in *Inbox) mayPassOn(ctx context.Context, manifest []byte, authority, origin string) error {
+	return in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		k, known, err := readKnowing(tx, manifest)
+		if err != nil {
+			return err
+		}
+		if !known {
+			k.told = generation(origin)
+		}
+		k.came = max(k.came, generation(origin))
+		if err := k.put(tx, manifest); err != nil {
+			return err
+		}
+		row, err := tx.Get(schema.InboxRedirect, redirectKey(manifest, authority))
+		if err != nil || row != nil {
+			return err
+		}
+		return tx.Put(schema.InboxRedirect, redirectKey(manifest, authority), atItsEnd)
+	})
+}
+
+// keepPassedOn notes on an item that it was passed on, in the place of what was noted of the same authority before.
+func (in *Inbox) keepPassedOn(ctx context.Context, key []byte, p *localv1.PassedOn) (*localv1.PassedOn, error) {
+	err := in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		err := in.notePassedOn(tx, key, p)
+		if err == nil {
+			err = in.noted(ctx, tx, key, &localv1.Deed{Deed: &localv1.Deed_PassedOn{PassedOn: p.GetAuthority()}})
+		}
+		if err != nil || p.GetState() != passedOn {
+			return err // what it was sent before it may have still, so its row stays
+		}
+		return tx.Put(schema.InboxRedirect, redirectKey(key, p.GetAuthority()), onItsWay)
+	})
+	return p, err
+}
+
+// notePassedOn writes on an item where what was passed on stands; without the item there is nobody to be shown it.
+func (in *Inbox) notePassedOn(tx store.Tx, key []byte, p *localv1.PassedOn) error {
+	_, err := in.change(tx, key, func(item *localv1.GetItemResponse) error {
+		i := slices.IndexFunc(item.GetItem().GetPassedOn(), func(old *localv1.PassedOn) bool { return old.GetAuthority() == p.GetAuthority() })
+		if i < 0 {
+			item.Item.PassedOn = append(item.Item.PassedOn, p)
+		} else {
+			item.Item.PassedOn[i] = p
+		}
+		return nil
+	})
+	return err
+}
+
+// cameAgain notes, in the transaction that keeps what came, in which generation of the log a manifest came, and reports
+// whether that hub must be told to whom it was passed on.
+func (in *Inbox) cameAgain(tx store.Tx, manifest []byte, origin string) (tell bool, err error) {
+	k, ok, err := readKnowing(tx, manifest)
+	if err != nil || !ok || generation(origin) <= k.came {
+		return false, err
+	}
+	k.came = generation(origin)
+	return true, k.put(tx, manifest)
+}
+
+func (in *Inbox) wakeRedirects() {
+	select {
+	case in.passed <- struct{}{}:
+	default:
+	}
+}
+
+// passing is one authority that a manifest was passed on to.
+type passing struct {
+	manifest  []byte
+	authority string
+	open      bool // the hub is asked still what became of it
+	untold    bool // the hub that is here does not know of it
+	came      uint32
+}
+
+// passings are all, those that a hub must be told of first.
+func (in *Inbox) passings(ctx context.Context) (all []passing, err error) {
+	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		all = nil
+		var of knowing // of the manifest whose authorities follow its own row
+		return s.Scan(schema.InboxRedirect, nil, nil, func(key, row []byte) (bool, error) {
+			manifest := bytes.Clone(key[:sha256.Size])
+			if len(key) > sha256.Size {
+				all = append(all, passing{manifest, string(key[sha256.Size:]), bytes.Equal(row, onItsWay), of.came > of.told, of.came})
+				return true, nil
+			}
+			of, _, err = readKnowing(s, manifest)
+			return true, err
+		})
+	})
+	return all, err
+}
+
+// StepRedirects tells a hub that replaced a lost one to whom was passed on what it knows of, and asks what became of what
+// is not at its end, and notes it. It reports whether anything has changed. What did not arrive is ours to telephone
+// about: nobody else hears of it. One that fails keeps no other waiting.
+func (in *Inbox) StepRedirects(ctx context.Context) (changed bool, err error) {
+	all, err := in.passings(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range all {
+		did, failed := false, error(nil)
+		switch {
+		case p.untold:
+			did, failed = true, in.tellNext(ctx, p)
+		case p.open:
+			did, failed = in.askAfter(ctx, p)
+		}
+		changed, err = changed || did && failed == nil, errors.Join(err, failed)
+	}
+	for _, p := range all {
+		if err == nil && p.untold { // all of it: a crash before this line tells again, and the hub knows it
+			err = in.toldNext(ctx, p)
+		}
+	}
+	return changed, err
+}
+
+func (in *Inbox) toldNext(ctx context.Context, p passing) error {
+	return in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		k, _, err := readKnowing(tx, p.manifest)
+		if err != nil {
+			return err
+		}
+		k.told = max(k.told, p.came)
+		return k.put(tx, p.manifest)
+	})
+}
+
+// askAfter asks what became of what was passed on.
+func (in *Inbox) askAfter(ctx context.Context, p passing) (changed bool, err error) {
+	answer, err := in.cfg.Hub.GetRedirect(ctx, &posternv1.GetRedirectRequest{ManifestSha256: p.manifest, Authority: p.authority})
+	if err != nil && fault.KindOf(err) == fault.NotFound {
+		// A hub that lost its disk hears of it when it has this again. If it never shares this, nobody knows whether it arrived.
+		if note, err := in.passedOnTo(ctx, p); err != nil || note != nil && in.cfg.Clock().Before(note.GetPassTime().AsTime().Add(lostAfter)) {
+			return false, err
+		}
+		answer, err = &posternv1.GetRedirectResponse{State: posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED}, nil
+	}
+	if err != nil || answer.GetState() == passedOn {
+		return false, err
+	}
+	return true, in.endPassing(ctx, p, answer.GetState())
+}
+
+// endPassing notes where something that was passed on ended.
+func (in *Inbox) endPassing(ctx context.Context, p passing, state posternv1.RedirectState) error {
+	note, err := in.passedOnTo(ctx, p)
+	if err != nil {
+		return err
+	}
+	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if note != nil {
+			note.State = state
+			if err := in.notePassedOn(tx, p.manifest, note); err != nil {
+				return err
+			}
+		}
+		return tx.Put(schema.InboxRedirect, redirectKey(p.manifest, p.authority), atItsEnd)
+	})
+	if err != nil {
+		return err
+	}
+	level := in.cfg.Log.InfoContext
+	if state != posternv1.RedirectState_REDIRECT_STATE_DELIVERED {
+		level = in.cfg.Log.ErrorContext // somebody has to telephone
+	}
+	level(ctx, "what was passed on is at its end", "authority", p.authority, "state", state.String())
+	return nil
+}
+
+// passedOnTo is what an item says of having been passed on; nil where there is none.
+func (in *Inbox) passedOnTo(ctx context.Context, p passing) (note *localv1.PassedOn, err error) {
+	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		note = nil
+		row, err := s.Get(schema.InboxItem, p.manifest)
+		if err != nil || row == nil {
+			return err
+		}
+		item, err := in.openItem(p.manifest, row)
+		if err != nil {
+			return err
+		}
+		for _, one := range item.GetItem().GetPassedOn() {
+			if one.GetAuthority() == p.authority {
+				note = one
+			}
+		}
+		return nil
+	})
+	return note, err
+}
+
+// tellNext tells the hub that replaced a lost one that something was passed on: with the content, as far as it is here,
+// so that it arrives if it had not; without, when there is none or it cannot go any more. Either way a withdrawal reaches
+// the other team.
+func (in *Inbox) tellNext(ctx context.Context, p passing) error {
+	note, err := in.passedOnTo(ctx, p)
+	if err != nil {
+		return err
+	}
+	shared, err := in.tellWith(ctx, p, note)
+	if err == nil && !shared {
+		_, err = in.tell(ctx, p, nil, &posternv1.Redirect{ManifestSha256: p.manifest, Authority: p.authority})
+	}
+	if fault.KindOf(err) == fault.NotFound && err != nil {
+		in.cfg.Log.ErrorContext(ctx, "the hub does not know what was passed on: telephone the other team if the person withdraws", "authority", p.authority)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	in.cfg.Log.InfoContext(ctx, "the hub that replaced a lost one was told to whom this was passed on", "authority", p.authority, "sent", shared)
+	switch {
+	case shared && note.GetState() != posternv1.RedirectState_REDIRECT_STATE_DELIVERED:
+		note.State = passedOn
+		return in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+			return errors.Join(in.notePassedOn(tx, p.manifest, note), tx.Put(schema.InboxRedirect, redirectKey(p.manifest, p.authority), onItsWay))
+		})
+	case !shared && p.open:
+		return in.endPassing(ctx, p, posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED)
+	}
+	return nil
+}
+
+// tellWith tells with the content, and reports whether that goes; false without an error when there is none to go.
+func (in *Inbox) tellWith(ctx context.Context, p passing, note *localv1.PassedOn) (shared bool, err error) {
+	if note == nil {
+		return false, nil
+	}
+	n, redirect, err := in.again(ctx, p, note)
+	if err == nil {
+		shared, err = in.tell(ctx, p, n, redirect)
+	}
+	switch {
+	case err == nil:
+		return shared, nil
+	case fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Deadline || fault.KindOf(err) == fault.Exhausted:
+		return false, err
+	}
+	return false, nil // withdrawn, without a key, or refused: then it is told without
+}
+
+// again is what was passed on, made anew of what is here of it.
+func (in *Inbox) again(ctx context.Context, p passing, note *localv1.PassedOn) (n *posternv1.SealedNotification, redirect *posternv1.Redirect, err error) {
+	var item *localv1.GetItemResponse
+	err = in.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		item, n, err = in.readToPassOn(s, p.manifest)
+		return err
+	})
+	if err == nil {
+		err = in.passable(item, n, p.authority, note.GetChildren())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	_, to, err := in.recipient(ctx, p.authority)
+	if err != nil {
+		return nil, nil, err
+	}
+	return in.redirection(item, n, note.GetChildren(), to)
+}
+
+// tell tells it, and reports whether the hub shares it.
+func (in *Inbox) tell(ctx context.Context, p passing, n *posternv1.SealedNotification, redirect *posternv1.Redirect) (shared bool, err error) {
+	signed, err := in.sign(&posternv1.Report{ManifestSha256: p.manifest, ReportTime: in.now(), Report: &posternv1.Report_Redirect{Redirect: redirect}})
+	if err != nil {
+		return false, err
+	}
+	answer, _, err := in.ask(ctx, &posternv1.ReportRequest{Signed: signed, Redirected: n, Resubmitted: true})
+	return err == nil && n != nil && answer.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE, err
+}
