@@ -18,6 +18,7 @@ import (
 
 	"postern/internal/engine"
 	"postern/internal/envelope"
+	actor "postern/internal/hub"
 	"postern/internal/identity"
 	"postern/internal/ledger"
 	"postern/internal/schema"
@@ -28,7 +29,7 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// openLedger opens the log of a hub that does not run, with its sequencer.
+// openLedger opens the log of a hub that does not run, with its sequencer. It indexes nothing by itself.
 func openLedger(ctx context.Context, folder string) (_ *ledger.Ledger, end func() error, err error) {
 	var keys ledger.Keys
 	for name, key := range map[string]*string{"sent": &keys.Sent, "received": &keys.Received} {
@@ -46,7 +47,7 @@ func openLedger(ctx context.Context, folder string) (_ *ledger.Ledger, end func(
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := ledger.Open(ctx, ledger.Config{Store: s, Vault: v, Keys: keys, Log: slog.New(slog.DiscardHandler),
+	l, err := ledger.Open(ctx, ledger.Config{Store: s, Vault: v, Keys: keys, Terms: actor.Terms, Log: slog.New(slog.DiscardHandler),
 		CheckpointFile: filepath.Join(folder, "hub-checkpoints", "newest")})
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())

@@ -29,7 +29,7 @@ type options struct {
 	rows    []int  // which rows to measure
 	rounds  int    // how often the peers take turns
 	submits int    // notifications a round
-	entries int    // the size of the long log in rows 5 and 6
+	entries int    // the size of the long log in rows 5, 6 and 9
 	input   int    // bytes of Input in each of its entries; 0 for a whole one
 	out     string // the page to write; empty for none
 	profile string // where to put a CPU profile of the hub; empty for none
@@ -46,6 +46,7 @@ var rows = []struct {
 	{[]int{5, 6}, (*bench).longLog},
 	{[]int{7}, (*bench).export},
 	{[]int{8}, (*bench).replay},
+	{[]int{9}, (*bench).search},
 	{[]int{10}, (*bench).postcodes},
 	{[]int{11}, (*bench).demo},
 	{[]int{13}, (*bench).attacks},
@@ -71,10 +72,10 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	var list string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&list, "rows", "1,2,3,4,5,6,7,8,10,11,13", "the rows of the table to measure")
+	f.StringVar(&list, "rows", "1,2,3,4,5,6,7,8,9,10,11,13", "the rows of the table to measure")
 	f.IntVar(&o.rounds, "rounds", 5, "how often the peers take turns; figures are medians")
 	f.IntVar(&o.submits, "submits", 4000, "notifications a round")
-	f.IntVar(&o.entries, "entries", 100_000, "entries of the long log in rows 5 and 6")
+	f.IntVar(&o.entries, "entries", 100_000, "entries of the long log in rows 5, 6 and 9")
 	f.IntVar(&o.input, "input", 0, "bytes of Input in each of those entries; 0 for a whole one")
 	f.StringVar(&o.out, "out", "", "the page to write")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of the hub under load to this file")

@@ -19,7 +19,7 @@ import (
 // every scope.
 func TestFiltersFindTheSameWithTheIndex(t *testing.T) {
 	id := func(i int) string { return fmt.Sprintf("5f0c6d2e-8b1a-4e3f-9a47-1c2d3e4f%04x", i) }
-	for name, scope := range map[string]hub.Scope{"all": {All: true}, "a prison": {Prisons: []string{"PRI"}}} {
+	for name, scope := range map[string]hub.Scope{"all": {All: true}, "a prison": {Prisons: []string{"PRI"}}, "a prison and authorities": {Prisons: []string{"BLI"}, Authorities: []string{"E2", "E5"}}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, func(c *testkit.Config) {
 				c.Hub = func(h *hub.Config) { h.Auditors = map[string]hub.Scope{"ig": scope} }

@@ -40,7 +40,7 @@ func (h *Hub) ListEvents(ctx context.Context, req *posternv1.ListEventsRequest) 
 	if err := h.disclosed(ctx, who, listed(req.GetFilter())); err != nil {
 		return nil, err
 	}
-	next, err := cut.Events(ctx, after, pageSize(req.GetPageSize(), 25, 100), f.where(), func(at ledger.Logged) (bool, error) {
+	next, err := cut.Events(ctx, after, pageSize(req.GetPageSize(), 25, 100), f.where(who.scope), func(at ledger.Logged) (bool, error) {
 		e := h.event(at)
 		if !who.sees(at) || !f.matches(e) {
 			return false, nil
@@ -106,8 +106,9 @@ func kindNames() []string {
 	return all
 }
 
-// where is what of the filter can be told from a leaf, without opening its record. The hour of a leaf is the event's own.
-func (f filter) where() ledger.Where {
+// where is what of the filter and of the scope can be told from a leaf or from the index, without opening its record. The
+// hour of a leaf is the event's own.
+func (f filter) where(s Scope) ledger.Where {
 	from, to := uint32(0), uint32(1<<32-1)
 	if f.GetStartTime() != nil {
 		from, _ = verify.HourOf(f.GetStartTime().AsTime())
@@ -117,7 +118,7 @@ func (f filter) where() ledger.Where {
 			to = hour
 		}
 	}
-	w := ledger.Where{From: from, Leaf: func(l verify.Leaf) bool {
+	w := ledger.Where{From: from, Any: s.terms(), Leaf: func(l verify.Leaf) bool {
 		return l.Hour >= from && l.Hour <= to && (f.kind == 0 || l.Kind == f.kind)
 	}}
 	if f.GetEndTime() != nil {

@@ -39,6 +39,23 @@ func (s Scope) holds(auditor identity.Party, kind logv1.Kind, d *logv1.Details) 
 		slices.Contains(s.Prisons, prisonOf(d)) || slices.Contains(s.Authorities, d.GetAuthority())
 }
 
+// terms are terms of which every event within the scope has at least one; none where all are. Others may have one too.
+func (s Scope) terms() (all []string) {
+	if s.All {
+		return nil
+	}
+	for _, kind := range append([]logv1.Kind{logv1.Kind_KIND_DISCLOSED_TO_AUDITOR, logv1.Kind_KIND_REFUSED}, nobodys...) { // the first two may be the auditor's own
+		all = append(all, term("kind", kindName(kind)))
+	}
+	for _, prison := range s.Prisons {
+		all = append(all, term("prison", prison))
+	}
+	for _, authority := range s.Authorities {
+		all = append(all, term("authority", authority))
+	}
+	return all
+}
+
 // prisonOf is the prison that an event concerns: the sender's, or that of the desk that caused it.
 func prisonOf(d *logv1.Details) string {
 	if id := d.GetSender().GetPrisonId(); id != "" {

@@ -50,6 +50,12 @@ func (b *blockBits) and(other []byte) {
 	}
 }
 
+func (b *blockBits) or(other []byte) {
+	for i := range min(len(b), len(other)) {
+		b[i] |= other[i]
+	}
+}
+
 // below keeps the first n.
 func (b *blockBits) below(n uint64) {
 	for i := n; i < blockEvents; i++ {
@@ -194,57 +200,69 @@ type Where struct {
 	Leaf     func(verify.Leaf) bool // nil for every leaf
 	From, To uint32                 // the least and greatest hour of a leaf; To 0 for no end
 	Terms    Terms                  // all of which an event has; Rare may let others through
+	Any      []string               // common terms of which an event has at least one; none for any event
 }
 
 // narrows reports whether the index can leave anything out.
 func (w Where) narrows() bool {
-	return len(w.Terms.Common)+len(w.Terms.Rare) > 0 || w.From > 0 || w.To != 0
+	return len(w.Terms.Common)+len(w.Terms.Rare)+len(w.Any) > 0 || w.From > 0 || w.To != 0
 }
 
+// byTerm reports whether there is a term by which the next block can be asked for.
+func (w Where) byTerm() bool { return len(w.Terms.Common)+len(w.Any) > 0 }
+
+// What looking costs, against maxLook: about a microsecond each.
+const (
+	rowLook   = 1 // a row of the index that is passed over
+	blockLook = 8 // the events of a block that are held against each other
+)
+
 // lookup finds the newest event among the first n of a tree that the index lets through, and returns how many events are
-// left with it; 0 when there is none. n is within what is indexed.
-func (r reading) lookup(ctx context.Context, t tree, n uint64, w Where) (uint64, error) {
+// left with it. Where there is none found is false: nothing is left, or looks is used up, and the next call goes on from
+// what is left. n is within what is indexed.
+func (r reading) lookup(ctx context.Context, t tree, n uint64, w Where, looks *int) (left uint64, found bool, err error) {
 	for n > 0 {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return 0, false, err
 		}
-		block, ok, err := r.candidate(t, (n-1)/blockEvents, w)
+		block, ok, err := r.candidate(t, (n-1)/blockEvents, w, looks)
 		if err != nil || !ok {
-			return 0, err
+			return min(n, block*blockEvents), false, err
 		}
-		found, err := r.inBlock(t, block, n, w)
+		*looks -= blockLook
+		bits, err := r.inBlock(t, block, n, w)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
-		if i, ok := found.last(); ok {
-			return block*blockEvents + i + 1, nil
+		if i, ok := bits.last(); ok {
+			return block*blockEvents + i + 1, true, nil
 		}
 		n = block * blockEvents
 	}
-	return 0, nil
+	return 0, false, nil
 }
 
 // candidate is the newest block, at most the given one, in which every common term occurs and whose hours and rare terms
-// fit.
-func (r reading) candidate(t tree, block uint64, w Where) (found uint64, ok bool, err error) {
+// fit. Where it found none, block is how many blocks it has not looked at.
+func (r reading) candidate(t tree, block uint64, w Where, looks *int) (found uint64, ok bool, err error) {
 	for {
-		next := block
-		for _, term := range w.Terms.Common {
-			at, ok, err := r.newestRow(termKey(term, t, next), termKey(term, t, 0))
-			if err != nil || !ok {
-				return 0, false, err
-			}
-			next = min(next, at)
+		if *looks <= 0 {
+			return block + 1, false, nil
+		}
+		next, ok, err := r.newestBlock(t, block, w, looks)
+		if err != nil || !ok {
+			return 0, false, err
 		}
 		if next < block {
 			block = next // every term must be looked for again, from there on
 			continue
 		}
 		fits := false
-		err := r.snap.Scan(schema.HubTerm, blockKey(t, block), store.PrefixEnd([]byte{'b', byte(t)}), func(key, row []byte) (bool, error) {
+		err = r.snap.Scan(schema.HubTerm, blockKey(t, block), store.PrefixEnd([]byte{'b', byte(t)}), func(key, row []byte) (bool, error) {
+			*looks -= rowLook
 			next = ^binary.BigEndian.Uint64(key[2:])
 			fits = w.fits(row)
-			return !fits && len(w.Terms.Common) == 0, nil // with a common term it is quicker to ask for its next block
+			return !fits && !w.byTerm() && *looks > 0, nil // with a common term it is quicker to ask for its next block
 		})
 		switch {
 		case err != nil:
@@ -253,12 +271,43 @@ func (r reading) candidate(t tree, block uint64, w Where) (found uint64, ok bool
 			return block, true, nil
 		case fits:
 			block = next
-		case block == 0 || len(w.Terms.Common) == 0:
+		case !w.byTerm():
+			return next, false, nil // 0 when these were all
+		case block == 0:
 			return 0, false, nil
 		default:
 			block--
 		}
 	}
+}
+
+// newestBlock is the newest block, at most the given one, that may have every common term and one of Any: the least of
+// those in which each occurs. ok is false when there is none.
+func (r reading) newestBlock(t tree, block uint64, w Where, looks *int) (next uint64, ok bool, err error) {
+	next = block
+	for _, term := range w.Terms.Common {
+		*looks -= rowLook
+		at, ok, err := r.newestRow(termKey(term, t, next), termKey(term, t, 0))
+		if err != nil || !ok {
+			return 0, false, err
+		}
+		next = min(next, at)
+	}
+	newest, some := uint64(0), len(w.Any) == 0
+	for _, term := range w.Any {
+		*looks -= rowLook
+		at, ok, err := r.newestRow(termKey(term, t, next), termKey(term, t, 0))
+		if err != nil {
+			return 0, false, err
+		}
+		if ok {
+			newest, some = max(newest, at), true
+		}
+	}
+	if len(w.Any) > 0 {
+		next = min(next, newest)
+	}
+	return next, some, nil
 }
 
 // newestRow is the block of the first row between two keys of one term.
@@ -286,7 +335,7 @@ func (w Where) fits(row []byte) bool {
 	return may
 }
 
-// inBlock are the events of a block, below the first n of the tree, that have every common term.
+// inBlock are the events of a block, below the first n of the tree, that have every common term and one of Any.
 func (r reading) inBlock(t tree, block, n uint64, w Where) (found blockBits, err error) {
 	for i := range found {
 		found[i] = 0xff
@@ -299,5 +348,17 @@ func (r reading) inBlock(t tree, block, n uint64, w Where) (found blockBits, err
 		}
 		found.and(row)
 	}
+	if len(w.Any) == 0 {
+		return found, nil
+	}
+	var one blockBits
+	for _, term := range w.Any {
+		row, err := r.snap.Get(schema.HubTerm, termKey(term, t, block))
+		if err != nil {
+			return found, err
+		}
+		one.or(row)
+	}
+	found.and(one[:])
 	return found, nil
 }

@@ -22,7 +22,8 @@ func byAuthority(e Logged) Terms {
 // question is one that an auditor may ask of the test's events.
 type question struct {
 	authority, delivery string
-	kind                int // 0 for any
+	kind                int      // 0 for any
+	any                 []string // authorities of which it is one; none for any
 	where               Where
 }
 
@@ -36,6 +37,12 @@ func drawQuestion(rt *rapid.T, events int) question {
 		q = question{delivery: fmt.Sprint("delivery ", rapid.IntRange(0, events+5).Draw(rt, "delivery"))}
 		q.where.Terms.Rare = []string{q.delivery}
 	}
+	if rapid.Bool().Draw(rt, "within") {
+		q.any = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"E1", "E2", "E3", "rare", "nobody"}), 1, 3, rapid.ID).Draw(rt, "any")
+		for _, a := range q.any {
+			q.where.Any = append(q.where.Any, "a/"+a)
+		}
+	}
 	if rapid.Bool().Draw(rt, "timed") {
 		first, _ := verify.HourOf(start)
 		q.where.From = first + uint32(rapid.IntRange(0, events/3).Draw(rt, "from"))
@@ -48,7 +55,7 @@ func drawQuestion(rt *rapid.T, events int) question {
 
 func (q question) wants(e Logged) bool {
 	return (q.delivery == "" || e.Details.GetDeliveryId() == q.delivery) && (q.authority == "" || e.Details.GetAuthority() == q.authority) &&
-		(q.kind == 0 || int(e.Leaf.Kind) == q.kind) && (q.where.Leaf == nil || q.where.Leaf(e.Leaf))
+		(len(q.any) == 0 || slices.Contains(q.any, e.Details.GetAuthority())) && (q.kind == 0 || int(e.Leaf.Kind) == q.kind) && (q.where.Leaf == nil || q.where.Leaf(e.Leaf))
 }
 
 // listed are the events that a question finds in pages, and how many records were opened for it.
@@ -87,8 +94,8 @@ func (h *hub) addVaried(g Log, from, count int) {
 	}
 }
 
-// TestTheIndexFindsWhatAScanFinds: for every question, however much is indexed, in pages of any size; and it opens no
-// more than the scan does.
+// TestTheIndexFindsWhatAScanFinds: for every question, however much is indexed and however little one call may look up, in
+// pages of any size; and it opens no more than the scan does.
 func TestTheIndexFindsWhatAScanFinds(t *testing.T) {
 	h := newHub(t, func(c *Config) { c.Terms = byAuthority })
 	const events = 900
@@ -99,6 +106,7 @@ func TestTheIndexFindsWhatAScanFinds(t *testing.T) {
 	for worked, blocks := true, 0; worked; blocks++ {
 		t.Run(fmt.Sprint(blocks, " blocks"), rapid.MakeCheck(func(rt *rapid.T) {
 			q, page := drawQuestion(rt, events), rapid.IntRange(1, 50).Draw(rt, "page")
+			h.maxLook = rapid.SampledFrom([]int{1, 9, 1 << 12}).Draw(rt, "looks")
 			got, opened := h.listed(rt, q, q.where, page)
 			want, scanned := h.listed(rt, q, Where{}, page)
 			if !slices.Equal(got, want) || opened > scanned {
@@ -116,6 +124,39 @@ func TestTheIndexFindsWhatAScanFinds(t *testing.T) {
 			rt.Fatalf("%d of %d opened", len(got), opened)
 		}
 	})
+}
+
+// TestOneCallLooksUpSoMuch: a question that nothing fits comes to its end over several calls, each of which looks up a part
+// and says where to go on; without the bound one call would go through all of the index.
+func TestOneCallLooksUpSoMuch(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.Terms = byAuthority })
+	for i := 0; i < 1600; i += 200 {
+		h.addVaried(Sent, i, 200)
+	}
+	for worked := true; worked; {
+		var err error
+		worked, err = h.StepIndex(t.Context())
+		check(t, err)
+	}
+	for name, where := range map[string]Where{
+		"two terms that never go together": {Terms: Terms{Common: []string{"a/E1", "a/E2"}}},
+		"a delivery that is not there":     {Terms: Terms{Rare: []string{"delivery none"}}},
+		"before all":                       {To: 1},
+	} {
+		where.Leaf = func(verify.Leaf) bool { return false } // what is not indexed is looked through
+		for looks, want := range map[int]bool{2: true, 1 << 12: false} {
+			h.maxLook = looks
+			calls := 0
+			for at := Position(""); calls == 0 || at != ""; calls++ {
+				var err error
+				at, err = h.Cut().Events(t.Context(), at, 25, where, func(Logged) (bool, error) { return true, nil })
+				check(t, err)
+			}
+			if (calls > 1) != want {
+				t.Errorf("%s: %d calls with %d looks each", name, calls, looks)
+			}
+		}
+	}
 }
 
 // TestTheIndexIsChecked: a row that is not the one of its events hides some from an auditor, so the self-check finds it.

@@ -98,6 +98,7 @@ type Ledger struct {
 	maxBatch int
 	maxQueue int
 	maxScan  int // events that one call of Events looks at; it bounds how long the snapshot is held
+	maxLook  int // what one call of Events looks up in the index, some microseconds in all
 	signers  perLog[note.Signer]
 	next     perLog[note.Signer] // that sign beside them while a key changes; nil for none
 	keys     verify.Keys
@@ -159,7 +160,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 // newLedger makes a ledger that has read nothing yet.
 func newLedger(c Config) (*Ledger, error) {
 	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: checkpointFile{path: c.CheckpointFile},
-		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
+		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, maxLook: 1 << 12, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
 	if l.clock == nil {
 		l.clock = time.Now
 	}

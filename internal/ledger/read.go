@@ -177,7 +177,7 @@ func (c Cut) Events(ctx context.Context, after Position, limit int, where Where,
 		if err != nil {
 			return err
 		}
-		newest := make([]*Logged, len(left))
+		newest, looks := make([]*Logged, len(left)), c.ledger.maxLook
 		for taken, seen, skipped := 0, 0, 0; ; seen++ {
 			if next = leftPosition(left); next == "" || taken >= limit || seen >= c.ledger.maxScan || skipped >= maxSkip {
 				return nil
@@ -188,7 +188,7 @@ func (c Cut) Events(ctx context.Context, after Position, limit int, where Where,
 			var e *Logged
 			for i := range left {
 				if newest[i] == nil {
-					n, passed, err := r.skip(ctx, tree(i+1), left[i], where, maxSkip-skipped)
+					n, passed, err := r.skip(ctx, tree(i+1), left[i], where, &looks, maxSkip-skipped)
 					if err != nil {
 						return err
 					}
@@ -228,15 +228,19 @@ func (c Cut) Events(ctx context.Context, after Position, limit int, where Where,
 
 // skip passes over the events of a tree that are not wanted, from the newest of the first n on, and returns how many are
 // left then, and how many leaves it looked at for that: at most so many. What is indexed it looks up.
-func (r reading) skip(ctx context.Context, t tree, n uint64, where Where, most int) (left uint64, passed int, err error) {
+func (r reading) skip(ctx context.Context, t tree, n uint64, where Where, looks *int, most int) (left uint64, passed int, err error) {
 	blocks, err := r.indexed(t)
 	if err != nil {
 		return n, 0, err
 	}
 	for n > 0 && passed < most {
 		if n <= blocks*blockEvents && where.narrows() {
-			if n, err = r.lookup(ctx, t, n, where); err != nil || n == 0 {
+			found := false
+			if n, found, err = r.lookup(ctx, t, n, where, looks); err != nil || n == 0 {
 				return n, passed, err
+			}
+			if !found {
+				return n, most, nil // looked up enough for one call
 			}
 		}
 		if where.Leaf == nil {
