@@ -2020,7 +2020,9 @@ type GetStatusResponse struct {
 	// The queues that are not empty.
 	Queues []*QueueStatus `protobuf:"bytes,4,rep,name=queues,proto3" json:"queues,omitempty"`
 	// Since when deliveries are paused; absent when they are not.
-	PauseTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=pause_time,json=pauseTime,proto3" json:"pause_time,omitempty"`
+	PauseTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=pause_time,json=pauseTime,proto3" json:"pause_time,omitempty"`
+	// What is kept back after the loss of a hub before this one; absent when nothing is.
+	Hold          *HoldStatus `protobuf:"bytes,6,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2090,6 +2092,77 @@ func (x *GetStatusResponse) GetPauseTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetStatusResponse) GetHold() *HoldStatus {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+// HoldStatus says for whom a hub waits that replaced a lost one.
+type HoldStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it waits no longer, whoever has not told.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// The prisons of the directory that have not told yet what was withdrawn.
+	Prisons []string `protobuf:"bytes,2,rep,name=prisons,proto3" json:"prisons,omitempty"`
+	// How many deliveries are kept back.
+	Waiting       uint32 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldStatus) Reset() {
+	*x = HoldStatus{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldStatus) ProtoMessage() {}
+
+func (x *HoldStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldStatus.ProtoReflect.Descriptor instead.
+func (*HoldStatus) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *HoldStatus) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *HoldStatus) GetPrisons() []string {
+	if x != nil {
+		return x.Prisons
+	}
+	return nil
+}
+
+func (x *HoldStatus) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
 // LogStatus is the state of one log.
 type LogStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2107,7 +2180,7 @@ type LogStatus struct {
 
 func (x *LogStatus) Reset() {
 	*x = LogStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2192,7 @@ func (x *LogStatus) String() string {
 func (*LogStatus) ProtoMessage() {}
 
 func (x *LogStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2205,7 @@ func (x *LogStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogStatus.ProtoReflect.Descriptor instead.
 func (*LogStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LogStatus) GetOrigin() string {
@@ -2180,7 +2253,7 @@ type QueueStatus struct {
 
 func (x *QueueStatus) Reset() {
 	*x = QueueStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[28]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2265,7 @@ func (x *QueueStatus) String() string {
 func (*QueueStatus) ProtoMessage() {}
 
 func (x *QueueStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[28]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2278,7 @@ func (x *QueueStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatus.ProtoReflect.Descriptor instead.
 func (*QueueStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *QueueStatus) GetAuthority() string {
@@ -2247,7 +2320,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[29]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2332,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[29]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2345,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListEventsRequest) GetRequest() *v1.ListEventsRequest {
@@ -2293,7 +2366,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2378,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2391,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListEventsResponse) GetResponse() *v1.ListEventsResponse {
@@ -2339,7 +2412,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2424,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2437,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -2387,7 +2460,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[32]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2472,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[32]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2485,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetEventResponse) GetResponse() *v1.GetEventResponse {
@@ -2440,7 +2513,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[33]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2525,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[33]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2538,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetProofRequest) GetId() string {
@@ -2486,7 +2559,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[34]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2571,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[34]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2584,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetProofResponse) GetReceipt() *v1.Receipt {
@@ -2532,7 +2605,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[35]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2617,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[35]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2630,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportRequest) GetDirectory() string {
@@ -2580,7 +2653,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[36]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2665,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[36]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2678,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExportResponse) GetLogs() []*ExportedLog {
@@ -2645,7 +2718,7 @@ type ExportedLog struct {
 
 func (x *ExportedLog) Reset() {
 	*x = ExportedLog{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[37]
+	mi := &file_postern_local_v1_local_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2730,7 @@ func (x *ExportedLog) String() string {
 func (*ExportedLog) ProtoMessage() {}
 
 func (x *ExportedLog) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[37]
+	mi := &file_postern_local_v1_local_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2743,7 @@ func (x *ExportedLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedLog.ProtoReflect.Descriptor instead.
 func (*ExportedLog) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExportedLog) GetOrigin() string {
@@ -2869,14 +2942,20 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x15LoadDirectoryResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12-\n" +
 	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x12\n" +
-	"\x10GetStatusRequest\"\x8e\x02\n" +
+	"\x10GetStatusRequest\"\xc0\x02\n" +
 	"\x11GetStatusResponse\x12/\n" +
 	"\x04logs\x18\x01 \x03(\v2\x1b.postern.local.v1.LogStatusR\x04logs\x12-\n" +
 	"\x12directory_revision\x18\x02 \x01(\x04R\x11directoryRevision\x12'\n" +
 	"\x0fpolicy_revision\x18\x03 \x01(\tR\x0epolicyRevision\x125\n" +
 	"\x06queues\x18\x04 \x03(\v2\x1d.postern.local.v1.QueueStatusR\x06queues\x129\n" +
 	"\n" +
-	"pause_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tpauseTime\"k\n" +
+	"pause_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tpauseTime\x120\n" +
+	"\x04hold\x18\x06 \x01(\v2\x1c.postern.local.v1.HoldStatusR\x04hold\"w\n" +
+	"\n" +
+	"HoldStatus\x125\n" +
+	"\bend_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
+	"\aprisons\x18\x02 \x03(\tR\aprisons\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\rR\awaiting\"k\n" +
 	"\tLogStatus\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
@@ -2966,7 +3045,7 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_postern_local_v1_local_proto_goTypes = []any{
 	(State)(0),                           // 0: postern.local.v1.State
 	(*SubmitFormRequest)(nil),            // 1: postern.local.v1.SubmitFormRequest
@@ -2996,132 +3075,135 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*LoadDirectoryResponse)(nil),        // 25: postern.local.v1.LoadDirectoryResponse
 	(*GetStatusRequest)(nil),             // 26: postern.local.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),            // 27: postern.local.v1.GetStatusResponse
-	(*LogStatus)(nil),                    // 28: postern.local.v1.LogStatus
-	(*QueueStatus)(nil),                  // 29: postern.local.v1.QueueStatus
-	(*ListEventsRequest)(nil),            // 30: postern.local.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),           // 31: postern.local.v1.ListEventsResponse
-	(*GetEventRequest)(nil),              // 32: postern.local.v1.GetEventRequest
-	(*GetEventResponse)(nil),             // 33: postern.local.v1.GetEventResponse
-	(*GetProofRequest)(nil),              // 34: postern.local.v1.GetProofRequest
-	(*GetProofResponse)(nil),             // 35: postern.local.v1.GetProofResponse
-	(*ExportRequest)(nil),                // 36: postern.local.v1.ExportRequest
-	(*ExportResponse)(nil),               // 37: postern.local.v1.ExportResponse
-	(*ExportedLog)(nil),                  // 38: postern.local.v1.ExportedLog
-	(*v1.Decision)(nil),                  // 39: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),        // 40: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                     // 41: postern.v1.Reply
-	(*GateSetting)(nil),                  // 42: postern.local.v1.GateSetting
-	(*RecordedCall)(nil),                 // 43: postern.local.v1.RecordedCall
-	(*RecordedConsideration)(nil),        // 44: postern.local.v1.RecordedConsideration
-	(*ManualClosure)(nil),                // 45: postern.local.v1.ManualClosure
-	(*Followup)(nil),                     // 46: postern.local.v1.Followup
-	(*Task)(nil),                         // 47: postern.local.v1.Task
-	(v1.DestinationSource)(0),            // 48: postern.v1.DestinationSource
-	(*v1.Champion)(nil),                  // 49: postern.v1.Champion
-	(v1.WithdrawalMethod)(0),             // 50: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 51: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 52: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 53: postern.local.v1.Work
-	(*Mark)(nil),                         // 54: postern.local.v1.Mark
-	(v1.StopAnswerCode)(0),               // 55: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 56: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 57: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 58: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 59: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 60: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 61: postern.v1.GetEventResponse
+	(*HoldStatus)(nil),                   // 28: postern.local.v1.HoldStatus
+	(*LogStatus)(nil),                    // 29: postern.local.v1.LogStatus
+	(*QueueStatus)(nil),                  // 30: postern.local.v1.QueueStatus
+	(*ListEventsRequest)(nil),            // 31: postern.local.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),           // 32: postern.local.v1.ListEventsResponse
+	(*GetEventRequest)(nil),              // 33: postern.local.v1.GetEventRequest
+	(*GetEventResponse)(nil),             // 34: postern.local.v1.GetEventResponse
+	(*GetProofRequest)(nil),              // 35: postern.local.v1.GetProofRequest
+	(*GetProofResponse)(nil),             // 36: postern.local.v1.GetProofResponse
+	(*ExportRequest)(nil),                // 37: postern.local.v1.ExportRequest
+	(*ExportResponse)(nil),               // 38: postern.local.v1.ExportResponse
+	(*ExportedLog)(nil),                  // 39: postern.local.v1.ExportedLog
+	(*v1.Decision)(nil),                  // 40: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),        // 41: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                     // 42: postern.v1.Reply
+	(*GateSetting)(nil),                  // 43: postern.local.v1.GateSetting
+	(*RecordedCall)(nil),                 // 44: postern.local.v1.RecordedCall
+	(*RecordedConsideration)(nil),        // 45: postern.local.v1.RecordedConsideration
+	(*ManualClosure)(nil),                // 46: postern.local.v1.ManualClosure
+	(*Followup)(nil),                     // 47: postern.local.v1.Followup
+	(*Task)(nil),                         // 48: postern.local.v1.Task
+	(v1.DestinationSource)(0),            // 49: postern.v1.DestinationSource
+	(*v1.Champion)(nil),                  // 50: postern.v1.Champion
+	(v1.WithdrawalMethod)(0),             // 51: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 52: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 53: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 54: postern.local.v1.Work
+	(*Mark)(nil),                         // 55: postern.local.v1.Mark
+	(v1.StopAnswerCode)(0),               // 56: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 57: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 58: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 59: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 60: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 61: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 62: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	39, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	40, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	40, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	41, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	40, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	41, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	41, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	42, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	4,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
-	40, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
-	42, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
-	43, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
-	44, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
-	45, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
-	46, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
-	47, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
-	40, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
-	48, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
-	49, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
-	50, // 17: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	40, // 18: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	39, // 19: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	50, // 20: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	41, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
+	43, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
+	44, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
+	45, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
+	46, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
+	47, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
+	48, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
+	41, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
+	49, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
+	50, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
+	51, // 17: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	41, // 18: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	40, // 19: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	51, // 20: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
 	3,  // 21: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
 	3,  // 22: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	51, // 23: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	52, // 23: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
 	0,  // 24: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
 	3,  // 25: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
 	13, // 26: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	40, // 27: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	41, // 27: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	14, // 28: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	52, // 29: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	53, // 30: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	54, // 31: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	40, // 32: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	40, // 33: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	55, // 34: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	55, // 35: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	53, // 29: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	54, // 30: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	55, // 31: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	41, // 32: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	41, // 33: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	56, // 34: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	56, // 35: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
 	13, // 36: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
 	13, // 37: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
 	19, // 38: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	39, // 39: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	56, // 40: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	40, // 41: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	51, // 42: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	57, // 43: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	58, // 44: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	51, // 45: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	28, // 46: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	29, // 47: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	40, // 48: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	40, // 49: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	59, // 50: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	60, // 51: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	61, // 52: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	51, // 53: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	38, // 54: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 55: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 56: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 57: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 58: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 59: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 60: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 61: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 62: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 63: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 64: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 65: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	30, // 66: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	32, // 67: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	34, // 68: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	36, // 69: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 70: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 71: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 72: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 73: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 74: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 75: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 76: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 77: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 78: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 79: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 80: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	31, // 81: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	33, // 82: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	35, // 83: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	37, // 84: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	70, // [70:85] is the sub-list for method output_type
-	55, // [55:70] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	40, // 39: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	57, // 40: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	41, // 41: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	52, // 42: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	58, // 43: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	59, // 44: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	52, // 45: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 46: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 47: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	41, // 48: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 49: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	41, // 50: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	41, // 51: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	60, // 52: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	61, // 53: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	62, // 54: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	52, // 55: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	39, // 56: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 57: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 58: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 59: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 60: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 61: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 62: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 63: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 64: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 65: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 66: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 67: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	31, // 68: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	33, // 69: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	35, // 70: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	37, // 71: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 72: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 73: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 74: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 75: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 76: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 77: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 78: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 79: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 80: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 81: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 82: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	32, // 83: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	34, // 84: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	36, // 85: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	38, // 86: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	72, // [72:87] is the sub-list for method output_type
+	57, // [57:72] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -3139,7 +3221,7 @@ func file_postern_local_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
