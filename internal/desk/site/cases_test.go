@@ -67,6 +67,9 @@ func TestAPersonTakesBackAPartAndThenAll(t *testing.T) {
 	if n := p.get(reference); n.GetState() != localv1.State_STATE_WITHDRAWN || len(n.GetWithdrawals()) != 2 {
 		t.Errorf("it is %v", n)
 	}
+	if taken := b.Get(at(reference)).Main(); strings.Contains(taken, "A colleague checks every form") || !strings.Contains(taken, "The person took this back.") {
+		t.Errorf("what was withdrawn is explained by what it once waited for:\n%s", taken)
+	}
 	if again := b.Get(at(reference, "withdraw")); again.Header.Get("Location") != at(reference, "withdrawn") {
 		t.Errorf("to withdraw again leads to %d %q", again.Status, again.Header.Get("Location"))
 	}

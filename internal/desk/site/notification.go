@@ -94,6 +94,9 @@ func (s *site) notification(r *web.Request) (web.Response, error) {
 	who, _ := r.Person()
 	c := caseShown{N: n, Tag: stateTag(r, n), Next: nextWords(n), Overdue: n.GetOverdue(), May: desk.ActionsOf(n), AsOf: s.asOf(r),
 		Consider: who.Has(safeguardingLead), Slip: !n.GetElsewhere() && slices.ContainsFunc(fillsIn, who.Has), FillsIn: slices.ContainsFunc(fillsIn, who.Has), Timeline: timeline(r, n), Replies: replies(r, n), Why: whySo(r, n)}
+	if n.GetState() == localv1.State_STATE_WITHDRAWN {
+		c.Why = nil // what it waited for, or went by, is no longer why
+	}
 	if n.GetDueTime() != nil {
 		c.Until = r.When(n.GetDueTime().AsTime())
 	}
@@ -271,12 +274,12 @@ func sections(r *web.Request, n *localv1.Notification, about *desk.About) (goes 
 			continue
 		}
 		because := r.T("case.not_filled_in")
-		switch x.Stand {
-		case desk.StandKept:
-			because = whyNot(r, n, x.Path)
-		case desk.StandTakenBack:
+		switch {
+		case x.Stand == desk.StandTakenBack, x.Stand == desk.StandKept && n.GetState() == localv1.State_STATE_WITHDRAWN:
 			because = r.T("case.taken_back")
-		case desk.StandNotOffered:
+		case x.Stand == desk.StandKept:
+			because = whyNot(r, n, x.Path)
+		case x.Stand == desk.StandNotOffered:
 			because = r.T("case.not_offered")
 		}
 		if with[because] == nil {
@@ -285,7 +288,7 @@ func sections(r *web.Request, n *localv1.Notification, about *desk.About) (goes 
 		with[because] = append(with[because], name)
 	}
 	for _, because := range order {
-		stays.Rows = append(stays.Rows, []ui.Cell{{Text: strings.Join(with[because], ", ")}, {Text: because}})
+		stays.Rows = append(stays.Rows, []ui.Cell{{Text: capital(strings.Join(with[because], ", "))}, {Text: because}})
 	}
 	return goes, stays
 }

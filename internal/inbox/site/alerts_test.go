@@ -65,7 +65,7 @@ func TestThePagesSayThatTheDeputyWasTold(t *testing.T) {
 		x.Clock.Advance(time.Hour)
 	}
 	lee, max := signintest.As(t, pages, "DUTY_WORKER"), signintest.As(t, pages, "TEAM_MANAGER") // sessions ended meanwhile
-	at := x.Clock.Now().In(time.FixedZone("GMT", 0)).Format("15:04")
+	at := x.Clock.Now().In(time.FixedZone("GMT", 0)).Format("3:04pm")
 	if list := lee.Get("/").Main(); !strings.Contains(list, "The deputy is not told yet") {
 		t.Errorf("before the mail went the table says %s", list)
 	}

@@ -321,9 +321,9 @@ func (s *site) dueOrTold(r *web.Request, i *localv1.Item, now time.Time) ui.Cont
 // deputyTold is that a deputy was told, at what time, and on what day when that was not today.
 func (s *site) deputyTold(r *web.Request, a *localv1.DeputyAlert, now time.Time) string {
 	at := a.GetTellTime().AsTime().In(s.zone)
-	when := at.Format("15:04")
+	when := r.Clock(at)
 	if !sameDay(at, now) {
-		when = short(r, at, now) + " " + when
+		when = r.T("web.when", "date", short(r, at, now), "time", when)
 	}
 	switch {
 	case a.GetTellTime() == nil:
