@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,9 @@ type Config struct {
 	RefusalBudget int
 	Auditors      map[string]Scope // what each auditor may see, by the name in its certificate; others may not ask
 	Measures      *Measures        // what it counts; nil counts for nobody
+	// TestPolicy runs the tests and the cases of a bundle before it comes into force; nil for engine.Test. Only a
+	// simulator, which brings the same few into force thousands of times, has another.
+	TestPolicy func(context.Context, fs.FS) (*engine.Report, error)
 }
 
 // Hub is a hub. Serve its services, and Run it, until its context ends.
@@ -96,6 +100,9 @@ type Hub struct {
 func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if cfg.RefusalBudget == 0 {
 		cfg.RefusalBudget = 600
+	}
+	if cfg.TestPolicy == nil {
+		cfg.TestPolicy = engine.Test
 	}
 	if cfg.Measures == nil {
 		cfg.Measures = NewMeasures(ops.NewMetrics())

@@ -207,7 +207,7 @@ func (h *Hub) passedOnWith(ctx context.Context, authority string, first shared) 
 	err := h.cfg.Store.View(ctx, func(r store.Snapshot) error {
 		all, _, err := readPassedOn(r, first.GetNotificationId())
 		i := passedOnTo(all, authority)
-		if err != nil || i < 0 || !all[i].Shared && !all[i].Before {
+		if err != nil || i < 0 || len(all[i].Paths) == 0 && !all[i].Before {
 			return errors.Join(err, notYours)
 		}
 		first.event, first.passedOn = all[i].Event, true

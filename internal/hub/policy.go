@@ -155,7 +155,7 @@ func (h *Hub) activate(ctx context.Context, archive []byte) (*localv1.ActivatePo
 	if err != nil {
 		return nil, err
 	}
-	report, err := engine.Test(ctx, source)
+	report, err := h.cfg.TestPolicy(ctx, source)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ type passedOn struct {
 	Event     [16]byte `json:"event"`
 	Shared    bool     `json:"shared,omitempty"`
 	Before    bool     `json:"before,omitempty"` // a hub before this one may have sent it, and nobody knows of which sections
-	Paths     []string `json:"paths,omitempty"`  // the sections that went
+	Paths     []string `json:"paths,omitempty"`  // the sections that ever went, also by an earlier decision
 	Stop      []byte   `json:"stop,omitempty"`   // the event of the latest stop request, once there is one
 }
 
@@ -238,7 +238,8 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		}
 		next := passedOn{Authority: p.to, Event: event, Shared: p.goes != nil, Paths: p.decided.GetPaths()}
 		if i >= 0 {
-			next.Stop, next.Before = all[i].Stop, all[i].Before
+			// What was given up may have arrived all the same, so a withdrawal goes there, whatever is decided now.
+			next.Stop, next.Before, next.Paths = all[i].Stop, all[i].Before, slices.Compact(slices.Sorted(slices.Values(slices.Concat(all[i].Paths, next.Paths))))
 			all[i] = next
 		} else {
 			all, i = append(all, next), len(all)

@@ -316,6 +316,34 @@ func TestWhatIsWithdrawnOnItsWayToAnotherTeamDoesNotArrive(t *testing.T) {
 	}
 }
 
+// A team may have what the hub gave up for lost, and what is decided when it is passed on once more changes nothing of
+// that: a withdrawal reaches it, and its answer is taken.
+func TestAWithdrawalReachesWhatWasPassedOnBefore(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	s.lancashire.Link.LoseAnswers(1)
+	s.passOn()
+	s.Settle()
+	s.LoadDirectory(2, testkit.Register{Without: []string{testkit.Lancashire}})
+	settleLater(s.Exchange)
+	if s.state() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED || len(s.lancashire.Items()) != 1 {
+		t.Fatalf("Lancashire has %d, and Bristol sees %s", len(s.lancashire.Items()), s.state())
+	}
+	if out := s.passOn(); out.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
+		t.Fatal("it is passed on without an agreement")
+	}
+	s.withdraw()
+	if item := s.read(s.lancashire); item.GetItem().GetStop() == nil || len(item.GetSections()) > 0 {
+		t.Errorf("Lancashire reads %v", item.GetItem())
+	}
+	if _, err := s.lancashire.AnswerStop(t.Context(), &localv1.AnswerStopRequest{Id: s.id, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}); err != nil {
+		t.Error(err)
+	}
+	s.Settle()
+	if n := len(s.events(ledger.Received, logv1.Kind_KIND_STOP_ANSWERED)); n != 1 {
+		t.Errorf("answered %d times", n)
+	}
+}
+
 // A part that was withdrawn before is not passed on.
 func TestWhatIsLeftIsPassedOn(t *testing.T) {
 	s := newFound(t, formtest.New(testkit.Bristol))

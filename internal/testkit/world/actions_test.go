@@ -26,17 +26,20 @@ var actions = []action{
 	{"spool", 14, (*World).stepSpool},
 	{"updates", 8, (*World).stepUpdates},
 	{"directory", 1, (*World).stepDirectory},
+	{"policy", 1, (*World).stepPolicy},
 	{"deliver", 14, (*World).stepDelivery},
 	{"reports", 6, (*World).stepReports},
 	{"resume", 4, (*World).stepResume},
 	{"collect", 8, (*World).stepCollect},
+	{"redirects", 2, (*World).stepRedirects},
 	{"retention", 1, (*World).stepRetention},
 	{"clocks", 4, (*World).stepClocks},
 	{"the check is done", 3, (*World).setGate},
 	{"telephone", 3, (*World).telephone},
-	{"consider", 1, (*World).consider},
+	{"consider", 3, (*World).consider},
+	{"pass on", 6, (*World).passOn},
 	{"send a dead letter again", 2, (*World).requeue},
-	{"restore an inbox", 1, (*World).restoreInbox},
+	{"restore an inbox", 3, (*World).restoreInbox},
 	{"answer a stop", 2, (*World).answerStop},
 	{"late message", 8, (*World).lateMessage},
 	{"time", 10, (*World).time},
@@ -44,6 +47,7 @@ var actions = []action{
 	{"audit", 1, (*World).audit},
 	{"clock", 2, (*World).setClock},
 	{"change the directory", 2, (*World).changeDirectory},
+	{"change the policy", 2, (*World).changePolicy},
 	{"renew a certificate", 1, (*World).renewOne},
 	{"back up", 1, (*World).backUp},
 	{"put back", 2, (*World).putBack},
@@ -102,8 +106,10 @@ func (w *World) stepReports() {
 }
 
 func (w *World) stepResume() {
-	code := pick(w, authorities)
-	w.alone("inbox-"+code, "resume", w.Inbox(code).StepResume)
+	// One that collects says how far it holds all whenever it collects, and not otherwise.
+	if code := pick(w, authorities); !w.collects(code) {
+		w.alone("inbox-"+code, "resume", w.Inbox(code).StepResume)
+	}
 }
 
 func (w *World) stepCollect() {

@@ -73,27 +73,6 @@ func (w *World) telephone() {
 	w.say("desk-%s: a call about %s was answered: %s", n.prison, n.id[:8], reason(err))
 }
 
-// consider is the safeguarding lead, who decides that nothing is sent.
-func (w *World) consider() {
-	n := w.ofAForm()
-	if n == nil {
-		return
-	}
-	did, err := w.atTheCounter(n.prison, func(ctx context.Context) error {
-		_, err := w.Desk(n.prison).Consider(ctx, &localv1.ConsiderRequest{Id: n.id, Reasons: "The family is known and helped.", Codes: &posternv1.Consideration{
-			Relevant: posternv1.Answer_ANSWER_NO, ParentTold: posternv1.Answer_ANSWER_YES}})
-		return err
-	})
-	if !did {
-		return
-	}
-	n.tried = true // it may not go any more, whatever was answered
-	w.say("desk-%s: %s is considered: %s", n.prison, n.id[:8], reason(err))
-	if err == nil {
-		w.count("considered")
-	}
-}
-
 // requeue is the operator, who sends again what was given up.
 func (w *World) requeue() {
 	which := w.rand.IntN(1 << 20)

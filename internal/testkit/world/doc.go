@@ -2,8 +2,8 @@
 // everything that can go wrong, beside a ledger outside the system and an oracle that judges what they did.
 //
 // One scheduler picks each next action: a form is taken, by permission, in danger or on the safeguarding lead's word; a
-// check is done, a call is made, a withdrawal is taken; a step is made, power fails, a clock jumps, a directory or a
-// certificate changes, an inbox or the hub is put back from a copy, the hub loses its disk for good. The network is a
+// check is done, a call is made, a withdrawal is taken, a person orders what is shared; a team passes on what it has; a step
+// is made, power fails, a clock jumps, a directory, a policy or a certificate changes, an inbox or the hub is put back from a copy, the hub loses its disk for good. The network is a
 // function of the seed too: each message may be lost, doubled or delayed, its answer apart from it, and other parties may
 // act while it is on its way. The parties are the real ones with their real policy, sealing and signatures; only the
 // disk is store/mem, which forgets what was not synced. So a seed is a history: it plays again byte for byte.

@@ -57,6 +57,9 @@ func (w *World) newForm(prison string) *posternv1.Form {
 		}
 	}
 	agreed := formtest.Consent(0, sections...)
+	if w.rand.IntN(4) == 0 { // they named the teams that may be told, and no other
+		agreed.FollowsChild, agreed.Authorities = false, slices.Compact(slices.Sorted(slices.Values(live)))
+	}
 	agreed.GiveTime = timestamppb.New(now.Add(-30 * time.Minute).Truncate(time.Second))
 	for i, c := range f.GetChildren() {
 		c.Identity.GivenName, c.Identity.FamilyName = w.word(), w.word()

@@ -26,9 +26,14 @@ func (w *World) look(code string) {
 	inView, children := map[string]int{}, map[string]string{} // by form and number, under which id
 	for _, item := range w.Inbox(code).Items() {
 		n := w.ledger.notifications[item.GetId()]
-		if n == nil || n.authority != code {
+		if n == nil || n.authority != code && n.copies[code] == nil {
 			w.fails("inbox-%s shows %s, which is not for it", code, item.GetId())
 			continue
+		}
+		stopped := n.stopped
+		if n.authority != code {
+			stopped = n.copies[code].stopped
+			w.lookAtCopy(code, n, item)
 		}
 		if len(item.GetPaths()) == 0 {
 			continue
@@ -40,7 +45,7 @@ func (w *World) look(code string) {
 			w.fails("inbox-%s is told of %d children of %s; %d may be", code, item.GetChildren(), n.id, len(n.children))
 		}
 		for _, p := range item.GetPaths() {
-			if n.holds(n.stopped, p) {
+			if n.holds(stopped, p) {
 				w.fails("inbox-%s acknowledged to stop, and shows %s of %s", code, p, n.id)
 			}
 			if number, ok := section.ChildOf(p); ok && strings.HasSuffix(p, "/identity") && number <= len(n.numbers) {
@@ -64,7 +69,9 @@ func (w *World) judge() {
 		w.judgeInbox(code)
 	}
 	w.judgeLogs()
+	w.judgeSent()
 	w.judgeHub()
+	w.judgePolicies()
 }
 
 // judgeNotification asks the desk how it ended: nothing that was acknowledged may be lost.
@@ -75,13 +82,14 @@ func (w *World) judgeNotification(n *notification) {
 	}
 	at := w.Desk(n.prison).Get(n.id).GetNotification()
 	for _, c := range at.GetConsiderations() {
-		if c.GetAnswer() == nil {
+		if c.GetAnswer() == nil && !c.GetShare() {
 			w.fails("what was decided not to be shared of %s never came to the hub", n.id)
 		}
 	}
 	if at.GetState() == localv1.State_STATE_WAITING && !n.plain {
 		w.fails("%s waits for ever: due %v, told %d of %d, %v", n.id, at.GetResubmitTime().AsTime(), at.GetChangesTold(), at.GetChanges(), at.GetDecision().GetChildren())
 	}
+	w.judgeOrder(n, at)
 	is := func(states ...localv1.State) bool { return slices.Contains(states, at.GetState()) }
 	wrong := func(why string) { w.fails("%s ends as %v: %s", n.id, at.GetState(), why); w.say("the desk has %v", at) }
 	if n.standard && whole(n.asked) && !whole(n.gone) {
@@ -124,7 +132,7 @@ func (w *World) judgeNotification(n *notification) {
 // mayNarrow reports whether a decision made again may have let nothing go: something was withdrawn, an agreement ended,
 // or the permission ran out.
 func (n *notification) mayNarrow(w *World) bool {
-	return len(n.gone) > 0 || len(w.revisions) > 1 || w.Clock.Now().Sub(n.made) > 6*24*time.Hour
+	return len(n.gone) > 0 || len(w.revisions) > 1 || w.everStopped(n.prison) || w.Clock.Now().Sub(n.made) > 6*24*time.Hour
 }
 
 // judgeInbox looks for what the team acknowledged, and whether it says what the family said.
@@ -139,11 +147,12 @@ func (w *World) judgeInbox(code string) {
 			continue
 		}
 		n := w.ledger.notifications[item.GetId()]
+		w.judgeCopy(code, n, opened)
 		for _, s := range opened.GetSections() {
 			if whole(n.gone) {
 				w.fails("%s of %s is in view at inbox-%s, and was withdrawn", s.GetPath(), n.id, code)
 			}
-			if n.holds(n.stopped, s.GetPath()) {
+			if c := n.copies[code]; n.authority == code && n.holds(n.stopped, s.GetPath()) || c != nil && n.holds(c.stopped, s.GetPath()) {
 				w.fails("inbox-%s acknowledged to stop, and holds %s of %s", code, s.GetPath(), n.id)
 			}
 			if !w.says(n, s) {
@@ -151,6 +160,7 @@ func (w *World) judgeInbox(code string) {
 			}
 		}
 	}
+	w.judgeCopies(code, here)
 	for _, id := range w.ledger.takenOrder {
 		// Of what was withdrawn whole, an inbox that was put back from an older copy gets only the request to stop.
 		if n := w.ledger.notifications[id]; n.authority == code && len(n.delivered) > 0 && !here[id] && !whole(n.gone) {

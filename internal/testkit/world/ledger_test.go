@@ -13,11 +13,7 @@ import (
 
 	"postern/internal/envelope"
 	"postern/internal/ledger/verify"
-	"postern/internal/schema"
-	"postern/internal/store"
-	"postern/internal/store/mem"
 	localv1 "postern/proto/postern/local/v1"
-	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -31,6 +27,7 @@ type ledger struct {
 	takenOrder    []string                  // ids that a desk has acknowledged, or made by itself of what waited
 	checked       map[string]posternv1.Gate // what somebody said that the check of a form found
 	called        map[string]bool           // forms about which somebody telephoned
+	considered    map[string][]considered   // what a safeguarding lead ordered to be shared, by form and authority
 	manifests     map[[32]byte]*notification
 	checkpoints   []verify.Head                  // all that anybody was shown
 	leaves        []promised                     // all receipts that anybody was given
@@ -50,7 +47,6 @@ type notification struct {
 	expectation
 	since     int64               // when it was first submitted
 	made      time.Time           // when its form was taken
-	restored  bool                // its team's inbox was restored from an older copy
 	expired   bool                // a statement about it was so old when it came that the hub refused it
 	taken     bool                // its desk said that it has it
 	asked     []scope             // withdrawals that a desk acknowledged
@@ -68,8 +64,15 @@ type notification struct {
 	first     [32]byte                // the manifest that was submitted first
 	newest    [32]byte                // the manifest that was decided on last
 	form      string
-	numbers   []uint32 // of its children in the form
-	stopped   []scope  // stop requests that the team's inbox acknowledged
+	numbers   []uint32                     // of its children in the form
+	stopped   []scope                      // stop requests that the team's inbox acknowledged
+	sent      map[string]bool              // the sections that were ever sent to the team
+	copies    map[string]*passedOn         // what its team passed on, by authority
+	replied   bool                         // the team said something of it
+	heard     bool                         // the desk was given the team's acknowledgement
+	duty      bool                         // the safeguarding lead ordered it to be shared under its own id
+	routes    map[[32]byte]posternv1.Route // of each of its manifests
+	askedAt   map[[32]byte]int64           // when each was submitted first
 }
 
 // scope is what a withdrawal takes back: all when it is empty.
@@ -89,7 +92,7 @@ func whole(scopes []scope) bool {
 
 func newLedger(w *World) *ledger {
 	return &ledger{w: w, forms: map[string]family{}, notifications: map[string]*notification{}, manifests: map[[32]byte]*notification{}, collected: map[string]*posternv1.Delivery{},
-		checked: map[string]posternv1.Gate{}, called: map[string]bool{}}
+		checked: map[string]posternv1.Gate{}, called: map[string]bool{}, considered: map[string][]considered{}}
 }
 
 // taken is a desk's word to its staff.
@@ -115,7 +118,8 @@ func (l *ledger) withdrawn(prison string, n *notification, paths []string) {
 // notification is what is known of a desk's notification.
 func (l *ledger) notification(prison, id string) *notification {
 	if l.notifications[id] == nil {
-		l.notifications[id] = &notification{id: id, prison: prison, made: l.w.Clock.Now(), delivered: map[[32]byte]bool{}, answers: map[[32]byte]lineAnswer{}}
+		l.notifications[id] = &notification{id: id, prison: prison, made: l.w.Clock.Now(), delivered: map[[32]byte]bool{}, answers: map[[32]byte]lineAnswer{},
+			sent: map[string]bool{}, copies: map[string]*passedOn{}, routes: map[[32]byte]posternv1.Route{}, askedAt: map[[32]byte]int64{}}
 	}
 	return l.notifications[id]
 }
@@ -134,11 +138,17 @@ func (l *ledger) learn(n *notification) bool {
 		return false
 	}
 	n.expectation = l.expect(l.forms[n.form], n.authority, n.numbers)
+	for sum := range n.routes {
+		n.duty = n.duty || l.byOrder(n, sum)
+	}
+	if n.duty {
+		n.expectation = n.expectation.or(l.ordered(n))
+	}
 	return true
 }
 
 // asked sees every request as it leaves its sender.
-func (l *ledger) asked(from, _, method string, request []byte) {
+func (l *ledger) asked(from, to, method string, request []byte) {
 	switch method {
 	case "Report":
 		req := &posternv1.ReportRequest{}
@@ -155,6 +165,9 @@ func (l *ledger) asked(from, _, method string, request []byte) {
 			if l.manifests[sum] = n; n.since == 0 {
 				n.since, n.first = l.w.tick(), sum
 			}
+			if n.askedAt[sum] == 0 {
+				n.askedAt[sum], n.routes[sum] = l.w.tick(), m.GetOffer().GetRoute()
+			}
 			if l.learn(n); !slices.Contains(l.takenOrder, n.id) {
 				l.takenOrder, n.tried = append(l.takenOrder, n.id), true // the desk made it of what waited; some of that may be withdrawn
 			}
@@ -164,18 +177,20 @@ func (l *ledger) asked(from, _, method string, request []byte) {
 		if d.GetStopRequest() != nil {
 			return
 		}
-		l.w.beginsToSend(d)
+		_, code := split(to)
+		l.w.beginsToSend(code, d)
 	}
 }
 
 // handedOver sees a delivery as it leaves the hub for an inbox that collects.
-func (l *ledger) handedOver(answer []byte) {
+func (l *ledger) handedOver(to string, answer []byte) {
 	out := &posternv1.CollectResponse{}
 	l.read(answer, out)
 	d := out.GetDelivery()
 	l.collected[d.GetDeliveryId()] = d
 	if d.GetStopRequest() == nil {
-		l.w.beginsToSend(d)
+		_, code := split(to)
+		l.w.beginsToSend(code, d)
 	}
 }
 
@@ -248,6 +263,8 @@ func (l *ledger) answered(from, to, method string, request, answer []byte, err e
 		out := &posternv1.ListUpdatesResponse{}
 		l.read(answer, out)
 		l.sees(out.GetCheckpoint())
+		_, prison := split(from)
+		l.w.hears(prison, out.GetUpdates())
 	case "Report":
 		out := &posternv1.ReportResponse{}
 		l.read(answer, out)
@@ -269,7 +286,13 @@ func (l *ledger) decided(from string, m *posternv1.Manifest, sum [32]byte, out *
 	if !bytes.Equal(event.Core.GetManifestSha256(), sum[:]) {
 		l.w.fails("the answer to %s has the receipt of another", m.GetNotificationId())
 	}
-	if m.GetConsidered() != nil || says(out.GetDecision(), "objection_recorded") {
+	if m.GetConsidered() != nil {
+		return
+	}
+	if says(out.GetDecision(), "objection_recorded") {
+		if n := l.notifications[m.GetWithdrawal().GetWithdraws()]; n != nil && n.standard {
+			l.w.fails("a withdrawal of %s, which went by permission, is taken for an objection", n.id)
+		}
 		return
 	}
 	if wd := m.GetWithdrawal(); wd != nil {
@@ -291,6 +314,7 @@ func (l *ledger) decided(from string, m *posternv1.Manifest, sum [32]byte, out *
 	n := l.notifications[m.GetNotificationId()]
 	if n.decision == nil || sum != n.newest && n.decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
 		n.decision, n.newest = out.GetDecision(), sum
+		l.overrides(n, sum)
 		l.w.compare(n)
 	}
 }
@@ -343,148 +367,32 @@ func (w *World) compare(n *notification) {
 		return
 	}
 	var extra, missing []string
+	bound, since := w.ledger.bound(n, n.newest), n.askedAt[n.newest]
 	for _, p := range n.decision.GetPaths() {
-		if _, ok := n.sections[p]; !ok {
+		if _, ok := bound.sections[p]; !ok {
 			extra = append(extra, p)
 		}
+		if always, _ := w.kept(n.prison, p, since); always && bound.standard {
+			w.fails("decided to share %s of %s, which the policy keeps back", p, n.id)
+		}
 	}
-	for p := range n.sections {
-		if !slices.Contains(n.decision.GetPaths(), p) {
+	for p := range bound.sections {
+		if _, ever := w.kept(n.prison, p, since); !ever && !slices.Contains(n.decision.GetPaths(), p) {
 			missing = append(missing, p)
 		}
 	}
+	w.decidesBy(n.id+" is decided", n.decision.GetPolicyRevision(), since)
 	slices.Sort(missing)
 	if len(extra) > 0 {
 		w.fails("decided to share of %s what may not be: %v", n.id, extra)
 	}
 	always, ever := w.agreed(n.prison, n.authority, n.since)
-	if !ever && n.standard && len(n.decision.GetPaths()) > 0 {
+	if !ever && bound.standard && len(n.decision.GetPaths()) > 0 {
 		w.fails("decided to share %s without an agreement", n.id)
 	}
-	if len(missing) > 0 && n.plain && !n.tried && always && w.swarm.skew == 0 && n.fresh(w) {
+	// What is ordered to be shared rests on nothing that may fail, but that somebody can receive it.
+	sure := n.plain && !n.tried && always && w.swarm.skew == 0 || w.ledger.byOrder(n, n.newest) && len(w.ledger.considered[n.key()]) == 1
+	if len(missing) > 0 && sure && n.fresh(w) {
 		w.fails("decided not to share of %s what may be: %v (%v)", n.id, missing, n.decision)
-	}
-}
-
-// beginsToSend judges a delivery as it leaves the hub.
-func (w *World) beginsToSend(d *posternv1.Delivery) {
-	sealed := d.GetNotification()
-	sum := manifestOf(d)
-	n := w.ledger.manifests[sum]
-	event := w.ledger.holds(d.GetReceipt())
-	switch {
-	case n == nil:
-		w.fails("what no desk submitted is sent")
-		return
-	case event == nil:
-		return
-	case event.Kind != logv1.Kind_KIND_DECIDED || event.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE ||
-		!bytes.Equal(event.Core.GetManifestSha256(), sum[:]):
-		w.fails("%s is sent without a decision to share it", n.id)
-	case d.GetAcknowledgement() != nil && !n.delivered[sum]:
-		w.fails("%s is sent as if the team had had it", n.id)
-	case d.GetAcknowledgement() == nil && !w.hubNow().Before(event.Core.GetValidUntilTime().AsTime()):
-		w.fails("%s is sent on a decision that was valid until %v", n.id, event.Core.GetValidUntilTime().AsTime())
-	case whole(n.gone):
-		w.fails("a send of %s begins after its withdrawal was acknowledged", n.id)
-	case w.waitsForPrisons() && d.GetAcknowledgement() == nil && whole(n.unheard):
-		w.fails("a send of %s begins, and the hub has not heard from every prison what was withdrawn", n.id)
-	}
-	if _, ever := w.agreed(n.prison, n.authority, w.ticks); !ever && n.standard && d.GetAcknowledgement() == nil {
-		w.fails("%s is sent after its agreement ended", n.id)
-	}
-	n.began++
-	n.did(seeSend, saidDone, w.sends[len(w.sends)-1], w.tick())
-	var digests [][]byte
-	for _, s := range sealed.GetSections() {
-		digests = append(digests, envelope.SectionDigest(s))
-		if _, ok := n.sections[s.GetPath()]; !ok {
-			w.fails("%s of %s is sent, which may not be", s.GetPath(), n.id)
-		}
-		if n.holds(n.gone, s.GetPath()) || w.waitsForPrisons() && n.holds(n.unheard, s.GetPath()) {
-			w.fails("a send of %s of %s begins after its withdrawal was acknowledged", s.GetPath(), n.id)
-		}
-	}
-	slices.SortFunc(digests, bytes.Compare)
-	if !slices.EqualFunc(digests, event.Core.GetSectionsSha256(), bytes.Equal) {
-		w.fails("%s is sent with other sections than were recorded", n.id)
-	}
-	for _, c := range d.GetDecision().GetChildren() {
-		if !slices.Contains(n.children, c.GetNumber()) {
-			w.fails("child %d of %s, who is not told about, is named to the team", c.GetNumber(), n.id)
-		}
-	}
-	if due := d.GetDecision().GetDueTime(); due != nil {
-		w.fails("the team of %s is told until when the prison must act: %v", n.id, due.AsTime())
-	}
-	for _, b := range sealed.GetFacts() {
-		f := &posternv1.FactsBlock{}
-		w.ledger.read(b, f)
-		if c := f.GetChild(); c != nil && !slices.Contains(n.children, c.GetNumber()) {
-			w.fails("facts of child %d of %s, who is not told about, are sent", c.GetNumber(), n.id)
-		}
-	}
-	if size, _, _ := w.Ledger.Head(1); event.Index >= size {
-		w.fails("%s is sent before its leaf is in the log", n.id)
-	}
-}
-
-// isAbout reports whether a stop request is about what the team has of a notification; of what it never had, about what it
-// would have.
-func (l *ledger) isAbout(d *posternv1.Delivery, n *notification) bool {
-	event := l.holds(d.GetReceipt())
-	if n.shown == ([32]byte{}) {
-		return event != nil && bytes.Equal(event.Core.GetManifestSha256(), n.newest[:])
-	}
-	return event != nil && bytes.Equal(event.Core.GetManifestSha256(), n.shown[:])
-}
-
-// manifestOf is the digest of a delivered notification's manifest.
-func manifestOf(d *posternv1.Delivery) [32]byte {
-	return sha256.Sum256(d.GetNotification().GetManifest().GetPayload())
-}
-
-func (w *World) hubNow() time.Time { return w.Clock.Now().Add(w.parties["hub"].skew) }
-
-// tookDelivery judges an inbox's answer, and what the team sees after it.
-func (w *World) tookDelivery(code string, d *posternv1.Delivery, out *posternv1.DeliverResponse) {
-	if out.GetAcknowledgement() == nil {
-		return
-	}
-	w.keeps(code, d.GetDeliveryId())
-	if d.GetNotification() != nil {
-		sum := manifestOf(d)
-		if n := w.ledger.manifests[sum]; n != nil {
-			n.delivered[sum], n.shown = true, sum
-			n.did(seeTaken, saidDone, w.tick(), w.tick())
-		}
-	}
-	if s := d.GetStopRequest(); s != nil {
-		stop := &posternv1.StopRequest{}
-		w.ledger.read(s.GetPayload(), stop)
-		// Of several under one id each has its own: that of what is in view counts.
-		if n := w.ledger.notifications[stop.GetNotificationId()]; n != nil && w.ledger.isAbout(d, n) {
-			n.stopped = append(n.stopped, stop.GetPaths())
-		}
-	}
-	w.look(code)
-}
-
-// keeps looks for an acknowledged delivery in what a crash would leave of the inbox. Looking later would be too late: what
-// it lost an inbox gets again.
-func (w *World) keeps(code, delivery string) {
-	s, err := mem.Open(w.ctx(), mem.Config{Disk: w.parties["inbox-"+code].disk.Copy(), Schema: schema.Inbox})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	err = s.View(w.ctx(), func(s store.Snapshot) error {
-		answer, err := s.Get(schema.InboxDelivery, []byte(delivery))
-		if err == nil && answer == nil {
-			w.fails("inbox-%s acknowledges delivery %s and its disk does not have it", code, delivery)
-		}
-		return err
-	})
-	if err != nil {
-		w.t.Fatal(err)
 	}
 }

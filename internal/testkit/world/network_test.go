@@ -138,7 +138,7 @@ func (w *World) streamed(from, what string, s *stream) ([]byte, error) {
 	if err == nil {
 		w.say("%s hands over %x", what, digest(b))
 		w.count("delivery collected")
-		w.ledger.handedOver(b)
+		w.ledger.handedOver(from, b)
 	}
 	w.sends = w.sends[:len(w.sends)-1]
 	if err != nil {

@@ -14,7 +14,7 @@ type swarm struct {
 	leap                           float64  // of time going on
 	skew                           float64  // of a clock set wrong
 	restore                        float64  // of an inbox that is down, from an older copy
-	directories                    float64  // of another directory
+	directories, policies          float64  // of another directory, or policy
 	read                           float64  // of something happening between two reads of the hub
 	lose                           float64  // of the hub's disk, at each time that it could be
 	collect                        []string // the authorities whose inbox collects, at first
@@ -35,7 +35,7 @@ func newSwarm(r *rand.Rand) swarm {
 	}
 	s := swarm{drop: level(0.3), delay: level(0.2), double: level(0.2), meanwhile: level(0.3), disk: level(0.06),
 		leap: level(0.1), read: level(0.1),
-		skew: level(1), directories: level(1),
+		skew: level(1), directories: level(1), policies: level(1),
 		restore: level(1), lose: level(1)}
 	for _, code := range authorities {
 		if r.IntN(3) == 0 {

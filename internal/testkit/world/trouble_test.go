@@ -109,6 +109,11 @@ func (w *World) agreed(prison, authority string, since int64) (always, ever bool
 	return always, ever
 }
 
+// collects reports whether the inbox of an authority is set up to collect: where every directory that may be in force says so.
+func (w *World) collects(code string) bool {
+	return !slices.ContainsFunc(w.directories(w.ticks), func(r revision) bool { return !slices.Contains(r.collect, code) })
+}
+
 // sendsTo hears where the hub sends: only where a directory of now says.
 func (w *World) sendsTo(authority, address string) {
 	usual := map[string]string{testkit.Bristol: "bristol.example:8443", testkit.Lancashire: "lancashire.example:8443"}
@@ -193,7 +198,12 @@ func (w *World) loseHub() {
 	w.idle("hub")
 	w.late = slices.DeleteFunc(w.late, func(l late) bool { return l.to == "hub" || strings.HasPrefix(l.what, "hub ") })
 	last := w.revisions[len(w.revisions)-1]
+	rules := w.policies[len(w.policies)-1].rules
+	w.policies = append(w.policies, &inForce{rules: w.theRules()[0], at: w.tick(), sure: true}) // a new hub begins with that
 	w.load(revision{without: last.without, addresses: last.addresses, collect: last.collect})
+	if rules != w.theRules()[0] {
+		w.activate(rules)
+	}
 }
 
 // waitsForPrisons reports whether a hub that replaces a lost one still keeps back what it had: by its clock, which must
@@ -218,7 +228,7 @@ func (w *World) reply() {
 	which := w.rand.IntN(1 << 20)
 	var known [][32]byte
 	for sum, n := range w.ledger.manifests {
-		if n.authority == code && n.delivered[sum] {
+		if n.authority == code && n.delivered[sum] || n.copyAt(code).delivered[sum] {
 			known = append(known, sum)
 		}
 	}
@@ -227,6 +237,8 @@ func (w *World) reply() {
 	}
 	slices.SortFunc(known, func(a, b [32]byte) int { return slices.Compare(a[:], b[:]) })
 	sum := known[which%len(known)]
+	n := w.ledger.manifests[sum]
+	n.replied = n.replied || n.authority == code
 	payload, err := proto.Marshal(&posternv1.Report{DeliveryId: w.uuid(), ManifestSha256: sum[:],
 		Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{Code: answer}}})
 	if err != nil {
@@ -239,7 +251,8 @@ func (w *World) reply() {
 	_, err = posternv1.NewMailboxServiceClient(w.Inbox(code).ToHub).Report(w.ctx(), &posternv1.ReportRequest{Signed: signed})
 	w.count("reply of a team")
 	w.say("inbox-%s replies %v: %s", code, answer, reason(err))
-	unknown := w.lost && fault.KindOf(err) == fault.NotFound // its desk has not told the next hub of it yet
+	// Its desk has not told the next hub of it yet; or it was passed on once more, and that was not to be shared.
+	unknown := (w.lost || n.authority != code) && fault.KindOf(err) == fault.NotFound
 	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.Exhausted && !unknown {
 		w.fails("inbox-%s may not reply about what it has: %v", code, err)
 	}
@@ -298,17 +311,24 @@ func (w *World) renew(path string) {
 func (w *World) restoreInbox() {
 	name := "inbox-" + pick(w, authorities)
 	p, old := w.parties[name], w.copies[name]
+	newer := w.rand.IntN(4) == 0
 	switch {
-	case old == nil || !p.down:
+	case old == nil || !p.down && newer:
 		w.copies[name] = p.disk.Copy()
+	case !p.down: // an old copy has more to lose
 	case w.chance(w.swarm.restore):
 		w.say("%s is restored from an older copy", name)
 		w.count("inbox restored from an older copy")
+		if _, code := split(name); w.collects(code) {
+			w.count("inbox that collects restored from an older copy")
+		}
 		p.disk = old.Copy()
 		_, code := split(name)
 		for _, n := range w.ledger.notifications {
 			if n.authority == code {
-				n.restored, n.stopped = true, nil // until it has them again
+				n.stopped = nil // until it has them again
+			} else if c := n.copies[code]; c != nil {
+				c.stopped = nil
 			}
 		}
 	}

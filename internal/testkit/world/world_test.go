@@ -15,6 +15,7 @@ import (
 	"testing/cryptotest"
 	"time"
 
+	"postern/internal/hub"
 	"postern/internal/identity"
 	hubledger "postern/internal/ledger"
 	"postern/internal/schema"
@@ -49,6 +50,7 @@ type World struct {
 
 	loads        uint64 // directories that were loaded, and the first
 	revisions    []revision
+	policies     []*inForce
 	backup       *mem.Disk // an old copy of the hub's database
 	ledgerConfig hubledger.Config
 	copies       map[string]*mem.Disk          // of inboxes
@@ -100,6 +102,7 @@ func newWorld(t *testing.T, seed uint64) *World {
 		in.Link.Carry(w.carry("hub", "inbox-"+code))
 	}
 	w.ToHub(testkit.AuditorPath).Carry(w.carry("auditor", "hub"))
+	w.policies = []*inForce{{rules: w.theRules()[0], sure: true}}
 	w.loads, w.revisions = 1, []revision{{sure: true, collect: w.swarm.collect}}
 	w.started, w.calm = w.Clock.Now(), false
 	return w
@@ -118,6 +121,7 @@ func (w *World) configure(c *testkit.Config) {
 		c.CheckpointFile = w.checkpoints
 		w.ledgerConfig = *c
 	}
+	c.Hub = func(c *hub.Config) { c.TestPolicy = passed }
 	c.Sending = w.sendsTo
 	c.IdentityOf = w.identity
 	c.Open = func(name string, d schema.Database) (store.Store, error) {
@@ -279,6 +283,9 @@ func (w *World) heal() {
 		}
 		for _, prison := range prisons {
 			_, _ = w.Desk(prison).StepDirectory(w.ctx())
+			if len(w.policies) > 1 {
+				_, _ = w.Desk(prison).StepPolicy(w.ctx())
+			}
 		}
 		w.settle()
 		if len(w.wrong) > 0 {
@@ -306,8 +313,11 @@ func (w *World) settle() {
 		}
 		for _, code := range authorities {
 			step("inbox-"+code+" reports", w.Inbox(code).StepReports)
-			step("inbox-"+code+" resume", w.Inbox(code).StepResume)
+			if !w.collects(code) {
+				step("inbox-"+code+" resume", w.Inbox(code).StepResume)
+			}
 			step("inbox-"+code+" collect", w.Inbox(code).StepCollect)
+			step("inbox-"+code+" redirects", w.Inbox(code).StepRedirects)
 		}
 		if !did || len(w.wrong) > 0 {
 			return
