@@ -127,7 +127,7 @@ func (w *World) judgeCopy(code string, n *notification, opened *localv1.GetItemR
 	}
 	for _, p := range opened.GetItem().GetPassedOn() {
 		switch {
-		case p.GetState() == posternv1.RedirectState_REDIRECT_STATE_SENT && !w.lost:
+		case p.GetState() == posternv1.RedirectState_REDIRECT_STATE_SENT:
 			w.fails("inbox-%s never hears what became of %s, which it passed on to %s", code, n.id, p.GetAuthority())
 		case p.GetState() == posternv1.RedirectState_REDIRECT_STATE_DELIVERED && len(n.copyAt(p.GetAuthority()).delivered) == 0:
 			w.fails("inbox-%s hears that %s arrived, which it passed on, and it did not", code, n.id)
