@@ -63,12 +63,16 @@ func serveCommand[P party](a *app, short string, read func(string) (P, error)) *
 	}
 }
 
-// collectLess lets garbage grow to three times what lives before it is collected, unless GOGC says otherwise. A party
-// keeps some 16 MB alive and makes as much garbage in thirty submissions: at Go's default of once what lives, it would
-// collect at every batch, and shrink the stacks that the next call grows again. It stays under 100 MB.
+// collectLess lets garbage grow to eight times what lives before it is collected, but not past 128 MB in all, unless GOGC
+// and GOMEMLIMIT say otherwise. A party keeps some 12 MB alive and makes as much garbage in sixty submissions: at Go's
+// default of once what lives, it would collect at every batch, and shrink the stacks that the next call grows again. With
+// the limit an attack that makes more live does not make eight times as much garbage.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(300)
+		debug.SetGCPercent(800)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(128 << 20)
 	}
 }
 
