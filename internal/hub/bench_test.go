@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/engine"
 	"postern/internal/hub"
+	"postern/internal/ledger"
 	"postern/internal/rpc"
 	"postern/internal/testkit"
 	posternv1 "postern/proto/postern/v1"
@@ -26,7 +27,11 @@ func BenchmarkSubmit(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := testkit.NewExchange(b, func(c *testkit.Config) { c.Hub = func(h *hub.Config) { h.Engine = remembering } })
+	var batches atomic.Int64
+	w := testkit.NewExchange(b, func(c *testkit.Config) {
+		c.Hub = func(h *hub.Config) { h.Engine = remembering }
+		c.Ledger = func(l *ledger.Config) { l.Observe = func(ledger.Commit) { batches.Add(1) } }
+	})
 	all := make([]*posternv1.SealedNotification, b.N)
 	for i := range all {
 		f := w.Example("shared_in_full")
@@ -44,6 +49,7 @@ func BenchmarkSubmit(b *testing.B) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
+	batches.Store(0)
 	start, used := time.Now(), processor(b)
 	b.ResetTimer()
 	for range 64 {
@@ -66,6 +72,7 @@ func BenchmarkSubmit(b *testing.B) {
 	b.ReportMetric(n/time.Since(start).Seconds(), "submits/s")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "bytes/submit")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/submit")
+	b.ReportMetric(n/float64(batches.Load()), "submits/batch")
 	b.ReportMetric(float64(proto.Size(all[0])), "size")
 	cancel()
 	loops.Wait()
