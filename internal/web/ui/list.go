@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Words are a text with classes of its own.
@@ -172,13 +173,16 @@ func (t Table) stacked() Table {
 	return t
 }
 
-// column is what a column is called, where its head is words.
+// column is what stands before a cell of a column, where its head is words: "Due:", "Went?".
 func column(head []Cell, i int) (string, bool) {
 	if i >= len(head) {
 		return "", false
 	}
 	text, ok := head[i].Text.(string)
-	return text, ok && text != ""
+	if ok && text != "" && !strings.HasSuffix(text, "?") {
+		text += ":"
+	}
+	return text, text != ""
 }
 
 // TabPanel is what shows under a tab.

@@ -131,13 +131,13 @@ func TestTimeline(t *testing.T) {
 // TestAStackedTableSaysWhatItsCellsAre: on a narrow screen each cell stands behind the words of its column, and the roles
 // say what the layout no longer does.
 func TestAStackedTableSaysWhatItsCellsAre(t *testing.T) {
-	table := Table{Stack: true, FirstCellIsHeader: true, Head: []Cell{{Text: "Council"}, {Text: "Telephone <now>"}, {Text: template.HTML("<b>x</b>")}},
-		Rows: [][]Cell{{{Text: "Bristol"}, {Text: "01632"}, {Text: "y"}, {Text: "beyond"}}, {{Text: "All", Colspan: 3, Attributes: Attributes{"id": "all"}}}}}
+	table := Table{Stack: true, FirstCellIsHeader: true, Head: []Cell{{Text: "Council"}, {Text: "Telephone <now>"}, {Text: template.HTML("<b>x</b>")}, {Text: "Went?"}},
+		Rows: [][]Cell{{{Text: "Bristol"}, {Text: "01632"}, {Text: "y"}, {Text: "yes"}, {Text: "beyond"}}, {{Text: "All", Colspan: 3, Attributes: Attributes{"id": "all"}}}}}
 	got := string(table.HTML())
 	for _, want := range []string{
 		`class="govuk-table app-table-stacks" role="table"`, `<tr class="govuk-table__row" role="row">`, `role="columnheader">Council`,
-		`role="rowheader">Bristol</th>`, `<td class="govuk-table__cell" data-label="Telephone &lt;now&gt;" role="cell">01632</td>`,
-		`<td class="govuk-table__cell" role="cell">y</td>`, `<td class="govuk-table__cell" role="cell">beyond</td>`, `colspan="3" id="all" role="rowheader">All`,
+		`role="rowheader">Bristol</th>`, `<td class="govuk-table__cell" data-label="Telephone &lt;now&gt;:" role="cell">01632</td>`,
+		`<td class="govuk-table__cell" role="cell">y</td>`, `data-label="Went?" role="cell">yes`, `<td class="govuk-table__cell" role="cell">beyond</td>`, `colspan="3" id="all" role="rowheader">All`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, got)
