@@ -209,7 +209,7 @@ type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, newest first.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// Where to go on; empty at the end.
+	// Where to go on; empty at the end. A page may have no events and not be the last: one call looks through so much.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Consistency proofs from what the caller knew.
 	Consistency []*ConsistencyProof `protobuf:"bytes,3,rep,name=consistency,proto3" json:"consistency,omitempty"`
