@@ -44,6 +44,19 @@ func (d *Desk) Councils(lang words.Language) (all []Council) {
 	return all
 }
 
+// Usual are the codes of the authorities that have an agreement with this prison today: those that its people's children
+// live with most, as far as a directory can know.
+func (d *Desk) Usual() (codes []string) {
+	now := d.cfg.Clock()
+	dir := d.directory.Load().At(now)
+	for _, a := range dir.Authorities() {
+		if _, agreed := dir.Agreement(d.cfg.Identity.Party().ID, a.GetCode(), form.Today(now)); agreed && !slices.Contains(codes, a.GetCode()) {
+			codes = append(codes, a.GetCode())
+		}
+	}
+	return codes
+}
+
 func (d *Desk) council(lang words.Language, dir *directory.Directory, code string) Council {
 	a, _ := dir.Authority(code)
 	door, _ := dir.FrontDoor(code, posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP)

@@ -154,12 +154,22 @@ func (d *Desk) ListNotifications(ctx context.Context, req *localv1.ListNotificat
 			if err != nil {
 				return false, err
 			}
-			if shown = d.forReader(ctx, shown); listed(req, shown) {
-				out.Notifications = append(out.Notifications, shown)
-			}
+			out.Notifications = append(out.Notifications, d.forReader(ctx, shown))
 			return true, nil
 		})
 	})
-	slices.SortStableFunc(out.Notifications, inQueue(req))
+	out.Notifications = PartOf(out.Notifications, req)
 	return out, err
+}
+
+// PartOf is the part of a list that a request asks for, in its order: of a list as the reader may see it, so that one
+// reading serves several parts.
+func PartOf(all []*localv1.Notification, req *localv1.ListNotificationsRequest) (part []*localv1.Notification) {
+	for _, n := range all {
+		if listed(req, n) {
+			part = append(part, n)
+		}
+	}
+	slices.SortStableFunc(part, inQueue(req))
+	return part
 }

@@ -49,7 +49,7 @@ func (s *site) concern(r *web.Request) (web.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return web.View{Template: "concern", Data: numberTable(r, found.GetNumbers()), Back: "/"}, nil
+	return web.View{Template: "concern", Data: s.phones(r, found.GetNumbers()), Back: "/"}, nil
 }
 
 // beginConcern begins a draft on the urgent route; from another draft, with what that one says.
@@ -158,7 +158,7 @@ func (s *site) urgentCalls() question {
 			}
 			return web.View{Template: "urgent_calls", Data: struct {
 				Numbers, Calls template.HTML
-			}{numberTable(r, found.GetNumbers()).HTML(), callTable(r, draft.GetForm().GetUrgency().GetCalls())}}, nil
+			}{s.phones(r, found.GetNumbers()), callTable(r, draft.GetForm().GetUrgency().GetCalls())}}, nil
 		},
 		next: func(r *web.Request, draft *localv1.Draft) string {
 			if r.PostFormValue("result") == "NONE" {

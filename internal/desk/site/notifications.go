@@ -105,12 +105,12 @@ func (s *site) chosen(r *web.Request) (filter, []*localv1.Notification, []filter
 	var links []filterLink
 	var at filter
 	var rows []*localv1.Notification
+	out, err := s.desk.ListNotifications(r.Context(), &localv1.ListNotificationsRequest{}) // every record is opened: once, for all parts
+	if err != nil {
+		return at, nil, nil, err
+	}
 	for _, f := range filters() {
-		out, err := s.desk.ListNotifications(r.Context(), f.req)
-		if err != nil {
-			return at, nil, nil, err
-		}
-		all := out.GetNotifications()
+		all := desk.PartOf(out.GetNotifications(), f.req)
 		if f.keep != nil {
 			all = slices.DeleteFunc(all, func(n *localv1.Notification) bool { return !f.keep(n) })
 		}

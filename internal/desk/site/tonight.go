@@ -1,9 +1,7 @@
 package site
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -11,7 +9,6 @@ import (
 	"postern/internal/plain"
 	"postern/internal/web"
 	"postern/internal/web/ui"
-	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -68,27 +65,7 @@ func (s *site) numbers(r *web.Request) (web.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := map[string]any{"Numbers": numberTable(r, found.GetNumbers()),
+	data := map[string]any{"Numbers": s.phones(r, found.GetNumbers()),
 		"Danger": ui.WarningText{Text: r.T("desk.danger"), IconFallbackText: r.T("desk.warning")}, "Next": ui.Button{Text: r.T("desk.numbers_done"), Href: after(r, draft, "tonight")}}
 	return about(draft, web.View{Template: "numbers", Back: draftPath(draft, "tonight"), Data: data}), nil
-}
-
-// numberTable lists numbers by the name of the authority, as somebody looks for one.
-func numberTable(r *web.Request, numbers []*localv1.TonightNumber) ui.Table {
-	t := ui.Table{Stack: true, FirstCellIsHeader: true}
-	for _, id := range []string{"desk.authority", "desk.team", "desk.telephone"} {
-		t.Head = append(t.Head, ui.Cell{Text: r.T(id)})
-	}
-	for _, n := range numbers {
-		name, phone := n.GetName(), n.GetPhone()
-		if cy := n.GetNameCy(); cy != "" && r.Language == words.Welsh {
-			name = cy
-		}
-		if phone == "" {
-			phone = r.T("desk.no_number")
-		}
-		t.Rows = append(t.Rows, []ui.Cell{{Text: name}, {Text: n.GetTeam()}, {Text: phone}})
-	}
-	slices.SortStableFunc(t.Rows, func(a, b []ui.Cell) int { return strings.Compare(fmt.Sprint(a[0].Text), fmt.Sprint(b[0].Text)) })
-	return t
 }
