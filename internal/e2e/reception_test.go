@@ -21,6 +21,7 @@ import (
 	"postern/internal/signin"
 	"postern/internal/signin/signintest"
 	"postern/internal/testkit"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -86,6 +87,21 @@ func (r *receptionDesk) begun(edit func(*localv1.Draft)) string {
 	return "/drafts/" + draft.GetId()
 }
 
+// practised is the path of a practice draft that came to its end.
+func (r *receptionDesk) practised() string {
+	ctx := rpc.WithPerson(r.t.Context(), rpc.Person{ID: "REC1", Roles: []string{"RECEPTION_OFFICER"}})
+	f := describedFamily()
+	f.FormId = ""
+	draft, err := r.desk.BeginDraft(ctx, &localv1.Draft{Practice: true, Form: f})
+	if err == nil {
+		_, _, err = r.desk.SendDraft(ctx, draft.GetId(), draft.GetVersion(), words.English)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return "/drafts/" + draft.GetId()
+}
+
 // stops are the pages of the first half of the journey, in the states that matter.
 func (r *receptionDesk) stops() []stop {
 	const who = "RECEPTION_OFFICER"
@@ -125,6 +141,7 @@ func (r *receptionDesk) stops() []stop {
 		{name: "recorded", who: who, path: alarming + "/recorded"},
 		{name: "drop", who: who, path: first + "/drop"},
 		{name: "practice", who: who, path: "/practice"},
+		{name: "practice-sent", who: who, path: r.practised() + "/sent"},
 		{name: "nobodys-draft", who: who, path: "/drafts/00000000-0000-4000-8000-000000000000", status: http.StatusNotFound},
 	}
 }
