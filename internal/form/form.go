@@ -111,7 +111,7 @@ func (c *checker) missing(at string) func(is bool, path, id string, args ...any)
 
 // atLine is where a fault of a file is.
 func atLine(lang words.Language, number int) string {
-	return lang.Text("fault.line", words.Args{"number": number})
+	return lang.Text("form.in_line", words.Args{"number": number})
 }
 
 func faulty(lang words.Language, path, id string, args ...any) fault.Field {

@@ -69,7 +69,7 @@ func phoneBook(r *web.Request, usual []string, numbers []*localv1.TonightNumber)
 
 // phoneTable is one list of numbers. With letters, the first of each letter can be led to.
 func phoneTable(r *web.Request, caption string, numbers []*localv1.TonightNumber, letters bool) template.HTML {
-	t := ui.Table{FirstCellIsHeader: true, Caption: caption, CaptionClasses: "govuk-table__caption--m"}
+	t := ui.Table{Stack: true, FirstCellIsHeader: true, Caption: caption, CaptionClasses: "govuk-table__caption--m"}
 	for _, id := range []string{"desk.authority", "desk.team", "desk.telephone"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(id)})
 	}
