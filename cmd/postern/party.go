@@ -63,16 +63,19 @@ func serveCommand[P party](a *app, short string, read func(string) (P, error)) *
 	}
 }
 
-// collectLess lets garbage grow to eight times what lives before it is collected, but not past 128 MB in all, unless GOGC
-// and GOMEMLIMIT say otherwise. A party keeps some 12 MB alive and makes as much garbage in sixty submissions: at Go's
+// memoryLimit is as much as the collector lets a party take before it works harder (docs/decisions/0042).
+const memoryLimit = 128 << 20
+
+// collectLess lets garbage grow to six times what lives before it is collected, but not past 128 MB in all, unless GOGC
+// and GOMEMLIMIT say otherwise. A party keeps some 12 MB alive and makes as much garbage in seventy submissions: at Go's
 // default of once what lives, it would collect at every batch, and shrink the stacks that the next call grows again. With
-// the limit an attack that makes more live does not make eight times as much garbage.
+// the limit an attack that makes more live does not make six times as much garbage.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(800)
+		debug.SetGCPercent(600)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(128 << 20)
+		debug.SetMemoryLimit(memoryLimit)
 	}
 }
 

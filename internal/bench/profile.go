@@ -30,7 +30,7 @@ func profiledHub(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	debug.SetGCPercent(800) // both as the program does
+	debug.SetGCPercent(600) // both as the program does
 	debug.SetMemoryLimit(128 << 20)
 	if err := pprof.StartCPUProfile(out); err != nil {
 		return fmt.Errorf("profile: %w", err)
