@@ -362,11 +362,11 @@ func TestADecisionInWelsh(t *testing.T) {
 		Children: []*posternv1.ChildDecision{{Number: 2, Outcome: posternv1.Outcome_OUTCOME_REFER_TO_PERSON, Reasons: []*posternv1.Reason{
 			{RuleId: "too_old", Text: "English", Paths: []string{"child/2/home", "parent/name"}}, {RuleId: "not_a_rule", Text: "Only English"}}}},
 		Obligations: []*posternv1.Obligation{{Kind: posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE, PhoneNumber: "101", ChildNumber: 2,
-			DueTime: timestamppb.New(time.Date(2026, 2, 3, 17, 0, 0, 0, time.UTC))}},
+			DueTime: timestamppb.New(time.Date(2026, 7, 3, 16, 0, 0, 0, time.UTC))}},
 	}
 	got := strings.Join(plain.DecisionIn(words.Welsh, d), "\n")
 	for _, want := range []string{"Angen penderfyniad gan berson.", "Plentyn 2: angen penderfyniad gan berson.", "plentyn 2: cartref, rhiant: enw", "[too_old]",
-		"Only English [not_a_rule]", "I'w wneud: plentyn 2: ffoniwch yr heddlu, 101, erbyn 3 Chwefror 2026 am 5:00pm."} {
+		"Only English [not_a_rule]", "I'w wneud: plentyn 2: ffoniwch yr heddlu, 101, erbyn 3 Gorffennaf 2026 am 5:00pm."} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the decision reads\n%s\nwithout %q", got, want)
 		}
