@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -108,7 +109,8 @@ func TestSeededBugs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := map[string]string{}
+	var mu sync.Mutex // owns said and rows: two bugs are built and played at a time
+	said, rows := map[string]string{}, map[string]string{}
 	all := readBugs(t)
 	t.Run("each", func(t *testing.T) {
 		for _, b := range all {
@@ -119,14 +121,16 @@ func TestSeededBugs(t *testing.T) {
 					}
 					return
 				}
+				t.Parallel()
 				dir := t.TempDir()
 				caught, by := b.kill(t, dir, b.overlay(t, dir))
-				if !caught {
-					fmt.Printf("bugs: %-30s NOT CAUGHT\n", b.name)
+				mu.Lock()
+				defer mu.Unlock()
+				if said[b.name] = by; !caught {
+					said[b.name] = "NOT CAUGHT"
 					t.Fatalf("not caught by %s: %s", b.by, b.what)
 				}
 				rows[b.name] = fmt.Sprintf("| `%s` | %s | %s |", b.name, b.what, seeds.ReplaceAllString(by, "the world: "))
-				fmt.Printf("bugs: %-30s %s\n", b.name, by)
 			})
 		}
 	})
@@ -135,6 +139,9 @@ func TestSeededBugs(t *testing.T) {
 			t.Errorf("docs/scars.md has %d rows of bugs; there are %d", n, len(all))
 		}
 		return
+	}
+	for _, b := range all {
+		fmt.Printf("bugs: %-30s %s\n", b.name, said[b.name])
 	}
 	fmt.Printf("bugs: %d of %d caught\n", len(rows), len(all))
 	if *keepScars && !t.Failed() {
