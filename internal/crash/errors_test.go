@@ -70,7 +70,7 @@ func TestDiskErrors(t *testing.T) {
 							times = testkit.N(1, 4)
 						}
 						for at := range times {
-							if at > 3 && spent(t) {
+							if at > 3 && spent(t, 3*time.Minute) {
 								break
 							}
 							i, e := d.failing(party, c, failure, at+1)

@@ -91,7 +91,7 @@ func TestFailpoints(t *testing.T) {
 	for range 3 {
 		lanes.Go(func() {
 			for n := range worlds {
-				if n*perWorld >= len(shots)/testkit.N(1, 20) && spent(t) {
+				if n*perWorld >= len(shots)/testkit.N(1, 20) && spent(t, 10*time.Minute) { // what follows is made in full
 					return
 				}
 				taken.Add(1)

@@ -35,7 +35,7 @@ func TestKills(t *testing.T) {
 	for range 3 { // most of a kill is waiting: for a process to start, for a pause to pass
 		lanes.Go(func() {
 			for n := range next {
-				if t.Failed() || spent(t) {
+				if t.Failed() || spent(t, 3*time.Minute) {
 					return
 				}
 				t.Run(fmt.Sprintf("world %d", n), func(t *testing.T) { killWorld(t, n, seed+uint64(n), binary, &sum) })

@@ -114,7 +114,7 @@ func TestPowerCuts(t *testing.T) {
 				t.Run(kind+" "+party, func(t *testing.T) {
 					d, v := powered(t, n, seed, kind, party, must(release())(t))
 					for k := range testkit.N(8, 400) {
-						if spent(t) {
+						if spent(t, 3*time.Minute) {
 							break
 						}
 						cutOff.Add(d.cutDuring(v, d.burst(6)))
