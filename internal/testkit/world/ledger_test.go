@@ -71,6 +71,7 @@ type notification struct {
 	replied   bool                         // the team said something of it
 	heard     bool                         // the desk was given the team's acknowledgement
 	duty      bool                         // the safeguarding lead ordered it to be shared under its own id
+	ordered   bool                         // and the hub has decided on that
 	routes    map[[32]byte]posternv1.Route // of each of its manifests
 	askedAt   map[[32]byte]int64           // when each was submitted first
 }
@@ -315,6 +316,7 @@ func (l *ledger) decided(from string, m *posternv1.Manifest, sum [32]byte, out *
 	if n.decision == nil || sum != n.newest && n.decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
 		n.decision, n.newest = out.GetDecision(), sum
 		l.overrides(n, sum)
+		n.ordered = n.ordered || l.byOrder(n, sum) // an answer of before may come once more after it
 		l.w.compare(n)
 	}
 }

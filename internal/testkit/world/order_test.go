@@ -153,7 +153,7 @@ func (w *World) judgeOrder(n *notification, at *localv1.Notification) {
 	if len(all) == 0 || !all[len(all)-1].GetShare() || n.decision == nil {
 		return
 	}
-	if s := at.GetState(); (s == localv1.State_STATE_REFERRED || s == localv1.State_STATE_WAITING) && !at.GetShared() && !w.ledger.byOrder(n, n.newest) {
+	if s := at.GetState(); (s == localv1.State_STATE_REFERRED || s == localv1.State_STATE_WAITING) && !at.GetShared() && !n.ordered {
 		w.fails("%s was ordered to be shared, and the hub never heard", n.id)
 	}
 }
