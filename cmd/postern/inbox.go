@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -40,7 +39,7 @@ func (a *app) inboxList(c *cobra.Command, _ []string) error {
 		}
 		return list(a, out.GetItems(), func(i *localv1.Item) map[string]any { return plain.Map(i) },
 			"Nothing has come yet.", []string{"REFERENCE", "RECEIVED", "PRISON", "CHILDREN", "ROUTE", "STOP", "ID"}, func(i *localv1.Item) []string {
-				return []string{i.GetReference(), when(i.GetReceiveTime()), cmp.Or(i.GetPrisonName(), i.GetPrisonId()), plainNumber(i.GetChildren()), i.GetRoute(), stopMark(i.GetStop()), i.GetId()}
+				return []string{i.GetReference(), when(i.GetReceiveTime()), prison(i), plainNumber(i.GetChildren()), i.GetRoute(), stopMark(i.GetStop()), i.GetId()}
 			})
 	})
 }
