@@ -16,6 +16,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/plain"
+	"postern/internal/section"
 	"postern/internal/web"
 	"postern/internal/web/ui"
 	localv1 "postern/proto/postern/local/v1"
@@ -73,18 +74,18 @@ func (s *site) event(r *web.Request) (web.Response, error) {
 			return cmp.Or(a.GetRecordTime().AsTime().Compare(b.GetRecordTime().AsTime()), strings.Compare(b.GetOrigin(), a.GetOrigin()),
 				cmp.Compare(a.GetIndex(), b.GetIndex()))
 		})
-		shown.Way = s.table(r, events)
+		shown.Way = s.table(r, events, questions(r))
 	}
 	if shown.Fault == "" {
 		if shown.Proof, err = drawn(r, answer.GetResponse().GetReceipt()); err != nil {
 			return nil, err
 		}
 	}
-	about := e.GetReference()
-	if about == "" {
-		about = e.GetEventId()
+	subject, found := cmp.Or(e.GetReference(), e.GetEventId()), "/"
+	if asked := questions(r); len(asked) > 0 {
+		found += "?" + asked.Encode() // the list from which it was opened
 	}
-	return web.View{Template: "event", Data: shown, Back: "/", About: about, Wide: true}, nil
+	return web.View{Template: "event", Data: shown, Back: found, About: subject, Wide: true}, nil
 }
 
 // summary is what stands at the head of an event.
@@ -110,27 +111,56 @@ func (s *site) summary(r *web.Request, e *posternv1.Event, d *logv1.Details) ui.
 	return list
 }
 
-// sections says of each section that was offered whether it went, and of one that stayed which rule kept it.
+// sections says of each section that was offered whether it went, and by which rule and for what reason it went or stayed.
 func sections(r *web.Request, e *posternv1.Event) ui.Table {
-	t := ui.Table{Stack: true, FirstCellIsHeader: true, Head: []ui.Cell{{Text: r.T("audit.section")}, {Text: r.T("audit.went")}, {Text: r.T("audit.why")}}}
+	t := ui.Table{Stack: true, FirstCellIsHeader: true, Head: []ui.Cell{{Text: r.T("audit.section")}, {Text: r.T("audit.went")}, {Text: r.T("audit.why")}, {Text: r.T("audit.reason")}}}
 	d := e.GetDecision()
-	reasons := slices.Clone(d.GetReasons())
-	for _, c := range d.GetChildren() {
-		reasons = append(reasons, c.GetReasons()...)
-	}
 	for _, path := range e.GetOfferedPaths() {
-		went, why := r.T("audit.stayed"), r.T("audit.with_the_child")
+		went := r.T("audit.stayed")
 		if slices.Contains(d.GetPaths(), path) {
-			went, why = r.T("audit.did_go"), ""
+			went = r.T("audit.did_go")
 		}
-		for _, reason := range reasons {
-			if slices.Contains(reason.GetPaths(), path) {
-				why = reason.GetRuleId()
+		var rules, reasons []string
+		for _, reason := range about(d, path) {
+			if rule := reason.GetRuleId(); !slices.Contains(rules, rule) {
+				text := plain.ReasonIn(r.Language, reason)
+				if law := reason.GetLaw(); law != "" {
+					text += " (" + law + ")"
+				}
+				rules, reasons = append(rules, rule), append(reasons, text)
 			}
 		}
-		t.Rows = append(t.Rows, []ui.Cell{{Text: plain.PathWordsIn(r.Language, path)}, {Text: went}, {Text: why}})
+		if len(rules) == 0 {
+			reasons = []string{r.T("audit.with_the_child")}
+		}
+		t.Rows = append(t.Rows, []ui.Cell{{Text: plain.PathWordsIn(r.Language, path)}, {Text: went}, {Text: strings.Join(rules, ", "), Classes: "app-answer"}, {Text: strings.Join(reasons, " ")}})
 	}
 	return t
+}
+
+// about are the reasons that a decision gives for a section: those that name it, or else those for all of its child, or for
+// all children where it is the parent's, or for all there is.
+func about(d *posternv1.Decision, path string) []*posternv1.Reason {
+	var named, whole []*posternv1.Reason
+	sort := func(reasons []*posternv1.Reason, counts bool) {
+		for _, reason := range reasons {
+			switch {
+			case slices.Contains(reason.GetPaths(), path):
+				named = append(named, reason)
+			case counts && len(reason.GetPaths()) == 0:
+				whole = append(whole, reason)
+			}
+		}
+	}
+	child, ofChild := section.ChildOf(path)
+	for _, c := range d.GetChildren() {
+		sort(c.GetReasons(), !ofChild || int(c.GetNumber()) == child)
+	}
+	sort(d.GetReasons(), len(whole) == 0)
+	if len(named) > 0 {
+		return named
+	}
+	return whole
 }
 
 // facts is the Input of a decision, a row a value, in the order in which the policy was given them and by the names that

@@ -89,7 +89,7 @@ func (s *site) search(r *web.Request) (web.Response, error) {
 	}
 	asked.Del("page")
 	asked.Del("lang")
-	shown := found{Events: s.table(r, out.GetResponse().GetEvents()), None: len(out.GetResponse().GetEvents()) == 0, Open: len(asked) > 0,
+	shown := found{Events: s.table(r, out.GetResponse().GetEvents(), questions(r)), None: len(out.GetResponse().GetEvents()) == 0, Open: len(asked) > 0,
 		Export: "/export?" + withKind(asked).Encode(), Save: "/searches/new?" + withKind(asked).Encode()}
 	if token != "" {
 		shown.First = "/?" + asked.Encode()
@@ -137,8 +137,8 @@ func (s *site) question(f *web.Form) auditor.Question {
 	return q
 }
 
-// table is a list of events, each with the way to it.
-func (s *site) table(r *web.Request, events []*posternv1.Event) ui.Table {
+// table is a list of events, each with the way to it, and with what was asked for the way back.
+func (s *site) table(r *web.Request, events []*posternv1.Event, asked url.Values) ui.Table {
 	t := ui.Table{Stack: true, Caption: r.T("audit.events_listed"), CaptionClasses: "govuk-visually-hidden"}
 	for _, head := range []string{"audit.when", "audit.kind", "audit.reference", "audit.prison", "audit.authority", "audit.outcome"} {
 		t.Head = append(t.Head, ui.Cell{Text: r.T(head)})
@@ -149,7 +149,7 @@ func (s *site) table(r *web.Request, events []*posternv1.Event) ui.Table {
 			outcome = plain.OutcomeIn(r.Language, d.GetOutcome())
 		}
 		t.Rows = append(t.Rows, []ui.Cell{
-			{Text: ui.Link{Href: "/events/" + e.GetEventId(), Text: r.When(e.GetRecordTime().AsTime())}.HTML()}, {Text: plain.Kind(r.Language, e.GetKind())}, {Text: e.GetReference()},
+			{Text: ui.Link{Href: strings.TrimSuffix("/events/"+e.GetEventId()+"?"+asked.Encode(), "?"), Text: r.When(e.GetRecordTime().AsTime())}.HTML()}, {Text: plain.Kind(r.Language, e.GetKind())}, {Text: e.GetReference()},
 			{Text: e.GetPrisonId()}, {Text: e.GetAuthority()}, {Text: outcome},
 		})
 	}
