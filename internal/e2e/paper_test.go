@@ -66,7 +66,8 @@ func TestANotificationOnPaper(t *testing.T) {
 				t.Errorf("%s, in %s, is %d sheets and not %d", reference, lang, len(sheets), most)
 			}
 			for n, sheet := range sheets {
-				if !strings.Contains(sheet, reference) || !strings.Contains(sheet, fmt.Sprintf("%d / %d", n+1, len(sheets))) {
+				number := regexp.MustCompile(fmt.Sprintf(`\b%d ?/ ?%d\b`, n+1, len(sheets)))
+				if !strings.Contains(sheet, reference) || !number.MatchString(sheet) {
 					t.Errorf("sheet %d of %d does not say that it is so of %s:\n%s", n+1, len(sheets), reference, sheet)
 				}
 				// A part that begins on a sheet ends there: its last line is not the heading.
@@ -77,4 +78,22 @@ func TestANotificationOnPaper(t *testing.T) {
 			}
 		}
 	}
+
+	// What is copied into a case system has the reference and what was not shared, and none of what can be done on the page.
+	v.open("/notifications/" + envelope.Reference(part) + "?lang=en")
+	copied := eval[string](v, `new Promise((done) => {
+		navigator.clipboard.writeText = (text) => { done(text); return Promise.resolve(); };
+		document.querySelector('[data-app-copy]').click();
+	})`)
+	for _, want := range []string{envelope.Reference(part), "Not a risk assessment", "Before you make contact", "Who may agree to help", "As said", "Not shared", "child 1: phone"} {
+		if !strings.Contains(copied, want) {
+			t.Errorf("what is copied does not say %q: %s", want, copied)
+		}
+	}
+	for _, not := range []string{"Acknowledge and answer", "Download", "Copy the text"} {
+		if strings.Contains(copied, not) {
+			t.Errorf("what is copied says %q", not)
+		}
+	}
+	v.must("the browser", v.troubles())
 }

@@ -40,7 +40,7 @@ func TestADutyWorkerReadsWhatWasShared(t *testing.T) {
 	}
 	page := list.Click(envelope.Reference(id))
 	main := page.Main()
-	for _, want := range []string{child.GetIdentity().GetFamilyName(), child.GetHome().GetPostcode(), "Not a risk assessment", "Permission"} {
+	for _, want := range []string{child.GetIdentity().GetFamilyName(), child.GetHome().GetPostcode(), "Not a risk assessment", "Permission", "Permission until", "Who may agree to help", "As said", "parent said so"} {
 		if want == "" || !strings.Contains(main, want) {
 			t.Errorf("the page does not say %q", want)
 		}

@@ -39,7 +39,8 @@ for (const button of document.querySelectorAll('[data-app-copy]')) {
   if (!from || !navigator.clipboard) { continue; }
   button.hidden = false;
   button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(from.innerText);
+    const parts = [...from.children].filter((e) => !e.matches('form, .app-no-print')); // what can be done on a page is no part of what it says
+    await navigator.clipboard.writeText(parts.map((e) => e.innerText.trim()).filter((text) => text).join('\n\n'));
     const said = document.getElementById(button.dataset.appCopied);
     if (said) { said.hidden = false; }
   });
