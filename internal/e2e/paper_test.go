@@ -63,7 +63,7 @@ func TestANotificationOnPaper(t *testing.T) {
 			sheets := v.sheets()
 			v.picture(fmt.Sprintf("%s-%d-%s", lang, len(sheets), reference))
 			if len(sheets) > most {
-				t.Errorf("%s, in %s, is %d sheets and not %d", reference, lang, len(sheets), most)
+				t.Errorf("%s, in %s, is %d sheets and not %d: the last says %s", reference, lang, len(sheets), most, sheets[len(sheets)-1])
 			}
 			for n, sheet := range sheets {
 				number := regexp.MustCompile(fmt.Sprintf(`\b%d ?/ ?%d\b`, n+1, len(sheets)))
