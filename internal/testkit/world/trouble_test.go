@@ -326,7 +326,7 @@ func (w *World) restoreInbox() {
 		_, code := split(name)
 		for _, n := range w.ledger.notifications {
 			if n.authority == code {
-				n.stopped = nil // until it has them again
+				n.restored, n.stopped = true, nil // until it has them again
 			} else if c := n.copies[code]; c != nil {
 				c.stopped = nil
 			}
