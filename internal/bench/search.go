@@ -98,7 +98,7 @@ type question struct {
 }
 
 func window(from, days int) (a, b *timestamppb.Timestamp) {
-	start := searchStart.Add(searchYears * time.Duration(from) / 100)
+	start := searchStart.Add(searchYears / 100 * time.Duration(from))
 	return timestamppb.New(start), timestamppb.New(start.AddDate(0, 0, days))
 }
 

@@ -196,7 +196,7 @@ func (h *Hub) index(ctx context.Context) error {
 		}
 		wait := indexPause
 		if !worked || err != nil {
-			wait = 100 * indexPause
+			wait = 10 * indexPause // what is not indexed yet every question opens
 		}
 		select {
 		case <-ctx.Done():

@@ -211,10 +211,10 @@ func (w Where) narrows() bool {
 // byTerm reports whether there is a term by which the next block can be asked for.
 func (w Where) byTerm() bool { return len(w.Terms.Common)+len(w.Any) > 0 }
 
-// What looking costs, against maxLook: about a microsecond each.
+// What looking costs, against maxLook: a microsecond or two each.
 const (
-	rowLook   = 1 // a row of the index that is passed over
-	blockLook = 8 // the events of a block that are held against each other
+	rowLook   = 1 // a row that does not fit, a step to an older block, an event that is found
+	blockLook = 8 // a block in which the terms do not come together
 )
 
 // lookup finds the newest event among the first n of a tree that the index lets through, and returns how many events are
@@ -229,14 +229,15 @@ func (r reading) lookup(ctx context.Context, t tree, n uint64, w Where, looks *i
 		if err != nil || !ok {
 			return min(n, block*blockEvents), false, err
 		}
-		*looks -= blockLook
 		bits, err := r.inBlock(t, block, n, w)
 		if err != nil {
 			return 0, false, err
 		}
 		if i, ok := bits.last(); ok {
+			*looks -= rowLook
 			return block*blockEvents + i + 1, true, nil
 		}
+		*looks -= blockLook
 		n = block * blockEvents
 	}
 	return 0, false, nil
@@ -249,19 +250,21 @@ func (r reading) candidate(t tree, block uint64, w Where, looks *int) (found uin
 		if *looks <= 0 {
 			return block + 1, false, nil
 		}
-		next, ok, err := r.newestBlock(t, block, w, looks)
+		next, ok, err := r.newestBlock(t, block, w)
 		if err != nil || !ok {
 			return 0, false, err
 		}
 		if next < block {
 			block = next // every term must be looked for again, from there on
+			*looks -= rowLook
 			continue
 		}
 		fits := false
 		err = r.snap.Scan(schema.HubTerm, blockKey(t, block), store.PrefixEnd([]byte{'b', byte(t)}), func(key, row []byte) (bool, error) {
-			*looks -= rowLook
 			next = ^binary.BigEndian.Uint64(key[2:])
-			fits = w.fits(row)
+			if fits = w.fits(row); !fits {
+				*looks -= rowLook
+			}
 			return !fits && !w.byTerm() && *looks > 0, nil // with a common term it is quicker to ask for its next block
 		})
 		switch {
@@ -283,10 +286,9 @@ func (r reading) candidate(t tree, block uint64, w Where, looks *int) (found uin
 
 // newestBlock is the newest block, at most the given one, that may have every common term and one of Any: the least of
 // those in which each occurs. ok is false when there is none.
-func (r reading) newestBlock(t tree, block uint64, w Where, looks *int) (next uint64, ok bool, err error) {
+func (r reading) newestBlock(t tree, block uint64, w Where) (next uint64, ok bool, err error) {
 	next = block
 	for _, term := range w.Terms.Common {
-		*looks -= rowLook
 		at, ok, err := r.newestRow(termKey(term, t, next), termKey(term, t, 0))
 		if err != nil || !ok {
 			return 0, false, err
@@ -295,7 +297,6 @@ func (r reading) newestBlock(t tree, block uint64, w Where, looks *int) (next ui
 	}
 	newest, some := uint64(0), len(w.Any) == 0
 	for _, term := range w.Any {
-		*looks -= rowLook
 		at, ok, err := r.newestRow(termKey(term, t, next), termKey(term, t, 0))
 		if err != nil {
 			return 0, false, err

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -177,7 +178,7 @@ func (c Cut) Events(ctx context.Context, after Position, limit int, where Where,
 		if err != nil {
 			return err
 		}
-		newest, looks := make([]*Logged, len(left)), c.ledger.maxLook
+		newest, looks := make([]*Logged, len(left)), slices.Repeat([]int{c.ledger.maxLook}, len(left)) // one tree starves no other
 		for taken, seen, skipped := 0, 0, 0; ; seen++ {
 			if next = leftPosition(left); next == "" || taken >= limit || seen >= c.ledger.maxScan || skipped >= maxSkip {
 				return nil
@@ -188,7 +189,7 @@ func (c Cut) Events(ctx context.Context, after Position, limit int, where Where,
 			var e *Logged
 			for i := range left {
 				if newest[i] == nil {
-					n, passed, err := r.skip(ctx, tree(i+1), left[i], where, &looks, maxSkip-skipped)
+					n, passed, err := r.skip(ctx, tree(i+1), left[i], where, &looks[i], maxSkip-skipped)
 					if err != nil {
 						return err
 					}
