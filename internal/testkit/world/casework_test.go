@@ -85,9 +85,6 @@ func (w *World) requeue() {
 	}
 	letter := list.GetDeadLetters()[which%len(list.GetDeadLetters())]
 	_, err = w.Hub.Requeue(w.ctx(), &localv1.RequeueRequest{Id: letter.GetId()})
-	if n := w.ledger.notifications[letter.GetNotificationId()]; n != nil {
-		n.requeued = true
-	}
 	w.count("dead letter sent again")
 	w.say("the operator sends %s again: %s", letter.GetNotificationId()[:8], reason(err))
 	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.NotFound {

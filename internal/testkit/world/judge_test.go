@@ -170,10 +170,19 @@ func (w *World) judgeInbox(code string) {
 }
 
 // neverHeard reports whether an inbox lost by an older copy what the hub never heard that it had: the desk was told that it
-// was not delivered, or not to be shared any more, and a person sees to it. Not judged yet is what an operator had sent
-// again after it was given up: seed 356 shows one that such an inbox did not get back.
+// was not delivered, or not to be shared any more, and a person sees to it. What the hub brought back and could not deliver
+// in time, as when its clock had been a day ahead, the operator has among the dead letters.
 func (n *notification) neverHeard(w *World) bool {
-	return n.restored && (n.requeued || w.Desk(n.prison).Get(n.id).GetNotification().GetState() != localv1.State_STATE_DELIVERED)
+	return n.restored && (w.Desk(n.prison).Get(n.id).GetNotification().GetState() != localv1.State_STATE_DELIVERED || w.givenUp(n.id))
+}
+
+// givenUp reports whether the operator has a notification among the dead letters.
+func (w *World) givenUp(id string) bool {
+	list, err := w.Hub.ListDeadLetters(w.ctx(), &localv1.ListDeadLettersRequest{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return slices.ContainsFunc(list.GetDeadLetters(), func(l *localv1.DeadLetter) bool { return l.GetNotificationId() == id })
 }
 
 // says reports whether a section holds this child's names and no other's.

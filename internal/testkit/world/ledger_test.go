@@ -71,7 +71,6 @@ type notification struct {
 	replied   bool                         // the team said something of it
 	heard     bool                         // the desk was given the team's acknowledgement
 	duty      bool                         // the safeguarding lead ordered it to be shared under its own id
-	requeued  bool                         // an operator sent it again after it was given up
 	restored  bool                         // its team's inbox was restored from an older copy
 	ordered   bool                         // and the hub has decided on that
 	routes    map[[32]byte]posternv1.Route // of each of its manifests
