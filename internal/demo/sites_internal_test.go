@@ -4,7 +4,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"postern/internal/fault"
@@ -51,5 +54,26 @@ func TestAMachineWithoutABrowserIsToldSo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if err := browse(t.Context(), "http://127.0.0.1:1/"); fault.From(err).Reason != "NO_BROWSER" || !strings.Contains(err.Error(), "Open the address of the tour yourself") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What opens addresses on this system is given the address of the tour, and nothing else.
+func TestTheTourIsHandedToTheSystemsBrowser(t *testing.T) {
+	dir := t.TempDir()
+	opened := filepath.Join(dir, "opened")
+	if err := syscall.Mkfifo(opened, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho \"$#\" \"$1\" >'" + opened + "'\n"
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	if err := browse(t.Context(), "http://127.0.0.1:1/"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(opened) // waits until the script writes
+	if err != nil || string(got) != "1 http://127.0.0.1:1/\n" {
+		t.Errorf("the opener got %q, %v", got, err)
 	}
 }
