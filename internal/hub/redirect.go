@@ -110,13 +110,17 @@ func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *post
 	if p.about.passedOn {
 		return nil, fault.New(fault.Precondition, "PASSED_ON", "Another team passed this on to you, and a notification is passed on once. Telephone the team where the child is.")
 	}
+	now := h.cfg.Clock()
+	if p.told && req.GetRedirected() != nil {
+		return nil, fault.InvalidFields("TOLD_WITH_CONTENT", "A hub is told of what was passed on before, and nothing goes with that.", []fault.Field{{
+			Path: "redirected", Reason: "It is passed on anew, or told of, and not both.", Fix: "Leave it out, or leave `resubmitted` out."}})
+	}
+	if p.told {
+		return p, h.toldOfRedirect(ctx, p, now)
+	}
 	first, err := h.logged(ctx, p.about.event)
 	if err != nil {
 		return nil, err
-	}
-	now := h.cfg.Clock()
-	if p.told && (req.GetRedirected() == nil || first.Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE) {
-		return p, h.toldOfRedirect(ctx, p, now)
 	}
 	p.v, err = envelope.Verify(req.GetRedirected(), envelope.VerifyConfig{
 		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: first.Core.GetEventTime().AsTime(), Redirected: now})
@@ -253,6 +257,7 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		err = h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: p.to, NotificationID: id, ManifestSHA256: p.v.ManifestSHA256(), Sender: p.desk, Decision: cutDecision(p.decided.Decision),
 			Notification: p.goes, Basis: p.decided.basis, Until: permissionEnds(p.v.Manifest().GetOffer()), PassedOn: p.about.event,
+			Held: h.heldUntil(p.v, true, h.cfg.Clock()), // after a loss another prison may have heard of a withdrawal
 		})
 		if err != nil {
 			return err

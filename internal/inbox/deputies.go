@@ -18,8 +18,8 @@ import (
 )
 
 // A deputy is told by mail, with a reference and a link, when half of the team's time about an item has gone by and nobody
-// has acted: docs/decisions/0047. It is told once for each turn, in the transaction that notes it, so that a crash or a
-// start in between neither loses it nor does it again; and it is noted as told only when the mail server took it.
+// has acted: docs/decisions/0047. The alert is made once for each turn, in the transaction that notes it, so that a crash or
+// a start in between neither loses it nor makes it again; and it is noted as told only when the mail server took it.
 
 // away reports whether somebody of the team is away on the day of a moment.
 func away(s *localv1.TeamSettings, staff string, now time.Time) bool {
@@ -33,7 +33,7 @@ func away(s *localv1.TeamSettings, staff string, now time.Time) bool {
 // is away or has the item. tell is false when it is not time, when they were told, and when there is nobody to tell.
 func toTell(i *localv1.Item, s *localv1.TeamSettings, now time.Time) (t turn, staff string, tell bool) {
 	t = turnOf(i, s, now.Location())
-	if len(s.GetDeputies()) == 0 || t.due.IsZero() || alertOf(i.GetWork(), t.since) != nil || !reads(s, now) {
+	if len(s.GetDeputies()) == 0 || t.due.IsZero() || stands(alertOf(i.GetWork(), t.since), s) || !reads(s, now) {
 		return t, "", false
 	}
 	holder := i.GetWork().GetAssignedTo()
@@ -46,6 +46,12 @@ func toTell(i *localv1.Item, s *localv1.TeamSettings, now time.Time) (t turn, st
 		return t, "", len(s.GetAlertAddresses()) > 0
 	}
 	return t, s.GetDeputies()[n], true
+}
+
+// stands reports whether an alert is made or on its way to somebody who is to be told. One to a deputy who is none any more
+// goes nowhere, so the next one is told in their place.
+func stands(a *localv1.DeputyAlert, s *localv1.TeamSettings) bool {
+	return a != nil && (a.GetTellTime() != nil || a.GetStaffId() == "" || slices.Contains(s.GetDeputies(), a.GetStaffId()))
 }
 
 // alertOf is the alert of the turn that began at a moment; nil when there was none.
@@ -115,6 +121,7 @@ func (in *Inbox) tellDeputy(ctx context.Context, key []byte) error {
 			return err
 		}
 		w := item.GetWork()
+		w.DeputyAlerts = slices.DeleteFunc(w.DeputyAlerts, func(a *localv1.DeputyAlert) bool { return a.GetSinceTime().AsTime().Equal(t.since) })
 		w.DeputyAlerts = append(w.DeputyAlerts, &localv1.DeputyAlert{SinceTime: timestamppb.New(t.since), StaffId: staff, QueueTime: in.now()})
 		return in.keepWork(tx, key, w)
 	})
@@ -137,7 +144,7 @@ func (in *Inbox) withWork(r store.Reader, key []byte) (*localv1.Item, *localv1.T
 	return item.GetItem(), settings, err
 }
 
-// errActed: the team acted before a deputy could be told, so there is nothing to tell any more.
+// errActed: the team acted before a deputy could be told, or the deputy is none any more, so there is nothing to tell.
 var errActed = fault.New(fault.Precondition, "ACTED", "The team acted before the deputy could be told.")
 
 // mailbox is where the mail of a parcel goes. A deputy's is looked up when it goes: one that was mended in the settings is
@@ -156,6 +163,9 @@ func (in *Inbox) mailbox(ctx context.Context, p parcel) (to string, err error) {
 		}
 		if to = p.To; to != "" {
 			return nil
+		}
+		if !slices.Contains(settings.GetDeputies(), p.Staff) {
+			return errActed
 		}
 		for _, c := range settings.GetColleagues() {
 			if c.GetStaffId() == p.Staff {

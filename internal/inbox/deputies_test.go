@@ -275,3 +275,20 @@ func TestADeputysMailboxIsMended(t *testing.T) {
 		t.Errorf("doctor finds %v", found)
 	}
 }
+
+// A deputy who is none any more while the mail waits is not told, and the next one is in their place.
+func TestWhoIsNoDeputyAnyMoreIsNotWaitedFor(t *testing.T) {
+	s := newStoodIn(t)
+	s.set(func(ts *localv1.TeamSettings) { ts.Colleagues[0].Mailbox = "nobody@council.example" })
+	s.comes()
+	s.at(midMonday)
+	must(s.in.StepDeputies(t.Context()))(t)
+	if _, err := s.in.StepOutlet(t.Context(), "mail"); fault.From(err).Reason != "MAIL" {
+		t.Fatal(err)
+	}
+	s.set(func(ts *localv1.TeamSettings) { ts.Deputies = []string{"KIT"} })
+	s.Clock.Advance(testkit.MaxWait)
+	s.sent("kit@council.example")
+	s.Clock.Advance(testkit.MaxWait)
+	s.sent()
+}

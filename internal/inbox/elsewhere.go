@@ -9,20 +9,25 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
 // To whom a team passed something on, it remembers for ever: after the loss of a hub's disk nobody else can tell the next
 // one, which must ask that team too to stop when the person withdraws. The rows of the authorities say whether the hub is
-// asked still what became of it.
+// asked still what became of it, or whether not even that is known, which a clear no takes away.
 var (
 	onItsWay = []byte{1}
 	atItsEnd = []byte{2}
+	asked    = []byte{3}
 )
 
 // lostAfter is when a hub that does not know of a redirect is no longer waited for: as long as a team's answer is.
@@ -85,8 +90,18 @@ func (in *Inbox) mayPassOn(ctx context.Context, manifest []byte, authority, orig
 		if err != nil || row != nil {
 			return err
 		}
-		return tx.Put(schema.InboxRedirect, redirectKey(manifest, authority), atItsEnd)
+		return tx.Put(schema.InboxRedirect, redirectKey(manifest, authority), asked)
 	})
+}
+
+// notPassedOn forgets an authority that the hub was asked to send this to and said clearly that it does not: nobody is
+// asked to stop what they never had. What went there before stays remembered.
+func notPassedOn(tx store.Tx, manifest []byte, authority string) error {
+	row, err := tx.Get(schema.InboxRedirect, redirectKey(manifest, authority))
+	if err != nil || !bytes.Equal(row, asked) {
+		return err
+	}
+	return tx.Delete(schema.InboxRedirect, redirectKey(manifest, authority))
 }
 
 // keepPassedOn notes on an item that it was passed on, in the place of what was noted of the same authority before.
@@ -96,8 +111,11 @@ func (in *Inbox) keepPassedOn(ctx context.Context, key []byte, p *localv1.Passed
 		if err == nil {
 			err = in.noted(ctx, tx, key, &localv1.Deed{Deed: &localv1.Deed_PassedOn{PassedOn: p.GetAuthority()}})
 		}
-		if err != nil || p.GetState() != passedOn {
-			return err // what it was sent before it may have still, so its row stays
+		if err == nil && p.GetState() != passedOn {
+			return notPassedOn(tx, key, p.GetAuthority())
+		}
+		if err != nil {
+			return err
 		}
 		return tx.Put(schema.InboxRedirect, redirectKey(key, p.GetAuthority()), onItsWay)
 	})
@@ -143,6 +161,7 @@ type passing struct {
 	open      bool // the hub is asked still what became of it
 	untold    bool // the hub that is here does not know of it
 	came      uint32
+	since     *timestamppb.Timestamp // when it was passed on last; nil where no item says so
 }
 
 // passings are all, those that a hub must be told of first.
@@ -153,8 +172,11 @@ func (in *Inbox) passings(ctx context.Context) (all []passing, err error) {
 		return s.Scan(schema.InboxRedirect, nil, nil, func(key, row []byte) (bool, error) {
 			manifest := bytes.Clone(key[:sha256.Size])
 			if len(key) > sha256.Size {
-				all = append(all, passing{manifest, string(key[sha256.Size:]), bytes.Equal(row, onItsWay), of.came > of.told, of.came})
-				return true, nil
+				p := passing{manifest: manifest, authority: string(key[sha256.Size:]), open: bytes.Equal(row, onItsWay), untold: of.came > of.told, came: of.came}
+				note, err := in.passedOnIn(s, p)
+				p.since = note.GetPassTime()
+				all = append(all, p)
+				return true, err
 			}
 			of, _, err = readKnowing(s, manifest)
 			return true, err
@@ -171,19 +193,21 @@ func (in *Inbox) StepRedirects(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	again := map[string]bool{} // manifests of which something could not be told
 	for _, p := range all {
 		did, failed := false, error(nil)
 		switch {
 		case p.untold:
 			did, failed = true, in.tellNext(ctx, p)
+			again[string(p.manifest)] = again[string(p.manifest)] || failed != nil
 		case p.open:
 			did, failed = in.askAfter(ctx, p)
 		}
 		changed, err = changed || did && failed == nil, errors.Join(err, failed)
 	}
 	for _, p := range all {
-		if err == nil && p.untold { // all of it: a crash before this line tells again, and the hub knows it
-			err = in.toldNext(ctx, p)
+		if p.untold && !again[string(p.manifest)] { // a crash before this line tells again, and the hub knows it
+			err = errors.Join(err, in.toldNext(ctx, p))
 		}
 	}
 	return changed, err
@@ -205,8 +229,8 @@ func (in *Inbox) askAfter(ctx context.Context, p passing) (changed bool, err err
 	answer, err := in.cfg.Hub.GetRedirect(ctx, &posternv1.GetRedirectRequest{ManifestSha256: p.manifest, Authority: p.authority})
 	if err != nil && fault.KindOf(err) == fault.NotFound {
 		// A hub that lost its disk hears of it when it has this again. If it never shares this, nobody knows whether it arrived.
-		if note, err := in.passedOnTo(ctx, p); err != nil || note != nil && in.cfg.Clock().Before(note.GetPassTime().AsTime().Add(lostAfter)) {
-			return false, err
+		if p.since != nil && in.cfg.Clock().Before(p.since.AsTime().Add(lostAfter)) {
+			return false, nil
 		}
 		answer, err = &posternv1.GetRedirectResponse{State: posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED}, nil
 	}
@@ -216,13 +240,14 @@ func (in *Inbox) askAfter(ctx context.Context, p passing) (changed bool, err err
 	return true, in.endPassing(ctx, p, answer.GetState())
 }
 
-// endPassing notes where something that was passed on ended.
+// endPassing notes where something that was passed on ended, unless it was passed on once more since p was read.
 func (in *Inbox) endPassing(ctx context.Context, p passing, state posternv1.RedirectState) error {
-	note, err := in.passedOnTo(ctx, p)
-	if err != nil {
-		return err
-	}
-	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	ended := false
+	err := in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		note, err := in.passedOnIn(tx, p)
+		if ended = err == nil && proto.Equal(note.GetPassTime(), p.since); !ended {
+			return err
+		}
 		if note != nil {
 			note.State = state
 			if err := in.notePassedOn(tx, p.manifest, note); err != nil {
@@ -231,7 +256,7 @@ func (in *Inbox) endPassing(ctx context.Context, p passing, state posternv1.Redi
 		}
 		return tx.Put(schema.InboxRedirect, redirectKey(p.manifest, p.authority), atItsEnd)
 	})
-	if err != nil {
+	if err != nil || !ended {
 		return err
 	}
 	level := in.cfg.Log.InfoContext
@@ -242,104 +267,49 @@ func (in *Inbox) endPassing(ctx context.Context, p passing, state posternv1.Redi
 	return nil
 }
 
-// passedOnTo is what an item says of having been passed on; nil where there is none.
-func (in *Inbox) passedOnTo(ctx context.Context, p passing) (note *localv1.PassedOn, err error) {
-	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		note = nil
-		row, err := s.Get(schema.InboxItem, p.manifest)
-		if err != nil || row == nil {
-			return err
+// passedOnIn is what an item says of having been passed on; nil where there is none.
+func (in *Inbox) passedOnIn(r store.Reader, p passing) (*localv1.PassedOn, error) {
+	row, err := r.Get(schema.InboxItem, p.manifest)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	item, err := in.openItem(p.manifest, row)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range item.GetItem().GetPassedOn() {
+		if one.GetAuthority() == p.authority {
+			return one, nil
 		}
-		item, err := in.openItem(p.manifest, row)
-		if err != nil {
-			return err
-		}
-		for _, one := range item.GetItem().GetPassedOn() {
-			if one.GetAuthority() == p.authority {
-				note = one
-			}
-		}
-		return nil
-	})
-	return note, err
+	}
+	return nil, nil
 }
 
-// tellNext tells the hub that replaced a lost one that something was passed on: with the content, as far as it is here,
-// so that it arrives if it had not; without, when there is none or it cannot go any more. Either way a withdrawal reaches
-// the other team.
+// tellNext tells the hub that replaced a lost one that something was passed on, so that a withdrawal reaches the other
+// team. The content does not go along: whether it goes once more a person decides, who is shown that nobody knows
+// whether it arrived.
 func (in *Inbox) tellNext(ctx context.Context, p passing) error {
-	note, err := in.passedOnTo(ctx, p)
-	if err != nil {
-		return err
-	}
-	shared, err := in.tellWith(ctx, p, note)
-	if err == nil && !shared {
-		_, err = in.tell(ctx, p, nil, &posternv1.Redirect{ManifestSha256: p.manifest, Authority: p.authority})
-	}
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	err := in.tell(ctx, p)
+	if err != nil && fault.KindOf(err) == fault.NotFound && fault.From(err).Reason != "NO_AUTHORITY" {
 		in.cfg.Log.ErrorContext(ctx, "the hub does not know what was passed on: telephone the other team if the person withdraws", "authority", p.authority)
-		err = nil
+		return nil // nor will it
 	}
 	if err != nil {
 		return err
 	}
-	in.cfg.Log.InfoContext(ctx, "the hub that replaced a lost one was told to whom this was passed on", "authority", p.authority, "sent", shared)
-	switch {
-	case shared && note.GetState() != posternv1.RedirectState_REDIRECT_STATE_DELIVERED:
-		note.State = passedOn
-		return in.cfg.Store.Update(ctx, func(tx store.Tx) error {
-			return errors.Join(in.notePassedOn(tx, p.manifest, note), tx.Put(schema.InboxRedirect, redirectKey(p.manifest, p.authority), onItsWay))
-		})
-	case !shared && p.open:
-		return in.endPassing(ctx, p, posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED)
-	}
-	return nil
+	in.cfg.Log.InfoContext(ctx, "the hub that replaced a lost one was told to whom this was passed on", "authority", p.authority)
+	return nil // what became of it the hub is asked next, like any other
 }
 
-// tellWith tells with the content, and reports whether that goes; false without an error when there is none to go.
-func (in *Inbox) tellWith(ctx context.Context, p passing, note *localv1.PassedOn) (shared bool, err error) {
-	if note == nil {
-		return false, nil
-	}
-	n, redirect, err := in.again(ctx, p, note)
-	if err == nil {
-		shared, err = in.tell(ctx, p, n, redirect)
-	}
-	switch {
-	case err == nil:
-		return shared, nil
-	case fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Deadline || fault.KindOf(err) == fault.Exhausted:
-		return false, err
-	}
-	return false, nil // withdrawn, without a key, or refused: then it is told without
-}
-
-// again is what was passed on, made anew of what is here of it.
-func (in *Inbox) again(ctx context.Context, p passing, note *localv1.PassedOn) (n *posternv1.SealedNotification, redirect *posternv1.Redirect, err error) {
-	var item *localv1.GetItemResponse
-	err = in.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		item, n, err = in.readToPassOn(s, p.manifest)
+func (in *Inbox) tell(ctx context.Context, p passing) error {
+	signed, err := in.sign(&posternv1.Report{ManifestSha256: p.manifest, ReportTime: in.now(), Report: &posternv1.Report_Redirect{
+		Redirect: &posternv1.Redirect{ManifestSha256: p.manifest, Authority: p.authority}}})
+	if err != nil {
 		return err
-	})
-	if err == nil {
-		err = in.passable(item, n, p.authority, note.GetChildren())
 	}
-	if err != nil {
-		return nil, nil, err
+	_, event, err := in.ask(ctx, &posternv1.ReportRequest{Signed: signed, Resubmitted: true})
+	if err == nil && event != nil && (event.Kind != logv1.Kind_KIND_REDIRECTED || !bytes.Equal(event.Core.GetManifestSha256(), p.manifest)) {
+		return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The hub's receipt is not about this.")
 	}
-	_, to, err := in.recipient(ctx, p.authority)
-	if err != nil {
-		return nil, nil, err
-	}
-	return in.redirection(item, n, note.GetChildren(), to)
-}
-
-// tell tells it, and reports whether the hub shares it.
-func (in *Inbox) tell(ctx context.Context, p passing, n *posternv1.SealedNotification, redirect *posternv1.Redirect) (shared bool, err error) {
-	signed, err := in.sign(&posternv1.Report{ManifestSha256: p.manifest, ReportTime: in.now(), Report: &posternv1.Report_Redirect{Redirect: redirect}})
-	if err != nil {
-		return false, err
-	}
-	answer, _, err := in.ask(ctx, &posternv1.ReportRequest{Signed: signed, Redirected: n, Resubmitted: true})
-	return err == nil && n != nil && answer.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE, err
+	return err
 }

@@ -64,7 +64,6 @@ func (in *Inbox) StepNames(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	in.learned = now
 	row, err := json.Marshal(in.with(dir))
 	if err != nil {
 		return false, fault.From(err)
@@ -72,6 +71,7 @@ func (in *Inbox) StepNames(ctx context.Context) (bool, error) {
 	if err := in.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(schema.InboxMeta, namesKey, row) }); err != nil {
 		return false, err
 	}
+	in.learned = now
 	return true, in.loadNames(ctx)
 }
 

@@ -56,6 +56,10 @@ func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequ
 	}
 	answer, event, err := in.ask(ctx, &posternv1.ReportRequest{Signed: signed, Redirected: n})
 	if err != nil {
+		switch fault.KindOf(err) {
+		case fault.Invalid, fault.Denied, fault.Precondition, fault.NotFound: // a clear no; after anything else it may have been taken
+			err = errors.Join(err, in.cfg.Store.Update(ctx, func(tx store.Tx) error { return notPassedOn(tx, key, req.GetAuthority()) }))
+		}
 		return nil, err
 	}
 	shared := answer.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE

@@ -102,29 +102,96 @@ func TestAStopThatWasLostWithTheHubFollowsTheChild(t *testing.T) {
 	}
 }
 
-// What was on its way to the other team when the disk was lost arrives, once.
-func TestWhatWasOnItsWayToAnotherTeamArrivesAfterALoss(t *testing.T) {
+// What was on its way to the other team when the disk was lost does not go by itself: nobody knows whether it arrived, so
+// the team that passed it on is told to telephone. It may pass it on again, and then it is there once.
+func TestWhatWasOnItsWayToAnotherTeamIsDecidedByAPersonAfterALoss(t *testing.T) {
 	for name, arrived := range map[string]bool{"it had not arrived": false, "the hub had not heard that it arrived": true} {
-		s := newFound(t, formtest.New(testkit.Bristol))
-		if arrived {
-			s.lancashire.Link.LoseAnswers(1)
-		} else {
-			s.lancashire.Link.Down(true)
-		}
-		s.passOn()
-		s.Settle()
-		if s.state() != posternv1.RedirectState_REDIRECT_STATE_SENT {
-			t.Fatalf("%s: Bristol sees %s", name, s.state())
-		}
-		s.LoseHub()
-		s.lancashire.Link.Down(false)
-		settleLater(s.Exchange)
-		if s.state() != posternv1.RedirectState_REDIRECT_STATE_DELIVERED || len(s.lancashire.Items()) != 1 || len(s.read(s.lancashire).GetSections()) == 0 {
-			t.Errorf("%s: Bristol sees %s, and Lancashire has %d", name, s.state(), len(s.lancashire.Items()))
-		}
-		if n := len(s.events(ledger.Received, logv1.Kind_KIND_REDIRECTED)); n != 1 {
-			t.Errorf("%s: recorded %d times", name, n)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newFound(t, formtest.New(testkit.Bristol))
+			if arrived {
+				s.lancashire.Link.LoseAnswers(1)
+			} else {
+				s.lancashire.Link.Down(true)
+			}
+			s.passOn()
+			s.Settle()
+			if s.state() != posternv1.RedirectState_REDIRECT_STATE_SENT {
+				t.Fatalf("Bristol sees %s", s.state())
+			}
+			had := len(s.lancashire.Items())
+			s.LoseHub()
+			s.lancashire.Link.Down(false)
+			settleLater(s.Exchange)
+			if s.state() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED || len(s.lancashire.Items()) != had {
+				t.Errorf("Bristol sees %s, and Lancashire has %d and had %d", s.state(), len(s.lancashire.Items()), had)
+			}
+			s.passOn()
+			settleLater(s.Exchange)
+			if s.state() != posternv1.RedirectState_REDIRECT_STATE_DELIVERED || len(s.lancashire.Items()) != 1 || len(s.read(s.lancashire).GetSections()) == 0 {
+				t.Errorf("passed on again: Bristol sees %s, and Lancashire has %d", s.state(), len(s.lancashire.Items()))
+			}
+			s.withdraw()
+			if !s.stopped(s.lancashire) {
+				t.Error("Lancashire is not asked to stop")
+			}
+		})
+	}
+}
+
+// What the hub that was lost had refused to pass on stays where it is, also when the next one would share it: nobody asked
+// that one. And nobody is asked to stop what they never had.
+func TestWhatWasNotPassedOnStaysHereAfterALoss(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	s.LoadDirectory(2, testkit.Register{Without: []string{testkit.Lancashire}})
+	s.passOn()
+	s.Settle()
+	if s.state() != posternv1.RedirectState_REDIRECT_STATE_NOT_SHARED {
+		t.Fatalf("Bristol sees %s", s.state())
+	}
+	s.lose() // and the next hub has an agreement with Lancashire
+	if s.state() != posternv1.RedirectState_REDIRECT_STATE_NOT_SHARED || len(s.lancashire.Items()) > 0 {
+		t.Errorf("Bristol sees %s, and Lancashire has %d", s.state(), len(s.lancashire.Items()))
+	}
+	s.withdraw()
+	if n := len(s.events(ledger.Received, logv1.Kind_KIND_REDIRECTED)); n > 0 || !s.stopped(s.bristol) || s.stopped(s.lancashire) {
+		t.Errorf("%d redirects, Bristol asked %v, Lancashire asked %v", n, s.stopped(s.bristol), s.stopped(s.lancashire))
+	}
+}
+
+// While the next hub has not heard from every prison what was withdrawn, what a person passes on waits too.
+func TestWhatIsPassedOnWaitsForThePrisonsToo(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	s.LoseHubDisk()
+	s.LoadDirectory(1, testkit.Register{})
+	s.Settle()
+	s.passOn()
+	s.Settle()
+	if s.state() != posternv1.RedirectState_REDIRECT_STATE_SENT || len(s.lancashire.Items()) > 0 {
+		t.Errorf("Bristol sees %s, and Lancashire has %d before the other prison has told", s.state(), len(s.lancashire.Items()))
+	}
+	s.Desk(testkit.HMPBristol)
+	settleLater(s.Exchange)
+	if s.state() != posternv1.RedirectState_REDIRECT_STATE_DELIVERED || len(s.lancashire.Items()) != 1 {
+		t.Errorf("Bristol sees %s, and Lancashire has %d", s.state(), len(s.lancashire.Items()))
+	}
+}
+
+// A report of what was passed on before brings no content with it: whether that goes once more a person decides.
+func TestAHubIsToldWithoutContent(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	path := "/authority/" + testkit.Bristol + "/inbox"
+	payload, err := proto.Marshal(&posternv1.Report{ManifestSha256: s.manifest(), ReportTime: timestamppb.New(s.Clock.Now()), Report: &posternv1.Report_Redirect{
+		Redirect: &posternv1.Redirect{ManifestSha256: s.manifest(), Authority: testkit.Lancashire}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := envelope.SignStatement(s.Identity(path), envelope.TypeReport, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = posternv1.NewMailboxServiceClient(s.ToHub(path)).Report(t.Context(), &posternv1.ReportRequest{Signed: signed, Redirected: &posternv1.SealedNotification{}, Resubmitted: true})
+	if fault.From(err).Reason != "TOLD_WITH_CONTENT" {
+		t.Errorf("got %v", err)
 	}
 }
 

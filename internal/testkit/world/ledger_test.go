@@ -69,7 +69,6 @@ type notification struct {
 	sent      map[string]bool              // the sections that were ever sent to the team
 	copies    map[string]*passedOn         // what its team passed on, by authority
 	replied   bool                         // the team said something of it
-	heard     bool                         // the desk was given the team's acknowledgement
 	duty      bool                         // the safeguarding lead ordered it to be shared under its own id
 	restored  bool                         // its team's inbox was restored from an older copy
 	ordered   bool                         // and the hub has decided on that

@@ -205,7 +205,7 @@ type ReportRequest struct {
 	Held *Held `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
 	// How much of each log the caller knows.
 	KnownLogs []*KnownLog `protobuf:"bytes,5,rep,name=known_logs,json=knownLogs,proto3" json:"known_logs,omitempty"`
-	// With a redirect, that a hub before this one was told of it, and may have sent it; then `redirected` may be absent.
+	// With a redirect, that a hub before this one was told of it, and may have sent it; then `redirected` is absent.
 	Resubmitted   bool `protobuf:"varint,6,opt,name=resubmitted,proto3" json:"resubmitted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
