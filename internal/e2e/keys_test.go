@@ -17,6 +17,8 @@ import (
 
 	"postern/internal/testkit"
 	"postern/internal/words"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // mostTabs is how often somebody has to press the key that goes on, at one screen, until its button has the focus. The
@@ -332,6 +334,7 @@ func (k *typist) mends() {
 	if status := k.presses(`main form button[type="submit"]:not([name])`, enter); status != 422 {
 		k.t.Fatalf("nothing is answered by %d", status)
 	}
+	k.must("faults", k.faulty())
 	k.note()
 	k.must(k.screen, k.english())
 	k.to(`.govuk-error-summary a[href="#given_name"]`)
@@ -340,6 +343,27 @@ func (k *typist) mends() {
 		k.t.Fatalf("a fault leads to %q", at)
 	}
 	k.writes("given_name", "Siân")
+}
+
+// A place of the page that stands in the address, as the link past the header and the tabs leave it, does not take the
+// focus from the faults: whoever read the script in Welsh and sent the page would see neither.
+func TestAPlaceInTheAddressLeavesTheFocusToTheFaults(t *testing.T) {
+	b := start(t)
+	r := newReception(t)
+	draft := r.begun(func(d *localv1.Draft) { d.Form.Enquiry = posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN })
+	v := b.at(t, r.site)
+	r.site.signIn(v, "RECEPTION_OFFICER")
+	for _, leaves := range []string{`.govuk-skip-link`, `a.govuk-tabs__tab[href="#welsh"]`} {
+		v.open(draft + "/permission")
+		v.run(chromedp.Evaluate(`document.querySelector(`+quoted(leaves)+`).click()`, nil)) // the first is out of the way of a mouse
+		if status := v.submit(); status != 422 || eval[string](v, `location.hash`) == "" {
+			t.Fatalf("%s: answered by %d at %s", leaves, status, v.path())
+		}
+		v.must(leaves, v.faulty())
+		if top := eval[float64](v, `document.querySelector('.govuk-error-summary').getBoundingClientRect().top`); top < 0 || top > 800 {
+			t.Errorf("%s: the summary stands at %.0f", leaves, top)
+		}
+	}
 }
 
 // has holds the council's inbox to one notification, with a reference.

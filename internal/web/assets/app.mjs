@@ -5,6 +5,13 @@ for (const component of [Button, CharacterCount, Checkboxes, ErrorSummary, FileU
   createAll(component);
 }
 
+// The link past the header and the tabs leave a place of the page in its address, and a form that is sent takes it along.
+// When the page with its faults has loaded, the browser goes to that place and takes the focus from them: they get it back.
+window.addEventListener('load', () => {
+  const faults = document.querySelector('.govuk-error-summary');
+  if (faults && window.location.hash) { faults.tabIndex = -1; faults.focus(); }
+});
+
 // The warning that a session ends is in the page from the start, as a sentence with the time. Five minutes before the
 // end it comes to the front, and is read out; at the end the page goes, for the next person at a shared machine must not
 // find it. Staying opens another tab, so that what is half written here stays, and starts the time again.
