@@ -45,8 +45,8 @@ func build(tags string) (string, error) {
 	return out, nil
 }
 
-// spent reports whether no more than so much of the time of go test's -timeout is left to a soak: it then ends with what it has done. The
-// small counts are always made in full.
+// spent reports whether no more than so much of the time of go test's -timeout is left to a soak: it then ends with what it
+// has done. The small counts are always made in full.
 func spent(t *testing.T, left time.Duration) bool {
 	end, bounded := t.Deadline()
 	return os.Getenv("POSTERN_SOAK") == "1" && bounded && time.Until(end) < left
