@@ -184,7 +184,6 @@ func TestBrokenPagesAreFound(t *testing.T) {
 		{"/box", "wider than 320 pixels", (*visit).narrow},
 		{"/screen", "printed, though only a screen", (*visit).paper},
 		{"/dark", "printed on a dark ground", (*visit).paper},
-		{"/wide", "ends outside the sheet", (*visit).paper},
 		{"/focus", "cannot have the focus", (*visit).keyboard},
 		{"/faults", "a fault leads to no field", (*visit).faulty},
 		{"/scripts", "not there without scripts", func(v *visit) []string { v.scripts(false); v.open("/scripts"); return v.unseen() }},
