@@ -254,6 +254,9 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		if p.goes == nil {
 			return h.maybePassedOn(tx, p, all, i)
 		}
+		if err := h.dropGivenUp(tx, id, p.to); err != nil {
+			return err
+		}
 		err = h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: p.to, NotificationID: id, ManifestSHA256: p.v.ManifestSHA256(), Sender: p.desk, Decision: cutDecision(p.decided.Decision),
 			Notification: p.goes, Basis: p.decided.basis, Until: permissionEnds(p.v.Manifest().GetOffer()), PassedOn: p.about.event,
@@ -265,6 +268,17 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		return h.maybePassedOn(tx, p, all, i)
 	})
 	return event, err
+}
+
+// dropGivenUp takes what was passed on before and given up out from among the dead letters: what is passed on now takes its
+// place, and a withdrawal finds the newest only.
+func (h *Hub) dropGivenUp(tx *ledger.Tx, id, authority string) error {
+	rel, ok, err := h.delivery.Release(tx, delivery.PassedOnName(id, authority))
+	if err != nil || !ok {
+		return err
+	}
+	_, err = h.delivery.Cancel(tx, rel)
+	return err
 }
 
 // mayRedirect re-reads, inside the transaction, what the decision rests on.

@@ -344,6 +344,32 @@ func TestAWithdrawalReachesWhatWasPassedOnBefore(t *testing.T) {
 	}
 }
 
+// What was passed on once more takes the place of what was given up: after a withdrawal the hub has neither.
+func TestNothingThatWasGivenUpOutlivesItsWithdrawal(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	dead := func() int {
+		list, err := s.Hub.ListDeadLetters(t.Context(), &localv1.ListDeadLettersRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list.GetDeadLetters())
+	}
+	s.lancashire.Link.Down(true)
+	for range 2 {
+		s.passOn()
+		s.Settle()
+		s.Clock.Advance(11 * 24 * time.Hour) // longer than any authority is waited for
+		s.Settle()
+		if s.state() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED || dead() != 1 {
+			t.Fatalf("Bristol sees %s, and %d were given up", s.state(), dead())
+		}
+	}
+	s.withdraw()
+	if dead() != 0 {
+		t.Errorf("%d that were given up are kept", dead())
+	}
+}
+
 // A part that was withdrawn before is not passed on.
 func TestWhatIsLeftIsPassedOn(t *testing.T) {
 	s := newFound(t, formtest.New(testkit.Bristol))
