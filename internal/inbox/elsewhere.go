@@ -169,8 +169,12 @@ func (in *Inbox) passings(ctx context.Context) (all []passing, err error) {
 	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		all = nil
 		var of knowing // of the manifest whose authorities follow its own row
+		var about []byte
 		return s.Scan(schema.InboxRedirect, nil, nil, func(key, row []byte) (bool, error) {
 			manifest := bytes.Clone(key[:sha256.Size])
+			if !bytes.Equal(manifest, about) {
+				of, about = knowing{}, manifest
+			}
 			if len(key) > sha256.Size {
 				p := passing{manifest: manifest, authority: string(key[sha256.Size:]), open: bytes.Equal(row, onItsWay), untold: of.came > of.told, came: of.came}
 				note, err := in.passedOnIn(s, p)
