@@ -220,9 +220,9 @@ func (l *ledger) statement(request []byte, out *posternv1.SubmitResponse, err er
 		if n.answers[sum] = answer; had {
 			return // nothing was done
 		}
-		if sum != n.first {
-			ask = askRemade
-		}
+	}
+	if ask == askSubmit && sum != n.first {
+		ask = askRemade // also where nobody knows the answer
 	}
 	n.did(ask, answer, call, l.w.tick())
 }
