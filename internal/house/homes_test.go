@@ -24,6 +24,8 @@ var peers = []string{"internal/bench"}
 var homes = []home{
 	{"go.etcd.io/bbolt", []string{"internal/store/bolt"}, peers,
 		"the store's contract is four verbs; whoever sees a bucket will use what other engines lack"},
+	{"github.com/cespare/xxhash/v2", []string{"internal/store/bolt"}, nil,
+		"a checksum without a key is for what breaks by itself, and nobody else has use for one"},
 	{"github.com/open-policy-agent/opa", []string{"internal/engine"}, peers,
 		"one place closes the engine's traps: built-ins, timeouts, undefined results"},
 	{"google.golang.org/grpc", []string{"internal/rpc"}, append([]string{stranger}, parties...),

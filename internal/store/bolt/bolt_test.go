@@ -173,6 +173,27 @@ func TestOtherFilesAreRefusedAndLeftAsTheyAre(t *testing.T) {
 	wantFault(t, err, fault.Unavailable, "STORE_UNUSABLE")
 }
 
+// A file of the layout before is refused by name, and not called damaged.
+func TestAnOlderLayoutIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "desk.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := append([]byte("8 bytes."), "desk"...) // under a checksum that nobody reckons any more
+	err = errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte(beforeSpace))
+		return errors.Join(err, b.Put(nameKey, record))
+	}), db.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Config{Path: path, Schema: testSchema})
+	wantFault(t, err, fault.Precondition, "STORE_OLDER")
+	_, err = Verify(t.Context(), Config{Path: path, Schema: testSchema})
+	wantFault(t, err, fault.Precondition, "STORE_OLDER")
+}
+
 func TestAnotherKindIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "desk.db")
 	s := mustOpen(t, path, testSchema)

@@ -3,9 +3,9 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 
+	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/bbolt"
 
 	"postern/internal/store"
@@ -310,18 +310,16 @@ func (tx *transaction) spoil(err error) error {
 const checksumSize = 8
 
 // checksum binds a value to its place, so that a record that turns up elsewhere is refused too.
-func checksum(ks store.Keyspace, key, value []byte) [checksumSize]byte {
-	place := make([]byte, 0, 512) // on the stack, and most records with their place
+func checksum(ks store.Keyspace, key, value []byte) (sum [checksumSize]byte) {
+	place := make([]byte, 0, 256) // on the stack
 	place = append(binary.BigEndian.AppendUint32(place, uint32(len(ks))), ks...)
 	place = append(binary.BigEndian.AppendUint32(place, uint32(len(key))), key...)
-	if len(place)+len(value) <= cap(place) {
-		sum := sha256.Sum256(append(place, value...))
-		return [checksumSize]byte(sum[:])
-	}
-	h := sha256.New()
+	var h xxhash.Digest
+	h.Reset()
 	h.Write(place)
 	h.Write(value)
-	return [checksumSize]byte(h.Sum(place[:0]))
+	binary.BigEndian.PutUint64(sum[:], h.Sum64())
+	return sum
 }
 
 // wrap makes the stored record of a value.

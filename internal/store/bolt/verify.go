@@ -59,6 +59,9 @@ func verify(ctx context.Context, file *os.File, schema store.Schema) (store.Repo
 	if err != nil {
 		return store.Report{}, err
 	}
+	if err := readable(file, buckets); err != nil {
+		return store.Report{}, err
+	}
 	found := map[store.Keyspace]tally{}
 	own := map[store.Keyspace]map[string][]byte{schemaSpace: {}, tallySpace: {}}
 	for _, b := range buckets {
@@ -118,6 +121,20 @@ func compare(found map[store.Keyspace]tally, own map[store.Keyspace]map[string][
 	return records, nil
 }
 
+// readable says whether a file with these buckets has the layout that this package writes.
+func readable(file *os.File, buckets []bucket) error {
+	has := func(ks store.Keyspace) bool {
+		return slices.ContainsFunc(buckets, func(b bucket) bool { return b.name == ks })
+	}
+	switch {
+	case has(schemaSpace):
+		return nil
+	case has(beforeSpace):
+		return older(file.Name())
+	}
+	return notADatabase(file.Name(), nil)
+}
+
 // unwrapElement returns the value of a record as the pager found it.
 func unwrapElement(ks store.Keyspace, e element) ([]byte, error) {
 	if e.flags != 0 || !whole(ks, e.key, e.value) {
@@ -140,8 +157,8 @@ func sample(ctx context.Context, file *os.File) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(buckets, func(b bucket) bool { return b.name == schemaSpace }) {
-		return notADatabase(file.Name(), nil)
+	if err := readable(file, buckets); err != nil {
+		return err
 	}
 	random := rand.New(rand.NewPCG(p.revision, p.high))
 	picks := []func(int) int{func(int) int { return 0 }, func(n int) int { return n - 1 }}

@@ -255,7 +255,7 @@ func testBadRecords(t testing.TB, open Open) {
 func testUnknownKeyspace(t testing.TB, open Open) {
 	f := start(t, open)
 	more := func([]byte, []byte) (bool, error) { return true, nil }
-	for _, ks := range []store.Keyspace{"", "other", "_schema"} {
+	for _, ks := range []store.Keyspace{"", "other", "_schema", "_schema2"} {
 		for name, op := range map[string]func() error{
 			"put": func() error {
 				return f.Update(t.Context(), func(tx store.Tx) error { return tx.Put(ks, []byte("k"), []byte("v")) })
