@@ -138,8 +138,14 @@ func (w *World) courier(ctx context.Context) (bool, error) {
 }
 
 func (w *World) lateMessage() {
-	if len(w.late) > 0 {
-		w.arrive(w.rand.IntN(len(w.late)))
+	var ready []int
+	for i, l := range w.late {
+		if l.isReady() {
+			ready = append(ready, i)
+		}
+	}
+	if len(ready) > 0 {
+		w.arrive(pick(w, ready))
 	}
 }
 
@@ -261,15 +267,28 @@ func (w *World) takeBack(prison string, n *notification, req *localv1.WithdrawNo
 	}
 }
 
-// held is where a history turns: while the network holds a delivery, its person may withdraw, and be heard at once.
-func (l *ledger) held(method string, request []byte) {
-	if method != "Deliver" || !l.w.chance(0.3) {
-		return
+// holdsBack is where a history turns: the network keeps a notification that is on its way to a team, and most people
+// withdraw it meanwhile, and are heard at once. Then the request to stop overtakes it, and the copy comes after that, or
+// when the network gives up all that it has.
+func (w *World) holdsBack(to, what string, request []byte, handle func() ([]byte, error)) bool {
+	n := w.ledger.manifests[manifestOf(w.ledger.delivery(request))]
+	if n == nil || !w.chance(w.swarm.hold) {
+		return false
 	}
-	if n := l.manifests[manifestOf(l.delivery(request))]; n != nil {
-		l.w.changesMind(n)
-		l.w.stepDelivery()
+	w.count("notification held back")
+	w.say("%s is held back", what)
+	_, code := split(to)
+	_, stopped := n.at(code)
+	w.late = append(w.late, late{to, what, func() {
+		if whole(*stopped) {
+			w.count("late copy of what its team was asked to stop")
+		}
+		_, _ = handle()
+	}, func() bool { return whole(*stopped) }})
+	if w.rand.IntN(3) > 0 {
+		w.changesMind(n)
 	}
+	return true
 }
 
 // whileSending is the other one: between the courier's look at its outbox and the beginning of a send.

@@ -185,7 +185,7 @@ var found = regexp.MustCompile(`seed (\d+) of commit \S+: (.*)`)
 
 // shorten keeps what the first finding says in any history: no ids, lists or times.
 func shorten(s string) string {
-	for _, end := range []string{"; ", ": [", " until ", ". ", ": it has "} {
+	for _, end := range []string{"; ", ": [", " until ", ": due ", ". ", ": it has "} {
 		s, _, _ = strings.Cut(s, end)
 	}
 	s = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|"E[^ ]*"`).ReplaceAllString(s, "a notification")
@@ -201,14 +201,16 @@ func run(args ...string) ([]byte, error) {
 // writeRows replaces the kill matrix of the page.
 func writeRows(t *testing.T, page []byte, all []bug, rows map[string]string) {
 	const head = "| seeded bug | what it does | caught by |\n|---|---|---|\n"
-	before, _, ok := bytes.Cut(page, []byte(head))
-	if !ok {
-		t.Fatal("docs/scars.md has no kill matrix to write")
+	before, after, ok := bytes.Cut(page, []byte(head))
+	_, after, more := bytes.Cut(after, []byte("\n\n"))
+	if !ok || !more {
+		t.Fatal("docs/scars.md has no kill matrix to write, or nothing after it")
 	}
 	out := string(before) + head
 	for _, b := range all {
 		out += rows[b.name] + "\n"
 	}
+	out += "\n" + string(after)
 	if err := os.WriteFile(filepath.Join(root, "docs/scars.md"), []byte(out), 0o644); err != nil {
 		t.Fatal(err)
 	}

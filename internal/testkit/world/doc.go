@@ -3,9 +3,10 @@
 //
 // One scheduler picks each next action: a form is taken, by permission, in danger or on the safeguarding lead's word; a
 // check is done, a call is made, a withdrawal is taken, a person orders what is shared; a team passes on what it has; a step
-// is made, power fails, a clock jumps, a directory, a policy or a certificate changes, an inbox or the hub is put back from a copy, the hub loses its disk for good. The network is a
-// function of the seed too: each message may be lost, doubled or delayed, its answer apart from it, and other parties may
-// act while it is on its way. The parties are the real ones with their real policy, sealing and signatures; only the
+// is made, power fails, a clock jumps, a directory, a policy or a certificate changes, an inbox or the hub is put back from
+// a copy, the hub loses its disk for good. The network is a function of the seed too: each message may be lost, doubled or
+// delayed, its answer apart from it; what a team is sent may be held back until the team was asked to stop it; and other
+// parties may act while a message is on its way. The parties are the real ones with their real policy, sealing and signatures; only the
 // disk is store/mem, which forgets what was not synced. So a seed is a history: it plays again byte for byte.
 //
 // It guarantees nothing about bolt, sockets, TLS or goroutine scheduling: the tests of store/bolt, rpc and the crash

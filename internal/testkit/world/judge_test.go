@@ -96,7 +96,7 @@ func (w *World) judgeNotification(n *notification) {
 		wrong("its withdrawal never came to the hub")
 	}
 	switch {
-	case whole(n.gone) && len(n.delivered) == 0 && is(localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED) && (w.lost || says(at.GetDecision(), "withdrawn")):
+	case whole(n.gone) && len(n.delivered) == 0 && is(localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED) && (n.lost || says(at.GetDecision(), "withdrawn")):
 		// Another prison's withdrawal. Then it was submitted once more, and the hub's answer says what became of it; or its
 		// desk had finished with it, and the next hub does not know whom to tell.
 	case whole(n.gone):
@@ -149,7 +149,7 @@ func (w *World) judgeInbox(code string) {
 		n := w.ledger.notifications[item.GetId()]
 		w.judgeCopy(code, n, opened)
 		for _, s := range opened.GetSections() {
-			if whole(n.gone) {
+			if n.holds(n.gone, s.GetPath()) {
 				w.fails("%s of %s is in view at inbox-%s, and was withdrawn", s.GetPath(), n.id, code)
 			}
 			if c := n.copies[code]; n.authority == code && n.holds(n.stopped, s.GetPath()) || c != nil && n.holds(c.stopped, s.GetPath()) {
@@ -160,29 +160,12 @@ func (w *World) judgeInbox(code string) {
 			}
 		}
 	}
-	w.judgeCopies(code, here)
+	w.judgeWords(code)
 	for _, id := range w.ledger.takenOrder {
-		// Of what was withdrawn whole, an inbox that was put back from an older copy gets only the request to stop.
-		if n := w.ledger.notifications[id]; n.authority == code && len(n.delivered) > 0 && !here[id] && !whole(n.gone) && !n.neverHeard(w) {
+		if n := w.ledger.notifications[id]; w.ledger.has(code, n) && !here[id] {
 			w.fails("inbox-%s acknowledged %s and does not have it", code, id)
 		}
 	}
-}
-
-// neverHeard reports whether an inbox lost by an older copy what the hub never heard that it had: the desk was told that it
-// was not delivered, or not to be shared any more, and a person sees to it. What the hub brought back and could not deliver
-// in time, as when its clock had been a day ahead, the operator has among the dead letters.
-func (n *notification) neverHeard(w *World) bool {
-	return n.restored && (w.Desk(n.prison).Get(n.id).GetNotification().GetState() != localv1.State_STATE_DELIVERED || w.givenUp(n.id))
-}
-
-// givenUp reports whether the operator has a notification among the dead letters.
-func (w *World) givenUp(id string) bool {
-	list, err := w.Hub.ListDeadLetters(w.ctx(), &localv1.ListDeadLettersRequest{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return slices.ContainsFunc(list.GetDeadLetters(), func(l *localv1.DeadLetter) bool { return l.GetNotificationId() == id })
 }
 
 // says reports whether a section holds this child's names and no other's.

@@ -32,6 +32,7 @@ type ledger struct {
 	checkpoints   []verify.Head                  // all that anybody was shown
 	leaves        []promised                     // all receipts that anybody was given
 	collected     map[string]*posternv1.Delivery // what was handed to inboxes that collect, by delivery
+	words         map[string][]*word             // what inboxes have acknowledged, in the order in which it counts, by authority
 }
 
 // promised is a leaf that somebody holds a receipt for.
@@ -70,8 +71,8 @@ type notification struct {
 	copies    map[string]*passedOn         // what its team passed on, by authority
 	replied   bool                         // the team said something of it
 	duty      bool                         // the safeguarding lead ordered it to be shared under its own id
-	restored  bool                         // its team's inbox was restored from an older copy
 	ordered   bool                         // and the hub has decided on that
+	lost      bool                         // a hub that it was submitted to has lost its disk
 	routes    map[[32]byte]posternv1.Route // of each of its manifests
 	askedAt   map[[32]byte]int64           // when each was submitted first
 }
@@ -92,7 +93,7 @@ func whole(scopes []scope) bool {
 }
 
 func newLedger(w *World) *ledger {
-	return &ledger{w: w, forms: map[string]family{}, notifications: map[string]*notification{}, manifests: map[[32]byte]*notification{}, collected: map[string]*posternv1.Delivery{},
+	return &ledger{w: w, forms: map[string]family{}, notifications: map[string]*notification{}, manifests: map[[32]byte]*notification{}, collected: map[string]*posternv1.Delivery{}, words: map[string][]*word{},
 		checked: map[string]posternv1.Gate{}, called: map[string]bool{}, considered: map[string][]considered{}}
 }
 
@@ -209,6 +210,11 @@ func (l *ledger) onItsWay(answer []byte) {
 // heard of it.
 func (l *ledger) hubLost() {
 	l.checkpoints, l.leaves = nil, nil
+	for _, words := range l.words {
+		for _, o := range words {
+			o.lost = true
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(l.notifications)) {
 		n := l.notifications[id]
 		for _, s := range n.elsewhere {
@@ -216,7 +222,7 @@ func (l *ledger) hubLost() {
 			n.gone = slices.Delete(n.gone, i, i+1)
 			n.unheard = append(n.unheard, s)
 		}
-		n.elsewhere, n.answers = nil, map[[32]byte]lineAnswer{}
+		n.elsewhere, n.answers, n.lost = nil, map[[32]byte]lineAnswer{}, n.since > 0
 		if n.decision != nil {
 			n.decision, n.before = nil, n.decision
 		}
@@ -378,7 +384,11 @@ func (w *World) compare(n *notification) {
 			w.fails("decided to share %s of %s, which the policy keeps back", p, n.id)
 		}
 	}
-	for p := range bound.sections {
+	due := bound // what must go: of what is ordered, that, whatever the form's own lead named
+	if w.ledger.byOrder(n, n.newest) {
+		due = w.ledger.ordered(n)
+	}
+	for p := range due.sections {
 		if _, ever := w.kept(n.prison, p, since); !ever && !slices.Contains(n.decision.GetPaths(), p) {
 			missing = append(missing, p)
 		}

@@ -48,6 +48,7 @@ const (
 	saidGone    lineAnswer = "nothing had begun to be sent"
 	saidStop    lineAnswer = "the team is asked to stop"
 	saidDone    lineAnswer = "done"
+	saidNotSure lineAnswer = "nobody saw whether it did"
 	unknown     lineAnswer = "" // the answer was an error: it may have been done, now or at any time later, or not
 )
 
@@ -57,6 +58,12 @@ var line = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{nothing} },
 	Step: func(state, input, output any) []any {
 		s := state.(lineState)
+		if output == saidNotSure {
+			if t, ok := after(s, input.(lineAsk), saidDone); ok {
+				return []any{s, t}
+			}
+			return []any{s}
+		}
 		if output == unknown {
 			next := []any{s} // it was not done
 			for _, o := range []lineAnswer{saidShare, saidNothing, saidGone, saidStop, saidDone} {
@@ -176,6 +183,20 @@ func (n *notification) did(ask lineAsk, answer lineAnswer, call, returned int64)
 		returned = math.MaxInt64
 	}
 	n.ops = append(n.ops, porcupine.Operation{Input: ask, Output: answer, Call: call, Return: returned})
+}
+
+// mayHaveBegun records that the hub failed where a send may have begun and was not seen: its last commit arrived, and then
+// the process was over. From then on it counts as begun.
+func (l *ledger) mayHaveBegun() {
+	since := l.w.tick()
+	if len(l.w.sends) > 0 {
+		since = l.w.sends[0]
+	}
+	for _, id := range l.takenOrder {
+		if n := l.notifications[id]; len(n.ops) > 0 {
+			n.did(seeSend, saidNotSure, since, l.w.tick())
+		}
+	}
 }
 
 // statement records what the hub answered to a statement, between two ticks.

@@ -58,13 +58,14 @@ func (w *World) carry(from, to string) testkit.Carrier {
 		case w.chance(w.swarm.delay):
 			w.count("request delayed")
 			w.say("%s delayed", what)
-			w.late = append(w.late, late{to, what, func() { _, _ = handle() }})
-			w.ledger.held(method, request)
+			w.late = append(w.late, late{to, what, func() { _, _ = handle() }, nil})
+			return nil, errLost
+		case method == "Deliver" && w.holdsBack(to, what, request, handle):
 			return nil, errLost
 		case w.chance(w.swarm.double):
 			w.count("request doubled")
 			if w.rand.IntN(2) == 0 {
-				w.late = append(w.late, late{to, what, func() { _, _ = handle() }})
+				w.late = append(w.late, late{to, what, func() { _, _ = handle() }, nil})
 			} else {
 				_, _ = handle()
 				w.meanwhile()

@@ -15,6 +15,7 @@ import (
 type considered struct {
 	children []uint32
 	paths    []string
+	at       int64 // when
 }
 
 // key names what of a form is for one authority. Whatever goes on of it under another id has the same.
@@ -61,6 +62,7 @@ func (w *World) consider() {
 
 // order draws what is to be shared: one child, or all, with what is needed to find them.
 func (w *World) order(n *notification, req *localv1.ConsiderRequest, few bool) (o considered) {
+	o.at = w.tick()
 	req.Codes.Relevant, req.Codes.HelpsFunction = posternv1.Answer_ANSWER_YES, "ca1989.s17"
 	one := w.rand.IntN(len(n.numbers)+1) % max(1, len(n.numbers))
 	req.Codes.Paths, o.paths = []string{"parent/name"}, []string{"parent/name"}
@@ -78,9 +80,10 @@ func (w *World) order(n *notification, req *localv1.ConsiderRequest, few bool) (
 	return o
 }
 
-// byOrder reports whether a manifest says what a safeguarding lead ordered, and not only what its form did.
+// byOrder reports whether a manifest says what a safeguarding lead ordered, and not only what its form did. One that was
+// submitted before the order, and is told to the next hub after it, does not.
 func (l *ledger) byOrder(n *notification, sum [32]byte) bool {
-	return n.routes[sum] == posternv1.Route_ROUTE_DUTY && len(l.considered[n.key()]) > 0
+	return n.routes[sum] == posternv1.Route_ROUTE_DUTY && slices.ContainsFunc(l.considered[n.key()], func(o considered) bool { return o.at < n.askedAt[sum] })
 }
 
 // bound is what may be shared by one manifest of a notification.

@@ -107,16 +107,6 @@ func (w *World) holdsLeaf(log hubledger.Log, index uint64) bool {
 	return index < size
 }
 
-// isAbout reports whether a stop request is about what the team has of a notification; of what it never had, about what it
-// would have.
-func (l *ledger) isAbout(d *posternv1.Delivery, n *notification, shown [32]byte) bool {
-	event := l.holds(d.GetReceipt())
-	if shown == ([32]byte{}) {
-		shown = n.newest
-	}
-	return event != nil && bytes.Equal(event.Core.GetManifestSha256(), shown[:])
-}
-
 // manifestOf is the digest of a delivered notification's manifest.
 func manifestOf(d *posternv1.Delivery) [32]byte {
 	return sha256.Sum256(d.GetNotification().GetManifest().GetPayload())
@@ -130,30 +120,30 @@ func (w *World) tookDelivery(code string, d *posternv1.Delivery, out *posternv1.
 		return
 	}
 	w.keeps(code, d.GetDeliveryId())
+	said := &word{delivery: d.GetDeliveryId()}
 	if d.GetNotification() != nil {
-		sum := manifestOf(d)
-		if n := w.ledger.manifests[sum]; n != nil && n.authority != code {
-			c := n.copyAt(code)
-			c.delivered[sum], c.shown = true, sum
+		said.sum = manifestOf(d)
+		if said.n = w.ledger.manifests[said.sum]; said.n != nil && said.n.authority != code {
+			said.n.copyAt(code).delivered[said.sum] = true
 			w.count("taken from another team")
-		} else if n != nil {
-			n.delivered[sum], n.shown = true, sum
-			n.did(seeTaken, saidDone, w.tick(), w.tick())
+		} else if said.n != nil {
+			said.n.delivered[said.sum] = true
+			said.n.did(seeTaken, saidDone, w.tick(), w.tick())
 		}
 	}
 	if s := d.GetStopRequest(); s != nil {
 		stop := &posternv1.StopRequest{}
 		w.ledger.read(s.GetPayload(), stop)
-		// Of several under one id each has its own: that of what is in view counts.
-		switch n := w.ledger.notifications[stop.GetNotificationId()]; {
-		case n == nil:
-		case n.authority != code && w.ledger.isAbout(d, n, n.copyAt(code).shown):
-			c := n.copyAt(code)
-			c.stopped = append(c.stopped, stop.GetPaths())
-			w.count("stop request followed to another team")
-		case n.authority == code && w.ledger.isAbout(d, n, n.shown):
-			n.stopped = append(n.stopped, stop.GetPaths())
+		said.n, said.stop, said.paths = w.ledger.notifications[stop.GetNotificationId()], true, stop.GetPaths()
+		if event := w.ledger.holds(d.GetReceipt()); event != nil {
+			said.sum = [32]byte(event.Core.GetManifestSha256())
 		}
+		if said.n != nil && said.n.authority != code {
+			w.count("stop request followed to another team")
+		}
+	}
+	if said.n != nil {
+		w.ledger.gives(code, said)
 	}
 	w.look(code)
 }

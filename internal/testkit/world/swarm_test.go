@@ -10,6 +10,7 @@ import (
 // always happens hides what needs a long time without it.
 type swarm struct {
 	drop, delay, double, meanwhile float64  // of a message
+	hold                           float64  // of a notification on its way to a team
 	disk                           float64  // of a commit
 	leap                           float64  // of time going on
 	skew                           float64  // of a clock set wrong
@@ -36,7 +37,7 @@ func newSwarm(r *rand.Rand) swarm {
 	s := swarm{drop: level(0.3), delay: level(0.2), double: level(0.2), meanwhile: level(0.3), disk: level(0.06),
 		leap: level(0.1), read: level(0.1),
 		skew: level(1), directories: level(1), policies: level(1),
-		restore: level(1), lose: level(1)}
+		restore: level(1), lose: level(1), hold: level(0.5)}
 	for _, code := range authorities {
 		if r.IntN(3) == 0 {
 			s.collect = append(s.collect, code)

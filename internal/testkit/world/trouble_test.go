@@ -194,6 +194,9 @@ func (w *World) loseHub() {
 	}
 	p.down, p.sick, p.skew, w.backup = false, false, 0, nil
 	w.ledger.hubLost()
+	for name := range w.copies {
+		w.copies[name] = oldCopy{w.copies[name].disk, true}
+	}
 	w.LoseHubDisk()
 	w.idle("hub")
 	w.late = slices.DeleteFunc(w.late, func(l late) bool { return l.to == "hub" || strings.HasPrefix(l.what, "hub ") })
@@ -252,7 +255,8 @@ func (w *World) reply() {
 	w.count("reply of a team")
 	w.say("inbox-%s replies %v: %s", code, answer, reason(err))
 	// Its desk has not told the next hub of it yet; or it was passed on once more, and that was not to be shared.
-	unknown := (w.lost || n.authority != code) && fault.KindOf(err) == fault.NotFound
+	fromNow := slices.ContainsFunc(w.ledger.words[code], func(o *word) bool { return !o.stop && o.sum == sum && !o.lost })
+	unknown := (!fromNow || n.authority != code) && fault.KindOf(err) == fault.NotFound
 	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.Exhausted && !unknown {
 		w.fails("inbox-%s may not reply about what it has: %v", code, err)
 	}
@@ -303,33 +307,5 @@ func (w *World) renew(path string) {
 	}
 	if err := w.identities[path].Replace(w.Issue(path, w.Clock.Now().AddDate(0, 0, -3), 12)); err != nil {
 		w.fails("a renewed certificate is not taken: %v", err)
-	}
-}
-
-// restoreInbox keeps a copy of an inbox, or puts the one that was kept in the place of an inbox that is down. What it
-// lost comes again from the hub.
-func (w *World) restoreInbox() {
-	name := "inbox-" + pick(w, authorities)
-	p, old := w.parties[name], w.copies[name]
-	newer := w.rand.IntN(4) == 0
-	switch {
-	case old == nil || !p.down && newer:
-		w.copies[name] = p.disk.Copy()
-	case !p.down: // an old copy has more to lose
-	case w.chance(w.swarm.restore):
-		w.say("%s is restored from an older copy", name)
-		w.count("inbox restored from an older copy")
-		if _, code := split(name); w.collects(code) {
-			w.count("inbox that collects restored from an older copy")
-		}
-		p.disk = old.Copy()
-		_, code := split(name)
-		for _, n := range w.ledger.notifications {
-			if n.authority == code {
-				n.restored, n.stopped = true, nil // until it has them again
-			} else if c := n.copies[code]; c != nil {
-				c.stopped = nil
-			}
-		}
 	}
 }

@@ -53,7 +53,8 @@ type World struct {
 	policies     []*inForce
 	backup       *mem.Disk // an old copy of the hub's database
 	ledgerConfig hubledger.Config
-	copies       map[string]*mem.Disk          // of inboxes
+	copies       map[string]oldCopy            // of inboxes
+	behind       map[string]bool               // inboxes that know only a log that was lost, by authority
 	identities   map[string]*identity.Identity // of desks and inboxes, by path
 	busy         map[string]bool               // steps under way: party, space, step
 	late         []late                        // messages that the network still holds
@@ -72,7 +73,10 @@ type late struct {
 	to     string
 	what   string
 	arrive func()
+	ready  func() bool // nil, or: the network keeps it until this
 }
+
+func (l late) isReady() bool { return l.ready == nil || l.ready() }
 
 // counts are what a report of many histories adds up.
 type counts struct {
@@ -84,7 +88,7 @@ type counts struct {
 func newWorld(t *testing.T, seed uint64) *World {
 	// The cast is costly and is made once in a process; its randomness must not depend on which seed came first.
 	cryptotest.SetGlobalRandom(t, 0)
-	w := &World{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), parties: map[string]*party{}, words: map[string]bool{}, copies: map[string]*mem.Disk{}, identities: map[string]*identity.Identity{}, busy: map[string]bool{}, streams: map[string]*stream{},
+	w := &World{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), parties: map[string]*party{}, words: map[string]bool{}, copies: map[string]oldCopy{}, behind: map[string]bool{}, identities: map[string]*identity.Identity{}, busy: map[string]bool{}, streams: map[string]*stream{},
 		counts: counts{happened: map[string]int{}}}
 	w.swarm, w.calm = newSwarm(w.rand), true
 	w.ledger = newLedger(w)
@@ -160,7 +164,12 @@ type watched struct {
 func (s watched) Update(ctx context.Context, fn func(store.Tx) error) error {
 	s.w.beforeCommit(s.p)
 	err := s.Store.Update(ctx, fn)
-	s.p.sick = s.p.sick || errors.Is(err, store.ErrOutcomeUnknown)
+	if errors.Is(err, store.ErrOutcomeUnknown) {
+		if s.p.name == "hub" && !s.p.sick {
+			s.w.ledger.mayHaveBegun()
+		}
+		s.p.sick = true
+	}
 	return err
 }
 
@@ -267,13 +276,21 @@ func (w *World) heal() {
 		w.crash(p)
 		w.restart(p)
 	}
+	for _, code := range authorities {
+		w.catchesUp(code)
+	}
 	for _, path := range slices.Sorted(maps.Keys(w.identities)) {
 		w.renew(path)
 	}
 	keep := w.rand.IntN(2) == 0 // what the network holds comes before the rest, or after all of it
 	for round := range 24 {
-		for len(w.late) > 0 && (!keep || round == 6) {
-			w.arrive(0)
+		for i := 0; i < len(w.late); {
+			if round != 6 && (keep || !w.late[i].isReady()) {
+				i++
+				continue
+			}
+			w.arrive(i)
+			i = 0
 		}
 		if w.Clock.Advance(2 * testkit.MaxWait); round >= 12 {
 			w.Clock.Advance(3 * time.Hour) // what a clock that was ahead has put off
@@ -348,6 +365,7 @@ func (w *World) restart(p *party) {
 		w.Desk(id).Restart()
 	case "inbox":
 		w.Inbox(id).Restart()
+		w.catchesUp(id)
 	}
 	w.idle(p.name)
 }
