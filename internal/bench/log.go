@@ -206,7 +206,7 @@ func writeDecision(tx *ledger.Tx, desk identity.Party, id string, manifest []byt
 		ks         store.Keyspace
 		key, value string
 	}{
-		{schema.HubManifest, string(manifest), string(event[:]) + string(event[:])},
+		{schema.HubNotification, id + "\x01" + string(manifest), string(event[:]) + string(event[:])},
 		{schema.HubNotification, id, string(event[:]) + string([]byte{byte(d.GetOutcome()), byte(posternv1.Route_ROUTE_STANDARD), 0}) + desk.URI()},
 	} {
 		if err := tx.Put(row.ks, []byte(row.key), []byte(row.value)); err != nil {

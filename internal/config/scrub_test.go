@@ -21,7 +21,7 @@ func TestWhoServesReadsAllThatItHas(t *testing.T) {
 	for kind, c := range map[string]struct {
 		d    schema.Database
 		kept store.Keyspace // whose rows no start reads
-	}{"hub": {schema.Hub, schema.HubManifest}, "desk": {schema.Desk, schema.DeskReceipt}, "inbox": {schema.Inbox, schema.InboxDelivery}} {
+	}{"hub": {schema.Hub, schema.HubWithdrawal}, "desk": {schema.Desk, schema.DeskReceipt}, "inbox": {schema.Inbox, schema.InboxDelivery}} {
 		t.Run(kind, func(t *testing.T) {
 			p, err := loaders[kind](filepath.Join(dir, kind+".yaml"))
 			check(t, err)

@@ -93,7 +93,7 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 	var event [16]byte
 	digest := sha256.Sum256(payload)
 	same := idempotencyKey(uri, "report", digest[:])
-	about, err := h.sharedWith(ctx, authority, r.GetManifestSha256())
+	about, err := h.sharedWith(ctx, authority, r.GetNotificationId(), r.GetManifestSha256())
 	if err != nil {
 		return event, err
 	}
@@ -163,22 +163,33 @@ func (s shared) asked(r store.Reader) ([]byte, error) {
 	return t.Stop, nil
 }
 
+// standsBy is the event by which a manifest of a notification stands. The notification is named by its id, or by its
+// reference: an inbox that is asked to stop what never came may know no more. Names that do not belong together are those
+// of nothing.
+func (h *Hub) standsBy(ctx context.Context, name string, manifest []byte) (event [16]byte, err error) {
+	ids, err := h.notificationIDs(ctx, name)
+	if len(manifest) != sha256.Size || err != nil && fault.KindOf(err) == fault.Invalid {
+		return event, notYours
+	}
+	if err != nil {
+		return event, err
+	}
+	err = h.cfg.Store.View(ctx, func(r store.Snapshot) error {
+		for _, id := range ids {
+			row, ok, err := readDecided(r, id, manifest)
+			if event = row.newest; err != nil || ok {
+				return err
+			}
+		}
+		return notYours
+	})
+	return event, err
+}
+
 // sharedWith finds the decision of a manifest that was shared with the authority: by this hub, or by one before it and
 // withdrawn since, so that the authority was asked to stop.
-func (h *Hub) sharedWith(ctx context.Context, authority string, manifest []byte) (shared, error) {
-	var s shared
-	if len(manifest) != sha256.Size {
-		return s, notYours
-	}
-	err := h.cfg.Store.View(ctx, func(r store.Snapshot) error {
-		row, ok, err := readDecided(r, manifest)
-		if err == nil && !ok {
-			err = notYours
-		}
-		s.event = row.newest
-		return err
-	})
-	if err != nil {
+func (h *Hub) sharedWith(ctx context.Context, authority, name string, manifest []byte) (s shared, err error) {
+	if s.event, err = h.standsBy(ctx, name, manifest); err != nil {
 		return s, err
 	}
 	at, err := h.logged(ctx, s.event)

@@ -53,13 +53,18 @@ func readNotification(r store.Reader, id string) (n notification, ok bool, err e
 // verified before it gets here, so that its digest alone tells that it is the same.
 type decidedRow struct{ first, newest [16]byte }
 
-func (d decidedRow) put(tx store.Tx, manifest []byte) error {
-	return tx.Put(schema.HubManifest, manifest, slices.Concat(d.first[:], d.newest[:]))
+// decidedKey is the key of a manifest: behind its notification, with which it is written and read.
+func decidedKey(id string, manifest []byte) []byte {
+	return slices.Concat([]byte(id), []byte{1}, manifest)
 }
 
-// readDecided finds what was decided on a manifest; ok is false when nothing was.
-func readDecided(r store.Reader, manifest []byte) (d decidedRow, ok bool, err error) {
-	row, err := r.Get(schema.HubManifest, manifest)
+func (d decidedRow) put(tx store.Tx, id string, manifest []byte) error {
+	return tx.Put(schema.HubNotification, decidedKey(id, manifest), slices.Concat(d.first[:], d.newest[:]))
+}
+
+// readDecided finds what was decided on a manifest of a notification; ok is false when nothing was.
+func readDecided(r store.Reader, id string, manifest []byte) (d decidedRow, ok bool, err error) {
+	row, err := r.Get(schema.HubNotification, decidedKey(id, manifest))
 	if err != nil || row == nil {
 		return d, false, err
 	}
@@ -81,7 +86,7 @@ func (h *Hub) notificationIDs(ctx context.Context, name string) ([]string, error
 	var ids []string
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(schema.HubNotification, []byte(from), []byte(to), func(id, _ []byte) (bool, error) {
-			if len(id) == idLength { // else it is a release
+			if len(id) == idLength { // else it is a release or a manifest
 				ids = append(ids, string(id))
 			}
 			return true, nil

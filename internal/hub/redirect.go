@@ -104,7 +104,7 @@ func (h *Hub) redirect(ctx context.Context, caller identity.Party, req *posternv
 func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *posternv1.ReportRequest, r *posternv1.Report) (*redirect, error) {
 	p := &redirect{caller: caller, report: r, told: req.GetResubmitted(), digest: sha256.Sum256(req.GetSigned().GetPayload()), to: r.GetRedirect().GetAuthority()}
 	var err error
-	if p.about, err = h.sharedWith(ctx, caller.ID, r.GetManifestSha256()); err != nil {
+	if p.about, err = h.sharedWith(ctx, caller.ID, r.GetNotificationId(), r.GetManifestSha256()); err != nil {
 		return nil, err
 	}
 	if p.about.passedOn {
@@ -328,7 +328,7 @@ func (h *Hub) redirectState(r store.Reader, id string, p passedOn) (posternv1.Re
 // GetRedirect tells the team that passed a notification on what became of it.
 func (h *Hub) GetRedirect(ctx context.Context, req *posternv1.GetRedirectRequest) (out *posternv1.GetRedirectResponse, err error) {
 	caller, _ := rpc.Party(ctx)
-	about, err := h.sharedWith(ctx, caller.ID, req.GetManifestSha256())
+	about, err := h.sharedWith(ctx, caller.ID, req.GetNotificationId(), req.GetManifestSha256())
 	if err != nil {
 		return nil, err
 	}

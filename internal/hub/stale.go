@@ -247,14 +247,14 @@ func (h *Hub) recordAgain(tx *ledger.Tx, s standing, a *again, follows [16]byte)
 		_, err := h.delivery.Cancel(tx, s.rel)
 		return err
 	}
-	decided, known, err := readDecided(tx, s.rel.Manifest)
+	decided, known, err := readDecided(tx, s.id, s.rel.Manifest)
 	if err != nil {
 		return err
 	}
 	if decided.newest = event; !known {
 		decided.first = event
 	}
-	if err := decided.put(tx, s.rel.Manifest); err != nil {
+	if err := decided.put(tx, s.id, s.rel.Manifest); err != nil {
 		return err
 	}
 	sender, err := identity.ParseURI(s.last.sender)

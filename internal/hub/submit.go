@@ -196,7 +196,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 	m, sender, id := v.Manifest(), v.Sender().URI(), v.Manifest().GetNotificationId()
 	err := h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
 		made = recorded{} // the transaction may run again
-		earlier, known, err := readDecided(tx, v.ManifestSHA256())
+		earlier, known, err := readDecided(tx, id, v.ManifestSHA256())
 		if err != nil {
 			return err
 		}
@@ -341,13 +341,14 @@ func cutDecision(d *posternv1.Decision) *posternv1.Decision {
 
 // indexDecision writes the rows by which a decision is found again.
 func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, event [16]byte) error {
-	if err := (decidedRow{event, event}).put(tx, v.ManifestSHA256()); err != nil {
+	id := v.Manifest().GetNotificationId()
+	if err := (decidedRow{event, event}).put(tx, id, v.ManifestSHA256()); err != nil {
 		return err
 	}
 	if err := countAsked(tx, v); err != nil {
 		return err
 	}
-	return decidedNotification(v, o, event).put(tx, v.Manifest().GetNotificationId())
+	return decidedNotification(v, o, event).put(tx, id)
 }
 
 // join makes a key of parts that hold no zero byte.

@@ -2,7 +2,6 @@ package hub_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"slices"
 	"testing"
 
@@ -179,9 +178,8 @@ func TestOnlyWhoWasAskedAnswers(t *testing.T) {
 		return err
 	}
 	wantFault(t, ask(posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED), fault.Precondition, "NOT_WITHDRAWN")
-	sum := sha256.Sum256(n.GetManifest().GetPayload())
 	unasked := must(envelope.SignStatement(w.Identity("/authority/E06000023/inbox"), envelope.TypeReport, must(proto.Marshal(&posternv1.Report{
-		ManifestSha256: sum[:], Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}}}))(t)))(t)
+		NotificationId: idOf(t, n), ManifestSha256: subjectOf(t, n).manifest, Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}}}))(t)))(t)
 	_, err := posternv1.NewMailboxServiceClient(in.ToHub).Report(t.Context(), &posternv1.ReportRequest{Signed: unasked})
 	wantFault(t, err, fault.NotFound, "NOT_FOUND")
 

@@ -38,19 +38,24 @@ func redirectKey(manifest []byte, authority string) []byte {
 }
 
 // knowing is which generation of the log has all that was passed on of a manifest, and in which the manifest came last.
-// Where the second is greater, a hub was lost, and the next one must be told.
-type knowing struct{ told, came uint32 }
+// Where the second is greater, a hub was lost, and the next one must be told: of which notification is known here also
+// when another manifest of it has taken the place of this one.
+type knowing struct {
+	told, came   uint32
+	notification string // its id
+}
 
 func readKnowing(r store.Reader, manifest []byte) (k knowing, ok bool, err error) {
 	row, err := r.Get(schema.InboxRedirect, manifest)
-	if err != nil || len(row) != 8 {
+	if err != nil || len(row) < 8 {
 		return k, false, err
 	}
-	return knowing{binary.BigEndian.Uint32(row), binary.BigEndian.Uint32(row[4:])}, true, nil
+	return knowing{binary.BigEndian.Uint32(row), binary.BigEndian.Uint32(row[4:]), string(row[8:])}, true, nil
 }
 
 func (k knowing) put(tx store.Tx, manifest []byte) error {
-	return tx.Put(schema.InboxRedirect, manifest, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, k.told), k.came))
+	row := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, k.told), k.came)
+	return tx.Put(schema.InboxRedirect, manifest, append(row, k.notification...))
 }
 
 // generation of a log, by its origin; 0 for none.
@@ -73,16 +78,17 @@ func (in *Inbox) sharedIn(item *localv1.GetItemResponse) string {
 
 // mayPassOn remembers, before the hub is asked, that another authority may be sent this: a crash between its answer and
 // our note of it must not hide that.
-func (in *Inbox) mayPassOn(ctx context.Context, manifest []byte, authority, origin string) error {
+func (in *Inbox) mayPassOn(ctx context.Context, manifest []byte, authority string, item *localv1.GetItemResponse) error {
+	came := generation(in.sharedIn(item))
 	return in.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		k, known, err := readKnowing(tx, manifest)
 		if err != nil {
 			return err
 		}
 		if !known {
-			k.told = generation(origin)
+			k.told, k.notification = came, item.GetItem().GetId()
 		}
-		k.came = max(k.came, generation(origin))
+		k.came = max(k.came, came)
 		if err := k.put(tx, manifest); err != nil {
 			return err
 		}
@@ -156,12 +162,13 @@ func (in *Inbox) wakeRedirects() {
 
 // passing is one authority that a manifest was passed on to.
 type passing struct {
-	manifest  []byte
-	authority string
-	open      bool // the hub is asked still what became of it
-	untold    bool // the hub that is here does not know of it
-	came      uint32
-	since     *timestamppb.Timestamp // when it was passed on last; nil where no item says so
+	notification string // its id
+	manifest     []byte
+	authority    string
+	open         bool // the hub is asked still what became of it
+	untold       bool // the hub that is here does not know of it
+	came         uint32
+	since        *timestamppb.Timestamp // when it was passed on last; nil where no item says so
 }
 
 // passings are all, those that a hub must be told of first.
@@ -176,7 +183,7 @@ func (in *Inbox) passings(ctx context.Context) (all []passing, err error) {
 				of, about = knowing{}, manifest
 			}
 			if len(key) > sha256.Size {
-				p := passing{manifest: manifest, authority: string(key[sha256.Size:]), open: bytes.Equal(row, onItsWay), untold: of.came > of.told, came: of.came}
+				p := passing{notification: of.notification, manifest: manifest, authority: string(key[sha256.Size:]), open: bytes.Equal(row, onItsWay), untold: of.came > of.told, came: of.came}
 				note, err := in.passedOnIn(s, p)
 				p.since = note.GetPassTime()
 				all = append(all, p)
@@ -230,7 +237,7 @@ func (in *Inbox) toldNext(ctx context.Context, p passing) error {
 
 // askAfter asks what became of what was passed on.
 func (in *Inbox) askAfter(ctx context.Context, p passing) (changed bool, err error) {
-	answer, err := in.cfg.Hub.GetRedirect(ctx, &posternv1.GetRedirectRequest{ManifestSha256: p.manifest, Authority: p.authority})
+	answer, err := in.cfg.Hub.GetRedirect(ctx, &posternv1.GetRedirectRequest{NotificationId: p.notification, ManifestSha256: p.manifest, Authority: p.authority})
 	if err != nil && fault.KindOf(err) == fault.NotFound {
 		// A hub that lost its disk hears of it when it has this again. If it never shares this, nobody knows whether it arrived.
 		if p.since != nil && in.cfg.Clock().Before(p.since.AsTime().Add(lostAfter)) {
@@ -306,7 +313,7 @@ func (in *Inbox) tellNext(ctx context.Context, p passing) error {
 }
 
 func (in *Inbox) tell(ctx context.Context, p passing) error {
-	signed, err := in.sign(&posternv1.Report{ManifestSha256: p.manifest, ReportTime: in.now(), Report: &posternv1.Report_Redirect{
+	signed, err := in.sign(&posternv1.Report{NotificationId: p.notification, ManifestSha256: p.manifest, ReportTime: in.now(), Report: &posternv1.Report_Redirect{
 		Redirect: &posternv1.Redirect{ManifestSha256: p.manifest, Authority: p.authority}}})
 	if err != nil {
 		return err

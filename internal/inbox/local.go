@@ -97,7 +97,7 @@ func (in *Inbox) named(i *localv1.Item) {
 func (in *Inbox) GetItem(ctx context.Context, req *localv1.GetItemRequest) (*localv1.GetItemResponse, error) {
 	var out *localv1.GetItemResponse
 	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		key, err := in.find(s, req.GetId())
+		key, _, err := in.find(s, req.GetId())
 		if err != nil {
 			return err
 		}
@@ -122,33 +122,32 @@ func (in *Inbox) GetItem(ctx context.Context, req *localv1.GetItemRequest) (*loc
 	return out, err
 }
 
-// find resolves an id or a reference to the key of one item.
-func (in *Inbox) find(s store.Snapshot, name string) ([]byte, error) {
-	id, ref := "", ""
+// find resolves an id or a reference to the key of one item and the id of its notification.
+func (in *Inbox) find(s store.Snapshot, name string) (key []byte, id string, err error) {
+	ref := ""
 	if envelope.ValidID(name) {
 		id, ref = name, envelope.Reference(name)
 	} else {
-		var err error
 		if ref, err = envelope.ParseReference(name); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	var keys [][]byte
-	prefix := join(ref, "")
-	err := s.Scan(schema.InboxReference, prefix, join(ref, "\xff"), func(key, _ []byte) (bool, error) {
+	found, prefix := "", join(ref, "")
+	err = s.Scan(schema.InboxReference, prefix, join(ref, "\xff"), func(key, _ []byte) (bool, error) {
 		itemID, manifest := string(key[len(prefix):len(prefix)+36]), key[len(prefix)+37:]
 		if id == "" || id == itemID {
-			keys = append(keys, manifest)
+			keys, found = append(keys, manifest), itemID
 		}
 		return true, nil
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	case len(keys) == 0:
-		return nil, notHere
+		return nil, "", notHere
 	case len(keys) > 1:
-		return nil, fault.New(fault.Precondition, "AMBIGUOUS", "More than one item has this reference. Use the notification's id.")
+		return nil, "", fault.New(fault.Precondition, "AMBIGUOUS", "More than one item has this reference. Use the notification's id.")
 	}
-	return keys[0], nil
+	return keys[0], found, nil
 }

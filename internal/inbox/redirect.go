@@ -47,11 +47,11 @@ func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequ
 	if err != nil {
 		return nil, err
 	}
-	signed, err := in.sign(&posternv1.Report{ManifestSha256: key, ReportTime: in.now(), Report: &posternv1.Report_Redirect{Redirect: redirect}})
+	signed, err := in.sign(&posternv1.Report{NotificationId: item.GetItem().GetId(), ManifestSha256: key, ReportTime: in.now(), Report: &posternv1.Report_Redirect{Redirect: redirect}})
 	if err != nil {
 		return nil, err
 	}
-	if err := in.mayPassOn(ctx, key, req.GetAuthority(), in.sharedIn(item)); err != nil {
+	if err := in.mayPassOn(ctx, key, req.GetAuthority(), item); err != nil {
 		return nil, err
 	}
 	answer, event, err := in.ask(ctx, &posternv1.ReportRequest{Signed: signed, Redirected: n})
@@ -85,7 +85,7 @@ func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequ
 // toPassOn loads an item with what the desk sealed, and checks that it may be passed on.
 func (in *Inbox) toPassOn(ctx context.Context, req *localv1.RedirectItemRequest) (key []byte, item *localv1.GetItemResponse, n *posternv1.SealedNotification, err error) {
 	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		if key, err = in.find(s, req.GetId()); err != nil {
+		if key, _, err = in.find(s, req.GetId()); err != nil {
 			return err
 		}
 		if item, n, err = in.readToPassOn(s, key); err != nil {

@@ -33,7 +33,7 @@ func (in *Inbox) shown(ctx context.Context, m *posternv1.Manifest) (bool, error)
 		if there = string(row) == m.GetSender().GetPrisonId() && row != nil; err != nil || there || replaces(m) == "" {
 			return err
 		}
-		key, err := in.find(s, replaces(m))
+		key, _, err := in.find(s, replaces(m))
 		if errors.Is(err, notHere) {
 			return nil
 		}
@@ -125,7 +125,7 @@ func (in *Inbox) takePlace(tx store.Tx, item *localv1.GetItemResponse, before []
 		if stop == nil || stop.GetAnswer() != posternv1.StopAnswerCode_STOP_ANSWER_CODE_UNSPECIFIED {
 			continue
 		}
-		answer, err := in.stopAnswer(stop.GetDeliveryId(), manifest, posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED)
+		answer, err := in.stopAnswer(stop.GetDeliveryId(), old.GetItem().GetId(), manifest, posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED)
 		if err != nil {
 			return err
 		}

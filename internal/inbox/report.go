@@ -60,7 +60,7 @@ func (in *Inbox) mismatchReport(d *posternv1.Delivery, v *envelope.Verified, pat
 		return nil, nil
 	}
 	signed, err := in.sign(&posternv1.Report{
-		DeliveryId: d.GetDeliveryId(), ManifestSha256: v.ManifestSHA256(), ReportTime: in.now(),
+		DeliveryId: d.GetDeliveryId(), NotificationId: v.Manifest().GetNotificationId(), ManifestSha256: v.ManifestSHA256(), ReportTime: in.now(),
 		Report: &posternv1.Report_FactsMismatch{FactsMismatch: &posternv1.FactsMismatch{Paths: paths}},
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	nothing, err := in.stopAnswer(d.GetDeliveryId(), manifest, posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED)
+	nothing, err := in.stopAnswer(d.GetDeliveryId(), request.GetNotificationId(), manifest, posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 	var manifest []byte
 	var before *localv1.Stop
 	err := in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		key, err := in.find(s, req.GetId())
+		key, _, err := in.find(s, req.GetId())
 		if err != nil {
 			return err
 		}
@@ -236,7 +236,7 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 	if before.GetAnswer() == code {
 		return out, nil
 	}
-	report, err := in.stopAnswer(before.GetDeliveryId(), manifest, code)
+	report, err := in.stopAnswer(before.GetDeliveryId(), out.GetItem().GetId(), manifest, code)
 	if err != nil {
 		return nil, err
 	}
@@ -271,10 +271,11 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 	return out, nil
 }
 
-// stopAnswer is the signed answer to a stop request, serialized.
-func (in *Inbox) stopAnswer(deliveryID string, manifest []byte, code posternv1.StopAnswerCode) ([]byte, error) {
+// stopAnswer is the signed answer to a stop request, serialized. Of what never came the notification is named as in the
+// request.
+func (in *Inbox) stopAnswer(deliveryID, notification string, manifest []byte, code posternv1.StopAnswerCode) ([]byte, error) {
 	signed, err := in.sign(&posternv1.Report{
-		DeliveryId: deliveryID, ManifestSha256: manifest, ReportTime: in.now(),
+		DeliveryId: deliveryID, NotificationId: notification, ManifestSha256: manifest, ReportTime: in.now(),
 		Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: code}},
 	})
 	if err != nil {

@@ -136,14 +136,14 @@ func (in *Inbox) act(ctx context.Context, seen *localv1.Seen, d *localv1.Deed, a
 		return nil, err
 	}
 	d.Time, d.StaffId = in.now(), by
-	var key []byte
-	var report []byte
+	var key, report []byte
+	var id string
 	err = in.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		key, err = in.find(s, seen.GetId())
+		key, id, err = in.find(s, seen.GetId())
 		return err
 	})
 	if err == nil && reported != nil {
-		reported.ManifestSha256, reported.ReportTime = key, d.GetTime()
+		reported.NotificationId, reported.ManifestSha256, reported.ReportTime = id, key, d.GetTime()
 		report, err = in.signedReport(reported)
 	}
 	if err != nil {

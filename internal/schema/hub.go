@@ -10,8 +10,7 @@ const (
 	HubLog            store.Keyspace = "hub_log"             // log byte → newest checkpoint, a signed note
 	HubRecord         store.Keyspace = "hub_event"           // log byte ‖ index BE → sealed logv1.Record
 	HubIdempotency    store.Keyspace = "hub_idempotency"     // party URI ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(statement) → event id, of whatever is not decided
-	HubNotification   store.Keyspace = "hub_standing"        // notification id → its last decision, its party, its route, and the SHA-256 of its slip code; that, or that ‖ "/" ‖ authority of what was passed on, ‖ 0 → where its newest delivery stands, and whether one ever began
-	HubManifest       store.Keyspace = "hub_decided"         // SHA-256(manifest) → event id of its first decision ‖ event id of its newest, by which it stands
+	HubNotification   store.Keyspace = "hub_standing"        // notification id → its last decision, its party, its route, and the SHA-256 of its slip code; that, or that ‖ "/" ‖ authority of what was passed on, ‖ 0 → where its newest delivery stands, and whether one ever began; notification id ‖ 1 ‖ SHA-256(manifest) → event id of the first decision on that manifest ‖ event id of its newest, by which it stands
 	HubOutbox         store.Keyspace = "hub_outbox"          // destination ‖ 0 ‖ sequence BE → queue item
 	HubOutboxBody     store.Keyspace = "hub_outbox_content"  // as hub_outbox → sealed body of the delivery
 	HubSequence       store.Keyspace = "hub_sequence"        // authority → last sequence used, BE
@@ -33,16 +32,16 @@ const (
 	HubTerm           store.Keyspace = "hub_term"            // kind of row ‖ term or nothing ‖ log byte ‖ block → which events have it; see ledger/index.go
 )
 
-// Hub is the database of a hub. Format 12 finds events by their ids alone and keeps together what is written together; format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// Hub is the database of a hub. Format 13 keeps what is known of a manifest beside its notification; format 12 finds events by their ids alone and keeps together what is written together; format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
 // hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
-// hub_record, hub_outbox_body, hub_notification, hub_reference, hub_terms, hub_event_index, hub_known, hub_manifest and hub_release
+// hub_record, hub_outbox_body, hub_notification, hub_reference, hub_terms, hub_event_index, hub_known, hub_manifest, hub_release and hub_decided
 // of the formats before are not used again.
 var Hub = Database{
 	Name:    "hub",
-	Version: 12,
-	Oldest:  12,
+	Version: 13,
+	Oldest:  13,
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubIdempotency,
-		HubNotification, HubManifest, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
+		HubNotification, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
 		HubDirectory, HubPolicy, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey, HubAsked, HubReceived, HubTerm, HubGathered, HubTold, HubPassedOn},
 	Appended: []store.Keyspace{HubLeaf, HubRecord},
 }

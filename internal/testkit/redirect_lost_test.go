@@ -180,7 +180,7 @@ func TestWhatIsPassedOnWaitsForThePrisonsToo(t *testing.T) {
 func TestAHubIsToldWithoutContent(t *testing.T) {
 	s := newFound(t, formtest.New(testkit.Bristol))
 	path := "/authority/" + testkit.Bristol + "/inbox"
-	payload, err := proto.Marshal(&posternv1.Report{ManifestSha256: s.manifest(), ReportTime: timestamppb.New(s.Clock.Now()), Report: &posternv1.Report_Redirect{
+	payload, err := proto.Marshal(&posternv1.Report{NotificationId: s.id, ManifestSha256: s.manifest(), ReportTime: timestamppb.New(s.Clock.Now()), Report: &posternv1.Report_Redirect{
 		Redirect: &posternv1.Redirect{ManifestSha256: s.manifest(), Authority: testkit.Lancashire}}})
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func (s *found) manifest() []byte {
 func (s *found) tells(by, to string, manifest []byte) (*posternv1.ReportResponse, error) {
 	s.t.Helper()
 	path := "/authority/" + by + "/inbox"
-	payload, err := proto.Marshal(&posternv1.Report{ManifestSha256: manifest, ReportTime: timestamppb.New(s.Clock.Now()), Report: &posternv1.Report_Redirect{
+	payload, err := proto.Marshal(&posternv1.Report{NotificationId: s.id, ManifestSha256: manifest, ReportTime: timestamppb.New(s.Clock.Now()), Report: &posternv1.Report_Redirect{
 		Redirect: &posternv1.Redirect{ManifestSha256: manifest, Authority: to}}})
 	if err != nil {
 		s.t.Fatal(err)
@@ -283,4 +283,32 @@ func (s *found) tells(by, to string, manifest []byte) (*posternv1.ReportResponse
 		s.t.Fatal(err)
 	}
 	return posternv1.NewMailboxServiceClient(s.ToHub(path)).Report(s.t.Context(), &posternv1.ReportRequest{Signed: signed, Resubmitted: true})
+}
+
+// The next hub did not share what the first had, and shared another manifest of the notification, which took the place of
+// the one that was passed on. The withdrawal reaches the other team all the same: whoever passed it on knows still of which
+// notification that was.
+func TestAWithdrawalFollowsWhatAnotherTookThePlaceOf(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	s.passOn()
+	s.Settle()
+	s.LoseHubDisk()
+	s.LoadDirectory(1, testkit.Register{Without: []string{testkit.Bristol}})
+	s.Desk(testkit.HMPBristol)
+	settleLater(s.Exchange)
+	s.LoadDirectory(2, testkit.Register{})
+	second := s.Seal(testkit.HMPParc, formtest.New(testkit.Bristol), func(d *envelope.Draft) {
+		d.Manifest.NotificationId, d.Hub.MaybeSentSha256 = s.id, [][]byte{s.manifest()}
+	})[0]
+	if _, err := s.Submission(testkit.HMPParc).Submit(s.t.Context(), &posternv1.SubmitRequest{Notification: second}); err != nil {
+		t.Fatal(err)
+	}
+	s.Settle()
+	if decided := s.events(ledger.Sent, logv1.Kind_KIND_DECIDED); len(decided) != 2 || decided[0].Core.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE || len(s.bristol.Items()) != 1 {
+		t.Fatalf("%d decisions, and Bristol has %d", len(decided), len(s.bristol.Items()))
+	}
+	s.withdraw()
+	if !s.stopped(s.lancashire) { // its own team has no more of the first than the other took the place of
+		t.Error("Lancashire was not asked")
+	}
 }

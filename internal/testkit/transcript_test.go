@@ -99,7 +99,7 @@ func record(t *testing.T) *transcript {
 	f.Consent = formtest.Consent(1, "parent/name", "child/{n}/identity", "child/{n}/relationship", "child/{n}/home", "child/{n}/carer", "child/{n}/safety", "child/{n}/phone")
 	id := d.Take(f)[0]
 	x.Settle()
-	reply(t, x, in, tr)
+	reply(t, x, in, tr, id)
 	x.Clock.Advance(time.Hour)
 	x.Settle()
 	q := &localv1.WithdrawNotificationRequest{Id: id, Paths: []string{"child/1/phone"}, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PAPER}
@@ -111,7 +111,7 @@ func record(t *testing.T) *transcript {
 }
 
 // reply has the team say of the one notification that it knows the family: its prison hears less than that.
-func reply(t *testing.T, x *testkit.Exchange, in *testkit.Inbox, tr *transcript) {
+func reply(t *testing.T, x *testkit.Exchange, in *testkit.Inbox, tr *transcript, id string) {
 	t.Helper()
 	q := &posternv1.DeliverRequest{}
 	for _, c := range tr.Calls {
@@ -120,7 +120,7 @@ func reply(t *testing.T, x *testkit.Exchange, in *testkit.Inbox, tr *transcript)
 		}
 	}
 	manifest := sha256.Sum256(q.GetDelivery().GetNotification().GetManifest().GetPayload())
-	payload := must(proto.Marshal(&posternv1.Report{DeliveryId: q.GetDelivery().GetDeliveryId(), ManifestSha256: manifest[:], ReportTime: timestamppb.New(x.Clock.Now()),
+	payload := must(proto.Marshal(&posternv1.Report{DeliveryId: q.GetDelivery().GetDeliveryId(), NotificationId: id, ManifestSha256: manifest[:], ReportTime: timestamppb.New(x.Clock.Now()),
 		Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ALREADY_KNOWN}}}))(t)
 	signed := must(envelope.SignStatement(x.Identity("/authority/"+testkit.Bristol+"/inbox"), envelope.TypeReport, payload))(t)
 	asked := must(in.Inbox.Log().Ask())(t)

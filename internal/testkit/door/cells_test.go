@@ -178,20 +178,20 @@ func questions() map[string][]question {
 		}}},
 		"postern.v1.MailboxService/Report": {
 			{ask: func(d *doors, path string, x *thing) proto.Message {
-				return &posternv1.ReportRequest{Signed: d.report(path, accepted(x.manifest))}
+				return &posternv1.ReportRequest{Signed: d.report(path, accepted(x.id, x.manifest))}
 			}, deny: ownOnly},
 			{how: "acknowledgement", ask: func(d *doors, path string, x *thing) proto.Message {
 				return &posternv1.ReportRequest{Signed: must(envelope.SignStatement(d.as(path), envelope.TypeAcknowledgement,
 					must(proto.Marshal(&posternv1.Acknowledgement{ManifestSha256: x.manifest}))(d.t)))(d.t), DeliveryId: x.delivery.GetDeliveryId()}
 			}, deny: ownOnly},
 			{how: "stop answer", ask: func(d *doors, path string, x *thing) proto.Message {
-				return &posternv1.ReportRequest{Signed: d.report(path, &posternv1.Report{ManifestSha256: x.manifest,
+				return &posternv1.ReportRequest{Signed: d.report(path, &posternv1.Report{NotificationId: x.id, ManifestSha256: x.manifest,
 					Report: &posternv1.Report_StopAnswer{StopAnswer: &posternv1.StopAnswer{Code: posternv1.StopAnswerCode(1)}}})}
 			}, deny: func(string, ownership) string { return "NOT_FOUND" }}, // nobody was asked to stop
 		},
 		"postern.v1.MailboxService/Resume": {{ask: asking(func(*thing) proto.Message { return &posternv1.ResumeRequest{} }), deny: always}},
 		"postern.v1.MailboxService/GetRedirect": {{ask: asking(func(x *thing) proto.Message {
-			return &posternv1.GetRedirectRequest{ManifestSha256: x.manifest, Authority: testkit.Lancashire}
+			return &posternv1.GetRedirectRequest{NotificationId: x.id, ManifestSha256: x.manifest, Authority: testkit.Lancashire}
 		}), deny: func(string, ownership) string { return "NOT_FOUND" }}}, // nobody passed anything on
 		"postern.v1.MailboxService/PublishKey": {{ask: asking(func(x *thing) proto.Message { return &posternv1.PublishKeyRequest{RecipientKey: x.key} }), deny: func(path string, o ownership) string {
 			if o == own && path != inboxWrexham {

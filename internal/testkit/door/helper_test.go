@@ -168,8 +168,8 @@ func (d *doors) report(path string, r *posternv1.Report) *posternv1.Signed {
 	return must(envelope.SignStatement(d.as(path), envelope.TypeReport, must(proto.Marshal(r))(d.t)))(d.t)
 }
 
-func accepted(manifest []byte) *posternv1.Report {
-	return &posternv1.Report{ManifestSha256: manifest, Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT}}}
+func accepted(id string, manifest []byte) *posternv1.Report {
+	return &posternv1.Report{NotificationId: id, ManifestSha256: manifest, Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT}}}
 }
 
 // shared is a notification that went from a prison to an authority, with all that names it.

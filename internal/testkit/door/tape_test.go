@@ -91,8 +91,8 @@ func (d *doors) history() []message {
 		path   string
 		report *posternv1.Report
 	}{
-		{inboxBristol, accepted(part.manifest)}, {inboxLancs, accepted(answered.manifest)},
-		{inboxBristol, &posternv1.Report{ManifestSha256: part.manifest, Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{
+		{inboxBristol, accepted(part.id, part.manifest)}, {inboxLancs, accepted(answered.id, answered.manifest)},
+		{inboxBristol, &posternv1.Report{NotificationId: part.id, ManifestSha256: part.manifest, Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{
 			Code: posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL, Paths: []string{"child/1/school"}}}}},
 	} {
 		must(posternv1.NewMailboxServiceClient(d.ToHub(r.path)).Report(ctx, &posternv1.ReportRequest{Signed: d.report(r.path, r.report)}))(d.t)
@@ -112,6 +112,11 @@ func (d *doors) history() []message {
 	})
 }
 
+// ofManifest says of a row of the hub that it is by which a manifest is known again: notification id ‖ 1 ‖ digest.
+func ofManifest(ks store.Keyspace, key []byte) bool {
+	return ks == schema.HubNotification && len(key) == 36+1+sha256.Size && key[36] == 1
+}
+
 // state is everything that a party holds, by keyspace: of the ledger only what happened, since refusals are recorded.
 type state map[string]string
 
@@ -128,7 +133,7 @@ func (d *doors) state() state {
 				rows, sums := map[string]int{}, map[string]hash.Hash{}
 				err := snap.Scan(ks, nil, nil, func(k, v []byte) (bool, error) {
 					name := string(ks)
-					if ks == schema.HubNotification && k[len(k)-1] == 0 {
+					if ks == schema.HubNotification && k[len(k)-1] == 0 && !ofManifest(ks, k) {
 						name += " releases"
 					}
 					if rows[name]++; rows[name] == 1 {

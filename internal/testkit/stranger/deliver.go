@@ -302,7 +302,7 @@ func (x *Inbox) store(it *Item) error {
 	}
 	x.items[id], x.order = it, append(x.order, it)
 	if it.Mismatch = Mismatches(it.Facts, it.Sections); len(it.Mismatch) > 0 {
-		return x.pend(&pb.Report{DeliveryId: it.DeliveryID, ManifestSha256: it.SHA256,
+		return x.pend(&pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256,
 			Report: &pb.Report_FactsMismatch{FactsMismatch: &pb.FactsMismatch{Paths: it.Mismatch}}}, nil)
 	}
 	return nil
@@ -364,9 +364,13 @@ func (x *Inbox) stop(d *pb.Delivery, r *receipts) error {
 			it.drop(req.Paths)
 		}
 	}
-	x.asked = append(x.asked, &Stop{d.DeliveryId, e.Core.ManifestSha256, req.Paths, it != nil})
+	name := req.NotificationId
+	if it != nil {
+		name = it.ID
+	}
+	x.asked = append(x.asked, &Stop{d.DeliveryId, name, e.Core.ManifestSha256, req.Paths, it != nil})
 	if it == nil {
-		return x.pend(&pb.Report{DeliveryId: d.DeliveryId, ManifestSha256: e.Core.ManifestSha256,
+		return x.pend(&pb.Report{DeliveryId: d.DeliveryId, NotificationId: name, ManifestSha256: e.Core.ManifestSha256,
 			Report: &pb.Report_StopAnswer{StopAnswer: &pb.StopAnswer{Code: pb.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}}}, nil)
 	}
 	return nil

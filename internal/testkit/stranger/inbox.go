@@ -35,10 +35,11 @@ type Item struct {
 
 // Stop is a request to stop.
 type Stop struct {
-	DeliveryID string
-	Manifest   []byte // SHA-256 of what it is about
-	Paths      []string
-	Found      bool // whether anything of it had come
+	DeliveryID   string
+	Notification string // its id; where nothing of it had come, what the request names it by
+	Manifest     []byte // SHA-256 of what it is about
+	Paths        []string
+	Found        bool // whether anything of it had come
 }
 
 // gone is what was withdrawn of a manifest, remembered for ever.

@@ -81,19 +81,19 @@ func (x *Inbox) say(ctx context.Context, r *pb.Report) error {
 
 // Reply sends a reply about an item.
 func (x *Inbox) Reply(ctx context.Context, it *Item, code pb.ReplyCode, paths ...string) error {
-	return x.say(ctx, &pb.Report{DeliveryId: it.DeliveryID, ManifestSha256: it.SHA256,
+	return x.say(ctx, &pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256,
 		Report: &pb.Report_Reply{Reply: &pb.Reply{Code: code, Paths: paths}}})
 }
 
 // Outcome sends what came of an item.
 func (x *Inbox) Outcome(ctx context.Context, it *Item, code pb.FamilyOutcomeCode) error {
-	return x.say(ctx, &pb.Report{DeliveryId: it.DeliveryID, ManifestSha256: it.SHA256,
+	return x.say(ctx, &pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256,
 		Report: &pb.Report_FamilyOutcome{FamilyOutcome: &pb.FamilyOutcome{Code: code}}})
 }
 
 // AnswerStop answers a stop request.
 func (x *Inbox) AnswerStop(ctx context.Context, s *Stop, code pb.StopAnswerCode) error {
-	return x.say(ctx, &pb.Report{DeliveryId: s.DeliveryID, ManifestSha256: s.Manifest,
+	return x.say(ctx, &pb.Report{DeliveryId: s.DeliveryID, NotificationId: s.Notification, ManifestSha256: s.Manifest,
 		Report: &pb.Report_StopAnswer{StopAnswer: &pb.StopAnswer{Code: code}}})
 }
 
@@ -250,13 +250,13 @@ func (x *Inbox) passOn(it *Item, to *pb.RecipientKey, children []int) (*pb.Repor
 		}
 	}
 	n.Redirections = []*pb.Redirection{out}
-	s, err := x.signReport(&pb.Report{DeliveryId: it.DeliveryID, ManifestSha256: it.SHA256, Report: &pb.Report_Redirect{Redirect: red}})
+	s, err := x.signReport(&pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256, Report: &pb.Report_Redirect{Redirect: red}})
 	return &pb.ReportRequest{Signed: s, Redirected: n}, err
 }
 
 // Became asks what became of an item that was passed on.
 func (x *Inbox) Became(ctx context.Context, it *Item, authority string) (pb.RedirectState, error) {
-	a, err := x.Mailbox.GetRedirect(ctx, &pb.GetRedirectRequest{ManifestSha256: it.SHA256, Authority: authority})
+	a, err := x.Mailbox.GetRedirect(ctx, &pb.GetRedirectRequest{NotificationId: it.ID, ManifestSha256: it.SHA256, Authority: authority})
 	return a.GetState(), err
 }
 

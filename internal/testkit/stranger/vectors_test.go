@@ -346,7 +346,6 @@ func (r *replay) Invoke(_ context.Context, method string, req, reply any, _ ...g
 		if w.PageToken == "" {
 			w.PageToken = got.PageToken // the recorded desk kept no token of a page without updates
 		}
-		w.WithdrawalsTold = got.WithdrawalsTold // it is younger than the recording
 	}
 	if !proto.Equal(want, req.(proto.Message)) {
 		r.t.Errorf("%s:\n got %v\nwant %v", method, req, want)
@@ -397,7 +396,9 @@ func TestVectorsExchange(t *testing.T) {
 		var err error
 		switch c.Method {
 		case "/postern.v1.DirectoryService/ListAuthorities":
-			err = d.Sync(ctx)
+			if c.From != "inbox" { // which asks for the names on its page; this inbox has no page
+				err = d.Sync(ctx)
+			}
 		case "/postern.v1.SubmissionService/Submit":
 			req := &pb.SubmitRequest{}
 			if err := proto.Unmarshal(c.request, req); err != nil {

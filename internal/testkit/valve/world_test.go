@@ -230,5 +230,5 @@ func (w *world) about(i int) *posternv1.Report {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &posternv1.Report{ManifestSha256: w.manifests[i], DeliveryId: id, ReportTime: timestamppb.New(w.Clock.Now())}
+	return &posternv1.Report{NotificationId: w.ids[i], ManifestSha256: w.manifests[i], DeliveryId: id, ReportTime: timestamppb.New(w.Clock.Now())}
 }

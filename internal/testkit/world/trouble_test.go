@@ -242,7 +242,7 @@ func (w *World) reply() {
 	sum := known[which%len(known)]
 	n := w.ledger.manifests[sum]
 	n.replied = n.replied || n.authority == code
-	payload, err := proto.Marshal(&posternv1.Report{DeliveryId: w.uuid(), ManifestSha256: sum[:],
+	payload, err := proto.Marshal(&posternv1.Report{DeliveryId: w.uuid(), NotificationId: n.id, ManifestSha256: sum[:],
 		Report: &posternv1.Report_Reply{Reply: &posternv1.Reply{Code: answer}}})
 	if err != nil {
 		w.t.Fatal(err)

@@ -353,9 +353,11 @@ type GetRedirectRequest struct {
 	// The SHA-256 of the manifest.
 	ManifestSha256 []byte `protobuf:"bytes,1,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
 	// The GSS code of the authority that it was passed on to.
-	Authority     string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Authority string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	// The id of the notification it is about.
+	NotificationId string `protobuf:"bytes,3,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetRedirectRequest) Reset() {
@@ -398,6 +400,13 @@ func (x *GetRedirectRequest) GetManifestSha256() []byte {
 func (x *GetRedirectRequest) GetAuthority() string {
 	if x != nil {
 		return x.Authority
+	}
+	return ""
+}
+
+func (x *GetRedirectRequest) GetNotificationId() string {
+	if x != nil {
+		return x.NotificationId
 	}
 	return ""
 }
@@ -651,10 +660,11 @@ const file_postern_v1_mailbox_service_proto_rawDesc = "" +
 	"\x0eReportResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12>\n" +
 	"\vconsistency\x18\x02 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x120\n" +
-	"\bdecision\x18\x03 \x01(\v2\x14.postern.v1.DecisionR\bdecision\"[\n" +
+	"\bdecision\x18\x03 \x01(\v2\x14.postern.v1.DecisionR\bdecision\"\x84\x01\n" +
 	"\x12GetRedirectRequest\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12\x1c\n" +
-	"\tauthority\x18\x02 \x01(\tR\tauthority\"F\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\x12'\n" +
+	"\x0fnotification_id\x18\x03 \x01(\tR\x0enotificationId\"F\n" +
 	"\x13GetRedirectResponse\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.postern.v1.RedirectStateR\x05state\"5\n" +
 	"\rResumeRequest\x12$\n" +

@@ -643,6 +643,8 @@ type Report struct {
 	ManifestSha256 []byte `protobuf:"bytes,2,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
 	// When it was reported.
 	ReportTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=report_time,json=reportTime,proto3" json:"report_time,omitempty"`
+	// The id of the notification it is about; where the answer is to a stop request about what never came, what that names it by. A refusal, which is about a delivery, has none.
+	NotificationId string `protobuf:"bytes,4,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
 	// What is reported.
 	//
 	// Types that are valid to be assigned to Report:
@@ -707,6 +709,13 @@ func (x *Report) GetReportTime() *timestamppb.Timestamp {
 		return x.ReportTime
 	}
 	return nil
+}
+
+func (x *Report) GetNotificationId() string {
+	if x != nil {
+		return x.NotificationId
+	}
+	return ""
 }
 
 func (x *Report) GetReport() isReport_Report {
@@ -1083,13 +1092,14 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\vStopRequest\x12'\n" +
 	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\x12'\n" +
 	"\x0fnotification_id\x18\x02 \x01(\tR\x0enotificationId\x12\x14\n" +
-	"\x05paths\x18\x03 \x03(\tR\x05paths\"\xec\x03\n" +
+	"\x05paths\x18\x03 \x03(\tR\x05paths\"\x95\x04\n" +
 	"\x06Report\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12'\n" +
 	"\x0fmanifest_sha256\x18\x02 \x01(\fR\x0emanifestSha256\x12;\n" +
 	"\vreport_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"reportTime\x12/\n" +
+	"reportTime\x12'\n" +
+	"\x0fnotification_id\x18\x04 \x01(\tR\x0enotificationId\x12/\n" +
 	"\arefusal\x18\v \x01(\v2\x13.postern.v1.RefusalH\x00R\arefusal\x12)\n" +
 	"\x05reply\x18\f \x01(\v2\x11.postern.v1.ReplyH\x00R\x05reply\x129\n" +
 	"\vstop_answer\x18\r \x01(\v2\x16.postern.v1.StopAnswerH\x00R\n" +
