@@ -23,6 +23,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -142,6 +143,8 @@ type Outgoing struct {
 	Held           time.Time                     // until when it is kept back at the latest, or LetGo; zero for not at all
 	Until          time.Time                     // an earlier end than the decision's own, such as that of the permission; zero for none
 	PassedOn       [16]byte                      // of what another team passes on, the decision by which that team got it; zero for none. Its desk hears nothing of it
+
+	had waiting // what Replace takes the place of
 }
 
 // The faults of Enqueue and EnqueueStop; each is a mistake in the program, so nothing of the transaction may be kept.
@@ -239,17 +242,20 @@ func (d *Delivery) Enqueue(tx *ledger.Tx, e ledger.Entry, out Outgoing) error {
 	return d.enqueue(tx, e, core, out, queue.Item{Destination: out.Authority, Sequence: afterStops | place, EnqueueTime: d.cfg.Clock()})
 }
 
-// Replace is Enqueue in the place, and with the age, of a release that waits: the same notification decided again. It
-// returns queue.ErrGone when that does not wait any more.
+// Replace is Enqueue in the place, and with the age, of a release that waits or is kept: the same notification decided
+// again. What its inbox has acknowledged before stays so. It returns queue.ErrGone when the release is not there any more.
 func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgoing) error {
-	old, err := d.outbox.Get(tx, rel.item())
-	if err != nil {
-		return err
-	}
-	if out.Authority != old.Destination {
+	if out.Authority != rel.Authority {
 		return errNotShare
 	}
 	core, err := admit(tx, e, out)
+	if err != nil {
+		return err
+	}
+	old, err := d.outbox.Get(tx, rel.item())
+	if errors.Is(err, queue.ErrGone) {
+		return d.narrow(tx, e, rel, out)
+	}
 	if err != nil {
 		return err
 	}
@@ -263,6 +269,7 @@ func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgo
 	if w.Held {
 		out.Held = old.DueTime
 	}
+	out.had = w
 	return d.enqueue(tx, e, core, out, old)
 }
 
@@ -285,7 +292,8 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, core *logv1.Core, out 
 	if !out.Until.IsZero() && out.Until.Before(until) {
 		until = out.Until
 	}
-	w := waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn, Held: !out.Held.IsZero()}
+	w := waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn, Held: !out.Held.IsZero(),
+		Acknowledged: out.had.Acknowledged, Returned: out.had.Returned}
 	at.DueTime = d.cfg.Clock()
 	if end := d.deadline(pending{item: at, about: w}); out.Held.After(end) {
 		out.Held = end // so that the desk hears in time that it was not delivered
@@ -310,18 +318,8 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, begun bool,
 	if !e.Release(tx) {
 		return errReleased
 	}
-	content.DeliveryId, w.EventID = id, event
-	body, err := proto.MarshalOptions{}.MarshalAppend(vault.Room(proto.Size(content)), content)
-	if err != nil {
-		return fault.From(err)
-	}
-	w.Content = at.Sequence
-	// Sealing draws random values, so another run of the transaction writes other bytes; both open to the same.
-	sealed, err := d.cfg.Vault.SealIn(body, nil, string(schema.HubOutboxBody), w.contentKey(at))
-	if err != nil {
-		return err
-	}
-	if err := tx.PutOwn(schema.HubOutboxBody, w.contentKey(at), sealed); err != nil {
+	content.DeliveryId, w.EventID, w.Content = id, event, at.Sequence
+	if err := d.putContent(tx, w.contentKey(at), content); err != nil {
 		return err
 	}
 	if w.Stop == nil {
@@ -334,6 +332,20 @@ func (d *Delivery) put(tx *ledger.Tx, e ledger.Entry, at queue.Item, begun bool,
 		return err
 	}
 	return d.outbox.Put(tx, queue.Item{Destination: at.Destination, Sequence: at.Sequence, ID: id, Body: about, EnqueueTime: at.EnqueueTime, DueTime: at.DueTime})
+}
+
+// putContent writes what a delivery sends. Sealing draws random values, so another run of the transaction writes other
+// bytes; both open to the same.
+func (d *Delivery) putContent(tx *ledger.Tx, key []byte, content *posternv1.Delivery) error {
+	body, err := proto.MarshalOptions{}.MarshalAppend(vault.Room(proto.Size(content)), content)
+	if err != nil {
+		return fault.From(err)
+	}
+	sealed, err := d.cfg.Vault.SealIn(body, nil, string(schema.HubOutboxBody), key)
+	if err != nil {
+		return err
+	}
+	return tx.PutOwn(schema.HubOutboxBody, key, sealed)
 }
 
 // Wake tells Run, and whoever collects, that there may be work. It never blocks.

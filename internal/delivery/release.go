@@ -40,6 +40,11 @@ func (r Release) item() queue.Item {
 	return queue.Item{Destination: r.Authority, Sequence: r.Sequence, ID: r.DeliveryID}
 }
 
+// keptItem is a release once its inbox has acknowledged it.
+func (r Release) keptItem() queue.Item {
+	return queue.Item{Destination: r.Authority, Sequence: r.Number, ID: r.DeliveryID}
+}
+
 // PassedOnName is the name of what a team passed on to an authority, for Release: beside the first delivery of the
 // notification, and apart from it.
 func PassedOnName(notificationID, authority string) string { return notificationID + "/" + authority }
@@ -109,6 +114,22 @@ func (d *Delivery) Waits(r store.Reader, rel Release) (bool, error) {
 	return d.outbox.Holds(r, rel.item())
 }
 
+// Had reports whether the inbox of a release has acknowledged it, whether it is kept or comes again.
+func (d *Delivery) Had(r store.Reader, rel Release) (bool, error) {
+	if kept, err := d.kept.Holds(r, rel.keptItem()); kept || err != nil {
+		return kept, err
+	}
+	it, err := d.outbox.Get(r, rel.item())
+	if errors.Is(err, queue.ErrGone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	w, err := readWaiting(it)
+	return w.again(), err
+}
+
 // Cancel takes a release out of the outbox, or from among what was given up, with its content. It reports whether it was
 // there. A send of it that has begun is not called back: its answer finds the delivery gone.
 func (d *Delivery) Cancel(tx *ledger.Tx, rel Release) (bool, error) {
@@ -122,8 +143,36 @@ func (d *Delivery) Cancel(tx *ledger.Tx, rel Release) (bool, error) {
 
 // Forget deletes what is kept of a release that was acknowledged: it does not come again to an inbox that has lost it.
 func (d *Delivery) Forget(tx *ledger.Tx, rel Release) error {
-	_, err := d.drop(tx, d.kept, queue.Item{Destination: rel.Authority, Sequence: rel.Number, ID: rel.DeliveryID})
+	_, err := d.drop(tx, d.kept, rel.keptItem())
 	return err
+}
+
+// narrow is Replace of what its inbox has acknowledged. By itself it sends nothing: an inbox that loses it gets what is left.
+func (d *Delivery) narrow(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgoing) error {
+	it, err := d.kept.Get(tx, rel.keptItem())
+	if err != nil {
+		return err
+	}
+	w, err := readWaiting(it)
+	if err != nil {
+		return err
+	}
+	if !e.Release(tx) {
+		return errReleased
+	}
+	w.EventID = e.EventID()
+	content := &posternv1.Delivery{DeliveryId: it.ID, Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}}
+	if err := d.putContent(tx, w.contentKey(it), content); err != nil {
+		return err
+	}
+	if it.Body, err = w.bytes(); err != nil {
+		return err
+	}
+	if err := d.kept.Retry(tx, it); err != nil {
+		return err
+	}
+	rel.EventID = w.EventID
+	return putRelease(tx, w.releaseName(it.Destination), rel)
 }
 
 // drop takes an item out of a queue with its content, and reports whether it was there.
@@ -175,9 +224,13 @@ func (d *Delivery) GiveUp(tx *ledger.Tx, rel Release) error {
 	return err
 }
 
-// Content opens what a release in the outbox would send; nil when it is not there any more.
+// Content opens what a release in the outbox would send, or what is kept of one that was acknowledged; nil when it is not
+// there any more.
 func (d *Delivery) Content(r store.Reader, rel Release) (*posternv1.Delivery, error) {
 	it, err := d.outbox.Get(r, rel.item())
+	if errors.Is(err, queue.ErrGone) {
+		it, err = d.kept.Get(r, rel.keptItem())
+	}
 	if errors.Is(err, queue.ErrGone) {
 		return nil, nil
 	}

@@ -33,10 +33,9 @@ func (h *Hub) stopElsewhere(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, no
 		if _, err := h.delivery.Cancel(tx, rel); err != nil {
 			return err
 		}
-		if w.whole() {
-			if err := h.delivery.Forget(tx, rel); err != nil {
-				return err
-			}
+		// Also where a part is left: an inbox that has lost it does not get that again (decision 0052).
+		if err := h.delivery.Forget(tx, rel); err != nil {
+			return err
 		}
 		if !rel.Begun {
 			continue // it was on its way, and goes nowhere now; the team that passed it on sees so

@@ -51,10 +51,11 @@ type standing struct {
 	id   string
 	last notification
 	rel  delivery.Release
+	had  bool // the inbox has acknowledged it
 }
 
-// decideAgain decides again on what of a release waits in the outbox, when these paths were withdrawn; errStale when
-// it does not wait any more.
+// decideAgain decides again on what of a release waits in the outbox or is kept, when these paths were withdrawn; errStale
+// when it is not there any more.
 func (h *Hub) decideAgain(ctx context.Context, rel delivery.Release, withdrawn []string, now time.Time) (*again, error) {
 	at, err := h.logged(ctx, rel.EventID)
 	if err != nil {
@@ -212,7 +213,8 @@ func (h *Hub) decideStale(ctx context.Context, id string) error {
 }
 
 // recordAgain records a decision made again, as one that follows another event, tells the desk, and puts what is left
-// to send in the place of what waited, or takes that out.
+// to send in the place of what waited, or takes that out. Where the team has it, nothing changes for the desk, and it is
+// told nothing: what it would be told depends on what its team's inbox did.
 func (h *Hub) recordAgain(tx *ledger.Tx, s standing, a *again, follows [16]byte) error {
 	entry, err := tx.Record(ledger.Sent, ledger.Event{
 		Kind: logv1.Kind_KIND_DECIDED,
@@ -239,13 +241,17 @@ func (h *Hub) recordAgain(tx *ledger.Tx, s standing, a *again, follows [16]byte)
 	if err := row.put(tx, s.id); err != nil {
 		return err
 	}
-	u := &posternv1.Update{NotificationId: s.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: a.Decision}}
-	if err := h.delivery.Tell(tx, delivery.ByHub, s.last.sender, u, a.GetDecideTime().AsTime()); err != nil {
-		return err
+	if !s.had {
+		u := &posternv1.Update{NotificationId: s.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: a.Decision}}
+		if err := h.delivery.Tell(tx, delivery.ByHub, s.last.sender, u, a.GetDecideTime().AsTime()); err != nil {
+			return err
+		}
 	}
 	if a.released == nil {
-		_, err := h.delivery.Cancel(tx, s.rel)
-		return err
+		if _, err := h.delivery.Cancel(tx, s.rel); err != nil {
+			return err
+		}
+		return h.delivery.Forget(tx, s.rel)
 	}
 	decided, known, err := readDecided(tx, s.id, s.rel.Manifest)
 	if err != nil {

@@ -39,8 +39,9 @@ type withdrawal struct {
 	rel      delivery.Release // where its newest delivery stands
 	released bool             // whether there is one
 	waits    bool             // whether it is still in the outbox
+	had      bool             // whether its inbox has acknowledged it, and it is there for an inbox that loses it
 	touched  bool             // whether anything that was released is withdrawn now
-	narrow   *again           // what may still go of what waits, when a part is withdrawn
+	narrow   *again           // what may still go of what waits or is kept, when a part is withdrawn
 
 	elsewhere    []passedOn // the authorities that its team passed it on to
 	elsewhereRow []byte     // as it was read
@@ -139,7 +140,9 @@ func (h *Hub) readState(r store.Reader, w *withdrawal) (err error) {
 	if w.rel, w.released, err = h.delivery.Release(r, w.id); err != nil || !w.released {
 		return err
 	}
-	w.waits, err = h.delivery.Waits(r, w.rel)
+	if w.waits, err = h.delivery.Waits(r, w.rel); err == nil {
+		w.had, err = h.delivery.Had(r, w.rel)
+	}
 	return err
 }
 
@@ -169,7 +172,7 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	}
 	before := at.Details.GetDecision().GetPaths()
 	w.touched = w.touches(before) || len(before) == 0 && w.rel.Begun // by a hub before this one, and nobody knows what
-	if w.whole() || !w.touched || !w.waits {
+	if w.whole() || !w.touched || !w.waits && !w.had {
 		return nil
 	}
 	w.narrow, err = h.decideAgain(ctx, w.rel, w.tomb.with(w.paths, now).Paths, now)
@@ -266,7 +269,7 @@ func (h *Hub) unchanged(tx *ledger.Tx, w *withdrawal) error {
 		ok = false // another desk's, which is not there for this one
 	}
 	same := ok == w.known && (!ok || last.event == w.last.event) && bytes.Equal(fresh.tomb.raw(), w.tomb.raw()) && bytes.Equal(fresh.elsewhereRow, w.elsewhereRow) && fresh.released == w.released &&
-		fresh.waits == w.waits && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun && slices.EqualFunc(fresh.rel.Earlier, w.rel.Earlier, bytes.Equal)
+		fresh.waits == w.waits && fresh.had == w.had && fresh.rel.DeliveryID == w.rel.DeliveryID && fresh.rel.Begun == w.rel.Begun && slices.EqualFunc(fresh.rel.Earlier, w.rel.Earlier, bytes.Equal)
 	if same && w.narrow != nil {
 		basis, err := h.Basis(tx)
 		if err != nil {
@@ -294,7 +297,7 @@ func (h *Hub) takeOut(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte) error {
 		return nil
 	}
 	if w.narrow != nil {
-		return h.recordAgain(tx, standing{w.id, w.last, w.rel}, w.narrow, withdrawn)
+		return h.recordAgain(tx, standing{w.id, w.last, w.rel, w.had}, w.narrow, withdrawn)
 	}
 	if _, err := h.delivery.Cancel(tx, w.rel); err != nil || !w.whole() {
 		return err

@@ -275,6 +275,79 @@ func TestARestoredInboxGetsAgainWhatItLost(t *testing.T) {
 	}
 }
 
+// What was withdrawn of a notification that the team has does not come again to an inbox that has lost it; the rest does,
+// and the desk hears of nothing but the withdrawal.
+func TestARestoredInboxDoesNotGetAgainWhatWasWithdrawn(t *testing.T) {
+	for way, edit := range ways {
+		for _, when := range []string{"before it was lost", "while it comes again"} {
+			t.Run(way+" "+when, func(t *testing.T) {
+				x := testkit.NewExchange(t, edit)
+				in, d := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPBristol)
+				copied := in.Backup()
+				id := d.Take(formtest.New(testkit.Bristol))[0]
+				x.Settle()
+				before := in.Items()[0].GetPaths()
+				withdraw := func() {
+					req := &localv1.WithdrawNotificationRequest{Id: id, Paths: []string{"child/1/school"}, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}
+					if _, err := d.Withdraw(t.Context(), req, testkit.Staff); err != nil {
+						t.Fatal(err)
+					}
+				}
+				told := rows(t, x, schema.HubUpdate)
+				if when == "before it was lost" {
+					withdraw()
+					x.Settle()
+					in.Restore(copied)
+				} else {
+					in.Restore(copied)
+					if _, err := in.StepResume(t.Context()); err != nil { // it is in the outbox once more
+						t.Fatal(err)
+					}
+					withdraw()
+					if _, err := d.StepSpool(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				look := func(d *posternv1.Delivery) {
+					for _, s := range d.GetNotification().GetSections() {
+						if s.GetPath() == "child/1/school" {
+							t.Error("what was withdrawn is sent again")
+						}
+					}
+				}
+				in.Link.Requests(func(_ string, b []byte) []byte {
+					m := &posternv1.DeliverRequest{}
+					if err := proto.Unmarshal(b, m); err != nil {
+						t.Error(err)
+					}
+					look(m.GetDelivery())
+					return b
+				})
+				in.ToHub.CarryStreams(func(_ string, _ []byte, open func() (func() ([]byte, error), func())) (func() ([]byte, error), func(), error) {
+					next, stop := open()
+					return func() ([]byte, error) {
+						b, err := next()
+						m := &posternv1.CollectResponse{}
+						if err := proto.Unmarshal(b, m); err != nil {
+							t.Error(err)
+						}
+						look(m.GetDelivery())
+						return b, err
+					}, stop, nil
+				})
+				settle(x)
+				items := in.Items()
+				if len(items) != 1 || len(items[0].GetPaths()) != len(before)-1 || slices.Contains(items[0].GetPaths(), "child/1/school") {
+					t.Errorf("the inbox has %v", items)
+				}
+				if n := rows(t, x, schema.HubUpdate); n != told+1 {
+					t.Errorf("the desk heard %d things, want that its team was asked to stop", n-told)
+				}
+			})
+		}
+	}
+}
+
 // Content goes on schedule, with a leaf for each; what an inbox loses after that is lost, and it counts on all the same.
 func TestContentGoesOnSchedule(t *testing.T) {
 	x := testkit.NewExchange(t)

@@ -165,8 +165,9 @@ func (w *World) judgeWords(code string) {
 		case o.here || over[o.delivery]:
 		case !o.stop && whole(n.gone):
 			// Of what was withdrawn whole, an inbox that was put back from an older copy gets only the request to stop.
-		case !o.stop && len(n.gone) > 0 && (w.ledger.has(code, n) || !goes[n.id+code]):
-			// A part was withdrawn while it was on its way again: what is left of it came by another delivery, or nothing is.
+		case !o.stop && len(n.gone) > 0 && (w.ledger.has(code, n) || !goes[n.id+code] || n.authority != code):
+			// A part was withdrawn while it was on its way again: what is left of it came by another delivery, or nothing is. Of
+			// what was passed on nothing comes again then.
 		case heard[o.delivery]:
 			w.fails("inbox-%s lost delivery %s of %s, which it had acknowledged, and the hub did not give it again", code, o.delivery, n.id)
 		case o.lost:
