@@ -18,8 +18,7 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// What came of asking a person, as it is kept. A later answer takes the place of an earlier one, but that nobody asked
-// never takes the place of an answer, nor that there are children the place of having told about them.
+// What came of asking a person, as it is kept.
 const (
 	askedNotYet byte = 1 + iota
 	askedChildren
@@ -46,10 +45,11 @@ func asked(m *posternv1.Manifest) byte {
 	return 0
 }
 
-// countAsked notes, in the transaction of a decision, what came of asking this person on this day of reception. A person
+// noteAsked notes, in the transaction of a decision, what came of asking this person on this day of reception. A person
 // is told from others by a reference that only the desk can make, and of that only a digest is kept: enough to count
-// nobody twice. A transfer is no new reception.
-func countAsked(tx *ledger.Tx, v *envelope.Verified) error {
+// nobody twice. A transfer is no new reception. The notes of a day lie in the order of the log, so that writing one looks
+// for no other; they are put together when somebody counts.
+func noteAsked(tx *ledger.Tx, v *envelope.Verified, e ledger.Entry) error {
 	m := v.Manifest()
 	now, r := asked(m), m.GetReception()
 	if _, err := time.Parse(time.DateOnly, r.GetReceiveDate()); err != nil || now == 0 || len(v.Hub().GetSubjectRef()) == 0 ||
@@ -57,15 +57,26 @@ func countAsked(tx *ledger.Tx, v *envelope.Verified) error {
 		return nil
 	}
 	subject := sha256.Sum256(v.Hub().GetSubjectRef())
-	key := join(v.Sender().ID, r.GetReceiveDate(), string(subject[:16]))
-	before, err := tx.Get(schema.HubAsked, key)
-	if err != nil {
-		return err
+	return tx.Put(schema.HubAsked, join(v.Sender().ID, r.GetReceiveDate(), string(e.Place())), append(subject[:subjectSize], now))
+}
+
+// subjectSize is how much is kept of the digest of a subject reference.
+const subjectSize = 16
+
+// people is what came of asking the people of one day, by the digest of each.
+type people map[[subjectSize]byte]byte
+
+// add takes the next note of the day. A later answer takes the place of an earlier one, but that nobody asked never takes
+// the place of an answer, nor that there are children the place of having told about them.
+func (p people) add(note []byte) error {
+	if len(note) != subjectSize+1 {
+		return fault.New(fault.Internal, "ASKED_ROW", "What the hub keeps of who was asked cannot be read.")
 	}
-	if len(before) == 1 && (now == askedNotYet || now == askedChildren && before[0] == askedTold) {
-		return nil
+	who, now := [subjectSize]byte(note), note[subjectSize]
+	if before, known := p[who]; !known || now != askedNotYet && (now != askedChildren || before != askedTold) {
+		p[who] = now
 	}
-	return tx.Put(schema.HubAsked, key, []byte{now})
+	return nil
 }
 
 // countReceptions takes a prison's count of its receptions: verified already, recorded, answered. Nothing is decided.
@@ -147,12 +158,24 @@ func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest
 			}
 			return true, nil
 		})
-		return errors.Join(received, s.Scan(schema.HubAsked, nil, nil, func(key, value []byte) (bool, error) {
-			if prison, date, ok := within(key); ok {
-				count(of(prison), value[0], counted[prison+"\x00"+date])
+		days := map[[2]string]people{} // by prison and date
+		asked := s.Scan(schema.HubAsked, nil, nil, func(key, note []byte) (bool, error) {
+			prison, date, ok := within(key)
+			if !ok {
+				return true, nil
 			}
-			return true, nil
-		}))
+			day := [2]string{prison, date}
+			if days[day] == nil {
+				days[day] = people{}
+			}
+			return true, days[day].add(note)
+		})
+		for day, people := range days {
+			for _, what := range people {
+				count(of(day[0]), what, counted[day[0]+"\x00"+day[1]])
+			}
+		}
+		return errors.Join(received, asked)
 	})
 	if err != nil {
 		return nil, err

@@ -227,7 +227,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			return err
 		}
 		made.entry = entry
-		if err := indexDecision(tx, v, d.GetOutcome(), entry.EventID()); err != nil {
+		if err := indexDecision(tx, v, d.GetOutcome(), entry); err != nil {
 			return err
 		}
 		if err := adoptTombstone(tx, v, tomb, waited); err != nil {
@@ -340,12 +340,12 @@ func cutDecision(d *posternv1.Decision) *posternv1.Decision {
 }
 
 // indexDecision writes the rows by which a decision is found again.
-func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, event [16]byte) error {
-	id := v.Manifest().GetNotificationId()
+func indexDecision(tx *ledger.Tx, v *envelope.Verified, o posternv1.Outcome, e ledger.Entry) error {
+	id, event := v.Manifest().GetNotificationId(), e.EventID()
 	if err := (decidedRow{event, event}).put(tx, id, v.ManifestSHA256()); err != nil {
 		return err
 	}
-	if err := countAsked(tx, v); err != nil {
+	if err := noteAsked(tx, v, e); err != nil {
 		return err
 	}
 	return decidedNotification(v, o, event).put(tx, id)

@@ -155,6 +155,7 @@ type Entry struct {
 	kind logv1.Kind
 	core *logv1.Core
 
+	place   []byte
 	used    *bool // whether it has released
 	log     Log
 	index   uint64
@@ -177,6 +178,10 @@ func (e Entry) Release(tx *Tx) bool {
 
 // EventID returns the id of the recorded event.
 func (e Entry) EventID() [verify.EventIDSize]byte { return e.id }
+
+// Place returns where the event is in the logs, 9 bytes that no other event has: of the events of one log a later one has
+// a greater place.
+func (e Entry) Place() []byte { return slices.Clone(e.place) }
 
 // Kind returns the kind of the recorded event.
 func (e Entry) Kind() logv1.Kind { return e.kind }
@@ -242,7 +247,7 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	}
 	*tx.next.of(g)++
 	tx.leaves = append(tx.leaves, leaf{g, leafBytes})
-	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, used: new(bool), log: g, index: index,
+	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, place: at, used: new(bool), log: g, index: index,
 		receipt: &posternv1.Receipt{Leaf: leafBytes, Core: coreBytes, DetailsSha256: detailsSHA256[:], Opening: random.opening[:]}}, nil
 }
 

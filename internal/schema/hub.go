@@ -24,7 +24,7 @@ const (
 	HubWithdrawal     store.Keyspace = "hub_withdrawal"      // party URI ‖ 0 ‖ notification id → what was withdrawn of it; there for ever
 	HubKey            store.Keyspace = "hub_key"             // number BE → Signed recipient key, as published
 	HubContent        store.Keyspace = "hub_content"         // party URI ‖ 0 ‖ content reference → id of the notification by which it was shared ‖ until when that is remembered, Unix seconds BE
-	HubAsked          store.Keyspace = "hub_asked"           // prison id ‖ 0 ‖ civil date of reception ‖ 0 ‖ first 16 bytes of SHA-256(subject reference) → what came of asking, one byte
+	HubAsked          store.Keyspace = "hub_asking"          // prison id ‖ 0 ‖ civil date of reception ‖ 0 ‖ place of the event, 9 bytes → first 16 bytes of SHA-256(subject reference) ‖ what came of asking, one byte
 	HubReceived       store.Keyspace = "hub_received"        // prison id ‖ 0 ‖ civil date → people received, 4 bytes BE
 	HubGathered       store.Keyspace = "hub_gathered"        // party URI ‖ 0 ‖ hour as Unix seconds BE ‖ notification id ‖ 0 ‖ cause, one byte → serialized Update that the desk is told when the hour is over
 	HubTold           store.Keyspace = "hub_told"            // notification id ‖ 0 ‖ cause, one byte → the last gathered Reply that its desk was told
@@ -32,9 +32,9 @@ const (
 	HubTerm           store.Keyspace = "hub_term"            // kind of row ‖ term or nothing ‖ log byte ‖ block → which events have it; see ledger/index.go
 )
 
-// Hub is the database of a hub. Format 13 keeps what is known of a manifest beside its notification; format 12 finds events by their ids alone and keeps together what is written together; format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
+// Hub is the database of a hub. Format 13 keeps what is known of a manifest beside its notification, and who was asked in the order of the log; format 12 finds events by their ids alone and keeps together what is written together; format 11 adds hub_passed_on; format 10 gathers what teams cause by the hour; format 9 gives hub_content an end; format 8 indexes events for auditors; format 7 counts who was asked; format 6 adds hub_key; format 5 keeps what was acknowledged and parks what was given up; format 4 adds
 // hub_content; format 3 keeps records in the order of the logs and one row a notification; the names
-// hub_record, hub_outbox_body, hub_notification, hub_reference, hub_terms, hub_event_index, hub_known, hub_manifest, hub_release and hub_decided
+// hub_record, hub_outbox_body, hub_notification, hub_reference, hub_terms, hub_event_index, hub_known, hub_manifest, hub_release, hub_decided and hub_asked
 // of the formats before are not used again.
 var Hub = Database{
 	Name:    "hub",
