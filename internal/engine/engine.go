@@ -142,8 +142,8 @@ func engineVersion() string {
 // never takes long: but the end of ctx does not cut it short, since a caller who hangs up must not turn a decision into
 // a refusal.
 func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []byte) {
-	verbatim := in.json()
-	d, err := e.answer(ctx, in, verbatim)
+	verbatim, leaves := in.written()
+	d, err := e.answer(ctx, in, verbatim, leaves)
 	if err != nil {
 		// Rules read facts only, so what went wrong holds no name; it may hold pseudonymous facts and stays in the log.
 		e.log.ErrorContext(ctx, "policy error: referred to a person", "policy_revision", e.revision, "error", err)
@@ -164,8 +164,8 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 }
 
 // answer is what the policy says, from memory or afresh.
-func (e *Engine) answer(ctx context.Context, in *Input, verbatim []byte) (*posternv1.Decision, error) {
-	q, at, memorable := e.memory.question(in, verbatim)
+func (e *Engine) answer(ctx context.Context, in *Input, verbatim []byte, leaves places) (*posternv1.Decision, error) {
+	q, at, memorable := e.memory.question(in, verbatim, leaves)
 	var remembered *posternv1.Decision
 	if memorable {
 		if remembered = e.memory.recall(q, at); remembered != nil && !e.memory.sampled() {

@@ -9,12 +9,20 @@ import (
 // json is the Input as JSON: what marshal writes of its value, byte for byte, without making that. A remembered decision
 // needs no value; where one is evaluated, what it says is held against these bytes first.
 func (in *Input) json() []byte {
-	w := fields{writer{b: make([]byte, 0, 4096)}}
+	b, _ := in.written()
+	return b
+}
+
+// written is the Input as JSON, and where in it the leaves are.
+func (in *Input) written() ([]byte, places) {
+	w := fields{writer: writer{b: make([]byte, 0, 4096)}}
 	w.braces(func() {
 		w.object("agreement", func() {
 			a := in.Agreement
 			w.set("child", a.Child)
-			w.text("end_date", a.EndDate, "end_time", a.EndTime, "id", a.ID)
+			w.text("end_date", a.EndDate)
+			w.leaf("end_time", a.EndTime)
+			w.text("id", a.ID)
 			w.yes("in_force", a.InForce)
 			w.set("parent", a.Parent)
 		})
@@ -41,12 +49,18 @@ func (in *Input) json() []byte {
 		w.object("enquiry", func() {
 			w.text("ask_again_date", in.Enquiry.AskAgainDate, "not_asked_reason", in.Enquiry.NotAskedReason, "outcome", in.Enquiry.Outcome)
 		})
-		w.text("first_notification", in.FirstNotification, "first_submit_time", in.FirstSubmitTime, "gate", in.Gate, "now", in.Now)
+		w.text("first_notification", in.FirstNotification)
+		w.leaf("first_submit_time", in.FirstSubmitTime)
+		w.text("gate", in.Gate)
+		w.leaf("now", in.Now)
 		w.object("parent", func() {
 			in.Parent.json(&w, func() {})
 			w.set("permitted", in.Parent.Permitted)
 		})
-		w.object("reception", func() { w.text("reason", in.Reception.Reason, "receive_date", in.Reception.ReceiveDate) })
+		w.object("reception", func() {
+			w.text("reason", in.Reception.Reason)
+			w.leaf("receive_date", in.Reception.ReceiveDate)
+		})
 		in.Recipient.json(&w)
 		w.yes("redirected", in.Redirected)
 		w.text("route", in.Route, "statement", in.Statement)
@@ -54,7 +68,7 @@ func (in *Input) json() []byte {
 		w.text("today", in.Today)
 		w.object("urgency", func() { w.text("authorised_role", in.Urgency.AuthorisedRole, "reason", in.Urgency.Reason) })
 	})
-	return w.b
+	return w.b, w.leaves
 }
 
 func (c Consent) json(w *fields) {
@@ -63,9 +77,9 @@ func (c Consent) json(w *fields) {
 		w.texts("authorities", c.Authorities)
 		w.yes("capacity_concern", c.CapacityConcern)
 		w.numbers("children", c.Children)
-		w.text("expire_time", c.ExpireTime)
+		w.leaf("expire_time", c.ExpireTime)
 		w.yes("follows_child", c.FollowsChild)
-		w.text("give_time", c.GiveTime)
+		w.leaf("give_time", c.GiveTime)
 		w.yes("grantor_under_18", c.GrantorUnder18)
 		w.text("jurisdiction", c.Jurisdiction, "state", c.State, "understood", c.Understood)
 	})
@@ -132,7 +146,20 @@ func (c Child) json(w *fields) {
 }
 
 // fields writes the fields of objects, in the order in which it is told of them: that of their keys.
-type fields struct{ writer }
+type fields struct {
+	writer
+	leaves places
+	n      int // of leaves so far
+}
+
+// leaf writes the next of leaves.
+func (w *fields) leaf(key, value string) {
+	w.key(key)
+	from := len(w.b)
+	w.string(value)
+	w.leaves[w.n] = place{from, len(w.b)}
+	w.n++
+}
 
 func (w *fields) comma() { w.b = append(w.b, ',') }
 

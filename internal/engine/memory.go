@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"slices"
 	"sync"
@@ -50,9 +49,9 @@ func newMemory(b *bundle) *memory {
 	return &memory{moments: *m, answers: map[question]*posternv1.Decision{}}
 }
 
-// question reads an input, also as JSON; false when a moment in it is none, and the answer then cannot be remembered.
+// question reads an input, also as it was written; false when a moment in it is none, and the answer then cannot be remembered.
 // Other routes than that of permission are few, and their decisions end otherwise.
-func (m *memory) question(in *Input, verbatim []byte) (q question, at instant, ok bool) {
+func (m *memory) question(in *Input, verbatim []byte, leaves places) (q question, at instant, ok bool) {
 	if m == nil || m.off.Load() || in.Route != "STANDARD" {
 		return q, at, false
 	}
@@ -68,19 +67,13 @@ func (m *memory) question(in *Input, verbatim []byte) (q question, at instant, o
 	}
 	h := sha256.New()
 	h.Write([]byte{byte(1 + at.now.Compare(at.consentEnd)), byte(1 + at.now.Compare(at.agreementEnd)), byte(1 + at.consentEnd.Compare(at.agreementEnd))})
-	rest := verbatim
-	for _, l := range leaves {
-		before, after, found := bytes.Cut(rest, []byte(l.key()))
-		value, behind, ended := bytes.Cut(after, []byte{'"'})
-		// A key that is there twice, or not where it belongs, was put into the input by somebody else than NewInput.
-		if !found || !ended || bytes.IndexByte(value, '\\') >= 0 || bytes.Count(verbatim, []byte(l.key())) != 1 {
-			return q, at, false
-		}
-		h.Write(before)
+	from := 0
+	for _, leaf := range leaves {
+		h.Write(verbatim[from:leaf.from])
 		h.Write([]byte{0}) // the place of the leaf; no JSON has this byte
-		rest = behind
+		from = leaf.to
 	}
-	h.Write(rest)
+	h.Write(verbatim[from:])
 	return question(h.Sum(nil)), at, true
 }
 

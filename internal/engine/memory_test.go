@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func TestWhatIsRememberedIsWhatWouldBeDecidedAfresh(t *testing.T) {
 			if rapid.IntRange(0, 7).Draw(t, "bad moment") == 0 {
 				in.Agreement.EndTime = rapid.SampledFrom([]string{"", "soon", "1500-01-01T00:00:00Z", "2300-01-01T00:00:00Z", "\"", "\\"}).Draw(t, "which")
 			}
-			if q, at, ok := e.memory.question(in, marshal(in.value())); ok && e.memory.recall(q, at) != nil {
+			if q, at, ok := ask(e, in); ok && e.memory.recall(q, at) != nil {
 				hits++
 			}
 			got, verbatim := e.Decide(t.Context(), in)
@@ -91,21 +92,52 @@ func TestEveryFactIsPartOfTheQuestion(t *testing.T) {
 		one, other := inputs().Draw(t, "one"), inputs().Draw(t, "other")
 		other.Now, other.Consent.ExpireTime, other.Agreement.EndTime = one.Now, one.Consent.ExpireTime, one.Agreement.EndTime
 		a, b := marshal(one.value()), marshal(other.value())
-		p, _, ok := e.memory.question(one, a)
-		q, _, ok2 := e.memory.question(other, b)
+		p, _, ok := ask(e, one)
+		q, _, ok2 := ask(e, other)
 		if ok && ok2 && (p == q) != bytes.Equal(a, b) {
 			t.Fatalf("one question for\n%s\n%s", a, b)
 		}
 	})
 }
 
-// An input that somebody else wrote may hold the keys of leaves in other places; nothing is remembered about it.
-func TestAnInputWithAKeyTwiceIsNotRemembered(t *testing.T) {
+// ask is the question that an input is to an engine's memory.
+func ask(e *Engine, in *Input) (question, instant, bool) {
+	written, leaves := in.written()
+	return e.memory.question(in, written, leaves)
+}
+
+// The leaves are where the JSON says, each under its own key, and nothing else is left out of the question.
+func TestTheLeavesAreInTheirPlaces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := inputs().Draw(t, "input")
+		written, at := in.written()
+		for i, l := range leaves {
+			key := []byte(`"` + l.path[strings.LastIndexByte(l.path, '.')+1:] + `":`)
+			var want, value any
+			if err := json.Unmarshal(written[at[i].from:at[i].to], &value); err != nil || !bytes.HasSuffix(written[:at[i].from], key) {
+				t.Fatalf("%s: %q behind %q, %v", l.path, value, written[:at[i].from], err)
+			}
+			if err := json.Unmarshal(written, &want); err != nil {
+				t.Fatal(err)
+			}
+			for name := range strings.SplitSeq(l.path, ".") {
+				want = want.(map[string]any)[name]
+			}
+			if value != want {
+				t.Fatalf("%s is %q, want %q", l.path, value, want)
+			}
+		}
+	})
+}
+
+// An input that somebody else wrote may hold the keys of leaves in other places: there they are part of the question.
+func TestTheKeyOfALeafElsewhereIsPartOfTheQuestion(t *testing.T) {
 	e := mindful(t)
+	plain, _, _ := ask(e, family())
 	for _, key := range []string{"now", "give_time", "expire_time", "end_time", "first_submit_time", "receive_date"} {
 		in := family()
 		in.Parent.Known[key] = "KNOWN"
-		if _, _, ok := e.memory.question(in, marshal(in.value())); ok {
+		if q, _, ok := ask(e, in); ok && q == plain {
 			t.Errorf("%s in another place goes unseen", key)
 		}
 	}
@@ -118,7 +150,7 @@ func TestTheSampleFindsAWrongAnswer(t *testing.T) {
 	e.log = slog.New(slog.NewTextHandler(&log, nil))
 	in := family()
 	want, _ := e.Decide(t.Context(), in)
-	q, _, _ := e.memory.question(in, marshal(in.value()))
+	q, _, _ := ask(e, in)
 	forged := proto.CloneOf(e.memory.answers[q])
 	forged.Children[0].Outcome = refer
 	e.memory.answers[q] = forged
@@ -139,7 +171,7 @@ func TestTheMemoryIsBounded(t *testing.T) {
 	d, _ := patient(t).Decide(t.Context(), in)
 	for i := range maxRemembered + 10 {
 		in.Gate = strings.Repeat("x", i)
-		q, at, _ := e.memory.question(in, marshal(in.value()))
+		q, at, _ := ask(e, in)
 		e.memory.learn(q, at, d)
 	}
 	if n := len(e.memory.answers); n != maxRemembered {

@@ -43,10 +43,10 @@ var leaves = [...]leaf{
 // firstSubmit is the moment that deadlines are reckoned from.
 const firstSubmit = "first_submit_time"
 
-// key is the leaf's key in the JSON of an input, with what surrounds it.
-func (l leaf) key() string {
-	return `"` + l.path[strings.LastIndexByte(l.path, '.')+1:] + `":"`
-}
+// places is where the values of the leaves are in the JSON of an input.
+type places [len(leaves)]place
+
+type place struct{ from, to int }
 
 // untilRules are the two rules that may calculate with moments.
 var untilRules = map[string]string{
