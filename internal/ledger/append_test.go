@@ -267,6 +267,8 @@ func (r *recorder) Put(ks store.Keyspace, key, value []byte) error {
 	return r.Tx.Put(ks, key, value)
 }
 
+func (r *recorder) PutOwn(ks store.Keyspace, key, value []byte) error { return r.Put(ks, key, value) }
+
 func TestABatchThatWritesNothingCommitsNothing(t *testing.T) {
 	commits := 0
 	h := newHub(t)

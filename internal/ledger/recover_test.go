@@ -448,3 +448,5 @@ func (f flipping) Put(ks store.Keyspace, key, value []byte) error {
 	}
 	return f.Tx.Put(ks, key, value)
 }
+
+func (f flipping) PutOwn(ks store.Keyspace, key, value []byte) error { return f.Put(ks, key, value) }

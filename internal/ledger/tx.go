@@ -71,10 +71,10 @@ func (tx *Tx) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 
 // Put writes a record over any that is there. The ledger's own keyspaces are refused: Record writes them.
 func (tx *Tx) Put(ks store.Keyspace, key, value []byte) error {
-	return tx.PutOwn(ks, key, slices.Clone(value))
+	return tx.PutOwn(ks, key, append(make([]byte, 0, len(value)+8), value...)) // with room for the engine's checksum
 }
 
-// PutOwn is Put without a copy: the value is the transaction's from then on, and nobody changes it any more.
+// PutOwn is Put without a copy, as store.Tx has it.
 func (tx *Tx) PutOwn(ks store.Keyspace, key, value []byte) error {
 	if err := tx.check(ks); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (tx *Tx) apply() error {
 		if w.value == nil {
 			err = tx.under.Delete(w.keyspace, []byte(w.key))
 		} else {
-			err = tx.under.Put(w.keyspace, []byte(w.key), w.value)
+			err = tx.under.PutOwn(w.keyspace, []byte(w.key), w.value)
 		}
 		if err != nil {
 			return err

@@ -139,8 +139,11 @@ func (v *Vault) SealFrom(random io.Reader, kind string, id, plaintext []byte) ([
 	return v.SealIn(append(Room(len(plaintext)), plaintext...), random, kind, id)
 }
 
-// Room is where a record of a size can be sealed without a copy: append the plaintext, then SealIn.
-func Room(size int) []byte { return make([]byte, bodyOffset, size+Overhead) }
+// Room is where a record of a size can be sealed without a copy: append the plaintext, then SealIn. There are some bytes
+// to spare behind it, for the checksum of a store.
+func Room(size int) []byte { return make([]byte, bodyOffset, size+Overhead+spare) }
+
+const spare = 8
 
 // SealIn is SealFrom for a plaintext that was appended to a Room, and Seal when random is nil. The sealed record lies
 // where that was.

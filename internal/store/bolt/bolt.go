@@ -24,13 +24,13 @@
 // bucket "_tally" holds under its name how many records it has and the sum of their checksums modulo 2^64 (8 bytes
 // each, big endian). Every value, those of "_schema2" and "_tally" included, is stored as
 //
-//	8 bytes   XXH64(len(keyspace) as 4 bytes ‖ keyspace ‖ len(key) as 4 bytes ‖ key ‖ value), seed 0
 //	n bytes   value
+//	8 bytes   XXH64(len(keyspace) as 4 bytes ‖ keyspace ‖ len(key) as 4 bytes ‖ key ‖ value), seed 0
 //
 // with numbers big endian. The checksum finds what breaks by itself; what somebody forges it does not, nor would any other
 // that has no key: seals (package vault) and the log's tree do. Evolution: another layout of records is another name for
-// bucket "_schema2", so that an older program refuses the file; "_schema" was that of checksums cut from SHA-256, which
-// cost a hub a twentieth of its processor time, and is refused by name.
+// bucket "_schema2", so that an older program refuses the file; "_schema" was that of checksums before the values, cut
+// from SHA-256, and is refused by name.
 package bolt
 
 import (

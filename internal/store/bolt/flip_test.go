@@ -286,7 +286,7 @@ func schemaOf(path string) (hub store.Schema, err error) {
 	hub = store.Schema{Name: "hub"}
 	return hub, db.View(func(tx *bbolt.Tx) error {
 		version := tx.Bucket([]byte("_schema2")).Get([]byte("version"))
-		hub.Version = binary.BigEndian.Uint64(version[len(version)-8:]) // behind its checksum
+		hub.Version = binary.BigEndian.Uint64(version) // before its checksum
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
 			if name[0] != '_' {
 				hub.Keyspaces = append(hub.Keyspaces, store.Keyspace(name))

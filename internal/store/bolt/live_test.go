@@ -86,8 +86,8 @@ func (l *live) elements(page []byte, kind uint16, at int) ([]element, error) {
 		switch {
 		case kind == branchPage:
 		case e.flags != bucketElement:
-			l.add("checksum", where(e.value), checksumSize)
-			l.add("value", where(e.value)+checksumSize, len(e.value)-checksumSize)
+			l.add("value", where(e.value), len(e.value)-checksumSize)
+			l.add("checksum", where(e.value)+len(e.value)-checksumSize, checksumSize)
 		default:
 			l.add("bucket header", where(e.value), bucketHeader)
 			if inline := e.value[bucketHeader:]; len(inline) > 0 {

@@ -17,7 +17,7 @@ type tally struct{ records, sum uint64 }
 // add counts a stored record.
 func (t *tally) add(record []byte) {
 	t.records++
-	t.sum += binary.BigEndian.Uint64(record)
+	t.sum += binary.BigEndian.Uint64(record[len(record)-checksumSize:])
 }
 
 // bytes is the tally as stored: both numbers, big endian.

@@ -87,7 +87,7 @@ func (tx *transaction) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 }
 
 func (tx *transaction) get(ks store.Keyspace, key []byte) (value []byte, err error) {
-	err = tx.find(ks, key, true, func(record []byte) { value = bytes.Clone(record[checksumSize:]) })
+	err = tx.find(ks, key, true, func(record []byte) { value = bytes.Clone(valueOf(record)) })
 	return value, err
 }
 
@@ -240,11 +240,23 @@ func (tx *transaction) Put(ks store.Keyspace, key, value []byte) error {
 	return tx.put(ks, key, value)
 }
 
+// PutOwn implements store.Tx.
+func (tx *transaction) PutOwn(ks store.Keyspace, key, value []byte) error {
+	if internal(ks) {
+		return store.ErrUnknownKeyspace
+	}
+	return tx.putOwn(ks, key, value)
+}
+
 func (tx *transaction) put(ks store.Keyspace, key, value []byte) error {
+	return tx.putOwn(ks, key, append(make([]byte, 0, len(value)+checksumSize), value...))
+}
+
+// putOwn writes a record where its value lies: bbolt keeps the slice until the commit.
+func (tx *transaction) putOwn(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return tx.spoil(err)
 	}
-	// bbolt keeps the value's slice until the commit; wrap made it, so the caller may reuse its own.
 	return tx.replace(ks, key, wrap(ks, key, value))
 }
 
@@ -322,15 +334,18 @@ func checksum(ks store.Keyspace, key, value []byte) (sum [checksumSize]byte) {
 	return sum
 }
 
-// wrap makes the stored record of a value.
+// wrap makes the stored record of a value, in the room behind the value if there is any.
 func wrap(ks store.Keyspace, key, value []byte) []byte {
 	sum := checksum(ks, key, value)
-	return append(append(make([]byte, 0, checksumSize+len(value)), sum[:]...), value...)
+	return append(value, sum[:]...)
 }
+
+// valueOf is the value in a stored record that is whole.
+func valueOf(record []byte) []byte { return record[:len(record)-checksumSize] }
 
 // whole says whether a stored record is the one that was written in this place.
 func whole(ks store.Keyspace, key, record []byte) bool {
-	return len(record) > checksumSize && checksum(ks, key, record[checksumSize:]) == [checksumSize]byte(record[:checksumSize])
+	return len(record) > checksumSize && checksum(ks, key, valueOf(record)) == [checksumSize]byte(record[len(record)-checksumSize:])
 }
 
 // unwrap returns a copy of the value in a stored record.
@@ -338,5 +353,5 @@ func unwrap(ks store.Keyspace, key, record []byte) ([]byte, error) {
 	if !whole(ks, key, record) {
 		return nil, store.Corrupt(ks, key)
 	}
-	return bytes.Clone(record[checksumSize:]), nil
+	return bytes.Clone(valueOf(record)), nil
 }

@@ -140,7 +140,7 @@ func unwrapElement(ks store.Keyspace, e element) ([]byte, error) {
 	if e.flags != 0 || !whole(ks, e.key, e.value) {
 		return nil, store.Corrupt(ks, e.key)
 	}
-	return e.value[checksumSize:], nil
+	return valueOf(e.value), nil
 }
 
 // samples is how many leaf pages of each keyspace a start reads beside the first and the last.

@@ -172,10 +172,15 @@ func (tx *transaction) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 
 // Put implements store.Tx.
 func (tx *transaction) Put(ks store.Keyspace, key, value []byte) error {
+	return tx.PutOwn(ks, key, bytes.Clone(value))
+}
+
+// PutOwn implements store.Tx.
+func (tx *transaction) PutOwn(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return tx.spoil(err)
 	}
-	return tx.write(write{ks, string(key), bytes.Clone(value)})
+	return tx.write(write{ks, string(key), value})
 }
 
 // Delete implements store.Tx.

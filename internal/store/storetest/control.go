@@ -124,6 +124,13 @@ func (e edited) Put(ks store.Keyspace, key, value []byte) error {
 	return e.put(ks, key, value)
 }
 
+func (e edited) PutOwn(ks store.Keyspace, key, value []byte) error {
+	if e.put == nil {
+		return e.Tx.PutOwn(ks, key, value)
+	}
+	return e.put(ks, key, value)
+}
+
 func (e edited) Delete(ks store.Keyspace, key []byte) error {
 	if e.remove == nil {
 		return e.Tx.Delete(ks, key)
@@ -264,8 +271,9 @@ func readsBeforeTurn(s store.Store) store.Store {
 // readOnly is a transaction over a snapshot, for who writes elsewhere.
 type readOnly struct{ store.Snapshot }
 
-func (readOnly) Put(store.Keyspace, []byte, []byte) error { return nil }
-func (readOnly) Delete(store.Keyspace, []byte) error      { return nil }
+func (readOnly) Put(store.Keyspace, []byte, []byte) error    { return nil }
+func (readOnly) PutOwn(store.Keyspace, []byte, []byte) error { return nil }
+func (readOnly) Delete(store.Keyspace, []byte) error         { return nil }
 
 func ignoresContext(s store.Store) store.Store {
 	return updates{s, func(ctx context.Context, next store.Store, fn func(store.Tx) error) error {

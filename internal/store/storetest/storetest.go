@@ -282,8 +282,14 @@ func testUnknownKeyspace(t testing.TB, open Open) {
 
 func testOwnSlices(t testing.TB, open Open) {
 	f := start(t, open)
+	given := []byte("given away, and what is behind it may go")
+	err := f.Update(t.Context(), func(tx store.Tx) error { return tx.PutOwn(right, []byte("own"), given[:10]) })
+	if string(given[:10]) != "given away" || err != nil {
+		t.Errorf("the value that was given away is %q, %v", given[:10], err)
+	}
+	f.want(right, "own", "given away")
 	key, value := []byte("key"), []byte("value")
-	err := f.Update(t.Context(), func(tx store.Tx) error {
+	err = f.Update(t.Context(), func(tx store.Tx) error {
 		if err := tx.Put(left, key, value); err != nil {
 			return err
 		}
