@@ -191,7 +191,8 @@ func TestATxRefusesWhatWouldSpoilTheBatch(t *testing.T) {
 	wantFault(t, err, fault.Internal, "LEDGER_TX_CLOSED")
 }
 
-// TestARerunGivesTheSame runs each transaction three times, as an engine may, and compares every byte written.
+// TestARerunGivesTheSame runs each transaction three times, as an engine may, and compares every byte written; and the ops
+// as often, as when what they ran upon was not written after all.
 func TestARerunGivesTheSame(t *testing.T) {
 	h := newHub(t)
 	runs := 0
@@ -221,7 +222,7 @@ func TestARerunGivesTheSame(t *testing.T) {
 	})
 	var entries []Entry
 	var random [][]byte
-	for _, err := range h.batch(
+	ops := []func(*Tx) error{
 		func(tx *Tx) error {
 			for i := range 3 {
 				e, err := tx.Record(Log(1+i%2), event(i))
@@ -241,9 +242,24 @@ func TestARerunGivesTheSame(t *testing.T) {
 		},
 		func(*Tx) error { return errOp },
 		record(Received, 9),
-	) {
-		if err != nil && err != errOp {
-			t.Fatal(err)
+	}
+	var waiting []*pending
+	for _, op := range ops {
+		p, err := h.enqueue(op, false)
+		check(t, err)
+		waiting = append(waiting, p)
+	}
+	var b *batch
+	for range 3 {
+		b = h.newBatch(nil)
+		b.add(t.Context(), waiting)
+	}
+	if o := h.settle(t.Context(), b); o.err != nil || !o.whole {
+		t.Fatal(o)
+	}
+	for _, p := range waiting {
+		if p.err != nil && p.err != errOp {
+			t.Fatal(p.err)
 		}
 	}
 	if runs != 3 || len(entries) != 9 || entries[0].id != entries[6].id || entries[0].id == entries[1].id {
@@ -356,7 +372,7 @@ func TestContexts(t *testing.T) {
 	h := newHub(t, func(c *Config) { c.MaxQueue = 2 })
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		h.wake = make(chan struct{}, 1) // of this bubble
+		h.wake, h.step = make(chan struct{}, 1), make(chan struct{}, 1) // of this bubble
 		ran := make(chan error, 1)
 		go func() { ran <- h.Run(ctx) }()
 		synctest.Wait() // before it runs, an Append would step by itself, and wait for its op

@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -13,9 +16,6 @@ import (
 	logv1 "postern/proto/postern/log/v1"
 )
 
-// errNothing ends a transaction in which no op wrote.
-var errNothing = errors.New("ledger: no op wrote")
-
 // errSelfCheck matches every selfCheck.
 var errSelfCheck = fault.New(fault.Internal, "LEDGER_SELF_CHECK", "The log failed its own check.")
 
@@ -24,44 +24,119 @@ func selfCheck(g Log, what string) error {
 	return fault.Newf(fault.Internal, errSelfCheck.Reason, "The %s log failed its own check: %s.", g, what)
 }
 
-// batch is one run of one transaction: ops, then the leaves they recorded, then the trees over those.
+// batch is some ops that were run one after the other, and are then written in one transaction: what they wrote, the leaves
+// they recorded, and the trees over those.
 type batch struct {
-	ledger   *Ledger
+	ledger *Ledger
+	after  *batch // the batch before, whose writes the ops of this one see while the store may not have them; nil: it has
+	start  time.Time
+	ops    []*pending
+	errs   []error // of each op
+	failed error   // the store could not be read: no op counts
+	next   perLog[uint64]
+	writes []write       // of the ops that succeeded, in order
+	latest map[place]int // the last write to a place
+	leaves []leaf
+
+	// What write makes, from nothing each time.
 	tx       store.Tx
 	edges    perLog[edge]
 	heads    perLog[published]
 	tiles    perLog[edgeTiles] // what this batch wrote
-	errs     []error           // of each op
 	events   []Appended        // what it recorded
-	wrote    bool
-	appended bool // some log has grown
+	appended bool              // some log has grown
 }
 
-func newBatch(l *Ledger, tx store.Tx) *batch {
-	b := &batch{ledger: l, tx: tx, heads: *l.heads.Load()}
-	for i := range l.edges {
-		b.edges[i] = l.edges[i].copy()
-		b.tiles[i] = edgeTiles{}
+// newBatch begins a batch behind another one, which may still be on its way to the disk, or behind what is committed.
+func (l *Ledger) newBatch(after *batch) *batch {
+	b := &batch{ledger: l, after: after, latest: map[place]int{}}
+	if after != nil {
+		b.next = after.next
+		return b
+	}
+	for _, g := range logs {
+		*b.next.of(g) = l.edges.of(g).size
 	}
 	return b
 }
 
-func (b *batch) run(ops []*pending) error {
-	b.errs = make([]error, len(ops))
-	for i, p := range ops {
-		tx := &Tx{ledger: b.ledger, under: b.tx, p: p, latest: map[place]int{}}
-		for _, g := range logs {
-			*tx.next.of(g) = b.edges.of(g).size
+// add runs ops on top of those of the batch.
+func (b *batch) add(ctx context.Context, ops []*pending) {
+	if len(ops) == 0 {
+		return
+	}
+	if len(b.ops) == 0 {
+		b.start = b.ledger.clock()
+	}
+	b.ops = append(b.ops, ops...)
+	err := b.ledger.store.View(ctx, func(s store.Snapshot) error {
+		for _, p := range ops {
+			tx := &Tx{ledger: b.ledger, under: beneath{b, s}, p: p, latest: map[place]int{}, next: b.next}
+			err := b.call(tx, p.op)
+			b.errs = append(b.errs, err)
+			if err == nil { // else its writes are dropped with its Tx
+				b.take(tx)
+			}
 		}
-		if b.errs[i] = b.call(tx, p.op); b.errs[i] != nil {
-			continue // its writes are dropped with its Tx
+		return nil
+	})
+	b.failed = errors.Join(b.failed, err)
+}
+
+// beneath is what an op reads that has not written it itself: the writes of its own batch and of the batch before, and the
+// store. A snapshot that has the batch before already says the same as its writes.
+type beneath struct {
+	batch *batch
+	store store.Reader
+}
+
+func (r beneath) Get(ks store.Keyspace, key []byte) ([]byte, error) {
+	for b := r.batch; b != nil; b = b.after {
+		if i, ok := b.latest[place{ks, string(key)}]; ok {
+			return slices.Clone(b.writes[i].value), nil
 		}
-		if err := b.take(tx); err != nil {
+	}
+	return r.store.Get(ks, key)
+}
+
+// take adds what an op wrote and recorded.
+func (b *batch) take(tx *Tx) {
+	for i, w := range tx.writes {
+		if tx.latest[w.place] == i { // else it was written again later
+			b.latest[w.place] = len(b.writes)
+			b.writes = append(b.writes, w)
+		}
+	}
+	b.leaves = append(b.leaves, tx.leaves...)
+	b.next = tx.next
+}
+
+// write puts the batch into a transaction: the writes, then the leaves into the trees, then the trees. It may run again.
+func (b *batch) write(tx store.Tx) error {
+	b.tx, b.heads, b.events, b.appended = tx, *b.ledger.heads.Load(), nil, false
+	for i := range b.edges {
+		b.edges[i] = b.ledger.edges[i].copy()
+		b.tiles[i] = edgeTiles{}
+	}
+	for i, w := range b.writes {
+		if b.latest[w.place] != i {
+			continue
+		}
+		var err error
+		if w.value == nil {
+			err = tx.Delete(w.keyspace, []byte(w.key))
+		} else {
+			err = tx.PutOwn(w.keyspace, []byte(w.key), w.value)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if !b.wrote {
-		return errNothing
+	for _, leaf := range b.leaves {
+		if err := b.edges.of(leaf.log).add(tlog.RecordHash(leaf.bytes), b.putTile(leaf.log)); err != nil {
+			return err
+		}
+		b.events = append(b.events, Appended{leaf.log, logv1.Kind(leaf.bytes[17])})
 	}
 	for _, g := range logs {
 		if err := b.close(g); err != nil {
@@ -82,22 +157,6 @@ func (b *batch) call(tx *Tx, op func(*Tx) error) (err error) {
 		}
 	}()
 	return op(tx)
-}
-
-// take moves what an op wrote into the transaction and its leaves into the trees.
-func (b *batch) take(tx *Tx) error {
-	b.wrote = b.wrote || len(tx.writes) > 0
-	if err := tx.apply(); err != nil {
-		return err
-	}
-	for _, leaf := range tx.leaves {
-		err := b.edges.of(leaf.log).add(tlog.RecordHash(leaf.bytes), b.putTile(leaf.log))
-		if err != nil {
-			return err
-		}
-		b.events = append(b.events, Appended{leaf.log, logv1.Kind(leaf.bytes[17])})
-	}
-	return nil
 }
 
 func (b *batch) putTile(g Log) func(level int, n uint64, row []tlog.Hash) error {

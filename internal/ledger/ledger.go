@@ -115,8 +115,8 @@ type Ledger struct {
 	base   tree        // below the trees of the newest generation
 	closed []published // the last checkpoint of every tree of an older generation; set by Open
 
-	step  sync.Mutex   // held for one batch; owns edges
-	edges perLog[edge] // the right edge of each committed tree
+	step  chan struct{} // holds one token while batches are made; whoever put it owns edges
+	edges perLog[edge]  // the right edge of each committed tree
 
 	mu      sync.Mutex // owns the fields below
 	rand    io.Reader
@@ -160,7 +160,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 // newLedger makes a ledger that has read nothing yet.
 func newLedger(c Config) (*Ledger, error) {
 	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: checkpointFile{path: c.CheckpointFile},
-		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, maxLook: 1 << 12, rand: c.Rand, wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
+		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, maxLook: 1 << 12, rand: c.Rand, step: make(chan struct{}, 1), wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
 	if l.clock == nil {
 		l.clock = time.Now
 	}

@@ -13,7 +13,7 @@ import (
 // Commit is what a batch that has become durable looks like from outside, for measuring.
 type Commit struct {
 	Time   time.Time     // when it was durable
-	Took   time.Duration // from the start of its transaction until its checkpoint was kept outside the database too
+	Took   time.Duration // from when its first op could run until its checkpoint was kept outside the database too
 	Ops    int           // how many ops it held, those that erred too
 	Events []Appended    // what it recorded, in order
 }
@@ -25,12 +25,12 @@ type Appended struct {
 }
 
 // observed tells Config.Observe of a batch.
-func (l *Ledger) observed(b *batch, start time.Time, ops int) {
+func (l *Ledger) observed(b *batch) {
 	if l.observe == nil {
 		return
 	}
 	now := l.clock()
-	l.observe(Commit{Time: now, Took: now.Sub(start), Ops: ops, Events: b.events})
+	l.observe(Commit{Time: now, Took: now.Sub(b.start), Ops: len(b.ops), Events: b.events})
 }
 
 // Stopped returns why nothing can be appended any more, and nil while the ledger works.

@@ -69,9 +69,15 @@ func (l *Ledger) append(ctx context.Context, op func(*Tx) error, full bool) erro
 	if err != nil {
 		return err
 	}
-	for !l.running.Load() && !p.finished() {
-		// Each Step finishes ops or, once the ledger has stopped, finds that stopping has finished all of them.
-		_, _ = l.Step(ctx)
+	for !l.running.Load() && !p.finished() && ctx.Err() == nil {
+		select {
+		case l.step <- struct{}{}:
+			// Each step finishes ops or, once the ledger has stopped, finds that stopping has finished all of them.
+			_, _ = l.oneStep(ctx)
+			<-l.step
+		case <-p.done: // by whoever steps, or by Run, which has begun meanwhile
+		case <-ctx.Done():
+		}
 	}
 	select {
 	case <-p.done:
@@ -131,14 +137,14 @@ func (l *Ledger) withdraw(p *pending) bool {
 	return true
 }
 
-// take removes the next batch from the queue.
-func (l *Ledger) take() ([]*pending, error) {
+// take removes the next ops from the queue, n at most.
+func (l *Ledger) take(n int) ([]*pending, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped != nil {
 		return nil, l.stopped
 	}
-	n := min(len(l.queue), l.maxBatch)
+	n = min(len(l.queue), n)
 	ops := slices.Clone(l.queue[:n])
 	l.queue = slices.Delete(l.queue, 0, n)
 	return ops, nil
@@ -160,72 +166,123 @@ func (l *Ledger) stop(why error) {
 // Run is the sequencer: it makes batches until ctx ends, then returns nil; or until an outcome is unknown, and then
 // returns LEDGER_STOPPED. A batch that has begun is finished. Afterwards every Append fails; to go on, open the ledger
 // again. A ledger runs once.
+//
+// While one batch is on its way to the disk the ops of the next are run, on top of it, so that the processors have work
+// while the disk has. Nobody is answered before the batch is durable and all before it are; where a batch turns out not
+// to be, what was run on top of it is run again.
 func (l *Ledger) Run(ctx context.Context) error {
 	if !l.running.CompareAndSwap(false, true) {
 		return fault.New(fault.Internal, "LEDGER_RUNS", "The sequencer of the ledger runs already.")
 	}
 	defer l.stop(fault.New(fault.Unavailable, "LEDGER_STOPPED", "The hub is stopping. Try again later."))
-	for ctx.Err() == nil {
+	l.step <- struct{}{}
+	defer func() { <-l.step }()
+
+	work := context.WithoutCancel(ctx) // a batch is not the caller's alone, so no caller's ctx may end it half way
+	settled := make(chan outcome, 1)
+	var writing *batch // on its way to the disk; its outcome comes on settled
+	for next := l.newBatch(nil); ; {
 		// Who can run now and is about to append does so first: the batch holds more, and costs each of them less. Where
 		// a processor is free nobody waits for anything.
 		runtime.Gosched()
-		worked, err := l.Step(ctx)
-		if err != nil {
-			return err
+		if ctx.Err() == nil {
+			ops, err := l.take(l.maxBatch - len(next.ops))
+			if err != nil && writing == nil {
+				return err
+			}
+			next.add(work, ops)
 		}
-		if worked {
-			continue // what queued during the commit is the next batch
+		if writing == nil && len(next.ops) > 0 {
+			writing, next = next, l.newBatch(next)
+			go func(b *batch) { settled <- l.settle(work, b) }(writing)
+			continue
+		}
+		ended := ctx.Done()
+		if writing != nil {
+			ended = nil // what is written is waited for
+		} else if ctx.Err() != nil {
+			return nil
 		}
 		select {
-		case <-ctx.Done():
+		case <-ended:
 		case <-l.wake:
+		case o := <-settled:
+			if writing, next.after = nil, nil; o.err != nil {
+				finishAll(next.ops, o.err)
+				return o.err
+			}
+			if !o.whole {
+				ops := next.ops
+				next = l.newBatch(nil)
+				next.add(work, ops)
+			}
 		}
 	}
-	return nil
 }
 
 // Step makes one batch of what waits, and reports whether there was any. Its error is LEDGER_STOPPED, for good; an
-// error of an op, or of a commit that certainly wrote nothing, goes to the Appends concerned.
+// error of an op, or of a commit that certainly wrote nothing, goes to the Appends concerned. While Run runs it waits for
+// its end.
 func (l *Ledger) Step(ctx context.Context) (worked bool, err error) {
-	l.step.Lock()
-	defer l.step.Unlock()
-	ops, err := l.take()
+	l.step <- struct{}{}
+	defer func() { <-l.step }()
+	return l.oneStep(ctx)
+}
+
+// oneStep is Step for who holds step.
+func (l *Ledger) oneStep(ctx context.Context) (worked bool, err error) {
+	ops, err := l.take(l.maxBatch)
 	if err != nil || len(ops) == 0 {
 		return false, err
 	}
-
-	// The batch is not the caller's alone, so no caller's ctx may end it half way.
 	ctx = context.WithoutCancel(ctx)
-	b, err := l.commit(ctx, l.store, ops)
+	b := l.newBatch(nil)
+	b.add(ctx, ops)
+	return true, l.settle(ctx, b).err
+}
+
+// outcome is what became of a batch.
+type outcome struct {
+	whole bool  // the store has it as it was run
+	err   error // LEDGER_STOPPED, for good
+}
+
+// settle writes a batch and then tells those who wait for it.
+func (l *Ledger) settle(ctx context.Context, b *batch) (o outcome) {
+	err := l.commit(ctx, l.store, b)
+	o.whole = err == nil
 	if errors.Is(err, store.ErrFull) {
 		// Nothing was written. Those with the right to what is kept back go once more, without the others.
-		if ops = refuseOrdinary(ops, err); len(ops) > 0 {
-			b, err = l.commit(ctx, store.Reserved(l.store), ops)
+		ops := refuseOrdinary(b.ops, err)
+		b = l.newBatch(nil)
+		if b.add(ctx, ops); len(ops) > 0 {
+			err = l.commit(ctx, store.Reserved(l.store), b)
 		}
 	}
 	var terminal *stopError
 	switch {
 	case errors.As(err, &terminal):
-		l.log.ErrorContext(ctx, "the ledger has stopped", "why", terminal.why, "error", terminal.cause, "ops", len(ops))
-		stopped := fault.New(fault.Unavailable, "LEDGER_STOPPED",
+		l.log.ErrorContext(ctx, "the ledger has stopped", "why", terminal.why, "error", terminal.cause, "ops", len(b.ops))
+		o.err = fault.New(fault.Unavailable, "LEDGER_STOPPED",
 			"The hub cannot be sure of its log and has stopped. What you asked may have been done: ask again when the hub is back, which does it only once.").Because(err)
-		l.stop(stopped)
-		for _, p := range ops {
-			p.finish(stopped)
-		}
-		return true, stopped
+		l.stop(o.err)
+		finishAll(b.ops, o.err)
+		return o
 	case err != nil:
-		l.log.WarnContext(ctx, "a batch of the ledger was not written", "error", err, "ops", len(ops))
+		l.log.WarnContext(ctx, "a batch of the ledger was not written", "error", err, "ops", len(b.ops))
+		finishAll(b.ops, err) // even an op that erred: it may have read what an earlier op wrote and what now never was
+		return o
 	}
-	for i, p := range ops {
-		if err != nil {
-			// Even to an op that erred: it may have read what an earlier op wrote and what now never was.
-			p.finish(err)
-		} else {
-			p.finish(b.errs[i])
-		}
+	for i, p := range b.ops {
+		p.finish(b.errs[i])
 	}
-	return true, nil
+	return o
+}
+
+func finishAll(ops []*pending, err error) {
+	for _, p := range ops {
+		p.finish(err)
+	}
 }
 
 // refuseOrdinary finishes the ops that may not use what a full disk keeps back, and returns the others.
@@ -240,31 +297,30 @@ func refuseOrdinary(ops []*pending, full error) (rest []*pending) {
 	return rest
 }
 
-// commit writes one batch. Its error means that nothing was written, unless it is a stopError.
-func (l *Ledger) commit(ctx context.Context, s store.Store, ops []*pending) (*batch, error) {
-	var b *batch
-	start := l.clock()
-	err := s.Update(ctx, func(tx store.Tx) error {
-		b = newBatch(l, tx) // from nothing: this function may run again
-		return b.run(ops)
-	})
+// commit makes one batch durable. Its error means that nothing was written, unless it is a stopError.
+func (l *Ledger) commit(ctx context.Context, s store.Store, b *batch) error {
+	err := b.failed
+	if err == nil && len(b.writes) == 0 {
+		return nil // no op wrote: a read-only batch costs no sync
+	}
+	if err == nil {
+		err = s.Update(ctx, b.write)
+	}
 	switch {
-	case errors.Is(err, errNothing):
-		return b, nil // no op wrote: a read-only batch costs no sync
 	case errors.Is(err, store.ErrOutcomeUnknown):
 		// The batch may be on the disk or not, or partly in the page cache. Nothing of it is shown. Opening the store
 		// again reads what is there: with the batch, the ops' idempotency rows answer the retry; without, it runs anew.
-		return b, &stopError{"the outcome of the commit is unknown", err}
+		return &stopError{"the outcome of the commit is unknown", err}
 	case errors.Is(err, errSelfCheck), errors.Is(err, errCorrupt):
 		// Nothing was written, but memory and store disagree about the tree: the memory is not to be built upon.
-		return b, &stopError{"the tree in memory is not the tree in the store", err}
+		return &stopError{"the tree in memory is not the tree in the store", err}
 	case err != nil:
 		// A checkpoint may have been signed over what was then rolled back. It was in memory only and is gone; the
 		// edges were copies, so the next batch starts again from the committed tree.
 		if _, ok := errors.AsType[*fault.Error](err); !ok {
 			err = fault.New(fault.Unavailable, "LEDGER_COMMIT", "This could not be written down, so nothing was done. Try again.").Because(err)
 		}
-		return b, err
+		return err
 	}
 
 	// A crash here: the batch is durable and nobody was told. The checkpoint file is behind the database, which is
@@ -276,16 +332,17 @@ func (l *Ledger) commit(ctx context.Context, s store.Store, ops []*pending) (*ba
 		}
 		if err != nil {
 			// What the file does not cover must not be shown, or a database put back could deny it.
-			return b, &stopError{"the checkpoint file could not be written", err}
+			return &stopError{"the checkpoint file could not be written", err}
 		}
+		heads := b.heads // apart from the batch, which is not to live as long
 		l.edges = b.edges
-		l.heads.Store(&b.heads)
+		l.heads.Store(&heads)
 	}
 	if err := failpoint.Hit(failpoint.LedgerPublished); err != nil {
-		return b, &stopError{"the answers could not be given", err}
+		return &stopError{"the answers could not be given", err}
 	}
-	l.observed(b, start, len(ops))
-	return b, nil
+	l.observed(b)
+	return nil
 }
 
 // stopError is a failure after which only opening the ledger again tells the truth.

@@ -32,7 +32,7 @@ var marshal = proto.MarshalOptions{Deterministic: true}
 // goroutine. Tx implements store.Tx.
 type Tx struct {
 	ledger *Ledger
-	under  store.Tx
+	under  store.Reader
 	p      *pending
 	next   perLog[uint64] // the index of each log's next leaf
 	writes []write        // in order
@@ -119,25 +119,6 @@ func (tx *Tx) put(ks store.Keyspace, key, value []byte) error {
 func (tx *Tx) write(w write) {
 	tx.latest[w.place] = len(tx.writes)
 	tx.writes = append(tx.writes, w)
-}
-
-// apply hands the writes to the batch's transaction.
-func (tx *Tx) apply() error {
-	for i, w := range tx.writes {
-		if tx.latest[w.place] != i {
-			continue // written again later
-		}
-		var err error
-		if w.value == nil {
-			err = tx.under.Delete(w.keyspace, []byte(w.key))
-		} else {
-			err = tx.under.PutOwn(w.keyspace, []byte(w.key), w.value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Event is what an op records.

@@ -1,0 +1,199 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"postern/internal/fault"
+	"postern/internal/schema"
+	"postern/internal/store"
+)
+
+// gate holds every transaction of a store until it is told what becomes of it.
+type gate struct {
+	come chan struct{}
+	end  chan error // nil: it is written; else it is not, and this is why
+}
+
+func newGate(h *hub) *gate {
+	g := &gate{make(chan struct{}), make(chan error)}
+	h.wrap(func(ctx context.Context, next store.Store, fn func(store.Tx) error) error {
+		g.come <- struct{}{}
+		if err := <-g.end; err != nil {
+			return err
+		}
+		return next.Update(ctx, fn)
+	})
+	return g
+}
+
+// run starts the sequencer, and stops it when the test is over.
+func (h *hub) run() {
+	ctx, stop := context.WithCancel(h.tb.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- h.Run(ctx) }()
+	h.tb.Cleanup(func() { stop(); <-ran })
+}
+
+// following is an op that says what it finds of the one before, each time it runs, and then records.
+func following(found chan<- string) func(*Tx) error {
+	return func(tx *Tx) error {
+		v, err := tx.Get(schema.HubMeta, []byte("k"))
+		found <- string(v)
+		return errors.Join(err, record(Sent, 2)(tx))
+	}
+}
+
+func leading(tx *Tx) error {
+	return errors.Join(tx.Put(schema.HubMeta, []byte("k"), []byte("v")), record(Sent, 1)(tx))
+}
+
+// While a batch is written the next one's ops run, see what it wrote, and are not answered before it is.
+func TestTheNextBatchRunsWhileOneIsWritten(t *testing.T) {
+	unknown := store.ErrOutcomeUnknown.Because(errOp)
+	for name, c := range map[string]struct {
+		end           error  // of the first batch
+		first, second string // reasons
+		sees          []string
+		leaves        uint64
+	}{
+		"it is written":     {nil, "", "", []string{"v"}, 2},
+		"it is not":         {errOp, "LEDGER_COMMIT", "", []string{"v", ""}, 1},
+		"the disk is full":  {store.Full(nil), "STORE_FULL", "", []string{"v", ""}, 1},
+		"nobody can tell":   {unknown, "LEDGER_STOPPED", "LEDGER_STOPPED", []string{"v"}, 0},
+		"its tree is wrong": {selfCheck(Sent, "so the test says"), "LEDGER_STOPPED", "LEDGER_STOPPED", []string{"v"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t)
+			g := newGate(h)
+			h.run()
+			first, err := h.enqueue(leading, false)
+			check(t, err)
+			<-g.come
+			found := make(chan string, 4)
+			second, err := h.enqueue(following(found), false)
+			check(t, err)
+			sees := []string{<-found}
+			if first.finished() || second.finished() {
+				t.Error("an answer is given before what it says is durable")
+			}
+			if size, _, _ := h.Head(Sent); size != 0 {
+				t.Errorf("%d leaves are shown", size)
+			}
+			g.end <- c.end
+			<-first.done
+			if c.second == "" {
+				<-g.come
+				if second.finished() {
+					t.Error("the second is answered before it is durable")
+				}
+				g.end <- nil
+			}
+			<-second.done
+			for len(found) > 0 {
+				sees = append(sees, <-found)
+			}
+			if reason(first.err) != c.first || reason(second.err) != c.second {
+				t.Errorf("answered %v and %v, want %q and %q", first.err, second.err, c.first, c.second)
+			}
+			if size, _, _ := h.Head(Sent); size != c.leaves || len(sees) != len(c.sees) || sees[len(sees)-1] != c.sees[len(c.sees)-1] {
+				t.Errorf("%d leaves, the second saw %q; want %d and %q", size, sees, c.leaves, c.sees)
+			}
+		})
+	}
+}
+
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return fault.From(err).Reason
+}
+
+// An op that writes nothing says what it found in a batch that is not durable yet, so it waits for that batch as well.
+func TestWhatIsOnlyReadWaitsForWhatItRead(t *testing.T) {
+	h := newHub(t)
+	g := newGate(h)
+	h.run()
+	_, err := h.enqueue(leading, false)
+	check(t, err)
+	<-g.come
+	ran := make(chan string, 2)
+	reading, err := h.enqueue(func(tx *Tx) error {
+		v, err := tx.Get(schema.HubMeta, []byte("k"))
+		ran <- string(v)
+		return err
+	}, false)
+	check(t, err)
+	if v := <-ran; v != "v" || reading.finished() {
+		t.Errorf("it read %q; answered: %v", v, reading.finished())
+	}
+	g.end <- nil
+	<-reading.done
+	check(t, reading.err)
+}
+
+// Whatever batches fail under whatever load, those who were told yes counted on from one another, without a gap and without
+// one number twice.
+func TestNobodyBuildsOnWhatWasNotWritten(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.MaxBatch = 8 })
+	chance := rand.New(rand.NewPCG(7, 7)) // the committer's
+	var failed int
+	h.wrap(func(ctx context.Context, next store.Store, fn func(store.Tx) error) error {
+		switch chance.IntN(4) {
+		case 0:
+			failed++
+			return errOp
+		case 1:
+			failed++
+			return store.Full(nil)
+		}
+		return next.Update(ctx, fn)
+	})
+	h.run()
+	key := []byte("count")
+	var told sync.Map
+	var yes atomic.Uint64
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 40 {
+				var mine uint64
+				err := h.Append(t.Context(), func(tx *Tx) error {
+					v, err := tx.Get(schema.HubMeta, key)
+					if err != nil {
+						return err
+					}
+					mine = 1
+					if v != nil {
+						mine += binary.BigEndian.Uint64(v)
+					}
+					return errors.Join(tx.Put(schema.HubMeta, key, binary.BigEndian.AppendUint64(nil, mine)), record(Sent, int(mine))(tx))
+				})
+				switch {
+				case err == nil:
+					yes.Add(1)
+					if _, twice := told.LoadOrStore(mine, true); twice {
+						t.Errorf("two are told to be number %d", mine)
+					}
+				case reason(err) != "LEDGER_COMMIT" && reason(err) != "STORE_FULL":
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i := range yes.Load() {
+		if _, ok := told.Load(i + 1); !ok {
+			t.Errorf("nobody is number %d of %d", i+1, yes.Load())
+		}
+	}
+	if size, _, _ := h.Head(Sent); size != yes.Load() || failed == 0 {
+		t.Errorf("%d leaves for %d answers; %d batches failed", size, yes.Load(), failed)
+	}
+}
