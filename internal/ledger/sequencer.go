@@ -118,10 +118,7 @@ func (l *Ledger) enqueue(op func(*Tx) error, full bool) (*pending, error) {
 	}
 	l.seed = p.seed
 	l.queue = append(l.queue, p)
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	signal(l.wake)
 	return p, nil
 }
 
@@ -178,45 +175,98 @@ func (l *Ledger) Run(ctx context.Context) error {
 	l.step <- struct{}{}
 	defer func() { <-l.step }()
 
+	if err := l.Stopped(); err != nil {
+		return err
+	}
 	work := context.WithoutCancel(ctx) // a batch is not the caller's alone, so no caller's ctx may end it half way
-	settled := make(chan outcome, 1)
-	var writing *batch // on its way to the disk; its outcome comes on settled
-	for next := l.newBatch(nil); ; {
-		// Who can run now and is about to append does so first: the batch holds more, and costs each of them less. Where
-		// a processor is free nobody waits for anything.
-		runtime.Gosched()
-		if ctx.Err() == nil {
-			ops, err := l.take(l.maxBatch - len(next.ops))
-			if err != nil && writing == nil {
-				return err
-			}
-			next.add(work, ops)
-		}
-		if writing == nil && len(next.ops) > 0 {
-			writing, next = next, l.newBatch(next)
-			go func(b *batch) { settled <- l.settle(work, b) }(writing)
-			continue
-		}
-		ended := ctx.Done()
-		if writing != nil {
-			ended = nil // what is written is waited for
-		} else if ctx.Err() != nil {
-			return nil
-		}
+	p := &pipeline{ledger: l, next: l.newBatch(nil), more: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	written := make(chan error, 1)
+	go func() { written <- p.write(work) }()
+	for {
 		select {
-		case <-ended:
+		case <-ctx.Done():
+			close(p.more)
+			return <-written
+		case err := <-written:
+			return err
 		case <-l.wake:
-		case o := <-settled:
-			if writing, next.after = nil, nil; o.err != nil {
-				finishAll(next.ops, o.err)
+			if ctx.Err() == nil {
+				p.add(work)
+			}
+		}
+	}
+}
+
+// pipeline is the two batches of a sequencer that runs: one that is written, and the next, which grows meanwhile.
+type pipeline struct {
+	ledger *Ledger
+	more   chan struct{} // holds one token when next may hold ops; closed when none will come
+
+	turn chan struct{} // holds one token while ops run, and whenever else next is in hand
+	next *batch
+}
+
+// add runs what waits, as part of the next batch, as far as there is room in it.
+func (p *pipeline) add(ctx context.Context) {
+	// Who can run now and is about to append does so first: the batch holds more, and costs each of them less. Where a
+	// processor is free nobody waits for anything.
+	runtime.Gosched()
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	ops, err := p.ledger.take(p.ledger.maxBatch - len(p.next.ops))
+	if err != nil || len(ops) == 0 {
+		return
+	}
+	p.next.add(ctx, ops)
+	signal(p.more)
+}
+
+// write writes one batch after the other, until no more come, or an outcome is unknown.
+func (p *pipeline) write(ctx context.Context) error {
+	for range p.more {
+		for b := p.cut(); b != nil; b = p.cut() {
+			o := p.ledger.settle(ctx, b)
+			if p.settled(ctx, o); o.err != nil {
 				return o.err
 			}
-			if !o.whole {
-				ops := next.ops
-				next = l.newBatch(nil)
-				next.add(work, ops)
-			}
 		}
+	}
+	return nil
+}
+
+// cut takes the next batch, to be written, and begins another; nil when it is empty.
+func (p *pipeline) cut() *batch {
+	runtime.Gosched() // as in add
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	b := p.next
+	if len(b.ops) == 0 {
+		return nil
+	}
+	p.next = p.ledger.newBatch(b)
+	signal(p.ledger.wake) // there is room again
+	return b
+}
+
+// settled tells the next batch what became of the one before.
+func (p *pipeline) settled(ctx context.Context, o outcome) {
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	p.next.after = nil
+	switch ops := p.next.ops; {
+	case o.err != nil:
+		finishAll(ops, o.err)
+	case !o.whole:
+		p.next = p.ledger.newBatch(nil)
+		p.next.add(ctx, ops)
+	}
+}
+
+// signal puts a token into a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -120,6 +120,8 @@ func (c *client) options() []grpc.DialOption {
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(reconnect),
 		grpc.WithMaxHeaderListSize(maxAnswerHeaders),
+		grpc.WithStaticStreamWindowSize(answerWindow),
+		grpc.WithStaticConnWindowSize(answerWindow),
 		grpc.WithUnaryInterceptor(c.unary),
 		grpc.WithStreamInterceptor(c.stream),
 	}

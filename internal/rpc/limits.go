@@ -32,6 +32,9 @@ const (
 	// would otherwise let whoever sends fast have 16 MiB on every connection.
 	streamWindow     = 64 << 10
 	connectionWindow = 256 << 10
+	// answerWindow is the same of a client: one largest answer. Fixed for the same reason, and because measuring the way
+	// costs a ping an answer.
+	answerWindow = 1 << 20
 	// workers are calls that find a goroutine waiting, with a stack grown by the calls before; more calls make their own.
 	workers = 64
 
