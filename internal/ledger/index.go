@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
@@ -99,6 +100,77 @@ func (r reading) indexed(t tree) (blocks uint64, err error) {
 	return binary.BigEndian.Uint64(row), nil
 }
 
+// noted is what the index is made of: of one event, when it was and what it can be found by.
+type noted struct {
+	hour  uint32
+	terms Terms
+}
+
+func (l *Ledger) note(e Logged) noted {
+	if l.terms == nil {
+		return noted{}
+	}
+	return noted{e.Leaf.Hour, l.terms(e)}
+}
+
+func (l *Ledger) noteAll(events []Logged) []noted {
+	all := make([]noted, len(events))
+	for i, e := range events {
+		all[i] = l.note(e)
+	}
+	return all
+}
+
+// recent is what was noted of the newest events, so that the index of what was just written reads nothing again. What it
+// lacks is read: after a start, and when the index has fallen far behind. The self-check holds every block of the index
+// against the events in the store, whichever way it was made.
+type recent struct {
+	mu    sync.Mutex
+	trees map[tree]*recentOf
+}
+
+type recentOf struct {
+	from uint64 // the index of the first
+	all  []noted
+}
+
+// maxRecent is how many events of a tree are remembered: some hundreds of bytes each.
+const maxRecent = 8 * blockEvents
+
+// remember notes the events of a batch that is durable.
+func (l *Ledger) remember(leaves []leaf) {
+	if l.terms == nil {
+		return
+	}
+	l.recent.mu.Lock()
+	defer l.recent.mu.Unlock()
+	if l.recent.trees == nil {
+		l.recent.trees = map[tree]*recentOf{}
+	}
+	for _, leaf := range leaves {
+		t := l.tree(leaf.log)
+		r := l.recent.trees[t]
+		if r == nil || r.from+uint64(len(r.all)) != leaf.index || len(r.all) >= maxRecent {
+			r = &recentOf{from: leaf.index}
+			l.recent.trees[t] = r
+		}
+		r.all = append(r.all, leaf.noted)
+	}
+}
+
+// recall is what was noted of a block; nil when some of it is not remembered. What is older is forgotten.
+func (l *Ledger) recall(t tree, block uint64) []noted {
+	l.recent.mu.Lock()
+	defer l.recent.mu.Unlock()
+	r := l.recent.trees[t]
+	first := block * blockEvents
+	if r == nil || first < r.from || first+blockEvents > r.from+uint64(len(r.all)) {
+		return nil
+	}
+	r.all, r.from = r.all[first-r.from:], first
+	return slices.Clone(r.all[:blockEvents])
+}
+
 // readBlock reads the events of a block.
 func (r reading) readBlock(t tree, block uint64) ([]Logged, error) {
 	events := make([]Logged, blockEvents)
@@ -112,19 +184,18 @@ func (r reading) readBlock(t tree, block uint64) ([]Logged, error) {
 }
 
 // blockRows are the rows of a block of events, by key.
-func blockRows(t tree, block uint64, events []Logged, terms func(Logged) Terms) map[string][]byte {
+func blockRows(t tree, block uint64, events []noted) map[string][]byte {
 	least, greatest := uint32(1<<32-1), uint32(0)
 	common, rare := map[string]*blockBits{}, make([]byte, bloomBytes)
 	for i, e := range events {
-		least, greatest = min(least, e.Leaf.Hour), max(greatest, e.Leaf.Hour)
-		found := terms(e)
-		for _, term := range found.Common {
+		least, greatest = min(least, e.hour), max(greatest, e.hour)
+		for _, term := range e.terms.Common {
 			if common[term] == nil {
 				common[term] = &blockBits{}
 			}
 			common[term].set(uint64(i))
 		}
-		for _, term := range found.Rare {
+		for _, term := range e.terms.Rare {
 			bloom(term, func(bit uint32) { rare[bit/8] |= 1 << (bit % 8) })
 		}
 	}
@@ -153,11 +224,15 @@ func (l *Ledger) StepIndex(ctx context.Context) (worked bool, err error) {
 			if (n+1)*blockEvents > r.head(t).Size {
 				continue
 			}
-			events, err := r.readBlock(t, n)
-			if err != nil {
-				return err
+			all := l.recall(t, n)
+			if all == nil {
+				events, err := r.readBlock(t, n)
+				if err != nil {
+					return err
+				}
+				all = l.noteAll(events)
 			}
-			of, rows, block = t, blockRows(t, n, events, l.terms), n
+			of, rows, block = t, blockRows(t, n, all), n
 			return nil
 		}
 		return nil
@@ -182,7 +257,7 @@ func (r reading) checkIndex(t tree, block uint64, events []Logged) error {
 	if err != nil || r.ledger.terms == nil || block >= n {
 		return err
 	}
-	for key, want := range blockRows(t, block, events, r.ledger.terms) {
+	for key, want := range blockRows(t, block, r.ledger.noteAll(events)) {
 		got, err := r.snap.Get(schema.HubTerm, []byte(key))
 		if err != nil {
 			return err

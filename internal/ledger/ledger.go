@@ -124,6 +124,8 @@ type Ledger struct {
 	queue   []*pending
 	stopped error // once set, nothing is appended any more
 
+	recent recent // for the index
+
 	running atomic.Bool   // Run is, or was, the sequencer
 	wake    chan struct{} // holds one token when the queue may be non-empty
 }

@@ -387,6 +387,7 @@ func (l *Ledger) commit(ctx context.Context, s store.Store, b *batch) error {
 		heads := b.heads // apart from the batch, which is not to live as long
 		l.edges = b.edges
 		l.heads.Store(&heads)
+		l.remember(b.leaves)
 	}
 	if err := failpoint.Hit(failpoint.LedgerPublished); err != nil {
 		return &stopError{"the answers could not be given", err}

@@ -53,7 +53,9 @@ type write struct {
 
 type leaf struct {
 	log   Log
+	index uint64
 	bytes []byte
+	noted noted
 }
 
 var errClosed = fault.New(fault.Internal, "LEDGER_TX_CLOSED", "The program used a transaction of the ledger after its end.")
@@ -227,7 +229,7 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 		}
 	}
 	*tx.next.of(g)++
-	tx.leaves = append(tx.leaves, leaf{g, leafBytes})
+	tx.leaves = append(tx.leaves, leaf{g, index, leafBytes, tx.ledger.note(Logged{Log: g, Leaf: l, Core: core, Details: details})})
 	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, place: at, used: new(bool), log: g, index: index,
 		receipt: &posternv1.Receipt{Leaf: leafBytes, Core: coreBytes, DetailsSha256: detailsSHA256[:], Opening: random.opening[:]}}, nil
 }
