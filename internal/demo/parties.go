@@ -117,7 +117,7 @@ func (s *stage) start(ctx context.Context, party string) error {
 		select {
 		case err := <-r.done:
 			stop()
-			return errors.Join(fault.Newf(fault.Unavailable, "PARTY_ENDED", "The party %s did not start.", party), err)
+			return fault.Newf(fault.Unavailable, "PARTY_ENDED", "The party %s did not start: %v", party, err).Because(err)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,13 +94,24 @@ func (f *folder) choosePorts() error {
 		ports = append(ports, siteOf(s.party))
 	}
 	for _, p := range ports {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		lis, err := listen()
 		if err != nil {
-			return fault.New(fault.Unavailable, "LISTEN", "No free loopback port could be opened.").Because(err)
+			return err
 		}
 		f.listeners[p], f.addresses[p] = lis, lis.Addr().String()
 	}
 	return nil
+}
+
+// listen opens a loopback port below those that the system gives to connections by itself: a folder is played again on the
+// ports of its first time, and one of those might be some connection's by then.
+func listen() (lis net.Listener, err error) {
+	for range 100 { // the next one, where somebody listens already
+		if lis, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+mathrand.IntN(12_000)))); err == nil {
+			return lis, nil
+		}
+	}
+	return nil, fault.New(fault.Unavailable, "LISTEN", "No free loopback port could be opened.").Because(err)
 }
 
 // uris are the parties' names in their certificates.

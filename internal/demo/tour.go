@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -55,9 +54,9 @@ var steps = []struct{ title, text, link, party, who string }{
 
 // listenForTour opens the port of the tour, so that the sites know where to lead.
 func (f *folder) listenForTour() error {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	lis, err := listen()
 	if err != nil {
-		return fault.New(fault.Unavailable, "LISTEN", "No free loopback port could be opened.").Because(err)
+		return err
 	}
 	f.listeners[tourPort], f.addresses[tourPort] = lis, lis.Addr().String()
 	return nil
