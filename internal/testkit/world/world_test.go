@@ -122,6 +122,9 @@ func (w *World) configure(c *testkit.Config) {
 	c.Register.Collect = w.swarm.collect
 	c.Lose = w.loses
 	c.Ledger = func(c *hubledger.Config) {
+		if s, ok := c.Store.(watched); ok {
+			c.Store = sequenced{s}
+		}
 		c.CheckpointFile = w.checkpoints
 		w.ledgerConfig = *c
 	}
@@ -183,6 +186,15 @@ func (s watched) View(ctx context.Context, fn func(store.Snapshot) error) error 
 			s.w.between()
 		}
 	}
+	return s.Store.View(ctx, fn)
+}
+
+// sequenced is the hub's store as its ledger has it: an op reads while the sequencer holds all others back, so nobody acts
+// between two of its reads.
+type sequenced struct{ watched }
+
+// View implements store.Store.
+func (s sequenced) View(ctx context.Context, fn func(store.Snapshot) error) error {
 	return s.Store.View(ctx, fn)
 }
 
