@@ -5,11 +5,12 @@
 // it stands for. The Entry that Record returns is the only proof of that inside the transaction; a receipt is the
 // proof outside, cut after the commit.
 //
-// One sequencer makes one transaction a batch: what queued during the last commit is the next batch, and nothing waits
-// for a timer. Leaves are 54-byte commitments (package verify), trees are RFC 6962 over SHA-256 in C2SP tiles of
-// height 8, and checkpoints are C2SP signed notes. Package ledger guarantees that a checkpoint is signed only over
-// what was read back from the transaction, that nothing is shown which is not durable, that opening checks the stored
-// trees against the newest checkpoint, and that it stops, rather than guess, after a commit whose outcome is unknown.
+// One sequencer makes one transaction a batch: what came during the last commit is the next batch, whose ops have run by
+// then (docs/decisions/0044), and nothing waits for a timer. Nobody else writes to the store. Leaves are 54-byte
+// commitments (package verify), trees are RFC 6962 over SHA-256 in C2SP tiles of height 8, and checkpoints are C2SP signed
+// notes. Package ledger guarantees that a checkpoint is signed only over what was read back from the transaction, that
+// nothing is shown which is not durable, that opening checks the stored trees against the newest checkpoint, and that it
+// stops, rather than guess, after a commit whose outcome is unknown.
 //
 // It does not know what an event means, does not decide who may read one, and cannot see by itself that an old copy of
 // the whole machine was put back: that takes a witness, or Config.CheckpointFile on another disk.
