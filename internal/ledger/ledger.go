@@ -6,7 +6,7 @@
 // proof outside, cut after the commit.
 //
 // One sequencer makes one transaction a batch: what came during the last commit is the next batch, whose ops have run by
-// then (docs/decisions/0044), and nothing waits for a timer. Nobody else writes to the store. Leaves are 54-byte
+// then (docs/decisions/0044), and nothing waits for a timer. Once it runs nobody else writes to the store. Leaves are 54-byte
 // commitments (package verify), trees are RFC 6962 over SHA-256 in C2SP tiles of height 8, and checkpoints are C2SP signed
 // notes. Package ledger guarantees that a checkpoint is signed only over what was read back from the transaction, that
 // nothing is shown which is not durable, that opening checks the stored trees against the newest checkpoint, and that it
