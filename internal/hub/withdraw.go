@@ -38,9 +38,11 @@ type withdrawal struct {
 
 	rel      delivery.Release // where its newest delivery stands
 	released bool             // whether there is one
+	first    decidedRow       // what was decided on its manifest
 	waits    bool             // whether it is still in the outbox
 	had      bool             // whether its inbox has acknowledged it, and it is there for an inbox that loses it
 	touched  bool             // whether anything that was released is withdrawn now
+	sent     bool             // that, or whether a send that began before it was decided again may have held anything of it
 	narrow   *again           // what may still go of what waits or is kept, when a part is withdrawn
 
 	elsewhere    []passedOn // the authorities that its team passed it on to
@@ -140,6 +142,9 @@ func (h *Hub) readState(r store.Reader, w *withdrawal) (err error) {
 	if w.rel, w.released, err = h.delivery.Release(r, w.id); err != nil || !w.released {
 		return err
 	}
+	if w.first, _, err = readDecided(r, w.id, w.rel.Manifest); err != nil {
+		return err
+	}
 	if w.waits, err = h.delivery.Waits(r, w.rel); err == nil {
 		w.had, err = h.delivery.Had(r, w.rel)
 	}
@@ -172,11 +177,29 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	}
 	before := at.Details.GetDecision().GetPaths()
 	w.touched = w.touches(before) || len(before) == 0 && w.rel.Begun // by a hub before this one, and nobody knows what
+	if w.sent = w.touched; w.rel.Begun && !w.sent {
+		if w.sent, err = h.sentAtFirst(ctx, w); err != nil {
+			return err
+		}
+	}
 	if w.whole() || !w.touched || !w.waits && !w.had {
 		return nil
 	}
 	w.narrow, err = h.decideAgain(ctx, w.rel, w.tomb.with(w.paths, now).Paths, now)
 	return err
+}
+
+// sentAtFirst reports whether anything is withdrawn of what the manifest's first decision shared. Decisions made again are
+// only ever narrower, so no send of it held more than that, and one that began before the newest may have held as much.
+func (h *Hub) sentAtFirst(ctx context.Context, w *withdrawal) (bool, error) {
+	if w.first == (decidedRow{}) { // a hub before this one decided
+		return false, nil
+	}
+	at, err := h.logged(ctx, w.first.first)
+	if err != nil {
+		return false, err
+	}
+	return w.touches(at.Details.GetDecision().GetPaths()), nil
 }
 
 // touches reports whether anything of these paths is withdrawn.
@@ -314,7 +337,7 @@ func (w *withdrawal) stops() (all []delivery.Stop) {
 	for _, manifest := range w.rel.Manifests() {
 		s := w.stopOf(w.rel)
 		s.ManifestSHA256 = manifest
-		if (w.touched || !bytes.Equal(manifest, w.rel.Manifest)) && names(s.Request, manifest) {
+		if (w.sent || !bytes.Equal(manifest, w.rel.Manifest)) && names(s.Request, manifest) {
 			all = append(all, s)
 		}
 	}

@@ -102,6 +102,30 @@ func TestAPartIsWithdrawnAfterASendBegan(t *testing.T) {
 	}
 }
 
+// What a send held that began before it was decided again, narrower, the team may have, whatever came of it since.
+func TestAPartIsWithdrawnThatOnlyAnEarlierSendHeld(t *testing.T) {
+	w := newWorld(t)
+	in := w.Inbox(testkit.Bristol)
+	n := w.shareable()
+	w.decided(n)
+	in.Link.LoseAnswers(1) // the team has all of it, and the hub does not know
+	if _, err := w.Hub.StepDelivery(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.LoadDirectory(2, without("child/{n}/phone"))
+	w.settle()
+	if decided := w.events(logv1.Kind_KIND_DECIDED); len(decided) != 2 || slices.Contains(decided[1].Details.GetDecision().GetPaths(), "child/1/phone") {
+		t.Fatalf("%d decisions, want a second that is narrower", len(decided))
+	}
+	if got := w.withdraw(testkit.HMPBristol, idOf(t, n), paths("child/1/phone")); got != "stop_asked" {
+		t.Errorf("answered %s", got)
+	}
+	w.settle()
+	if item := w.item(idOf(t, n)); slices.Contains(item.GetItem().GetPaths(), "child/1/phone") {
+		t.Errorf("the team sees %v", item.GetItem().GetPaths())
+	}
+}
+
 func TestWhatWasNotReleasedNeedsNoStop(t *testing.T) {
 	w := newWorld(t)
 	f := formtest.New(testkit.Bristol)

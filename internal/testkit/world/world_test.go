@@ -190,15 +190,12 @@ func (s watched) View(ctx context.Context, fn func(store.Snapshot) error) error 
 }
 
 // sequenced is the hub's store as its ledger has it: an op reads while the sequencer holds all others back, so nobody acts
-// between two of its reads. They are told by their context, which no caller can end.
+// between two of its reads.
 type sequenced struct{ watched }
 
 // View implements store.Store.
 func (s sequenced) View(ctx context.Context, fn func(store.Snapshot) error) error {
-	if ctx.Done() == nil {
-		return s.Store.View(ctx, fn)
-	}
-	return s.watched.View(ctx, fn)
+	return s.Store.View(ctx, fn)
 }
 
 // Reserved is for store.Reserved.
