@@ -199,16 +199,17 @@ func (h *Hub) decideStale(ctx context.Context, id string) error {
 		if fresh.rel.DeliveryID != s.rel.DeliveryID || fresh.rel.Begun != s.rel.Begun || basis != a.basis || !bytes.Equal(freshTomb.raw(), tomb.raw()) {
 			return errStale
 		}
-		released := a.released != nil && h.cfg.Clock().Before(a.until)
-		if !released && (s.rel.Begun || a.released != nil) {
+		if a.released != nil && h.cfg.Clock().Before(a.until) {
+			return h.recordAgain(tx, s, a, s.rel.EventID)
+		}
+		if s.rel.Begun || a.released != nil {
 			if err := h.delivery.GiveUp(tx, s.rel); err != nil {
 				return err
 			}
 		}
-		if !released {
-			a.released = nil
-		}
-		return h.recordAgain(tx, s, a, s.rel.EventID)
+		nothing := *a // the op may run again, and must find what it found
+		nothing.released = nil
+		return h.recordAgain(tx, s, &nothing, s.rel.EventID)
 	})
 }
 

@@ -206,6 +206,38 @@ func TestThePermissionEndsWhileItWaits(t *testing.T) {
 	}
 }
 
+// Whenever the permission ends while a notification is decided again and sent: it is with the team, and the desk knows, or it
+// is not, and the desk is told something else than that it goes.
+func TestThePermissionEndsBetweenAnyTwoReadingsOfASend(t *testing.T) {
+	for n := 1; ; n++ {
+		var id string
+		w, happened := between(t, n, func(w *world) {
+			d := w.Desk(testkit.HMPBristol)
+			f := formtest.New(testkit.Bristol)
+			f.Consent.ExpireTime = timestamppb.New(testkit.Now.Add(2 * time.Hour))
+			id = d.Take(f)[0]
+			must(d.StepSpool(t.Context()))(t)
+			w.LoadDirectory(2, without("child/{n}/phone"))
+			w.prepare()
+			must(w.Hub.StepDelivery(t.Context()))(t)
+		}, func(w *world) { w.Clock.Advance(3 * time.Hour) })
+		w.Settle()
+		want := []localv1.State{localv1.State_STATE_WAITING, localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED}
+		if len(w.Inbox(testkit.Bristol).Items()) > 0 {
+			want = []localv1.State{localv1.State_STATE_DELIVERED}
+		}
+		if shown := w.Desk(testkit.HMPBristol).Get(id).GetNotification(); !slices.Contains(want, shown.GetState()) || w.waiting() != 0 {
+			t.Errorf("after reading %d: the desk shows %v, want one of %v; %d wait", n, shown.GetState(), want, w.waiting())
+		}
+		if !happened {
+			if n < 3 {
+				t.Fatalf("only %d readings", n)
+			}
+			return
+		}
+	}
+}
+
 // Whenever a directory comes into force while a notification is submitted and sent: what goes rests on the directory
 // that was in force when its send began.
 func TestADirectoryBetweenAnyTwoReadingsOfASend(t *testing.T) {

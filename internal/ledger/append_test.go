@@ -254,7 +254,7 @@ func TestARerunGivesTheSame(t *testing.T) {
 		b = h.newBatch(nil)
 		b.add(t.Context(), waiting)
 	}
-	if o := h.settle(t.Context(), b); o.err != nil || !o.whole {
+	if o := h.settle(t.Context(), b, h.Ledger.run); o.err != nil || !o.whole {
 		t.Fatal(o)
 	}
 	for _, p := range waiting {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -28,14 +27,13 @@ func selfCheck(g Log, what string) error {
 // they recorded, and the trees over those.
 type batch struct {
 	ledger *Ledger
-	after  *batch // the batch before, whose writes the ops of this one see while the store may not have them; nil: it has
-	start  time.Time
+	after  *batch    // the batch before, whose writes the ops of this one see while the store may not have them; nil: it has
+	start  time.Time // of its transaction
 	ops    []*pending
 	errs   []error // of each op
 	failed error   // the store could not be read: no op counts
 	next   perLog[uint64]
-	writes []write       // of the ops that succeeded, in order
-	latest map[place]int // the last write to a place
+	writes overlay // of the ops that succeeded
 	leaves []leaf
 
 	// What write makes, from nothing each time.
@@ -49,7 +47,7 @@ type batch struct {
 
 // newBatch begins a batch behind another one, which may still be on its way to the disk, or behind what is committed.
 func (l *Ledger) newBatch(after *batch) *batch {
-	b := &batch{ledger: l, after: after, latest: map[place]int{}}
+	b := &batch{ledger: l, after: after}
 	if after != nil {
 		b.next = after.next
 		return b
@@ -65,13 +63,13 @@ func (b *batch) add(ctx context.Context, ops []*pending) {
 	if len(ops) == 0 {
 		return
 	}
-	if len(b.ops) == 0 {
-		b.start = b.ledger.clock()
-	}
 	b.ops = append(b.ops, ops...)
 	err := b.ledger.store.View(ctx, func(s store.Snapshot) error {
 		for _, p := range ops {
-			tx := &Tx{ledger: b.ledger, under: beneath{b, s}, p: p, latest: map[place]int{}, next: b.next}
+			if b.ledger.rehearse {
+				_ = b.call(&Tx{ledger: b.ledger, under: beneath{b, s}, p: p, next: b.next}, p.op)
+			}
+			tx := &Tx{ledger: b.ledger, under: beneath{b, s}, p: p, next: b.next}
 			err := b.call(tx, p.op)
 			b.errs = append(b.errs, err)
 			if err == nil { // else its writes are dropped with its Tx
@@ -92,8 +90,8 @@ type beneath struct {
 
 func (r beneath) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 	for b := r.batch; b != nil; b = b.after {
-		if i, ok := b.latest[place{ks, string(key)}]; ok {
-			return slices.Clone(b.writes[i].value), nil
+		if value, ok := b.writes.get(place{ks, string(key)}); ok {
+			return value, nil
 		}
 	}
 	return r.store.Get(ks, key)
@@ -101,11 +99,8 @@ func (r beneath) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 
 // take adds what an op wrote and recorded.
 func (b *batch) take(tx *Tx) {
-	for i, w := range tx.writes {
-		if tx.latest[w.place] == i { // else it was written again later
-			b.latest[w.place] = len(b.writes)
-			b.writes = append(b.writes, w)
-		}
+	for w := range tx.writes.effective() {
+		b.writes.add(w)
 	}
 	b.leaves = append(b.leaves, tx.leaves...)
 	b.next = tx.next
@@ -118,10 +113,7 @@ func (b *batch) write(tx store.Tx) error {
 		b.edges[i] = b.ledger.edges[i].copy()
 		b.tiles[i] = edgeTiles{}
 	}
-	for i, w := range b.writes {
-		if b.latest[w.place] != i {
-			continue
-		}
+	for w := range b.writes.effective() {
 		var err error
 		if w.value == nil {
 			err = tx.Delete(w.keyspace, []byte(w.key))

@@ -150,9 +150,12 @@ func (l *Ledger) remember(leaves []leaf) {
 	for _, leaf := range leaves {
 		t := l.tree(leaf.log)
 		r := l.recent.trees[t]
-		if r == nil || r.from+uint64(len(r.all)) != leaf.index || len(r.all) >= maxRecent {
+		switch {
+		case r == nil || r.from+uint64(len(r.all)) != leaf.index:
 			r = &recentOf{from: leaf.index}
 			l.recent.trees[t] = r
+		case len(r.all) >= maxRecent:
+			r.all, r.from = r.all[blockEvents:], r.from+blockEvents
 		}
 		r.all = append(r.all, leaf.noted)
 	}

@@ -86,6 +86,7 @@ type Config struct {
 	MaxQueue       int                // the most ops that wait for the next one; 1024 when 0
 	Log            *slog.Logger       // slog.Default when nil
 	Terms          func(Logged) Terms // what an event is indexed by, on StepIndex; nil for no index. Changing it needs a new index
+	Rehearse       bool               // runs each op once for nothing before it counts, as may happen anyhow: for tests of ops
 	Observe        func(Commit)       // told of every durable batch, on the sequencer: it must be quick; nil for nobody
 }
 
@@ -96,6 +97,7 @@ type Ledger struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	file     checkpointFile
+	rehearse bool
 	maxBatch int
 	maxQueue int
 	maxScan  int // events that one call of Events looks at; it bounds how long the snapshot is held
@@ -163,7 +165,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 // newLedger makes a ledger that has read nothing yet.
 func newLedger(c Config) (*Ledger, error) {
 	l := &Ledger{store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, file: checkpointFile{path: c.CheckpointFile},
-		maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, maxLook: 1 << 12, rand: c.Rand, step: make(chan struct{}, 1), wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
+		rehearse: c.Rehearse, maxBatch: c.MaxBatch, maxQueue: c.MaxQueue, maxScan: 5000, maxLook: 1 << 12, rand: c.Rand, step: make(chan struct{}, 1), wake: make(chan struct{}, 1), observe: c.Observe, terms: c.Terms}
 	if l.clock == nil {
 		l.clock = time.Now
 	}

@@ -13,7 +13,7 @@ import (
 // Commit is what a batch that has become durable looks like from outside, for measuring.
 type Commit struct {
 	Time   time.Time     // when it was durable
-	Took   time.Duration // from when its first op could run until its checkpoint was kept outside the database too
+	Took   time.Duration // from the start of its transaction until its checkpoint was kept outside the database too
 	Ops    int           // how many ops it held, those that erred too
 	Events []Appended    // what it recorded, in order
 }

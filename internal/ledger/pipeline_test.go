@@ -40,6 +40,17 @@ func (h *hub) run() {
 	h.tb.Cleanup(func() { stop(); <-ran })
 }
 
+// writing is a sequencer that runs, with the first op's batch on its way to the disk.
+func (h *hub) writing() (*gate, *pending) {
+	h.tb.Helper()
+	g := newGate(h)
+	h.run()
+	first, err := h.enqueue(leading, false)
+	check(h.tb, err)
+	<-g.come
+	return g, first
+}
+
 // following is an op that says what it finds of the one before, each time it runs, and then records.
 func following(found chan<- string) func(*Tx) error {
 	return func(tx *Tx) error {
@@ -70,11 +81,7 @@ func TestTheNextBatchRunsWhileOneIsWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)
-			g := newGate(h)
-			h.run()
-			first, err := h.enqueue(leading, false)
-			check(t, err)
-			<-g.come
+			g, first := h.writing()
 			found := make(chan string, 4)
 			second, err := h.enqueue(following(found), false)
 			check(t, err)
@@ -118,11 +125,7 @@ func reason(err error) string {
 // An op that writes nothing says what it found in a batch that is not durable yet, so it waits for that batch as well.
 func TestWhatIsOnlyReadWaitsForWhatItRead(t *testing.T) {
 	h := newHub(t)
-	g := newGate(h)
-	h.run()
-	_, err := h.enqueue(leading, false)
-	check(t, err)
-	<-g.come
+	g, _ := h.writing()
 	ran := make(chan string, 2)
 	reading, err := h.enqueue(func(tx *Tx) error {
 		v, err := tx.Get(schema.HubMeta, []byte("k"))
@@ -138,8 +141,48 @@ func TestWhatIsOnlyReadWaitsForWhatItRead(t *testing.T) {
 	check(t, reading.err)
 }
 
+// When the self-check has found damage nothing more is signed, also of what has run by then.
+func TestNothingIsWrittenOnceTheLedgerHasStopped(t *testing.T) {
+	h := newHub(t)
+	g, first := h.writing()
+	found := make(chan string, 1)
+	second, err := h.enqueue(following(found), false)
+	check(t, err)
+	<-found
+	h.stop(selfCheck(Sent, "so the test says"))
+	g.end <- nil
+	<-first.done
+	select {
+	case <-second.done:
+	case <-g.come:
+		t.Error("another batch is written")
+		g.end <- nil
+		<-second.done
+	}
+	if size, _, _ := h.Head(Sent); first.err != nil || reason(second.err) != errSelfCheck.Reason || size != 1 {
+		t.Errorf("answered %v and %v, with %d leaves", first.err, second.err, size)
+	}
+}
+
+// A rehearsed op runs twice, and is written once.
+func TestARehearsedOpLeavesNoTrace(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.Rehearse = true })
+	runs := 0
+	check(t, h.Append(t.Context(), func(tx *Tx) error {
+		runs++
+		v, err := tx.Get(schema.HubMeta, []byte("k"))
+		if v != nil {
+			t.Errorf("run %d finds %q", runs, v)
+		}
+		return errors.Join(err, leading(tx))
+	}))
+	if size, _, _ := h.Head(Sent); runs != 2 || size != 1 {
+		t.Errorf("%d runs, %d leaves", runs, size)
+	}
+}
+
 // Whatever batches fail under whatever load, those who were told yes counted on from one another, without a gap and without
-// one number twice.
+// one number twice; and no two ops run at once.
 func TestNobodyBuildsOnWhatWasNotWritten(t *testing.T) {
 	h := newHub(t, func(c *Config) { c.MaxBatch = 8 })
 	chance := rand.New(rand.NewPCG(7, 7)) // the committer's
@@ -160,11 +203,21 @@ func TestNobodyBuildsOnWhatWasNotWritten(t *testing.T) {
 	var told sync.Map
 	var yes atomic.Uint64
 	var all sync.WaitGroup
-	for range 16 {
+	inside := 0 // ops that run now; unguarded, so that two at once are a race too
+	for worker := range 16 {
 		all.Go(func() {
+			doIt := h.Append
+			if worker%2 == 0 {
+				doIt = h.AppendReserved // goes once more, by itself, when the disk is full
+			}
 			for range 40 {
 				var mine uint64
-				err := h.Append(t.Context(), func(tx *Tx) error {
+				err := doIt(t.Context(), func(tx *Tx) error {
+					inside++
+					defer func() { inside-- }()
+					if inside != 1 {
+						t.Errorf("%d ops run at once", inside)
+					}
 					v, err := tx.Get(schema.HubMeta, key)
 					if err != nil {
 						return err

@@ -41,8 +41,10 @@ func (p *pending) finished() bool {
 // recorded is. An error of op is returned as it is, and means that nothing of op was written; so does a panic of op,
 // as an Internal fault. Other ops of the batch are not affected.
 //
-// op runs on the sequencer while all other ops wait, so it reads and writes through its Tx and does nothing else. It
-// may run again: it has no side effects and draws no random values, those are drawn before Append.
+// op runs while all other ops wait, so it reads and writes through its Tx and does nothing else; least of all does it read
+// the store by another way, which could wait for itself. It may run again, also when a batch before its own was not
+// written: it has no side effects, changes nothing that it has from outside in a way that another run would see, and draws
+// no random values, those are drawn before Append. What it sets outside belongs to the sequencer until Append returns nil.
 //
 // Faults of Append itself: Exhausted LEDGER_BUSY when the queue is full; Deadline LEDGER_WAIT when ctx ended while op
 // still waited, and op will not run; Deadline LEDGER_OUTCOME when ctx ended later, and op may yet be committed;
@@ -171,9 +173,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 	if !l.running.CompareAndSwap(false, true) {
 		return fault.New(fault.Internal, "LEDGER_RUNS", "The sequencer of the ledger runs already.")
 	}
-	defer l.stop(fault.New(fault.Unavailable, "LEDGER_STOPPED", "The hub is stopping. Try again later."))
 	l.step <- struct{}{}
-	defer func() { <-l.step }()
+	defer func() { <-l.step }() // last, when nobody can append any more
+	defer l.stop(fault.New(fault.Unavailable, "LEDGER_STOPPED", "The hub is stopping. Try again later."))
 
 	if err := l.Stopped(); err != nil {
 		return err
@@ -225,7 +227,12 @@ func (p *pipeline) add(ctx context.Context) {
 func (p *pipeline) write(ctx context.Context) error {
 	for range p.more {
 		for b := p.cut(); b != nil; b = p.cut() {
-			o := p.ledger.settle(ctx, b)
+			var o outcome
+			if o.err = p.ledger.Stopped(); o.err != nil { // the self-check found something: nothing is signed any more
+				finishAll(b.ops, o.err)
+			} else {
+				o = p.ledger.settle(ctx, b, p.again)
+			}
 			if p.settled(ctx, o); o.err != nil {
 				return o.err
 			}
@@ -257,9 +264,17 @@ func (p *pipeline) settled(ctx context.Context, o outcome) {
 	case o.err != nil:
 		finishAll(ops, o.err)
 	case !o.whole:
-		p.next = p.ledger.newBatch(nil)
-		p.next.add(ctx, ops)
+		p.next = p.ledger.run(ctx, ops)
 	}
+}
+
+// again runs some ops of a batch that was not written once more, by themselves. What was run on top of that batch is run
+// again too, once this is settled.
+func (p *pipeline) again(ctx context.Context, ops []*pending) *batch {
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	p.next.after = nil
+	return p.ledger.run(ctx, ops)
 }
 
 // signal puts a token into a channel that holds one.
@@ -286,9 +301,14 @@ func (l *Ledger) oneStep(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	ctx = context.WithoutCancel(ctx)
+	return true, l.settle(ctx, l.run(ctx, ops), l.run).err
+}
+
+// run makes a batch of ops on top of what is committed. Its caller sees to it that no other op runs.
+func (l *Ledger) run(ctx context.Context, ops []*pending) *batch {
 	b := l.newBatch(nil)
 	b.add(ctx, ops)
-	return true, l.settle(ctx, b).err
+	return b
 }
 
 // outcome is what became of a batch.
@@ -297,15 +317,13 @@ type outcome struct {
 	err   error // LEDGER_STOPPED, for good
 }
 
-// settle writes a batch and then tells those who wait for it.
-func (l *Ledger) settle(ctx context.Context, b *batch) (o outcome) {
+// settle writes a batch and then tells those who wait for it. With again it runs some of them once more.
+func (l *Ledger) settle(ctx context.Context, b *batch, again func(context.Context, []*pending) *batch) (o outcome) {
 	err := l.commit(ctx, l.store, b)
 	o.whole = err == nil
 	if errors.Is(err, store.ErrFull) {
 		// Nothing was written. Those with the right to what is kept back go once more, without the others.
-		ops := refuseOrdinary(b.ops, err)
-		b = l.newBatch(nil)
-		if b.add(ctx, ops); len(ops) > 0 {
+		if b = again(ctx, refuseOrdinary(b.ops, err)); len(b.ops) > 0 {
 			err = l.commit(ctx, store.Reserved(l.store), b)
 		}
 	}
@@ -350,10 +368,11 @@ func refuseOrdinary(ops []*pending, full error) (rest []*pending) {
 // commit makes one batch durable. Its error means that nothing was written, unless it is a stopError.
 func (l *Ledger) commit(ctx context.Context, s store.Store, b *batch) error {
 	err := b.failed
-	if err == nil && len(b.writes) == 0 {
+	if err == nil && len(b.writes.list) == 0 {
 		return nil // no op wrote: a read-only batch costs no sync
 	}
 	if err == nil {
+		b.start = l.clock()
 		err = s.Update(ctx, b.write)
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
+	"iter"
 	"slices"
 	"time"
 
@@ -35,8 +36,7 @@ type Tx struct {
 	under  store.Reader
 	p      *pending
 	next   perLog[uint64] // the index of each log's next leaf
-	writes []write        // in order
-	latest map[place]int  // the last write to a place
+	writes overlay
 	leaves []leaf
 	closed bool
 }
@@ -49,6 +49,40 @@ type place struct {
 type write struct {
 	place
 	value []byte // nil deletes
+}
+
+// overlay is writes that the store does not have yet, in order. What was written to a place last is what counts.
+type overlay struct {
+	list   []write
+	latest map[place]int
+}
+
+func (o *overlay) add(w write) {
+	if o.latest == nil {
+		o.latest = map[place]int{}
+	}
+	o.latest[w.place] = len(o.list)
+	o.list = append(o.list, w)
+}
+
+// get returns a copy of what was written to a place, nil where it was deleted; false when nothing was.
+func (o *overlay) get(at place) ([]byte, bool) {
+	i, ok := o.latest[at]
+	if !ok {
+		return nil, false
+	}
+	return slices.Clone(o.list[i].value), true
+}
+
+// effective are the writes that count, in order.
+func (o *overlay) effective() iter.Seq[write] {
+	return func(yield func(write) bool) {
+		for i, w := range o.list {
+			if o.latest[w.place] == i && !yield(w) {
+				return
+			}
+		}
+	}
 }
 
 type leaf struct {
@@ -65,8 +99,8 @@ func (tx *Tx) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 	if tx.closed {
 		return nil, errClosed
 	}
-	if i, ok := tx.latest[place{ks, string(key)}]; ok {
-		return slices.Clone(tx.writes[i].value), nil
+	if value, ok := tx.writes.get(place{ks, string(key)}); ok {
+		return value, nil
 	}
 	return tx.under.Get(ks, key)
 }
@@ -92,7 +126,7 @@ func (tx *Tx) Delete(ks store.Keyspace, key []byte) error {
 	if err := store.CheckKey(key); err != nil {
 		return err
 	}
-	tx.write(write{place{ks, string(key)}, nil})
+	tx.writes.add(write{place{ks, string(key)}, nil})
 	return nil
 }
 
@@ -114,13 +148,8 @@ func (tx *Tx) put(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return err
 	}
-	tx.write(write{place{ks, string(key)}, value})
+	tx.writes.add(write{place{ks, string(key)}, value})
 	return nil
-}
-
-func (tx *Tx) write(w write) {
-	tx.latest[w.place] = len(tx.writes)
-	tx.writes = append(tx.writes, w)
 }
 
 // Event is what an op records.
