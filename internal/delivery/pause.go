@@ -35,7 +35,10 @@ func (d *Delivery) SetPause(ctx context.Context, pause bool) (since time.Time, e
 		return tx.Delete(schema.HubMeta, pauseKey)
 	})
 	d.Wake()
-	return since, err
+	if err != nil {
+		return time.Time{}, err // since belongs to the sequencer still, when the time ran out
+	}
+	return since, nil
 }
 
 // PausedSince returns since when deliveries are paused, the zero time when they are not.

@@ -123,7 +123,10 @@ func (h *Hub) recordReport(ctx context.Context, authority, uri string, payload [
 		back.NotificationId = about.GetNotificationId()
 		return h.delivery.Tell(tx, delivery.ByTeam, about.desk, back, now)
 	})
-	return event, err
+	if err != nil {
+		return [16]byte{}, err // the event belongs to the sequencer still, when the time ran out
+	}
+	return event, nil
 }
 
 // answers says what kind of event a report is and what it follows: the decision, or of an answer to a stop request the

@@ -267,7 +267,10 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		}
 		return h.maybePassedOn(tx, p, all, i)
 	})
-	return event, err
+	if err != nil {
+		return [16]byte{}, err // the event belongs to the sequencer still, when the time ran out
+	}
+	return event, nil
 }
 
 // dropGivenUp takes what was passed on before and given up out from among the dead letters: what is passed on now takes its

@@ -261,7 +261,10 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		}
 		return tomb.write(tx, w.owner, w.id)
 	})
-	return event, err
+	if err != nil {
+		return [16]byte{}, err // the event belongs to the sequencer still, when the time ran out
+	}
+	return event, nil
 }
 
 // remember keeps the stop request of a withdrawal that comes before its notification, or of one of which its team is asked.
