@@ -284,8 +284,11 @@ func (d *Desk) notSharedNow(tx store.Tx, n *localv1.Notification, decision *post
 // or a person has done since stands.
 func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
-		if n.GetState() == stateAccepted && decision != nil && decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE && len(n.GetFollowups()) > 0 {
-			// Some of its children go on under another id already, so it cannot be made again under its own.
+		refused := decision == nil
+		split := !refused && decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE && len(n.GetFollowups()) > 0
+		if n.GetState() == stateAccepted && (refused || split) {
+			// The hub takes it no more, such as when it has expired; or some of its children go on under another id already,
+			// so that it cannot be made again under its own. Whether the hub that is gone had sent it nobody knows.
 			n.State, decision = after(n.GetState(), undelivered), nil
 			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 		}

@@ -165,6 +165,28 @@ func TestNothingWithdrawnIsSentByTheNextHub(t *testing.T) {
 	}
 }
 
+// What a hub that is gone had taken, and the next one takes no more since it has expired, is not on its way for ever: nobody
+// knows whether the team has it, so a person telephones.
+func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	in.Link.Down(true)
+	id := d.Take(family())[0]
+	x.Settle()
+	if s := d.State(id); s != accepted {
+		t.Fatalf("state %v", s)
+	}
+	d.Link.Down(true)
+	x.LoseHub()
+	x.Clock.Advance(40 * 24 * time.Hour)
+	d.Link.Down(false)
+	in.Link.Down(false)
+	wait(x)
+	if s := d.State(id); s != localv1.State_STATE_UNDELIVERED || len(in.Items()) != 0 {
+		t.Errorf("state %v, with %d items at the inbox", s, len(in.Items()))
+	}
+}
+
 // A hub that lost its disk is told again what the safeguarding lead decided not to share: that somebody looked stands in
 // its new log. What was decided, and what was done since, stays as it is at the desk.
 func TestAHubThatLosesItsDiskHearsAgainWhatWasConsidered(t *testing.T) {

@@ -189,13 +189,16 @@ func (s watched) View(ctx context.Context, fn func(store.Snapshot) error) error 
 	return s.Store.View(ctx, fn)
 }
 
-// sequenced is the hub's store as its ledger has it: an op reads while the sequencer holds all others back, so nobody acts
-// between two of its reads.
+// sequenced is the hub's store as its ledger has it. An op reads while the sequencer holds all others back, so nobody acts
+// between two of its reads; they are told from the ledger's others by their context, which no caller can end.
 type sequenced struct{ watched }
 
 // View implements store.Store.
 func (s sequenced) View(ctx context.Context, fn func(store.Snapshot) error) error {
-	return s.Store.View(ctx, fn)
+	if ctx.Done() == nil {
+		return s.Store.View(ctx, fn)
+	}
+	return s.watched.View(ctx, fn)
 }
 
 // Reserved is for store.Reserved.
