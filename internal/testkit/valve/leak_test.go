@@ -19,8 +19,8 @@ var leaks = flag.Bool("leaks", false, "build the program with the leaks, and see
 
 const root = "../../.."
 
-// leakPairs are the pairs in which each leak must show.
-const leakPairs = 60
+// leakPairs are the pairs in which each leak must show: 30 plans. The rarest, of the order, shows in one plan of four.
+const leakPairs = 300
 
 var parted = regexp.MustCompile(`the prison can tell world (\d+) of plan (\d+)`)
 
