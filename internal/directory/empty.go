@@ -1,7 +1,7 @@
 package directory
 
 import (
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"postern/internal/fault"
 	"postern/internal/store"
@@ -11,16 +11,40 @@ import (
 // Empty is the directory of a party that has none yet: number 0, nobody takes part, every question answers "no".
 func Empty() *Directory { return &Directory{revision: &posternv1.DirectoryRevision{}} }
 
-// StoredNumber is the number of the revision that Save wrote, 0 for none. It is a point read, so that a transaction
-// can make sure that a decision rests on the directory in force.
+// StoredNumber is the number of the revision that Save wrote, 0 for none. It is a point read that leaves everything else of
+// the revision where it is, so that every transaction can make sure that its decision rests on the directory in force.
 func StoredNumber(r store.Reader, ks store.Keyspace) (uint64, error) {
-	s, err := stored(r, ks)
-	if err != nil || s == nil {
+	signed, err := r.Get(ks, keyRevision)
+	if err != nil || signed == nil {
 		return 0, err
 	}
-	d := &posternv1.DirectoryRevision{}
-	if err := proto.Unmarshal(s.GetPayload(), d); err != nil {
-		return 0, fault.New(fault.Internal, "DIRECTORY_STORED", "The stored directory cannot be read.").Because(err)
+	revision, _, err := lastField(signed, 1) // Signed.payload
+	if err != nil {
+		return 0, err
 	}
-	return d.GetNumber(), nil
+	_, number, err := lastField(revision, 2) // DirectoryRevision.number
+	return number, err
+}
+
+// lastField returns the last value of a field of a serialized message, as a decoder does: its bytes, or its number; zero
+// where there is none.
+func lastField(b []byte, wanted protowire.Number) (bytes []byte, number uint64, err error) {
+	for len(b) > 0 {
+		at, kind, n := protowire.ConsumeTag(b)
+		if n >= 0 {
+			b = b[n:]
+			n = protowire.ConsumeFieldValue(at, kind, b)
+		}
+		if n < 0 {
+			return nil, 0, fault.New(fault.Internal, "DIRECTORY_STORED", "The stored directory cannot be read.").Because(protowire.ParseError(n))
+		}
+		switch {
+		case at == wanted && kind == protowire.BytesType:
+			bytes, _ = protowire.ConsumeBytes(b)
+		case at == wanted && kind == protowire.VarintType:
+			number, _ = protowire.ConsumeVarint(b)
+		}
+		b = b[n:]
+	}
+	return bytes, number, nil
 }

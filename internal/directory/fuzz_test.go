@@ -11,6 +11,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/store"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -83,6 +84,39 @@ func FuzzVerifyPublished(f *testing.F) {
 		trusted, _ := d.RecipientKey(k.GetAuthority())
 		if newer, err := directory.Succeeds(trusted, s, k); !made[string(s.GetPayload())] || newer || err != nil {
 			t.Fatalf("a key that nobody signed: %v, %v", newer, err)
+		}
+	})
+}
+
+// row is a store that holds one value, under every key.
+type row []byte
+
+func (r row) Get(store.Keyspace, []byte) ([]byte, error) { return r, nil }
+
+// FuzzStoredNumber: the number that is read by itself is the one that the whole revision has, wherever that can be read.
+func FuzzStoredNumber(f *testing.F) {
+	add := func(signed *posternv1.Signed) {
+		b, err := proto.Marshal(signed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	revision, err := proto.Marshal(&posternv1.DirectoryRevision{Audience: "postern.example", Number: 300, EntriesSha256: [][]byte{make([]byte, 32)}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	add(&posternv1.Signed{Payload: revision, PayloadType: "x"})
+	add(&posternv1.Signed{Payload: append(revision, 0x10, 7)}) // the number once more
+	add(&posternv1.Signed{PayloadType: "no payload"})
+	f.Add([]byte{0x0a, 2, 0x10, 0x80})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		signed, whole := &posternv1.Signed{}, &posternv1.DirectoryRevision{}
+		if proto.Unmarshal(b, signed) != nil || proto.Unmarshal(signed.GetPayload(), whole) != nil {
+			return
+		}
+		if n, err := directory.StoredNumber(row(b), "any"); err != nil || n != whole.GetNumber() {
+			t.Errorf("number %d, %v, want %d", n, err, whole.GetNumber())
 		}
 	})
 }

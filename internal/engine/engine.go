@@ -165,33 +165,37 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 
 // answer is what the policy says, from memory or afresh.
 func (e *Engine) answer(ctx context.Context, in *Input, verbatim []byte, leaves places) (*posternv1.Decision, error) {
-	q, at, memorable := e.memory.question(in, verbatim, leaves)
-	var remembered *posternv1.Decision
-	if memorable {
-		if remembered = e.memory.recall(q, at); remembered != nil && !e.memory.sampled() {
-			return remembered, nil
+	var known *posternv1.Decision
+	if q, at, ok := e.memory.question(in, verbatim, leaves); ok {
+		if known = e.memory.recall(q, at); known == nil {
+			if known = e.timeless(in, verbatim, leaves); known != nil {
+				e.memory.learn(q, at, known)
+			}
+		}
+		if known != nil && !e.memory.sampled() {
+			return known, nil
 		}
 	}
-	value := in.value()
-	if !bytes.Equal(marshal(value), verbatim) { // what is stored and replayed must be what was evaluated
-		return nil, errors.New("engine: the input as it is written down is not the input as it is evaluated")
-	}
-	d, err := e.evaluate(in, value, e.timeout)
+	d, err := e.evaluateWritten(in, verbatim, e.timeout)
 	if errors.Is(err, errTimeout) { // a machine that stalls looks like a rule that loops: once more, with patience
-		d, err = e.evaluate(in, value, 10*e.timeout)
+		d, err = e.evaluateWritten(in, verbatim, 10*e.timeout)
 	}
-	switch {
-	case err != nil || !memorable:
-	case remembered == nil:
-		if e.timeless(in, d) {
-			e.memory.learn(q, at, d)
-		}
-	case !proto.Equal(d, remembered):
+	if err == nil && known != nil && !proto.Equal(d, known) {
 		e.memory.forget()
 		e.log.ErrorContext(ctx, "policy error: a remembered decision is not what the policy decides; nothing is remembered any more",
 			"policy_revision", e.revision)
 	}
 	return d, err
+}
+
+// evaluateWritten evaluates an input that is written down as verbatim: what is stored and replayed must be what was
+// evaluated.
+func (e *Engine) evaluateWritten(in *Input, verbatim []byte, timeout time.Duration) (*posternv1.Decision, error) {
+	value := in.value()
+	if !bytes.Equal(marshal(value), verbatim) {
+		return nil, errors.New("engine: the input as it is written down is not the input as it is evaluated")
+	}
+	return e.evaluate(in, value, timeout)
 }
 
 // sampleTimeout is for the samples and the tests of a bundle, which are about sense and not speed.

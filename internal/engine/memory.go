@@ -114,16 +114,17 @@ func (m *memory) forget() {
 	m.answers = nil
 }
 
-// timeless reports whether an answer rests on no deadline: evaluated without the moment from which deadlines are
-// reckoned, which is an error wherever one is read, it is the same answer.
-func (e *Engine) timeless(in *Input, d *posternv1.Decision) bool {
-	if slices.ContainsFunc(d.GetChildren(), func(c *posternv1.ChildDecision) bool { return c.GetOutcome() == posternv1.Outcome_OUTCOME_WAIT }) {
-		return false // no need to ask
-	}
-	without := *in
+// timeless evaluates an input without the moment from which deadlines are reckoned. What comes of it is the answer to the
+// input as it is, and rests on no deadline: whatever reads that moment is an error without it, and then, or when a child
+// waits, this is nil.
+func (e *Engine) timeless(in *Input, verbatim []byte, leaves places) *posternv1.Decision {
+	without, at := *in, leaves[firstSubmitLeaf]
 	without.FirstSubmitTime = ""
-	same, err := e.evaluate(&without, without.value(), e.timeout)
-	return err == nil && proto.Equal(d, same)
+	d, err := e.evaluateWritten(&without, slices.Concat(verbatim[:at.from], []byte(`""`), verbatim[at.to:]), e.timeout)
+	if err != nil || slices.ContainsFunc(d.GetChildren(), func(c *posternv1.ChildDecision) bool { return c.GetOutcome() == posternv1.Outcome_OUTCOME_WAIT }) {
+		return nil
+	}
+	return d
 }
 
 // learn remembers an answer, unless it is not valid until when it should be.

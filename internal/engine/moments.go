@@ -22,8 +22,8 @@ import (
 //
 // Then the order of the moments is all that an answer owes to them that was found without reading first_submit_time: it
 // can change when now passes one of them, or when what else is in the input changes (today among it), and at no other
-// time. Only valid_until moves along with now, as untilRules say. Whether first_submit_time was read is found out by
-// evaluating once more without one (memory.go): an answer that rests on a deadline is not remembered.
+// time. Only valid_until moves along with now, as untilRules say. Whether first_submit_time is read is found out by
+// evaluating without one (memory.go): an answer that rests on a deadline is not remembered.
 type moments struct {
 	hours time.Duration // data.settings.decision_valid_hours
 }
@@ -40,8 +40,11 @@ var leaves = [...]leaf{
 	{"now", true}, {"reception.receive_date", false},
 }
 
-// firstSubmit is the moment that deadlines are reckoned from.
-const firstSubmit = "first_submit_time"
+// firstSubmit is the moment that deadlines are reckoned from, and firstSubmitLeaf its number among the leaves.
+const (
+	firstSubmit     = "first_submit_time"
+	firstSubmitLeaf = 3
+)
 
 // places is where the values of the leaves are in the JSON of an input.
 type places [len(leaves)]place

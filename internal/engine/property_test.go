@@ -20,7 +20,7 @@ import (
 func TestSharesExactlyWhatMayBeShared(t *testing.T) {
 	e := patient(t)
 	shared, children := map[string]int{}, map[string]int{}
-	rapid.Check(t, func(t *rapid.T) {
+	check := func(t *rapid.T) {
 		in := inputs().Draw(t, "input")
 		d, _ := e.Decide(t.Context(), in)
 		free := freePaths(in)
@@ -56,12 +56,15 @@ func TestSharesExactlyWhatMayBeShared(t *testing.T) {
 		if (d.GetOutcome() == share) != (len(want) > 0) || len(in.Children) == 0 && len(d.GetReasons()) == 0 {
 			t.Fatalf("decided %v", d)
 		}
-	})
-	for _, route := range []string{"STANDARD", "URGENT", "DUTY"} {
-		if shared[route] == 0 || shared[route] == children[route] {
-			t.Errorf("%s: %d of %d children shared: the inputs prove nothing", route, shared[route], children[route])
+	}
+	some := func(route string) bool { return shared[route] > 0 && shared[route] < children[route] }
+	routes := []string{"STANDARD", "URGENT", "DUTY"}
+	for range 10 { // of what is drawn little goes by permission, and in a few runs of a hundred nothing
+		if rapid.Check(t, check); !slices.ContainsFunc(routes, func(r string) bool { return !some(r) }) {
+			return
 		}
 	}
+	t.Errorf("of %v children %v were shared: the inputs prove nothing", children, shared)
 }
 
 // TestOneChildNeverChangesAnother: what is decided for a child is decided the same without its brothers and sisters.

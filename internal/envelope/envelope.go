@@ -53,26 +53,20 @@ func known(m protoreflect.Message) bool {
 	if len(m.GetUnknown()) > 0 {
 		return false
 	}
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		f := fields.Get(i)
-		if f.Enum() == nil && f.Message() == nil || !m.Has(f) {
-			continue // nothing in it can be new
-		}
-		v := m.Get(f)
-		if !f.IsList() {
-			if !knownValue(f, v) {
-				return false
-			}
-			continue
-		}
-		for j := range v.List().Len() {
-			if !knownValue(f, v.List().Get(j)) {
-				return false
+	all := true
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Kind() != protoreflect.EnumKind && f.Kind() != protoreflect.MessageKind: // nothing in it can be new
+		case !f.IsList():
+			all = knownValue(f, v)
+		default:
+			for i := range v.List().Len() {
+				all = all && knownValue(f, v.List().Get(i))
 			}
 		}
-	}
-	return true
+		return all
+	})
+	return all
 }
 
 func knownValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {

@@ -59,7 +59,7 @@ type overlay struct {
 
 func (o *overlay) add(w write) {
 	if o.latest == nil {
-		o.latest = map[place]int{}
+		o.list, o.latest = make([]write, 0, 16), make(map[place]int, 16) // what one decision writes fits
 	}
 	o.latest[w.place] = len(o.list)
 	o.list = append(o.list, w)
