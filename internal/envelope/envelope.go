@@ -18,6 +18,7 @@ package envelope
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -53,20 +54,41 @@ func known(m protoreflect.Message) bool {
 	if len(m.GetUnknown()) > 0 {
 		return false
 	}
-	all := true
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.EnumKind && f.Kind() != protoreflect.MessageKind: // nothing in it can be new
-		case !f.IsList():
-			all = knownValue(f, v)
-		default:
-			for i := range v.List().Len() {
-				all = all && knownValue(f, v.List().Get(i))
+	for _, f := range openFields(m.Descriptor()) {
+		if !m.Has(f) {
+			continue
+		}
+		v := m.Get(f)
+		if !f.IsList() {
+			if !knownValue(f, v) {
+				return false
+			}
+			continue
+		}
+		for i := range v.List().Len() {
+			if !knownValue(f, v.List().Get(i)) {
+				return false
 			}
 		}
-		return all
-	})
-	return all
+	}
+	return true
+}
+
+// openFieldsOf remembers openFields; there are as many as this version has kinds of messages.
+var openFieldsOf sync.Map
+
+// openFields are the fields of a kind of message in which something may be new: enums and messages.
+func openFields(d protoreflect.MessageDescriptor) (open []protoreflect.FieldDescriptor) {
+	if remembered, ok := openFieldsOf.Load(d); ok {
+		return remembered.([]protoreflect.FieldDescriptor)
+	}
+	for i := range d.Fields().Len() {
+		if f := d.Fields().Get(i); f.Enum() != nil || f.Message() != nil {
+			open = append(open, f)
+		}
+	}
+	openFieldsOf.Store(d, open)
+	return open
 }
 
 func knownValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {

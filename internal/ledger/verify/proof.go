@@ -23,16 +23,16 @@ type Proof struct {
 
 // Text returns the proof in its one spelling.
 func (p Proof) Text() string {
-	var b strings.Builder
-	b.WriteString(proofHeader + "\n")
+	b := make([]byte, 0, len(proofHeader)+base64.StdEncoding.EncodedLen(len(p.Extra))+(hashText+1)*len(p.Hashes)+len(p.Checkpoint)+64)
+	b = append(append(b, proofHeader...), '\n')
 	if len(p.Extra) > 0 {
-		b.WriteString("extra " + base64.StdEncoding.EncodeToString(p.Extra) + "\n")
+		b = append(base64.StdEncoding.AppendEncode(append(b, "extra "...), p.Extra), '\n')
 	}
-	b.WriteString("index " + strconv.FormatUint(p.Index, 10) + "\n")
+	b = append(strconv.AppendUint(append(b, "index "...), p.Index, 10), '\n')
 	for _, h := range p.Hashes {
-		b.WriteString(base64.StdEncoding.EncodeToString(h[:]) + "\n")
+		b = append(base64.StdEncoding.AppendEncode(b, h[:]), '\n')
 	}
-	return b.String() + "\n" + p.Checkpoint
+	return string(append(append(b, '\n'), p.Checkpoint...))
 }
 
 // ParseProof reads a proof without judging it. It accepts one spelling only: Text gives it back unchanged.
@@ -90,10 +90,20 @@ func decode64(s string) ([]byte, bool) {
 	return b, err == nil && base64.StdEncoding.EncodeToString(b) == s
 }
 
+// hashText is the length of a hash in base64.
+const hashText = 44
+
+// hash64 is decode64 of a hash.
 func hash64(s string) (h [sha256.Size]byte, ok bool) {
-	b, ok := decode64(s)
-	if !ok || len(b) != sha256.Size {
+	if len(s) != hashText {
 		return h, false
 	}
-	return [sha256.Size]byte(b), true
+	var text, again [hashText]byte
+	var b [hashText / 4 * 3]byte
+	copy(text[:], s)
+	if n, err := base64.StdEncoding.Decode(b[:], text[:]); err != nil || n != len(h) {
+		return h, false
+	}
+	base64.StdEncoding.Encode(again[:], b[:len(h)])
+	return [sha256.Size]byte(b[:len(h)]), again == text
 }
