@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -134,58 +135,69 @@ func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest
 	if err := h.disclosed(ctx, who, disclosure{Coverage: asks(req)}); err != nil {
 		return nil, err
 	}
-	prisons := map[string]*posternv1.Coverage{}
-	counted := map[string]bool{} // prison ‖ 0 ‖ date
-	within := func(key []byte) (prison, date string, ok bool) {
-		parts := strings.SplitN(string(key), "\x00", 3)
-		prison, date = parts[0], parts[1]
-		return prison, date, who.scope.counts(prison) && (req.GetPrisonId() == "" || req.GetPrisonId() == prison) && date >= req.GetStartDate() &&
-			(req.GetEndDate() == "" || date <= req.GetEndDate())
-	}
-	of := func(prison string) *posternv1.Coverage {
-		if prisons[prison] == nil {
-			prisons[prison] = &posternv1.Coverage{PrisonId: prison}
-		}
-		return prisons[prison]
-	}
-	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		received := s.Scan(schema.HubReceived, nil, nil, func(key, value []byte) (bool, error) {
-			if prison, date, ok := within(key); ok {
-				c := of(prison)
-				c.DaysCounted++
-				c.Received += binary.BigEndian.Uint32(value)
-				counted[prison+"\x00"+date] = true
-			}
-			return true, nil
-		})
-		days := map[[2]string]people{} // by prison and date
-		asked := s.Scan(schema.HubAsked, nil, nil, func(key, note []byte) (bool, error) {
-			prison, date, ok := within(key)
-			if !ok {
-				return true, nil
-			}
-			day := [2]string{prison, date}
-			if days[day] == nil {
-				days[day] = people{}
-			}
-			return true, days[day].add(note)
-		})
-		for day, people := range days {
-			for _, what := range people {
-				count(of(day[0]), what, counted[day[0]+"\x00"+day[1]])
-			}
-		}
-		return errors.Join(received, asked)
-	})
-	if err != nil {
+	c := coverage{asked: req, within: who.scope.counts, prisons: map[string]*posternv1.Coverage{}}
+	if err := h.cfg.Store.View(ctx, c.gather); err != nil {
 		return nil, err
 	}
-	out := &posternv1.GetCoverageResponse{}
-	for _, c := range prisons {
-		out.Prisons = append(out.Prisons, c)
-	}
+	out := &posternv1.GetCoverageResponse{Prisons: slices.Collect(maps.Values(c.prisons))}
 	slices.SortFunc(out.Prisons, func(a, b *posternv1.Coverage) int { return strings.Compare(a.GetPrisonId(), b.GetPrisonId()) })
 	return out, nil
+}
+
+// coverage is what is counted for one question.
+type coverage struct {
+	asked   *posternv1.GetCoverageRequest
+	within  func(prison string) bool // the scope of who asks
+	prisons map[string]*posternv1.Coverage
+}
+
+// day is one day of a prison.
+type day struct{ prison, date string }
+
+// dayOf reads whose row a key is, and reports whether the question is about it.
+func (c coverage) dayOf(key []byte) (d day, ok bool) {
+	parts := strings.SplitN(string(key), "\x00", 3)
+	d = day{parts[0], parts[1]}
+	return d, c.within(d.prison) && (c.asked.GetPrisonId() == "" || c.asked.GetPrisonId() == d.prison) &&
+		d.date >= c.asked.GetStartDate() && (c.asked.GetEndDate() == "" || d.date <= c.asked.GetEndDate())
+}
+
+func (c coverage) of(prison string) *posternv1.Coverage {
+	if c.prisons[prison] == nil {
+		c.prisons[prison] = &posternv1.Coverage{PrisonId: prison}
+	}
+	return c.prisons[prison]
+}
+
+// gather counts in one snapshot.
+func (c coverage) gather(s store.Snapshot) error {
+	counted := map[day]bool{}
+	received := s.Scan(schema.HubReceived, nil, nil, func(key, value []byte) (bool, error) {
+		if d, ok := c.dayOf(key); ok {
+			of := c.of(d.prison)
+			of.DaysCounted++
+			of.Received += binary.BigEndian.Uint32(value)
+			counted[d] = true
+		}
+		return true, nil
+	})
+	days := map[day]people{}
+	asked := s.Scan(schema.HubAsked, nil, nil, func(key, note []byte) (bool, error) {
+		d, ok := c.dayOf(key)
+		if !ok {
+			return true, nil
+		}
+		if days[d] == nil {
+			days[d] = people{}
+		}
+		return true, days[d].add(note)
+	})
+	for d, people := range days {
+		for _, what := range people {
+			count(c.of(d.prison), what, counted[d])
+		}
+	}
+	return errors.Join(received, asked)
 }
 
 // count adds one person; counted says whether the prison counted who came that day.
