@@ -134,15 +134,11 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]
 	now := d.cfg.Clock()
 	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
 		from := d.outbox
-		it, err := from.Get(tx, p.item)
+		it, w, err := readItem(tx, from, p.item)
 		if errors.Is(err, queue.ErrGone) && o.kind == logv1.Kind_KIND_DELIVERED {
 			from = d.parked
-			it, err = from.Get(tx, p.item)
+			it, w, err = readItem(tx, from, p.item)
 		}
-		if err != nil {
-			return err
-		}
-		w, err := readWaiting(it)
 		if err != nil {
 			return err
 		}

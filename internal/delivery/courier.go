@@ -312,12 +312,9 @@ func (d *Delivery) failed(ctx context.Context, p pending, cause error, itself bo
 	}
 	var it queue.Item
 	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
+		var about waiting
 		var err error
-		if it, err = d.outbox.Get(tx, p.item); err != nil {
-			return err
-		}
-		about, err := readWaiting(it)
-		if err != nil {
+		if it, about, err = readItem(tx, d.outbox, p.item); err != nil {
 			return err
 		}
 		about.Failures = p.about.Failures

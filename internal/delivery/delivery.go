@@ -227,6 +227,16 @@ func readWaiting(it queue.Item) (w waiting, err error) {
 	return w, nil
 }
 
+// readItem reads an item of a line and what is about it; queue.ErrGone when it is not there any more.
+func readItem(r store.Reader, q *queue.Queue, it queue.Item) (queue.Item, waiting, error) {
+	it, err := q.Get(r, it)
+	if err != nil {
+		return it, waiting{}, err
+	}
+	w, err := readWaiting(it)
+	return it, w, err
+}
+
 // Enqueue puts a notification into the outbox in the transaction tx, released by the entry e that tx itself recorded:
 // the zero Entry, one of another transaction, one that has released something already, and one that does not share
 // exactly these sections are refused. The caller calls Wake after the commit.
@@ -252,7 +262,7 @@ func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgo
 	if err != nil {
 		return err
 	}
-	old, err := d.outbox.Get(tx, rel.item())
+	old, w, err := readItem(tx, d.outbox, rel.item())
 	if errors.Is(err, queue.ErrGone) {
 		return d.narrow(tx, e, rel, out)
 	}
@@ -260,10 +270,6 @@ func (d *Delivery) Replace(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgo
 		return err
 	}
 	if _, err := d.Cancel(tx, rel); err != nil {
-		return err
-	}
-	w, err := readWaiting(old)
-	if err != nil {
 		return err
 	}
 	if w.Held {

@@ -54,14 +54,10 @@ func (d *Delivery) heldBack(ctx context.Context) (held []queue.Item, err error) 
 }
 
 func (d *Delivery) letGo(tx *ledger.Tx, it queue.Item) error {
-	it, err := d.outbox.Get(tx, it)
+	it, w, err := readItem(tx, d.outbox, it)
 	if errors.Is(err, queue.ErrGone) {
 		return nil // withdrawn, or decided again, since we looked
 	}
-	if err != nil {
-		return err
-	}
-	w, err := readWaiting(it)
 	if err != nil || !w.Held {
 		return err
 	}

@@ -119,14 +119,10 @@ func (d *Delivery) Had(r store.Reader, rel Release) (bool, error) {
 	if kept, err := d.kept.Holds(r, rel.keptItem()); kept || err != nil {
 		return kept, err
 	}
-	it, err := d.outbox.Get(r, rel.item())
+	_, w, err := readItem(r, d.outbox, rel.item())
 	if errors.Is(err, queue.ErrGone) {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	w, err := readWaiting(it)
 	return w.again(), err
 }
 
@@ -149,11 +145,7 @@ func (d *Delivery) Forget(tx *ledger.Tx, rel Release) error {
 
 // narrow is Replace of what its inbox has acknowledged. By itself it sends nothing: an inbox that loses it gets what is left.
 func (d *Delivery) narrow(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgoing) error {
-	it, err := d.kept.Get(tx, rel.keptItem())
-	if err != nil {
-		return err
-	}
-	w, err := readWaiting(it)
+	it, w, err := readItem(tx, d.kept, rel.keptItem())
 	if err != nil {
 		return err
 	}
@@ -177,14 +169,10 @@ func (d *Delivery) narrow(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgoi
 
 // drop takes an item out of a queue with its content, and reports whether it was there.
 func (d *Delivery) drop(tx *ledger.Tx, q *queue.Queue, it queue.Item) (bool, error) {
-	it, err := q.Get(tx, it)
+	it, w, err := readItem(tx, q, it)
 	if errors.Is(err, queue.ErrGone) {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	w, err := readWaiting(it)
 	if err != nil {
 		return false, err
 	}
@@ -197,11 +185,7 @@ func (d *Delivery) drop(tx *ledger.Tx, q *queue.Queue, it queue.Item) (bool, err
 // GiveUp ends a release that waits, after a send of it had begun and a decision made again lets nothing of it go any
 // more: the team may have it or not, so the desk hears UNDELIVERED and a person telephones. Its content is deleted.
 func (d *Delivery) GiveUp(tx *ledger.Tx, rel Release) error {
-	it, err := d.outbox.Get(tx, rel.item())
-	if err != nil {
-		return err
-	}
-	w, err := readWaiting(it)
+	it, w, err := readItem(tx, d.outbox, rel.item())
 	if err != nil {
 		return err
 	}

@@ -56,11 +56,7 @@ func (d *Delivery) begin(ctx context.Context, p pending, due time.Time) (*poster
 		return nil, err
 	}
 	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
-		it, err := d.outbox.Get(tx, p.item)
-		if err != nil {
-			return err
-		}
-		about, err := readWaiting(it)
+		it, about, err := readItem(tx, d.outbox, p.item)
 		if err != nil {
 			return err
 		}

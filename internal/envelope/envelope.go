@@ -18,7 +18,6 @@ package envelope
 
 import (
 	"encoding/binary"
-	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -54,9 +53,11 @@ func known(m protoreflect.Message) bool {
 	if len(m.GetUnknown()) > 0 {
 		return false
 	}
-	for _, f := range openFields(m.Descriptor()) {
-		if !m.Has(f) {
-			continue
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.Kind() != protoreflect.EnumKind && f.Kind() != protoreflect.MessageKind || !m.Has(f) {
+			continue // nothing in it can be new
 		}
 		v := m.Get(f)
 		if !f.IsList() {
@@ -65,30 +66,13 @@ func known(m protoreflect.Message) bool {
 			}
 			continue
 		}
-		for i := range v.List().Len() {
-			if !knownValue(f, v.List().Get(i)) {
+		for j := range v.List().Len() {
+			if !knownValue(f, v.List().Get(j)) {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-// openFieldsOf remembers openFields; there are as many as this version has kinds of messages.
-var openFieldsOf sync.Map
-
-// openFields are the fields of a kind of message in which something may be new: enums and messages.
-func openFields(d protoreflect.MessageDescriptor) (open []protoreflect.FieldDescriptor) {
-	if remembered, ok := openFieldsOf.Load(d); ok {
-		return remembered.([]protoreflect.FieldDescriptor)
-	}
-	for i := range d.Fields().Len() {
-		if f := d.Fields().Get(i); f.Enum() != nil || f.Message() != nil {
-			open = append(open, f)
-		}
-	}
-	openFieldsOf.Store(d, open)
-	return open
 }
 
 func knownValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {

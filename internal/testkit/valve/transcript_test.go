@@ -28,14 +28,17 @@ type transcript struct {
 	submitted []byte // the last notification that the desk sent
 }
 
-// carry writes down every call: when, what was asked, what came back, to the last byte.
-func (tr *transcript) carry(now func() time.Time) testkit.Carrier {
+// carry writes down every call: when, what was asked, what came back, to the last byte. With draw the random values begin
+// anew for what the hub does of it, and again for what the desk does after it.
+func (tr *transcript) carry(now func() time.Time, draw func()) testkit.Carrier {
 	return func(method string, request []byte, deliver func() ([]byte, error)) ([]byte, error) {
 		fmt.Fprintf(tr, "%s → %s %x\n", now().Format("2T15:04"), path.Base(method), request)
 		if path.Base(method) == "Submit" {
 			tr.submitted = bytes.Clone(request)
 		}
+		draw()
 		answer, err := deliver()
+		draw()
 		fmt.Fprintf(tr, "%s ← %s %d %x %s\n", now().Format("2T15:04"), path.Base(method), len(answer), answer, words(err))
 		return answer, err
 	}

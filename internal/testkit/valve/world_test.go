@@ -43,6 +43,7 @@ type world struct {
 	lines     map[string]*line        // by authority
 	due       map[int]map[int][]event // what the teams do, by tick and minute after it
 	now       int                     // the tick
+	drawn     uint64                  // how often random values began anew within a phase
 	happened  map[string]int
 }
 
@@ -65,7 +66,7 @@ func play(t *testing.T, p plan, number uint64) *world {
 		w.lines[code] = newLine(w, code)
 	}
 	w.desk = w.Desk(p.prison)
-	w.desk.Link.Carry(w.heard.carry(w.Clock.Now))
+	w.desk.Link.Carry(w.heard.carry(w.Clock.Now, w.drawNext))
 	w.arrange()
 	for w.now = range lastTick {
 		w.step()
@@ -91,6 +92,12 @@ func (w *world) configure(c *testkit.Config) {
 // has drawn for others: a real one's random values say nothing, these would say everything.
 func (w *world) draw(tick, phase uint64) {
 	cryptotest.SetGlobalRandom(w.t, w.seed<<24|tick<<4|phase)
+}
+
+// drawNext begins them anew within a phase. How often that is depends on what the desk asks for, and on nothing else.
+func (w *world) drawNext() {
+	w.drawn++
+	w.draw(uint64(lastTick)+w.drawn, 5)
 }
 
 // step is one tick: first what the teams do in the minutes before it, then the hub's courier, then the desk.
