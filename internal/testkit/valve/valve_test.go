@@ -58,3 +58,18 @@ func TestTwoWorlds(t *testing.T) {
 		fmt.Printf("valve: %8d  %s\n", happened[what], what)
 	}
 }
+
+// Worlds that were told apart once, and are not any more.
+func TestWorldsThatWereOnceToldApart(t *testing.T) {
+	for _, of := range []struct{ seed, number uint64 }{
+		{99, 1}, {99, 7}, {1122, 8}, // two withdrawals in one tick, the first of what was passed on
+	} {
+		var heard [2][]byte
+		for i, number := range [...]uint64{0, of.number} {
+			t.Run(fmt.Sprint(of.seed, number), func(t *testing.T) { heard[i] = play(t, newPlan(of.seed), number).heard.Bytes() })
+		}
+		if d := difference(heard[0], heard[1]); d != "" {
+			t.Errorf("the prison can tell world %d of plan %d from its quiet one: %s", of.number, of.seed, d)
+		}
+	}
+}
