@@ -15,7 +15,7 @@ func (in *Input) json() []byte {
 
 // written is the Input as JSON, and where in it the leaves are.
 func (in *Input) written() ([]byte, places) {
-	w := fields{writer: writer{b: make([]byte, 0, 6<<10)}}
+	w := fields{writer: writer{b: make([]byte, 0, 4096)}}
 	w.braces(func() {
 		w.object("agreement", func() {
 			a := in.Agreement
