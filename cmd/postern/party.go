@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -59,7 +58,6 @@ func serveCommand[P party](a *app, short string, read func(string) (P, error)) *
 				return err
 			}
 			collectLess()
-			workWhileTheDiskDoes()
 			return s.Serve(c.Context())
 		},
 	}
@@ -78,15 +76,6 @@ func collectLess() {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
-	}
-}
-
-// workWhileTheDiskDoes lets one goroutine more run than there are processors, unless GOMAXPROCS says how many. A thread that
-// waits in the kernel for the disk keeps its place among those that run until Go's monitor looks again, which may be
-// milliseconds later, and a party that writes waits there three times a batch (docs/decisions/0044).
-func workWhileTheDiskDoes() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 }
 

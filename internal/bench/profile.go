@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 
@@ -31,9 +30,8 @@ func profiledHub(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	debug.SetGCPercent(600) // all three as the program does
+	debug.SetGCPercent(600) // both as the program does
 	debug.SetMemoryLimit(128 << 20)
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	if err := pprof.StartCPUProfile(out); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}

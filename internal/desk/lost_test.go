@@ -166,7 +166,8 @@ func TestNothingWithdrawnIsSentByTheNextHub(t *testing.T) {
 }
 
 // What a hub that is gone had taken, and the next one takes no more since it has expired, is not on its way for ever: nobody
-// knows whether the team has it, so a person telephones.
+// knows whether the team has it, so a person telephones. It does not go by itself after that either, when the team's key has
+// changed.
 func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
 	x, d := opened(t)
 	in := x.Inbox(testkit.Bristol)
@@ -176,6 +177,10 @@ func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
 	if s := d.State(id); s != accepted {
 		t.Fatalf("state %v", s)
 	}
+	if _, err := in.Rotate(t.Context(), &localv1.RotateRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	x.Settle()
 	d.Link.Down(true)
 	x.LoseHub()
 	x.Clock.Advance(40 * 24 * time.Hour)
@@ -184,6 +189,12 @@ func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
 	wait(x)
 	if s := d.State(id); s != localv1.State_STATE_UNDELIVERED || len(in.Items()) != 0 {
 		t.Errorf("state %v, with %d items at the inbox", s, len(in.Items()))
+	}
+	d.Take(formtest.New(testkit.Bristol)) // an update comes: what could not be delivered is looked at again
+	wait(x)
+	wait(x)
+	if s := d.State(id); s != localv1.State_STATE_UNDELIVERED || len(in.Items()) != 1 {
+		t.Errorf("later: state %v, with %d items at the inbox", s, len(in.Items()))
 	}
 }
 

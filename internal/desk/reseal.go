@@ -92,7 +92,8 @@ func (d *Desk) reseal(ctx context.Context, id string) (bool, error) {
 		return false, fault.From(err)
 	}
 	key, ok := d.directory.Load().RecipientKey(n.GetAuthority())
-	if !ok || !d.cfg.Clock().Before(key.GetExpireTime().AsTime()) || !mayReseal(n, m, key) {
+	now := d.cfg.Clock()
+	if !ok || !now.Before(key.GetExpireTime().AsTime()) || !now.Before(m.GetExpireTime().AsTime()) || !mayReseal(n, m, key) {
 		return false, nil
 	}
 	c, err := d.composeResealed(n, m, message, f)

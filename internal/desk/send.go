@@ -94,7 +94,7 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 	}
 	if f := fault.From(err); forGood(f) {
 		if resubmitted(item) {
-			return d.settleAgain(ctx, item, nil, nil) // such as when it has expired; what was, stands
+			return d.settleAgain(ctx, item, nil, nil) // such as when it has expired
 		}
 		// The hub has recorded it. Nobody else will act on this family now: a person must.
 		return d.settle(ctx, item, d.refusedByHub(f), nil)

@@ -180,9 +180,9 @@ func (e *Engine) answer(ctx context.Context, in *Input, verbatim []byte, leaves 
 	if errors.Is(err, errTimeout) { // a machine that stalls looks like a rule that loops: once more, with patience
 		d, err = e.evaluateWritten(in, verbatim, 10*e.timeout)
 	}
-	if err == nil && known != nil && !proto.Equal(d, known) {
+	if known != nil && !errors.Is(err, errTimeout) && (err != nil || !proto.Equal(d, known)) {
 		e.memory.forget()
-		e.log.ErrorContext(ctx, "policy error: a remembered decision is not what the policy decides; nothing is remembered any more",
+		e.log.ErrorContext(ctx, "policy error: a decision that was remembered is not what the policy decides; nothing is remembered any more",
 			"policy_revision", e.revision)
 	}
 	return d, err

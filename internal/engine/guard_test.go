@@ -140,6 +140,9 @@ func TestAddingConsentNeverRemovesAChildFromSight(t *testing.T) {
 		after, _ := e.Decide(t.Context(), &given)
 		for i, c := range after.GetChildren() {
 			b := before.GetChildren()[i]
+			if slices.Contains(ruleIDs(b.GetReasons()), "policy_error") {
+				continue // what was drawn could not be decided, as when a permission ends on no day: nothing is known of before
+			}
 			if b.GetOutcome() == share && c.GetOutcome() != share {
 				t.Fatalf("shared before, now %v", c)
 			}

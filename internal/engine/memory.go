@@ -15,7 +15,7 @@ import (
 
 const (
 	maxRemembered = 4096 // answers; some 2 KB each
-	sampleOneIn   = 64   // of the remembered answers, evaluated all the same
+	sampleOneIn   = 64   // of the answers that are remembered or have just been, evaluated whole all the same
 )
 
 // memory remembers answers of the policy by the inputs they are answers to: all of an input but its leaves (moments.go),
@@ -25,7 +25,7 @@ const (
 // It keeps what the policy answered, before the locks: they are applied to every answer, remembered or not.
 type memory struct {
 	moments moments
-	asked   atomic.Uint64 // remembered answers given
+	asked   atomic.Uint64 // answers found by it
 	off     atomic.Bool
 
 	mu      sync.RWMutex // guards answers
@@ -103,7 +103,7 @@ func (m *memory) recall(q question, at instant) *posternv1.Decision {
 	return d
 }
 
-// sampled reports whether this remembered answer is one to evaluate all the same.
+// sampled reports whether this answer is one to evaluate whole all the same.
 func (m *memory) sampled() bool { return m.asked.Add(1)%sampleOneIn == 0 }
 
 // forget ends the memory.
@@ -114,9 +114,9 @@ func (m *memory) forget() {
 	m.answers = nil
 }
 
-// timeless evaluates an input without the moment from which deadlines are reckoned. What comes of it is the answer to the
-// input as it is, and rests on no deadline: whatever reads that moment is an error without it, and then, or when a child
-// waits, this is nil.
+// timeless evaluates an input without the moment from which deadlines are reckoned. Whatever reads that moment is an error
+// without it. So an answer that comes of it rests on no deadline, and is the answer to the input as it is. On an error this
+// is nil; also when a child waits, since it waits for something by a deadline.
 func (e *Engine) timeless(in *Input, verbatim []byte, leaves places) *posternv1.Decision {
 	without, at := *in, leaves[firstSubmitLeaf]
 	without.FirstSubmitTime = ""

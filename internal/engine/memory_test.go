@@ -213,6 +213,7 @@ func TestOnlyABundleThatKeepsToMomentsIsRemembered(t *testing.T) {
 		"another comparison":     add(`late if now >= agreement_end`),
 		"a comparison as a term": add(`late := now >= agreement_end`),
 		"a further deadline":     add(`soon := max([call_due, consent_end]) + 1` + "\n\nlate if now >= soon"),
+		"a deadline of three":    add(`soon := (submitted + (2 * (now - consent_end))) + max([min([now, consent_end]), 1])` + "\n\nlate if now > soon"),
 		"a deadline in words":    add(`words := sprintf("%d", [call_due])`),
 	} {
 		if !kept(c) {
@@ -222,6 +223,12 @@ func TestOnlyABundleThatKeepsToMomentsIsRemembered(t *testing.T) {
 	for name, c := range map[string]func(fstest.MapFS){
 		"a leaf read":                       add(`again if input.first_submit_time != ""`),
 		"a leaf read by brackets":           add(`again if input["first_submit_time"] != ""`),
+		"a deadline if it is ten":           add(`soon := ({10: 60}[time.clock([now, "UTC"])[0]] * 60000000000) + submitted` + "\n\nlate if now < soon"),
+		"a deadline on odd seconds":         add(`soon := submitted + {0: 1}[(now / 1000000000) % 2]` + "\n\nlate if now < soon"),
+		"a deadline by a function":          add("f(x) := 60 if x == 5\n\nsoon := submitted + f(now)\n\nlate if now < soon"),
+		"a deadline in a list":              add(`soon := submitted + [1, 2][now - now]` + "\n\nlate if now < soon"),
+		"a deadline by a comprehension":     add(`soon := submitted + [1 | now > 5][0]` + "\n\nlate if now < soon"),
+		"a deadline if it is permitted":     add(`soon := submitted + {5: 1}[good_until]` + "\n\nlate if now < soon"),
 		"a deadline among others":           add(`soon := [submitted | some x in [1]][0] + 1` + "\n\nlate if now > soon"),
 		"a deadline under a condition":      add(`soon := submitted if input.gate == "HOLD"` + "\n\nlate if now > soon"),
 		"a deadline or a number":            add(`soon := submitted if input.gate == "HOLD" else := 17` + "\n\nlate if now > soon"),

@@ -15,8 +15,8 @@ import (
 //   - The names of moments are compared with one another (< <= > >=), and nothing else is done with them, but for the
 //     two rules in untilRules, word for word, and for deadlines.
 //   - A deadline is a rule `name := expression` that reads first_submit_time, itself or through another deadline, and
-//     not only inside a comprehension: nothing evaluates it without reading it. Anything may be done with the moments in
-//     it, and with it.
+//     not only inside a comprehension. Other moments are in it only as terms of what always has a value (+ - * max min), so
+//     that whether it comes to reading first_submit_time depends on other facts only. Anything may be done with a deadline.
 //   - good_until is used in valid_until only, and valid_until in decision only.
 //   - All rules are in one package, refer to it by plain names, and none evaluates another with another input.
 //
@@ -156,7 +156,7 @@ func (r *rulesOfTime) deadline(rule *ast.Rule) bool {
 	return true
 }
 
-// readsFirstSubmit reports whether a rule is `name := expression` and cannot be evaluated without firstSubmit.
+// readsFirstSubmit reports whether a rule is `name := expression` that reads firstSubmit, whatever the other moments are.
 func (r *rulesOfTime) readsFirstSubmit(rule *ast.Rule) (reads bool) {
 	h := rule.Head
 	if len(h.Args) > 0 || h.Key != nil || h.Value == nil || rule.Default || rule.Else != nil || !plainTrue(rule.Body) || len(h.Reference) != 1 {
@@ -171,7 +171,36 @@ func (r *rulesOfTime) readsFirstSubmit(rule *ast.Rule) (reads bool) {
 		}
 		return false
 	}).Walk(h.Value)
-	return reads
+	return reads && r.total(h.Value.Value)
+}
+
+// total reports whether a value is there or not for the same other facts whatever the moments in it are, but for firstSubmit
+// and deadlines: what is not there is not an error, and what comes after it is not read.
+func (r *rulesOfTime) total(v ast.Value) bool {
+	var moment bool
+	ast.WalkVars(v, func(x ast.Var) bool {
+		moment = moment || r.names[string(x)] != "" && r.names[string(x)] != firstSubmit || x == "good_until"
+		return false
+	})
+	if !moment {
+		return true
+	}
+	all := func(terms []*ast.Term) bool {
+		return !slices.ContainsFunc(terms, func(t *ast.Term) bool { return !r.total(t.Value) })
+	}
+	switch v := v.(type) {
+	case ast.Var:
+		return true
+	case ast.Call:
+		return slices.Contains([]string{"plus", "minus", "mul", "max", "min"}, v[0].Value.String()) && all(v[1:])
+	case *ast.Array:
+		terms := make([]*ast.Term, v.Len())
+		for i := range terms {
+			terms[i] = v.Elem(i)
+		}
+		return all(terms)
+	}
+	return false
 }
 
 // declared checks what a rule declares: its own variable must not go by the name of a moment or a deadline.
