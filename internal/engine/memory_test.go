@@ -165,6 +165,30 @@ func TestTheSampleFindsAWrongAnswer(t *testing.T) {
 	}
 }
 
+// So is one that was wrong when it was found: here by rules that no memory is made for, since they read a leaf.
+func TestTheSampleFindsAnAnswerThatWasWrongFromTheFirst(t *testing.T) {
+	source := copyOf(t)
+	source["postern/sharing/more.rego"] = &fstest.MapFile{Data: []byte("package postern.sharing\n\nimport rego.v2\n\n" +
+		`findings[0] contains undecided if input.first_submit_time != ""` + "\n")}
+	e, err := New(t.Context(), Config{Bundle: source, Timeout: time.Minute, Remember: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.memory != nil {
+		t.Fatal("a memory is made for rules that read a leaf")
+	}
+	e.memory = mindful(t).memory
+	e.memory.asked.Store(sampleOneIn - 1) // the next one is evaluated whole
+	in := family()
+	got, _ := e.Decide(t.Context(), in)
+	if got.GetOutcome() != refer || !e.memory.off.Load() || len(e.memory.answers) > 0 {
+		t.Errorf("decided %v, the memory goes on: %t", got.GetOutcome(), !e.memory.off.Load())
+	}
+	if again, _ := e.Decide(t.Context(), in); !proto.Equal(again, got) {
+		t.Errorf("then decided %v", again)
+	}
+}
+
 func TestTheMemoryIsBounded(t *testing.T) {
 	e := mindful(t)
 	in := family()
