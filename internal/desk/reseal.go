@@ -18,7 +18,7 @@ import (
 
 // StepReseal seals again what could not be delivered and was sealed to a recipient key that has changed since: the team
 // may have had no key to open it. It goes under a new id that replaces the old, with all that came in meanwhile, and the
-// team shows one of the two. It also carries a withdrawal of the old one over to the new. It reports whether there was
+// team shows one of the two. What has expired stays as it is: a person has telephoned by then. It also carries a withdrawal of the old one over to the new. It reports whether there was
 // anything; it looks only after an update or a key came, or at a start.
 func (d *Desk) StepReseal(ctx context.Context) (bool, error) {
 	if !d.resealing.CompareAndSwap(true, false) {
@@ -92,8 +92,8 @@ func (d *Desk) reseal(ctx context.Context, id string) (bool, error) {
 		return false, fault.From(err)
 	}
 	key, ok := d.directory.Load().RecipientKey(n.GetAuthority())
-	now := d.cfg.Clock()
-	if !ok || !now.Before(key.GetExpireTime().AsTime()) || !now.Before(m.GetExpireTime().AsTime()) || !mayReseal(n, m, key) {
+	at := d.cfg.Clock()
+	if !ok || !at.Before(key.GetExpireTime().AsTime()) || !at.Before(m.GetExpireTime().AsTime()) || !mayReseal(n, m, key) {
 		return false, nil
 	}
 	c, err := d.composeResealed(n, m, message, f)

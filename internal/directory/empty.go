@@ -18,17 +18,22 @@ func StoredNumber(r store.Reader, ks store.Keyspace) (uint64, error) {
 	if err != nil || signed == nil {
 		return 0, err
 	}
-	revision, _, err := lastField(signed, 1) // Signed.payload
+	payload, err := lastField(signed, 1, protowire.BytesType) // Signed.payload
 	if err != nil {
 		return 0, err
 	}
-	_, number, err := lastField(revision, 2) // DirectoryRevision.number
-	return number, err
+	revision, _ := protowire.ConsumeBytes(payload)
+	number, err := lastField(revision, 2, protowire.VarintType) // DirectoryRevision.number
+	if err != nil || number == nil {
+		return 0, err
+	}
+	n, _ := protowire.ConsumeVarint(number)
+	return n, nil
 }
 
-// lastField returns the last value of a field of a serialized message, as a decoder does: its bytes, or its number; zero
-// where there is none.
-func lastField(b []byte, wanted protowire.Number) (bytes []byte, number uint64, err error) {
+// lastField returns the last value of a field of a serialized message, as it is encoded: the one that a decoder keeps. It is
+// nil when there is none of this type.
+func lastField(b []byte, wanted protowire.Number, of protowire.Type) (value []byte, err error) {
 	for len(b) > 0 {
 		at, kind, n := protowire.ConsumeTag(b)
 		if n >= 0 {
@@ -36,15 +41,12 @@ func lastField(b []byte, wanted protowire.Number) (bytes []byte, number uint64, 
 			n = protowire.ConsumeFieldValue(at, kind, b)
 		}
 		if n < 0 {
-			return nil, 0, fault.New(fault.Internal, "DIRECTORY_STORED", "The stored directory cannot be read.").Because(protowire.ParseError(n))
+			return nil, fault.New(fault.Internal, "DIRECTORY_STORED", "The stored directory cannot be read.").Because(protowire.ParseError(n))
 		}
-		switch {
-		case at == wanted && kind == protowire.BytesType:
-			bytes, _ = protowire.ConsumeBytes(b)
-		case at == wanted && kind == protowire.VarintType:
-			number, _ = protowire.ConsumeVarint(b)
+		if at == wanted && kind == of {
+			value = b[:n]
 		}
 		b = b[n:]
 	}
-	return bytes, number, nil
+	return value, nil
 }

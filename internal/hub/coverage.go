@@ -135,7 +135,7 @@ func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest
 	if err := h.disclosed(ctx, who, disclosure{Coverage: asks(req)}); err != nil {
 		return nil, err
 	}
-	c := coverage{asked: req, within: who.scope.counts, prisons: map[string]*posternv1.Coverage{}}
+	c := coverage{about: req, within: who.scope.counts, prisons: map[string]*posternv1.Coverage{}}
 	if err := h.cfg.Store.View(ctx, c.gather); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (h *Hub) GetCoverage(ctx context.Context, req *posternv1.GetCoverageRequest
 
 // coverage is what is counted for one question.
 type coverage struct {
-	asked   *posternv1.GetCoverageRequest
+	about   *posternv1.GetCoverageRequest
 	within  func(prison string) bool // the scope of who asks
 	prisons map[string]*posternv1.Coverage
 }
@@ -158,8 +158,8 @@ type day struct{ prison, date string }
 func (c coverage) dayOf(key []byte) (d day, ok bool) {
 	parts := strings.SplitN(string(key), "\x00", 3)
 	d = day{parts[0], parts[1]}
-	return d, c.within(d.prison) && (c.asked.GetPrisonId() == "" || c.asked.GetPrisonId() == d.prison) &&
-		d.date >= c.asked.GetStartDate() && (c.asked.GetEndDate() == "" || d.date <= c.asked.GetEndDate())
+	return d, c.within(d.prison) && (c.about.GetPrisonId() == "" || c.about.GetPrisonId() == d.prison) &&
+		d.date >= c.about.GetStartDate() && (c.about.GetEndDate() == "" || d.date <= c.about.GetEndDate())
 }
 
 func (c coverage) of(prison string) *posternv1.Coverage {
@@ -174,15 +174,15 @@ func (c coverage) gather(s store.Snapshot) error {
 	counted := map[day]bool{}
 	received := s.Scan(schema.HubReceived, nil, nil, func(key, value []byte) (bool, error) {
 		if d, ok := c.dayOf(key); ok {
-			of := c.of(d.prison)
-			of.DaysCounted++
-			of.Received += binary.BigEndian.Uint32(value)
+			sum := c.of(d.prison)
+			sum.DaysCounted++
+			sum.Received += binary.BigEndian.Uint32(value)
 			counted[d] = true
 		}
 		return true, nil
 	})
 	days := map[day]people{}
-	asked := s.Scan(schema.HubAsked, nil, nil, func(key, note []byte) (bool, error) {
+	notes := s.Scan(schema.HubAsked, nil, nil, func(key, note []byte) (bool, error) {
 		d, ok := c.dayOf(key)
 		if !ok {
 			return true, nil
@@ -192,12 +192,12 @@ func (c coverage) gather(s store.Snapshot) error {
 		}
 		return true, days[d].add(note)
 	})
-	for d, people := range days {
-		for _, what := range people {
+	for d, who := range days {
+		for _, what := range who {
 			count(c.of(d.prison), what, counted[d])
 		}
 	}
-	return errors.Join(received, asked)
+	return errors.Join(received, notes)
 }
 
 // count adds one person; counted says whether the prison counted who came that day.
