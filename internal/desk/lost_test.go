@@ -166,7 +166,8 @@ func TestNothingWithdrawnIsSentByTheNextHub(t *testing.T) {
 }
 
 // What a hub that is gone had taken, and the next one takes no more since it has expired, is not on its way for ever: nobody
-// knows whether the team has it, so a person telephones. It does not go by itself after that either, when the team's key has
+// knows whether the team has it, so a person telephones, and nobody is told that nothing was sent; nor of what that hub had
+// taken without its desk hearing of it. It does not go by itself after that either, when the team's key has
 // changed.
 func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
 	x, d := opened(t)
@@ -174,28 +175,40 @@ func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
 	in.Link.Down(true)
 	id := d.Take(family())[0]
 	x.Settle()
-	if s := d.State(id); s != accepted {
-		t.Fatalf("state %v", s)
+	d.Link.LoseAnswers(1)
+	unheard := d.Take(family())[0]
+	if _, err := d.StepSpool(t.Context()); err == nil {
+		t.Fatal("the answer was not lost")
 	}
+	if d.State(id) != accepted || d.State(unheard) != queued {
+		t.Fatalf("states %v %v", d.State(id), d.State(unheard))
+	}
+	d.Link.Down(true)
 	if _, err := in.Rotate(t.Context(), &localv1.RotateRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	x.Settle()
-	d.Link.Down(true)
 	x.LoseHub()
 	x.Clock.Advance(40 * 24 * time.Hour)
 	d.Link.Down(false)
 	in.Link.Down(false)
 	wait(x)
-	if s := d.State(id); s != localv1.State_STATE_UNDELIVERED || len(in.Items()) != 0 {
-		t.Errorf("state %v, with %d items at the inbox", s, len(in.Items()))
+	over := func(when string, items int) {
+		t.Helper()
+		for _, id := range []string{id, unheard} {
+			if s := d.State(id); s != localv1.State_STATE_UNDELIVERED {
+				t.Errorf("%s: state %v", when, s)
+			}
+		}
+		if n := len(in.Items()); n != items {
+			t.Errorf("%s: %d items at the inbox, want %d", when, n, items)
+		}
 	}
+	over("once the next hub was told", 0)
 	d.Take(formtest.New(testkit.Bristol)) // an update comes: what could not be delivered is looked at again
 	wait(x)
 	wait(x)
-	if s := d.State(id); s != localv1.State_STATE_UNDELIVERED || len(in.Items()) != 1 {
-		t.Errorf("later: state %v, with %d items at the inbox", s, len(in.Items()))
-	}
+	over("later", 1)
 }
 
 // A hub that lost its disk is told again what the safeguarding lead decided not to share: that somebody looked stands in

@@ -93,7 +93,7 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 		return err
 	}
 	if f := fault.From(err); forGood(f) {
-		if resubmitted(item) {
+		if resubmitted(item) || bytes.Equal(item.Body, maybeHad) {
 			return d.settleAgain(ctx, item, nil, nil) // such as when it has expired
 		}
 		// The hub has recorded it. Nobody else will act on this family now: a person must.
