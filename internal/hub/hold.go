@@ -115,13 +115,19 @@ func (h *Hub) examineHold(ctx context.Context) ([]*localv1.Finding, error) {
 	if err != nil || held == nil {
 		return nil, err
 	}
-	who := "no prison is in the directory that could tell what was withdrawn"
-	if len(held.GetPrisons()) > 0 {
-		who = "these prisons have not told what was withdrawn: " + strings.Join(held.GetPrisons(), ", ")
+	words := fmt.Sprintf("After the loss of a hub %d deliveries are kept back until %s at the latest: ", held.GetWaiting(), plain.Time(held.GetEndTime().AsTime()))
+	fix := "Telephone each: its desk must reach this hub. One that cannot: ask whether it took a withdrawal for another prison. When nobody can say, postern hub pause before that time; see docs/operations.md, \"A new generation\"."
+	switch {
+	case len(held.GetPrisons()) > 0:
+		words += "these prisons have not told what was withdrawn: " + strings.Join(held.GetPrisons(), ", ") + "."
+	case len(h.directory.Load().Prisons()) > 0:
+		words += "every prison has told what was withdrawn, and they could not be let go."
+		fix = "That is tried again with the next request of any desk. Look in the log for the reason, such as a full disk."
+	default:
+		words += "no prison is in the directory that could tell what was withdrawn."
+		fix = "Load the directory: postern hub directory load FILE."
 	}
-	words := fmt.Sprintf("After the loss of a hub %d deliveries are kept back until %s at the latest: %s.", held.GetWaiting(), plain.Time(held.GetEndTime().AsTime()), who)
-	return []*localv1.Finding{ops.Warning("hold after a loss", words,
-		"Telephone each: its desk must reach this hub. One that cannot: ask whether it took a withdrawal for another prison. When nobody can say, postern hub pause before that time; see docs/operations.md, \"A new generation\".")}, nil
+	return []*localv1.Finding{ops.Warning("hold after a loss", words, fix)}, nil
 }
 
 // measureHold reports how much is kept back, for how many prisons and how long; it names none.
