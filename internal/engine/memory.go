@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	maxRemembered = 4096 // answers; some 2 KB each
-	sampleOneIn   = 64   // of the answers that are remembered or have just been, evaluated whole all the same
+	maxRemembered = 16384 // questions
+	maxAnswers    = 4096  // different ones among theirs; some 2 KB each
+	sampleOneIn   = 64    // of the answers that are remembered or have just been, evaluated whole all the same
 )
 
 // memory remembers answers of the policy by the inputs they are answers to: all of an input but its leaves (moments.go),
@@ -28,8 +29,16 @@ type memory struct {
 	asked   atomic.Uint64 // answers found by it
 	off     atomic.Bool
 
-	mu      sync.RWMutex // guards answers
-	answers map[question]*posternv1.Decision
+	mu      sync.RWMutex // guards both
+	answers map[question]*remembered
+	alike   map[[sha256.Size]byte]*remembered // the same, by the digest of what is answered: most questions have the answer of another
+}
+
+// remembered is what the policy answered to some questions; nobody changes the decision.
+type remembered struct {
+	decision  *posternv1.Decision
+	sum       [sha256.Size]byte
+	questions int
 }
 
 // question is a digest of all that an answer depends on.
@@ -46,7 +55,7 @@ func newMemory(b *bundle) *memory {
 	if m == nil {
 		return nil
 	}
-	return &memory{moments: *m, answers: map[question]*posternv1.Decision{}}
+	return &memory{moments: *m, answers: map[question]*remembered{}, alike: map[[sha256.Size]byte]*remembered{}}
 }
 
 // question reads an input, also as it was written; false when a moment in it is none, and the answer then cannot be remembered.
@@ -91,12 +100,12 @@ func (m *memory) validUntil(at instant) *timestamppb.Timestamp {
 // recall returns a remembered answer, the caller's own, as it is at this instant.
 func (m *memory) recall(q question, at instant) *posternv1.Decision {
 	m.mu.RLock()
-	answer := m.answers[q]
+	known := m.answers[q]
 	m.mu.RUnlock()
-	if answer == nil {
+	if known == nil {
 		return nil
 	}
-	d := proto.CloneOf(answer)
+	d := proto.CloneOf(known.decision)
 	if d.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE {
 		d.ValidUntilTime = m.validUntil(at)
 	}
@@ -111,7 +120,7 @@ func (m *memory) forget() {
 	m.off.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.answers = nil
+	m.answers, m.alike = nil, nil
 }
 
 // timeless evaluates an input without the moment from which deadlines are reckoned. Whatever reads that moment is an error
@@ -134,16 +143,36 @@ func (m *memory) learn(q question, at instant, d *posternv1.Decision) {
 	}
 	kept := proto.CloneOf(d)
 	kept.ValidUntilTime = nil
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.off.Load() {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(kept)
+	if err != nil {
 		return
 	}
-	if len(m.answers) >= maxRemembered {
-		for old := range m.answers { // any one: what is asked often is soon back
-			delete(m.answers, old)
+	sum := sha256.Sum256(b)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.off.Load() || m.answers[q] != nil {
+		return
+	}
+	for old := range m.answers { // any: what is asked often is soon back
+		if len(m.answers) < maxRemembered && len(m.alike) < maxAnswers {
 			break
 		}
+		m.drop(old)
 	}
-	m.answers[q] = kept
+	a := m.alike[sum]
+	if a == nil {
+		a = &remembered{decision: kept, sum: sum}
+		m.alike[sum] = a
+	}
+	a.questions++
+	m.answers[q] = a
+}
+
+// drop forgets a question, and its answer with the last one. The caller holds mu.
+func (m *memory) drop(q question) {
+	a := m.answers[q]
+	delete(m.answers, q)
+	if a.questions--; a.questions == 0 {
+		delete(m.alike, a.sum)
+	}
 }

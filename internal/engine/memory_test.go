@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/policy"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // mindful is patient with a memory.
@@ -151,9 +153,9 @@ func TestTheSampleFindsAWrongAnswer(t *testing.T) {
 	in := family()
 	want, _ := e.Decide(t.Context(), in)
 	q, _, _ := ask(e, in)
-	forged := proto.CloneOf(e.memory.answers[q])
+	forged := proto.CloneOf(e.memory.answers[q].decision)
 	forged.Children[0].Outcome = refer
-	e.memory.answers[q] = forged
+	e.memory.answers[q].decision = forged
 	for range sampleOneIn {
 		e.Decide(t.Context(), in)
 	}
@@ -189,17 +191,46 @@ func TestTheSampleFindsAnAnswerThatWasWrongFromTheFirst(t *testing.T) {
 	}
 }
 
+// So many questions are remembered, and so many different answers; those to two questions alike are one.
 func TestTheMemoryIsBounded(t *testing.T) {
 	e := mindful(t)
 	in := family()
 	d, _ := patient(t).Decide(t.Context(), in)
-	for i := range maxRemembered + 10 {
-		in.Gate = strings.Repeat("x", i)
+	held := func() (questions, answers int) {
+		t.Helper()
+		of := map[*remembered]int{}
+		for _, a := range e.memory.answers {
+			of[a]++
+		}
+		for a, n := range of {
+			if a.questions != n || e.memory.alike[a.sum] != a {
+				t.Fatalf("an answer counts %d questions and has %d", a.questions, n)
+			}
+		}
+		if len(of) != len(e.memory.alike) {
+			t.Fatalf("%d answers are kept, and %d have a question", len(e.memory.alike), len(of))
+		}
+		return len(e.memory.answers), len(of)
+	}
+	learn := func(i int, d *posternv1.Decision) {
+		in.Gate = strconv.Itoa(i)
 		q, at, _ := ask(e, in)
 		e.memory.learn(q, at, d)
+		e.memory.learn(q, at, d) // by two who asked at once
 	}
-	if n := len(e.memory.answers); n != maxRemembered {
-		t.Errorf("%d answers are remembered", n)
+	for i := range maxRemembered + 10 {
+		learn(i, d)
+	}
+	if questions, answers := held(); questions != maxRemembered || answers != 1 {
+		t.Errorf("%d questions with %d answers are remembered", questions, answers)
+	}
+	for i := range maxRemembered {
+		other := proto.CloneOf(d)
+		other.Reasons = append(other.Reasons, &posternv1.Reason{RuleId: strconv.Itoa(i)})
+		learn(-1-i, other)
+	}
+	if questions, answers := held(); questions > maxRemembered || answers != maxAnswers {
+		t.Errorf("then %d questions with %d answers are remembered", questions, answers)
 	}
 }
 

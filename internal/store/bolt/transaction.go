@@ -21,6 +21,7 @@ type transaction struct {
 	btx     *bbolt.Tx
 	known   map[store.Keyspace]bool
 	buckets map[store.Keyspace]*bbolt.Bucket // those that were asked for
+	cursors map[store.Keyspace]*bbolt.Cursor // of those in which a record was looked for; find's alone
 	changes map[store.Keyspace]*tally        // to the tallies
 	dirty   bool                             // something was written
 	spoiled error                            // a write failed half-way: the transaction must not be committed, whatever its function says
@@ -102,8 +103,12 @@ func (tx *transaction) find(ks store.Keyspace, key []byte, sure bool, fn func(re
 		return err
 	}
 	damage := guarded(func() {
-		c := b.Cursor()
-		k, record := c.Seek(key)
+		c := tx.cursors[ks]
+		if c == nil {
+			c = b.Cursor()
+			tx.cursors[ks] = c
+		}
+		k, record := c.Seek(key) // from the root, whatever was written since
 		switch found := bytes.Equal(k, key); {
 		case found && whole(ks, k, record):
 			fn(record)
