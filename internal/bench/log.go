@@ -138,7 +138,8 @@ func concurrently(goroutines, n int, fn func() error) error {
 }
 
 // fill writes n decisions into the log of a hub that does not run, by the code that writes them when it does: record,
-// leaf, tree, and the rows by which a decision is found again. What they say is invented, and the same for all.
+// leaf, tree, the rows by which a decision is found again, and the index of events. What they say is invented, and the same
+// for all.
 func (b *bench) fill(folder string, n int) (err error) {
 	d, err := openDesk(folder)
 	if err != nil {
@@ -165,7 +166,7 @@ func (b *bench) fill(folder string, n int) (err error) {
 	start := time.Now()
 	var done sync.Mutex
 	count := 0
-	return concurrently(16, (n+each-1)/each, func() error {
+	err = concurrently(16, (n+each-1)/each, func() error {
 		ids := make([][2]string, min(each, n)) // drawn before the transaction, which may run again
 		for i := range ids {
 			id, err := envelope.NewID(rand.Reader)
@@ -189,6 +190,10 @@ func (b *bench) fill(folder string, n int) (err error) {
 		}
 		return err
 	})
+	for worked := true; worked && err == nil; {
+		worked, err = l.StepIndex(b.ctx)
+	}
+	return err
 }
 
 func writeDecision(tx *ledger.Tx, desk identity.Party, id string, manifest []byte, d *posternv1.Decision, input []byte) error {

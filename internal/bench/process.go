@@ -37,7 +37,7 @@ type process struct {
 
 // start runs a program with its output in a file, as under a service manager.
 func (b *bench) start(name string, args ...string) (*process, error) {
-	log, err := os.Create(filepath.Join(b.dir, filepath.Base(name)+".log"))
+	log, err := os.CreateTemp(b.dir, filepath.Base(name)+"-*.log")
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +66,21 @@ func (p *process) ready(ctx context.Context, ask func() error) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// said waits until the process has logged something.
+func (p *process) said(ctx context.Context, what string) error {
+	for {
+		text, err := os.ReadFile(p.log.Name())
+		if err != nil || bytes.Contains(text, []byte(what)) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

@@ -65,7 +65,6 @@ type Config struct {
 
 const (
 	lockWait    = 500 * time.Millisecond // a process that is just ending gets this long to let go
-	initialMap  = 256 << 20              // address space only; until the file outgrows it, no writer waits for readers
 	schemaSpace = store.Keyspace("_schema2")
 	beforeSpace = store.Keyspace("_schema") // of the layout before, which no program of today reads
 	tallySpace  = store.Keyspace("_tally")
@@ -75,6 +74,14 @@ var (
 	nameKey    = []byte("name")
 	versionKey = []byte("version")
 )
+
+// leastMap is the least of the address space that a file is mapped into; see mapSize.
+const leastMap = 16 << 30
+
+// mapSize is how much address space a file of a size is mapped into, which takes no memory. A file that outgrows it is
+// mapped anew, and for that bbolt waits until every reader has ended, while no other one begins: where one is a backup to a
+// slow disk, the whole store would wait for it. So a file has room to grow fourfold before the next start.
+func mapSize(file int64) int { return int(max(leastMap, 4*file)) }
 
 // Open opens the database, making it when there is none.
 //
@@ -172,12 +179,16 @@ func open(c Config) (s *database, err error) {
 			s, err = nil, store.ErrCorrupt.Because(fmt.Errorf("opening %s: %v", path, r))
 		}
 	}()
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, unusable(path, err)
+	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         lockWait,
 		NoSync:          noSync,
 		NoFreelistSync:  false,
 		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: initialMap,
+		InitialMmapSize: mapSize(info.Size()),
 		MaxSize:         int(c.MaxSize),
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag, mode)

@@ -2,11 +2,13 @@ package bolt
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -280,5 +282,58 @@ func TestWaitingToWriteEndsWithTheContext(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the second writer: %v", err)
+	}
+}
+
+// A reader that takes long, such as a backup to a slow disk, keeps no writer waiting however far the file grows meanwhile,
+// and no other reader.
+func TestAWriterDoesNotWaitForAReader(t *testing.T) {
+	s := mustOpen(t, filepath.Join(t.TempDir(), "store.db"), testSchema)
+	put(t, s, "form", "key", "value")
+	reads, read := make(chan struct{}), make(chan error, 1)
+	goOn := make(chan struct{})
+	go func() {
+		read <- s.View(t.Context(), func(snapshot store.Snapshot) error {
+			close(reads)
+			<-goOn
+			value, err := snapshot.Get("form", []byte("key"))
+			if err == nil && string(value) != "value" {
+				t.Errorf("the long reader sees %q", value)
+			}
+			return err
+		})
+	}()
+	<-reads
+	written := make(chan error, 1)
+	go func() {
+		page := make([]byte, store.MaxValueSize)
+		var err error
+		for i := 0; i < 300<<20 && err == nil; i += len(page) { // past the sizes at which bbolt would map it anew
+			err = s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("form", binary.BigEndian.AppendUint64(nil, uint64(i)), page) })
+		}
+		if err == nil {
+			err = s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("form", []byte("key"), []byte("another")) })
+		}
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the writer waits for the reader")
+	}
+	close(goOn)
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFileHasRoomToGrow(t *testing.T) {
+	for file, want := range map[int64]int{0: leastMap, 1 << 30: leastMap, 19 << 30: 76 << 30} {
+		if got := mapSize(file); got != want {
+			t.Errorf("a file of %d bytes is mapped into %d, want %d", file, got, want)
+		}
 	}
 }
