@@ -204,6 +204,8 @@ func open(c Config) (s *database, err error) {
 		return nil, locked(path)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return nil, notADatabase(path, err)
+	case errors.Is(err, syscall.ENOMEM):
+		return nil, unmapped(path, err)
 	default:
 		return nil, unusable(path, err)
 	}
@@ -323,6 +325,13 @@ func locked(path string) error {
 func unusable(path string, cause error) error {
 	return fault.Newf(fault.Unavailable, "STORE_UNUSABLE",
 		"The database %s cannot be opened: %v. Check the folder, its owner and the free space.", path, cause).Because(cause)
+}
+
+// unmapped is the fault of a process that may not have the address space that mapSize asks for.
+func unmapped(path string, cause error) error {
+	return fault.Newf(fault.Unavailable, "STORE_UNUSABLE",
+		"The database %s cannot be opened: it is mapped into at least %d GB of address space, and this process has a limit below that. Lift the limit (ulimit -v, or LimitAS= of the service); it takes no memory.",
+		path, leastMap>>30).Because(cause)
 }
 
 func notADatabase(path string, cause error) error {
