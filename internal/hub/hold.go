@@ -125,7 +125,7 @@ func (h *Hub) examineHold(ctx context.Context) ([]*localv1.Finding, error) {
 		fix = "That is tried again with the next request of any desk. Look in the log for the reason, such as a full disk."
 	default:
 		words += "no prison is in the directory that could tell what was withdrawn."
-		fix = "Load the directory: postern hub directory load FILE."
+		fix = "Load the directory: postern hub directory load FILE. When that cannot be done in time, postern hub pause; see docs/operations.md, \"A new generation\"."
 	}
 	return []*localv1.Finding{ops.Warning("hold after a loss", words, fix)}, nil
 }
