@@ -42,5 +42,5 @@ fmt: ## format Go and proto files
 bench: ## measure beside the peers, and write docs/benchmarks.md
 	go run ./internal/bench -out docs/benchmarks.md
 
-bench-10m: ## the rows about a long log, with ten million entries of 200 bytes of input; takes hours and 40 GB
+bench-10m: ## the rows about a long log, with ten million entries of 200 bytes of input; takes over an hour and 60 GB
 	go run ./internal/bench -rows 5,6,9 -entries 10000000 -input 200
