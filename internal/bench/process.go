@@ -78,6 +78,9 @@ func (p *process) said(ctx context.Context, what string) error {
 			return err
 		}
 		select {
+		case ended := <-p.done:
+			p.done <- ended
+			return fmt.Errorf("%s ended before it said %q: %w", filepath.Base(p.cmd.Path), what, ended)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(100 * time.Millisecond):

@@ -280,15 +280,15 @@ func (d *Desk) notSharedNow(tx store.Tx, n *localv1.Notification, decision *post
 	return nil
 }
 
-// settleAgain keeps what a hub says now of what one before it, which is lost, had or may have had; the decision is nil when
-// it refuses it for good. What the team or a person has done since stands.
+// settleAgain keeps what a hub that had lost a notification says of it now; the decision is nil when it refuses it for good.
+// What the team or a person has done since stands.
 func (d *Desk) settleAgain(ctx context.Context, item queue.Item, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
 	return d.change(ctx, item.ID, func(tx store.Tx, n *localv1.Notification) error {
 		refused := decision == nil
 		split := !refused && decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE && len(n.GetFollowups()) > 0
-		if n.GetState() == stateAccepted && (refused || split) || n.GetState() == stateQueued && refused && bytes.Equal(item.Body, maybeHad) {
+		if n.GetState() == stateAccepted && (refused || split) {
 			// Refused: the hub takes it no more, such as when it has expired. Split: some of its children go on under another id
-			// already, so that it cannot be made again under its own. In all cases nobody knows whether the hub that is gone had
+			// already, so that it cannot be made again under its own. In both cases nobody knows whether the hub that is gone had
 			// sent it.
 			n.State, decision = after(n.GetState(), undelivered), nil
 			d.resealing.Store(true)

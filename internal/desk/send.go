@@ -93,11 +93,15 @@ func (d *Desk) submitItem(ctx context.Context, item queue.Item) error {
 		return err
 	}
 	if f := fault.From(err); forGood(f) {
-		if resubmitted(item) || bytes.Equal(item.Body, maybeHad) {
+		if resubmitted(item) {
 			return d.settleAgain(ctx, item, nil, nil) // such as when it has expired
 		}
 		// The hub has recorded it. Nobody else will act on this family now: a person must.
-		return d.settle(ctx, item, d.refusedByHub(f), nil)
+		refused := d.refusedByHub(f)
+		if bytes.Equal(item.Body, maybeHad) && len(message.GetSections()) > 0 {
+			refused.Reasons[0].Text += " A hub before it, which is lost, may have sent it: ask the front door whether the team has it."
+		}
+		return d.settle(ctx, item, refused, nil)
 	}
 	return d.postpone(ctx, item, err)
 }
@@ -260,7 +264,7 @@ func (d *Desk) settle(ctx context.Context, item queue.Item, decision *posternv1.
 func (d *Desk) refusedByHub(f *fault.Error) *posternv1.Decision {
 	return &posternv1.Decision{
 		Outcome:    posternv1.Outcome_OUTCOME_REFER_TO_PERSON,
-		Reasons:    []*posternv1.Reason{{RuleId: "hub_refused", Text: "The hub did not accept this notification, so nothing was sent. " + f.Message + " Telephone the front door if a child needs help now."}},
+		Reasons:    []*posternv1.Reason{{RuleId: "hub_refused", Text: "The hub did not accept this notification, so it sent nothing. " + f.Message + " Telephone the front door if a child needs help now."}},
 		DecideTime: timestamppb.New(d.cfg.Clock().Truncate(time.Second)),
 	}
 }

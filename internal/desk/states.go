@@ -45,7 +45,7 @@ const (
 	againWithhold   event = "the hub decides again: WITHHOLD"
 	againRefer      event = "the hub decides again: REFER_TO_PERSON"
 	acknowledged    event = "the team's acknowledgement"
-	undelivered     event = "the hub's reply UNDELIVERED, or it takes no more what a hub before it had or may have had"
+	undelivered     event = "the hub's reply UNDELIVERED, or it no longer takes what a hub before it had taken"
 	withdrawn       event = "a withdrawal is recorded, and nothing had begun to be sent"
 	stopAsked       event = "a withdrawal is recorded, and the team is asked to stop"
 	notWithdrawn    event = "the hub refuses a withdrawal taken for another prison"

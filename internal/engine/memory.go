@@ -154,7 +154,7 @@ func (m *memory) learn(q question, at instant, d *posternv1.Decision) {
 		return
 	}
 	for old := range m.answers { // any: what is asked often is soon back
-		if len(m.answers) < maxRemembered && len(m.alike) < maxAnswers {
+		if len(m.answers) < maxRemembered && (len(m.alike) < maxAnswers || m.alike[sum] != nil) {
 			break
 		}
 		m.drop(old)

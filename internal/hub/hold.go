@@ -121,8 +121,8 @@ func (h *Hub) examineHold(ctx context.Context) ([]*localv1.Finding, error) {
 	case len(held.GetPrisons()) > 0:
 		words += "these prisons have not told what was withdrawn: " + strings.Join(held.GetPrisons(), ", ") + "."
 	case len(h.directory.Load().Prisons()) > 0:
-		words += "every prison has told what was withdrawn, and they could not be let go."
-		fix = "That is tried again with the next request of any desk. Look in the log for the reason, such as a full disk."
+		words += "every prison has told what was withdrawn, and they are still here."
+		fix = "They go when a desk next fetches its updates. Where they stay, look in the log for the reason, such as a full disk."
 	default:
 		words += "no prison is in the directory that could tell what was withdrawn."
 		fix = "Load the directory: postern hub directory load FILE. When that cannot be done in time, postern hub pause; see docs/operations.md, \"A new generation\"."

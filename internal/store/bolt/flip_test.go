@@ -223,7 +223,7 @@ func TestFlipChild(t *testing.T) {
 		return
 	}
 	debug.SetMaxStack(64 << 20) // a page that is below itself ends soon
-	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: 8 << 30, Max: 8 << 30}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: 8 << 30, Max: 8 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	intact, err := os.ReadFile(path)

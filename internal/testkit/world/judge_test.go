@@ -105,7 +105,7 @@ func (w *World) judgeNotification(n *notification) {
 		} else if len(n.delivered) > 0 && !is(localv1.State_STATE_STOP_ASKED) {
 			wrong("the team had it, and nobody asked it to stop")
 		}
-	case n.decision == nil && n.expired && (is(localv1.State_STATE_REFERRED) || w.lost && is(localv1.State_STATE_UNDELIVERED)):
+	case n.decision == nil && n.expired && is(localv1.State_STATE_REFERRED):
 		w.count("too old when it came, and the desk was told")
 	case n.decision == nil:
 		wrong("the hub never decided")
