@@ -176,6 +176,7 @@ type Actions struct {
 	Consider bool // the safeguarding lead may decide on it
 	ByHand   bool // it goes by the manual route
 	Correct  bool // another form may put it right
+	Waits    bool // all of it was taken back, and the hub has not said yet what that came to
 }
 
 // ActionsOf are the actions of a notification as it is shown.
@@ -183,7 +184,10 @@ func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
 	return Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n),
-		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !withdrawnBefore(n, nil)}
+		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !withdrawnBefore(n, nil),
+		Waits: slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {
+			return len(w.GetPaths()) == 0 && pendingWithdrawal(w) && !w.GetObjection()
+		})}
 }
 
 // Heard is when the hub last answered this desk, and whether it has been silent for longer than the desk leaves it alone:

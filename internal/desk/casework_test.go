@@ -279,6 +279,47 @@ func TestTheManualRouteIsPrintedAndClosed(t *testing.T) {
 	wantFault(t, err, fault.Invalid, "BAD_CLOSURE")
 }
 
+// What the person took back is not printed, nor is anything left to do about it, also while the hub has not heard of it. What
+// does not go by permission is not undone by an objection, and the manual route stays.
+func TestWhatWasTakenBackIsNotPrinted(t *testing.T) {
+	x, d := opened(t)
+	x.Inbox(testkit.Bristol).Link.Down(true)
+	urgent := d.Take(formtest.Urgent(testkit.Bristol, 1))[0]
+	x.Settle()
+	for range 10 {
+		x.Clock.Advance(24 * time.Hour)
+		x.Settle()
+	}
+	plain := d.Take(formtest.New(testkit.Lancashire))[0]
+	x.Settle()
+	may := func(id string) bool {
+		t.Helper()
+		_, err := d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: id})
+		if acts := desk.ActionsOf(d.Get(id).GetNotification()).ByHand; acts != (err == nil) {
+			t.Errorf("by hand %t, and the print: %v", acts, err)
+		}
+		return err == nil
+	}
+	tasks := func() int { return len(d.Get(plain).GetNotification().GetTasks()) }
+	if !may(plain) || !may(urgent) || tasks() == 0 {
+		t.Fatalf("there is no manual route: %v, %v, %d tasks", d.State(plain), d.State(urgent), tasks())
+	}
+	d.Link.Down(true)
+	withdraw(t, d, plain)
+	withdraw(t, d, urgent)
+	if may(plain) || !may(urgent) || tasks() > 0 {
+		t.Error("before the hub knows, what was taken back is printed, or what is only objected to is not")
+	}
+	if !desk.ActionsOf(d.Get(plain).GetNotification()).Waits || desk.ActionsOf(d.Get(urgent).GetNotification()).Waits {
+		t.Error("the page does not say that the withdrawal waits, or says so of an objection")
+	}
+	d.Link.Down(false)
+	wait(x)
+	if may(plain) || !may(urgent) || desk.ActionsOf(d.Get(plain).GetNotification()).Waits {
+		t.Error("once the hub knows, what was taken back is printed, or what is only objected to is not")
+	}
+}
+
 // A number is that of the hour in which it is looked at, whenever it was decided.
 func TestTheNumberIsThatOfThisHour(t *testing.T) {
 	x, d := opened(t)

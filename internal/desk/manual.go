@@ -19,9 +19,9 @@ import (
 )
 
 // byHand reports whether a notification may go by hand now: its decision says so and nobody has done it, or it could not
-// be delivered.
+// be delivered; and the person has not taken it back.
 func byHand(n *localv1.Notification) bool {
-	if n.GetManual() != nil || n.GetSupersededBy() != "" {
+	if n.GetManual() != nil || n.GetSupersededBy() != "" || takenBack(n) {
 		return false
 	}
 	for _, o := range n.GetDecision().GetObligations() {

@@ -148,7 +148,7 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 
 // done reports whether an obligation has been met, as far as the desk can see, or has fallen away.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
-	over := n.GetSupersededBy() != "" || slices.Contains([]localv1.State{stateWithdrawn, stateStopAsked, stateClosed}, n.GetState())
+	over := n.GetSupersededBy() != "" || takenBack(n) || slices.Contains([]localv1.State{stateWithdrawn, stateStopAsked, stateClosed}, n.GetState())
 	called := func(results ...posternv1.CallResult) bool {
 		return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool {
 			about := c.GetChildNumber() == 0 || o.GetChildNumber() == 0 || c.GetChildNumber() == o.GetChildNumber()

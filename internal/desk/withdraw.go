@@ -39,6 +39,7 @@ const (
 	ruleWithdrawn = "withdrawn"
 	ruleStopAsked = "stop_asked"
 	ruleRefused   = "hub_refused"
+	ruleObjection = "objection_recorded"
 )
 
 // WithdrawNotification takes a withdrawal and tries once, for a few seconds, to get the hub's answer.
@@ -167,7 +168,8 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 	if err != nil {
 		return "", err
 	}
-	taken := &localv1.TakenWithdrawal{Id: wid, Paths: paths, Method: req.GetMethod(), TakeTime: timestamppb.New(now)}
+	taken := &localv1.TakenWithdrawal{Id: wid, Paths: paths, Method: req.GetMethod(), TakeTime: timestamppb.New(now),
+		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId())}
 	return n.GetId(), d.keepWithdrawal(ctx, n, taken, message)
 }
 
@@ -250,6 +252,14 @@ func withdrawnBefore(n *localv1.Notification, paths []string) bool {
 		before = append(before, w.GetPaths()...)
 	}
 	return len(before) > 0 && len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !consent.Withdrawn(before, p) })
+}
+
+// takenBack reports whether the person took back all of what goes by permission, whether the hub has heard of it or not: from
+// then on nothing of it leaves this prison by any way.
+func takenBack(n *localv1.Notification) bool {
+	return slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {
+		return len(w.GetPaths()) == 0 && !w.GetObjection() && !says(w.GetAnswer(), ruleRefused) && !says(w.GetAnswer(), ruleObjection)
+	})
 }
 
 // says reports whether a decision rests on a rule.

@@ -127,6 +127,8 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_not_withdrawn"
 	case n.GetElsewhere() && n.GetState() == localv1.State_STATE_QUEUED:
 		return "case.next_queued_elsewhere"
+	case desk.ActionsOf(n).Waits:
+		return "case.next_withdrawing"
 	case n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
 		return "case.next_asked"
 	case n.GetManual() != nil:

@@ -602,7 +602,9 @@ type TakenWithdrawal struct {
 	// When it was taken.
 	TakeTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=take_time,json=takeTime,proto3" json:"take_time,omitempty"`
 	// The hub's answer, once there is one; until then the withdrawal is queued.
-	Answer        *v1.Decision `protobuf:"bytes,5,opt,name=answer,proto3" json:"answer,omitempty"`
+	Answer *v1.Decision `protobuf:"bytes,5,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Whether it is an objection: what does not go by permission is not undone by it.
+	Objection     bool `protobuf:"varint,6,opt,name=objection,proto3" json:"objection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -670,6 +672,13 @@ func (x *TakenWithdrawal) GetAnswer() *v1.Decision {
 		return x.Answer
 	}
 	return nil
+}
+
+func (x *TakenWithdrawal) GetObjection() bool {
+	if x != nil {
+		return x.Objection
+	}
+	return false
 }
 
 // WithdrawNotificationRequest is a withdrawal as a person says it.
@@ -2849,13 +2858,14 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"resealedBy\x12\x18\n" +
 	"\areseals\x18+ \x01(\tR\areseals\x120\n" +
 	"\bchampion\x18, \x01(\v2\x14.postern.v1.ChampionR\bchampion\x12*\n" +
-	"\x11maybe_sent_sha256\x182 \x03(\fR\x0fmaybeSentSha256\"\xd4\x01\n" +
+	"\x11maybe_sent_sha256\x182 \x03(\fR\x0fmaybeSentSha256\"\xf2\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
 	"\x06method\x18\x03 \x01(\x0e2\x1c.postern.v1.WithdrawalMethodR\x06method\x127\n" +
 	"\ttake_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\btakeTime\x12,\n" +
-	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\"\x96\x01\n" +
+	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\x12\x1c\n" +
+	"\tobjection\x18\x06 \x01(\bR\tobjection\"\x96\x01\n" +
 	"\x1bWithdrawNotificationRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
