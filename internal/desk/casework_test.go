@@ -279,7 +279,7 @@ func TestTheManualRouteIsPrintedAndClosed(t *testing.T) {
 	wantFault(t, err, fault.Invalid, "BAD_CLOSURE")
 }
 
-// What the person took back is not printed, nor is anything left to do about it, also while the hub has not heard of it. What
+// What the person took back is not printed and does not go by hand, also while the hub has not heard of it. What
 // does not go by permission is not undone by an objection, and the manual route stays.
 func TestWhatWasTakenBackIsNotPrinted(t *testing.T) {
 	x, d := opened(t)
@@ -290,7 +290,7 @@ func TestWhatWasTakenBackIsNotPrinted(t *testing.T) {
 		x.Clock.Advance(24 * time.Hour)
 		x.Settle()
 	}
-	plain := d.Take(formtest.New(testkit.Lancashire))[0]
+	plain, went := d.Take(formtest.New(testkit.Lancashire))[0], d.Take(formtest.New(testkit.Lancashire))[0]
 	x.Settle()
 	may := func(id string) bool {
 		t.Helper()
@@ -300,15 +300,30 @@ func TestWhatWasTakenBackIsNotPrinted(t *testing.T) {
 		}
 		return err == nil
 	}
-	tasks := func() int { return len(d.Get(plain).GetNotification().GetTasks()) }
-	if !may(plain) || !may(urgent) || tasks() == 0 {
-		t.Fatalf("there is no manual route: %v, %v, %d tasks", d.State(plain), d.State(urgent), tasks())
+	tasks := func() (kinds []posternv1.ObligationKind) {
+		for _, task := range d.Get(plain).GetNotification().GetTasks() {
+			kinds = append(kinds, task.GetKind())
+		}
+		return kinds
+	}
+	const byHand = posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE
+	before := tasks()
+	if !may(plain) || !may(urgent) || !slices.Contains(before, byHand) {
+		t.Fatalf("there is no manual route: %v, %v, %v", d.State(plain), d.State(urgent), before)
 	}
 	d.Link.Down(true)
 	withdraw(t, d, plain)
 	withdraw(t, d, urgent)
-	if may(plain) || !may(urgent) || tasks() > 0 {
+	withdraw(t, d, went)
+	closing := &localv1.CloseManualRequest{Id: went, How: localv1.ManualRoute_MANUAL_ROUTE_POST, To: "Support Hub"}
+	if n := must(d.Cases.CloseManual(t.Context(), closing))(t).GetNotification(); n.GetManual().GetTo() != "Support Hub" {
+		t.Errorf("what went by hand before it was taken back is not noted: %v", n)
+	}
+	if may(plain) || !may(urgent) || slices.Contains(tasks(), byHand) {
 		t.Error("before the hub knows, what was taken back is printed, or what is only objected to is not")
+	}
+	if rest := slices.DeleteFunc(before, func(k posternv1.ObligationKind) bool { return k == byHand }); !slices.Equal(tasks(), rest) {
+		t.Errorf("what is left to do is %v, want %v: whom to telephone does not rest on permission", tasks(), rest)
 	}
 	if !desk.ActionsOf(d.Get(plain).GetNotification()).Waits || desk.ActionsOf(d.Get(urgent).GetNotification()).Waits {
 		t.Error("the page does not say that the withdrawal waits, or says so of an objection")

@@ -18,10 +18,13 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// byHand reports whether a notification may go by hand now: its decision says so and nobody has done it, or it could not
-// be delivered; and the person has not taken it back.
-func byHand(n *localv1.Notification) bool {
-	if n.GetManual() != nil || n.GetSupersededBy() != "" || takenBack(n) {
+// byHand reports whether a notification may go by hand now: it could, and the person has not taken it back.
+func byHand(n *localv1.Notification) bool { return mayHaveGone(n) && !takenBack(n) }
+
+// mayHaveGone reports whether a notification may have gone by hand: its decision says so and nobody has noted that it was
+// done, or it could not be delivered.
+func mayHaveGone(n *localv1.Notification) bool {
+	if n.GetManual() != nil || n.GetSupersededBy() != "" {
 		return false
 	}
 	for _, o := range n.GetDecision().GetObligations() {
@@ -107,7 +110,7 @@ func (d *Desk) CloseManual(ctx context.Context, req *localv1.CloseManualRequest)
 	if was := n.GetManual(); was != nil && was.GetHow() == m.GetHow() && was.GetTo() == m.GetTo() && (req.GetSendTime() == nil || proto.Equal(was.GetSendTime(), m.GetSendTime())) {
 		return &localv1.CloseManualResponse{Notification: d.forReader(ctx, n)}, nil
 	}
-	if !byHand(n) {
+	if !mayHaveGone(n) { // also what was taken back since it went
 		return nil, noManualRoute
 	}
 	err = d.change(ctx, n.GetId(), func(_ store.Tx, n *localv1.Notification) error {

@@ -148,7 +148,7 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 
 // done reports whether an obligation has been met, as far as the desk can see, or has fallen away.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
-	over := n.GetSupersededBy() != "" || takenBack(n) || slices.Contains([]localv1.State{stateWithdrawn, stateStopAsked, stateClosed}, n.GetState())
+	over := n.GetSupersededBy() != "" || slices.Contains([]localv1.State{stateWithdrawn, stateStopAsked, stateClosed}, n.GetState())
 	called := func(results ...posternv1.CallResult) bool {
 		return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool {
 			about := c.GetChildNumber() == 0 || o.GetChildNumber() == 0 || c.GetChildNumber() == o.GetChildNumber()
@@ -162,7 +162,7 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
 		return over || reached
 	case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE:
-		return over || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
+		return over || takenBack(n) || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
 	case posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY:
 		return over || len(n.GetConsiderations()) > 0
 	}
