@@ -134,7 +134,7 @@ func childrenOf(f *posternv1.Form, n *localv1.Notification) []string {
 func standings(f *posternv1.Form, n *localv1.Notification, message *posternv1.SealedNotification, offer *posternv1.Offer) []Standing {
 	var taken []string
 	for _, w := range n.GetWithdrawals() {
-		if !says(w.GetAnswer(), ruleRefused) && len(w.GetPaths()) > 0 {
+		if takesBack(w) && !says(w.GetAnswer(), ruleRefused) {
 			taken = append(taken, w.GetPaths()...)
 		}
 	}
@@ -175,18 +175,20 @@ type Actions struct {
 	Call     bool // a call about it still belongs to it
 	Consider bool // the safeguarding lead may decide on it
 	ByHand   bool // it goes by the manual route
+	Close    bool // that it went by hand may be noted, also once the person has taken it back
 	Correct  bool // another form may put it right
-	Waits    bool // all of it was taken back, and the hub has not said yet what that came to
+	Back     bool // all of it was taken back, so that what is still to be done does not rest on permission
+	Waits    bool // and the hub has not said yet what that came to
 }
 
 // ActionsOf are the actions of a notification as it is shown.
 func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
-	return Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n),
-		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !withdrawnBefore(n, nil),
+	return Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
+		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !takenBack(n),
 		Waits: slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {
-			return len(w.GetPaths()) == 0 && pendingWithdrawal(w) && !w.GetObjection()
+			return len(w.GetPaths()) == 0 && pendingWithdrawal(w) && takesBack(w)
 		})}
 }
 

@@ -25,12 +25,7 @@ const waitAgain = time.Minute
 // open reports whether something of a notification may still go: it was not withdrawn, put right by another form, sent by
 // hand or closed by the safeguarding lead.
 func open(n *localv1.Notification) bool {
-	if n.GetElsewhere() || n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetManual() != nil || lastConsidered(n, false) != nil {
-		return false
-	}
-	if slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {
-		return len(w.GetPaths()) == 0 && !says(w.GetAnswer(), ruleRefused)
-	}) {
+	if n.GetElsewhere() || n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetManual() != nil || lastConsidered(n, false) != nil || takenBack(n) {
 		return false
 	}
 	switch n.GetState() {
@@ -189,9 +184,7 @@ func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNo
 	if c := lastConsidered(n, true); c != nil {
 		m.sender = d.sender(Staff{ID: c.GetCodes().GetStaffId(), Role: c.GetCodes().GetRole()})
 	} else {
-		for _, w := range n.GetWithdrawals() {
-			m.withdrawn = append(m.withdrawn, w.GetPaths()...)
-		}
+		m.withdrawn = partsTakenBack(n)
 	}
 	part := form.Again(now, d.cfg.Clock()).PartOf(earlierPart(n, manifest, facts, children), consentID)
 	c, err := d.composePart(part, n.GetFormId(), d.directory.Load(), m)

@@ -174,7 +174,9 @@ func takesCalls(n *localv1.Notification) bool {
 	case stateAccepted, stateDelivered, stateUndelivered:
 		return true
 	}
-	return open(n)
+	return open(n) || slices.ContainsFunc(n.GetDecision().GetObligations(), func(o *posternv1.Obligation) bool {
+		return o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && !done(n, o)
+	})
 }
 
 // heedsCalls reports whether a call may change what the hub decides: it has not decided yet, or a call is among what it

@@ -315,6 +315,9 @@ func TestWhatWasTakenBackIsNotPrinted(t *testing.T) {
 	withdraw(t, d, plain)
 	withdraw(t, d, urgent)
 	withdraw(t, d, went)
+	if acts := desk.ActionsOf(d.Get(went).GetNotification()); acts.ByHand || !acts.Close {
+		t.Errorf("the page offers %+v", acts)
+	}
 	closing := &localv1.CloseManualRequest{Id: went, How: localv1.ManualRoute_MANUAL_ROUTE_POST, To: "Support Hub"}
 	if n := must(d.Cases.CloseManual(t.Context(), closing))(t).GetNotification(); n.GetManual().GetTo() != "Support Hub" {
 		t.Errorf("what went by hand before it was taken back is not noted: %v", n)
@@ -332,6 +335,48 @@ func TestWhatWasTakenBackIsNotPrinted(t *testing.T) {
 	wait(x)
 	if may(plain) || !may(urgent) || desk.ActionsOf(d.Get(plain).GetNotification()).Waits {
 		t.Error("once the hub knows, what was taken back is printed, or what is only objected to is not")
+	}
+	closing.Id = plain
+	if n := must(d.Cases.CloseManual(t.Context(), closing))(t).GetNotification(); n.GetManual() == nil || n.GetState() != stateWithdrawn {
+		t.Errorf("once the hub knows, what went by hand before is not noted: %v", n)
+	}
+}
+
+// Who withdraws permission does not withdraw the child: that somebody is telephoned about a child who may be alone stays on
+// the list until somebody has. A call that would say what the form cannot carry goes by the same permission, and falls away.
+func TestAChildWhoMayBeAloneStaysOnTheList(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Bristol, testkit.Bristol)
+	f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NO
+	f.Children[1].AddressConfidential, f.Children[1].Home = true, nil
+	id := d.Take(f)[0]
+	x.Settle()
+	calls := func() (children []uint32) {
+		for _, task := range d.Get(id).GetNotification().GetTasks() {
+			if task.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR {
+				children = append(children, task.GetChildNumber())
+			}
+		}
+		return children
+	}
+	if got := calls(); !slices.Equal(got, []uint32{1, 2}) {
+		t.Fatalf("to be telephoned about are the children %v", got)
+	}
+	d.Link.Down(true)
+	withdraw(t, d, id)
+	if got := calls(); !slices.Equal(got, []uint32{1}) {
+		t.Errorf("while the withdrawal waits, to be telephoned about are the children %v", got)
+	}
+	d.Link.Down(false)
+	wait(x)
+	if got := calls(); !slices.Equal(got, []uint32{1}) || d.State(id) != stateWithdrawn || !desk.ActionsOf(d.Get(id).GetNotification()).Call {
+		t.Errorf("in state %v, to be telephoned about are the children %v", d.State(id), got)
+	}
+	answeredCall(t, d, id, 1)
+	x.Settle()
+	n := d.Get(id).GetNotification()
+	if len(n.GetTasks()) > 0 || n.GetState() != stateWithdrawn || desk.ActionsOf(n).Call || len(x.Inbox(testkit.Bristol).Items()) != 0 {
+		t.Errorf("after the call it is %v with %v to be done", n.GetState(), n.GetTasks())
 	}
 }
 

@@ -208,6 +208,9 @@ func TestWhatExpiredBeforeTheNextHubHeardOfItIsUndelivered(t *testing.T) {
 	wait(x)
 	wait(x)
 	over("later", 1)
+	if n := withdraws(t, d, unheard, ""); n.GetState() != stateWithdrawn || len(n.GetMaybeSentSha256()) != 1 {
+		t.Errorf("taken back it is %v, and what a hub that is gone may have sent is not told from what nobody sent: %v", n.GetState(), n)
+	}
 }
 
 // A hub that lost its disk is told again what the safeguarding lead decided not to share: that somebody looked stands in

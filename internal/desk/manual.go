@@ -19,17 +19,18 @@ import (
 )
 
 // byHand reports whether a notification may go by hand now: it could, and the person has not taken it back.
-func byHand(n *localv1.Notification) bool { return mayHaveGone(n) && !takenBack(n) }
+func byHand(n *localv1.Notification) bool { return mayHaveGone(n) && !back(n) }
 
 // mayHaveGone reports whether a notification may have gone by hand: its decision says so and nobody has noted that it was
-// done, or it could not be delivered.
+// done, or it could not be delivered. What went before it was taken back is noted too, or nobody would know whom to ask to
+// stop.
 func mayHaveGone(n *localv1.Notification) bool {
 	if n.GetManual() != nil || n.GetSupersededBy() != "" {
 		return false
 	}
 	for _, o := range n.GetDecision().GetObligations() {
 		if o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE {
-			return n.GetState() == stateReferred
+			return n.GetState() == stateReferred || n.GetState() == stateWithdrawn
 		}
 	}
 	return n.GetState() == stateUndelivered
@@ -71,10 +72,7 @@ func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequest
 		return nil, err
 	}
 	part := form.Again(withCasework(f, n), d.cfg.Clock()).PartOf(form.Earlier{Authority: n.GetAuthority(), Children: n.GetFormChildren()}, consentID)
-	var taken []string
-	for _, w := range n.GetWithdrawals() {
-		taken = append(taken, w.GetPaths()...)
-	}
+	taken := partsTakenBack(n)
 	for _, s := range part.Sections {
 		if len(taken) > 0 && consent.Withdrawn(taken, s.Path) {
 			continue

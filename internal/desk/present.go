@@ -146,9 +146,11 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 	return posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING
 }
 
-// done reports whether an obligation has been met, as far as the desk can see, or has fallen away.
+// done reports whether an obligation has been met, as far as the desk can see, or has fallen away. What is to be done for a
+// child who may be alone does not fall away when permission is taken back.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
-	over := n.GetSupersededBy() != "" || slices.Contains([]localv1.State{stateWithdrawn, stateStopAsked, stateClosed}, n.GetState())
+	over := n.GetSupersededBy() != "" || n.GetState() == stateClosed
+	back := over || back(n)
 	called := func(results ...posternv1.CallResult) bool {
 		return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool {
 			about := c.GetChildNumber() == 0 || o.GetChildNumber() == 0 || c.GetChildNumber() == o.GetChildNumber()
@@ -159,14 +161,30 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	switch o.GetKind() {
 	case posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:
 		return over || called(posternv1.CallResult_CALL_RESULT_EMERGENCY_999)
-	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
+	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR:
+		return over || reached || back && insteadOfForm(n, o)
+	case posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
 		return over || reached
 	case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE:
-		return over || takenBack(n) || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
+		return back || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
 	case posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY:
-		return over || len(n.GetConsiderations()) > 0
+		return back || len(n.GetConsiderations()) > 0
 	}
-	return over
+	return back
+}
+
+// insteadOfForm reports whether a call would say what the form cannot carry, and so goes by the same permission: a child
+// whose address is confidential, and about whom nobody has to be called at once.
+func insteadOfForm(n *localv1.Notification, call *posternv1.Obligation) bool {
+	for _, c := range n.GetDecision().GetChildren() {
+		if c.GetNumber() == call.GetChildNumber() {
+			about := func(rule string) bool {
+				return slices.ContainsFunc(c.GetReasons(), func(r *posternv1.Reason) bool { return r.GetRuleId() == rule })
+			}
+			return about("address_confidential") && !about("carer_absent")
+		}
+	}
+	return false
 }
 
 // first is the reference of the notification that said the same first; empty when it is not at this desk any more.

@@ -3,7 +3,6 @@ package desk
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -117,9 +116,8 @@ func (d *Desk) reseal(ctx context.Context, id string) (bool, error) {
 }
 
 func mayReseal(n *localv1.Notification, m *posternv1.Manifest, key *posternv1.RecipientKey) bool {
-	whole := slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool { return len(w.GetPaths()) == 0 })
 	return n.GetState() == stateUndelivered && n.GetResealedBy() == "" && n.GetSupersededBy() == "" && n.GetManual() == nil && !n.GetElsewhere() &&
-		!whole && len(n.GetFollowups()) == 0 && m.GetOffer().GetRecipientKeyId() != "" && m.GetOffer().GetRecipientKeyId() != key.GetKeyId()
+		!takenBack(n) && len(n.GetFollowups()) == 0 && m.GetOffer().GetRecipientKeyId() != "" && m.GetOffer().GetRecipientKeyId() != key.GetKeyId()
 }
 
 // composeResealed makes the same notification under a new id: same children under the same numbers, same sender, what the
@@ -134,10 +132,7 @@ func (d *Desk) composeResealed(n *localv1.Notification, m *posternv1.Manifest, m
 		return composed{}, err
 	}
 	how := making{slipCode: n.GetSlipCode(), first: facts.GetFirstSubmitTime().AsTime(), sender: m.GetSender(),
-		replaces: n.GetId(), reason: posternv1.ChangeReason_CHANGE_REASON_KEY_CHANGED}
-	for _, w := range n.GetWithdrawals() {
-		how.withdrawn = append(how.withdrawn, w.GetPaths()...)
-	}
+		replaces: n.GetId(), reason: posternv1.ChangeReason_CHANGE_REASON_KEY_CHANGED, withdrawn: partsTakenBack(n)}
 	part := form.Again(withCasework(f, n), d.cfg.Clock()).PartOf(earlierPart(n, m, facts, n.GetFormChildren()), consentID)
 	c, err := d.composePart(part, n.GetFormId(), d.directory.Load(), how)
 	if err != nil {

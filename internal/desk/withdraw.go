@@ -143,6 +143,9 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 	if withdrawnBefore(n, paths) {
 		return n.GetId(), nil
 	}
+	if leavesNoChild(n, paths) {
+		paths = nil
+	}
 	wid, err := envelope.NewID(d.cfg.Rand)
 	if err != nil {
 		return "", err
@@ -254,12 +257,46 @@ func withdrawnBefore(n *localv1.Notification, paths []string) bool {
 	return len(before) > 0 && len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !consent.Withdrawn(before, p) })
 }
 
-// takenBack reports whether the person took back all of what goes by permission, whether the hub has heard of it or not: from
-// then on nothing of it leaves this prison by any way.
+// takesBack reports whether a withdrawal takes anything back, whether the hub has heard of it, has refused it, or neither:
+// the person said so. An objection takes nothing back, as what it is about does not go by permission.
+func takesBack(w *localv1.TakenWithdrawal) bool {
+	return !w.GetObjection() && !says(w.GetAnswer(), ruleObjection)
+}
+
+// takenBack reports whether the person took all of it back: from then on nothing of it leaves this prison by any way.
 func takenBack(n *localv1.Notification) bool {
-	return slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {
-		return len(w.GetPaths()) == 0 && !w.GetObjection() && !says(w.GetAnswer(), ruleRefused) && !says(w.GetAnswer(), ruleObjection)
-	})
+	return slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool { return takesBack(w) && len(w.GetPaths()) == 0 })
+}
+
+// back reports whether a notification was taken back, here or, as far as the hub has told, at another prison.
+func back(n *localv1.Notification) bool {
+	return takenBack(n) || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked
+}
+
+// partsTakenBack are the paths that the person took back one by one; none also where it was all at once.
+func partsTakenBack(n *localv1.Notification) (paths []string) {
+	for _, w := range n.GetWithdrawals() {
+		if takesBack(w) {
+			paths = append(paths, w.GetPaths()...)
+		}
+	}
+	return paths
+}
+
+// leavesNoChild reports whether a withdrawal takes back the last child of a notification of this desk: then it takes back
+// all, as a notification is about children and what it says of their parent goes with them. Of another prison's, only the
+// hub knows how many there are.
+func leavesNoChild(n *localv1.Notification, paths []string) bool {
+	if len(paths) == 0 || len(n.GetFormChildren()) == 0 {
+		return false
+	}
+	taken := slices.Concat(partsTakenBack(n), paths)
+	for i := range n.GetFormChildren() {
+		if !consent.Withdrawn(taken, "child/"+strconv.Itoa(i+1)) {
+			return false
+		}
+	}
+	return true
 }
 
 // says reports whether a decision rests on a rule.

@@ -242,3 +242,64 @@ func TestAnUrgentFormIsNotTakenBackWhileItWaits(t *testing.T) {
 		t.Errorf("the withdrawal was answered %v", reasons)
 	}
 }
+
+// An objection to what does not go by permission undoes nothing: what waits for a call still goes when somebody has
+// called, with the sections that were objected to, and what could not be delivered goes again to a new key.
+func TestAnObjectionStopsNothingThatWaits(t *testing.T) {
+	for name, paths := range map[string][]string{"to all of it": nil, "to a section": {"child/1/phone"}} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			f := formtest.Urgent(testkit.Bristol, 1)
+			f.Urgency.Calls = nil
+			id := d.Take(f)[0]
+			x.Settle()
+			if d.State(id) != localv1.State_STATE_WAITING {
+				t.Fatalf("without a call it is %v", d.State(id))
+			}
+			if n := withdraws(t, d, id, "", paths...); n.GetState() != localv1.State_STATE_WAITING || !n.GetWithdrawals()[0].GetObjection() {
+				t.Fatalf("after an objection it is %v", n)
+			}
+			call := &localv1.RecordCallRequest{Id: id, Result: posternv1.CallResult_CALL_RESULT_NO_ANSWER}
+			if _, err := d.Cases.RecordCall(t.Context(), call); err != nil {
+				t.Fatal(err)
+			}
+			x.Settle()
+			n := d.Get(id).GetNotification()
+			if n.GetState() != delivered || !slices.Contains(n.GetDecision().GetPaths(), "child/1/phone") {
+				t.Errorf("it ends as %v with %v", n.GetState(), n.GetDecision().GetPaths())
+			}
+		})
+	}
+}
+
+// A notification is about children: with the last of them all is taken back, and no page about the parent alone is left
+// at the team or to be printed.
+func TestTheLastChildTakesAllBack(t *testing.T) {
+	x, d := opened(t)
+	sent, byHand := d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0], d.Take(formtest.New(testkit.Lancashire, testkit.Lancashire))[0]
+	x.Settle()
+	if n := withdraws(t, d, sent, "", "child/2"); n.GetState() != localv1.State_STATE_DELIVERED {
+		t.Fatalf("after one child of two it is %v", n.GetState())
+	}
+	if n := withdraws(t, d, sent, "", "child/1", "parent/birth"); n.GetState() != stateStopAsked {
+		t.Errorf("after the other child it is %v", n.GetState())
+	}
+	x.Settle()
+	if items := x.Inbox(testkit.Bristol).Items(); len(items) != 1 || items[0].GetStop() == nil || len(items[0].GetStop().GetPaths()) != 0 {
+		t.Errorf("the team still sees %v", items)
+	}
+	d.Link.Down(true)
+	for _, child := range []string{"child/1", "child/2"} {
+		if _, err := d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: byHand}); err != nil {
+			t.Fatalf("before %s was taken back: %v", child, err)
+		}
+		withdraws(t, d, byHand, "", child)
+	}
+	_, err := d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: byHand})
+	wantFault(t, err, fault.Precondition, "NO_MANUAL_ROUTE")
+	d.Link.Down(false)
+	wait(x)
+	if d.State(byHand) != stateWithdrawn {
+		t.Errorf("what went by hand ends as %v", d.State(byHand))
+	}
+}

@@ -31,7 +31,7 @@ func caseStops(t *testing.T, x *testkit.Exchange, desk *testkit.Desk, sharedID s
 	waits, two, checked := take(as, testkit.Bristol), take(as, testkit.Bristol, testkit.Bristol), take(as, testkit.Bristol)
 	byHand := take(func(f *posternv1.Form) { f.Gate, f.Children[0].AuthorityChecked = posternv1.Gate_GATE_NO_HOLD, true }, testkit.Lancashire)
 	hand2 := take(func(f *posternv1.Form) { f.Gate, f.Children[0].AuthorityChecked = posternv1.Gate_GATE_NO_HOLD, true }, testkit.Lancashire)
-	took := take(as, testkit.Bristol)
+	took := take(func(f *posternv1.Form) { f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NO }, testkit.Bristol) // what is to be done for the child stays
 	x.Settle()
 	if _, err := desk.Local.WithdrawNotification(t.Context(), &localv1.WithdrawNotificationRequest{Id: took, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}); err != nil {
 		t.Fatal(err)

@@ -302,12 +302,12 @@ func lost(t *testing.T, x *testkit.Exchange, in *testkit.Inbox) {
 }
 
 // onItsWay is a notification to Bristol that waits at the hub, sealed to the key that Bristol then loses.
-func onItsWay(t *testing.T) (*testkit.Exchange, *testkit.Desk, *testkit.Inbox, string) {
+func onItsWay(t *testing.T, f *posternv1.Form) (*testkit.Exchange, *testkit.Desk, *testkit.Inbox, string) {
 	t.Helper()
 	x := testkit.NewExchange(t)
 	d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
 	in.Link.Down(true)
-	ids := d.Take(formtest.New(testkit.Bristol))
+	ids := d.Take(f)
 	x.Settle()
 	lost(t, x, in)
 	return x, d, in, ids[0]
@@ -323,7 +323,7 @@ func settleLater(x *testkit.Exchange) {
 }
 
 func TestWhatWasSealedToAKeyThatIsGoneIsSealedAgainAndShownOnce(t *testing.T) {
-	x, d, in, old := onItsWay(t)
+	x, d, in, old := onItsWay(t, formtest.New(testkit.Bristol))
 	in.Link.Down(false)
 	settleLater(x)
 	n := d.Get(old).GetNotification()
@@ -345,7 +345,7 @@ func TestWhatWasSealedToAKeyThatIsGoneIsSealedAgainAndShownOnce(t *testing.T) {
 }
 
 func TestAWithdrawalReachesWhatWasSealedAgain(t *testing.T) {
-	x, d, in, old := onItsWay(t)
+	x, d, in, old := onItsWay(t, formtest.New(testkit.Bristol))
 	in.Link.Down(false)
 	settleLater(x)
 	again := d.Get(old).GetNotification().GetResealedBy()
@@ -365,7 +365,7 @@ func TestAWithdrawalReachesWhatWasSealedAgain(t *testing.T) {
 // TestAWithdrawalElsewhereReachesWhatWasSealedAgain: the slip names the old notification, and another prison has no word of
 // the new one.
 func TestAWithdrawalElsewhereReachesWhatWasSealedAgain(t *testing.T) {
-	x, d, in, old := onItsWay(t)
+	x, d, in, old := onItsWay(t, formtest.New(testkit.Bristol))
 	in.Link.Down(false)
 	settleLater(x)
 	n := d.Get(old).GetNotification()
@@ -384,7 +384,7 @@ func TestAWithdrawalElsewhereReachesWhatWasSealedAgain(t *testing.T) {
 }
 
 func TestWhatIsWithdrawnIsNotSealedAgain(t *testing.T) {
-	x, d, in, old := onItsWay(t)
+	x, d, in, old := onItsWay(t, formtest.New(testkit.Bristol))
 	_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: old, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff)
 	if err != nil {
 		t.Fatal(err)
@@ -395,6 +395,24 @@ func TestWhatIsWithdrawnIsNotSealedAgain(t *testing.T) {
 		t.Errorf("sealed again as %s", n.GetResealedBy())
 	}
 	if items, err := in.ListItems(t.Context(), &localv1.ListItemsRequest{}); err != nil || len(items.GetItems()) != 0 {
+		t.Errorf("the team sees %v, %v", items, err)
+	}
+}
+
+// An objection to what does not go by permission undoes nothing, whatever comes after it.
+func TestWhatIsObjectedToIsSealedAgain(t *testing.T) {
+	x, d, in, old := onItsWay(t, formtest.Urgent(testkit.Bristol, 1))
+	_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: old, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Link.Down(false)
+	settleLater(x)
+	n := d.Get(old).GetNotification()
+	if s := d.State(n.GetResealedBy()); n.GetResealedBy() == "" || s != localv1.State_STATE_DELIVERED {
+		t.Errorf("the old one is %s, what was sealed again %q is %s", n.GetState(), n.GetResealedBy(), s)
+	}
+	if items, err := in.ListItems(t.Context(), &localv1.ListItemsRequest{}); err != nil || len(items.GetItems()) != 1 {
 		t.Errorf("the team sees %v, %v", items, err)
 	}
 }

@@ -85,6 +85,22 @@ func TestWhatTheTeamHasIsAskedToStop(t *testing.T) {
 	says(t, b.Get(at(reference)), "Asked to stop", "what the team answers does not come back")
 }
 
+// What is to be done for a child who may be alone stays on the page after a withdrawal, which says why.
+func TestAChildWhoMayBeAloneStaysOnThePage(t *testing.T) {
+	p := bristol(t)
+	f := formtest.New(testkit.Bristol)
+	f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NO
+	reference := p.take(f)
+	b := p.as("RECEPTION_OFFICER")
+	b.Get(at(reference, "withdraw")).Submit(url.Values{"what": {"ALL"}, "method": {"PAPER"}})
+	page := b.Get(at(reference))
+	says(t, page, "Nothing will be sent", "telephone the front door: Emergency Duty Team", "does not rest on permission", "Record a call")
+	b.Get(at(reference, "call")).Submit(url.Values{"result": {"ANSWERED"}})
+	if page = b.Get(at(reference)); strings.Contains(page.Main(), "does not rest on permission") {
+		t.Errorf("after the call the page says %s", page.Main())
+	}
+}
+
 // Any prison takes a withdrawal by the slip; a wrong code, and one that nobody knows yet, are told honestly.
 func TestAnotherPrisonTakesAWithdrawalByTheSlip(t *testing.T) {
 	p := bristol(t)

@@ -95,7 +95,7 @@ func (s *site) closeManual(r *web.Request) (web.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !desk.ActionsOf(n).ByHand {
+	if !desk.ActionsOf(n).Close {
 		return web.SeeOther(casePath(n)), nil
 	}
 	return closureView(n, closureForm(r, n)), nil

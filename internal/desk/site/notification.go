@@ -127,8 +127,12 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_not_withdrawn"
 	case n.GetElsewhere() && n.GetState() == localv1.State_STATE_QUEUED:
 		return "case.next_queued_elsewhere"
+	case n.GetManual() != nil && desk.ActionsOf(n).Back:
+		return "case.next_manual_back"
 	case desk.ActionsOf(n).Waits:
 		return "case.next_withdrawing"
+	case n.GetState() == localv1.State_STATE_WITHDRAWN && len(n.GetMaybeSentSha256()) > 0:
+		return "case.next_withdrawn_maybe"
 	case n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
 		return "case.next_asked"
 	case n.GetManual() != nil:
