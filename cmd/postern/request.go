@@ -6,15 +6,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/internal/desk"
 	"postern/internal/plain"
 	"postern/internal/section"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 )
 
 // request is what a printed request for support says.
 type request struct {
-	Reference, Prison, To, Phone, For, ReplyTo, Until string
-	Sections                                          []requestSection
+	Reference, Prison, To, Phone, For, Basis, ReplyTo, Until string
+	Sections                                                 []requestSection
 }
 
 type requestSection struct {
@@ -52,6 +54,7 @@ func (a *app) deskRequestCommand() *cobra.Command {
 func newRequest(out *localv1.GetRequestForSupportResponse) (request, error) {
 	n, reply := out.GetNotification(), out.GetReplyTo()
 	r := request{
+		Basis:     words.English.Text(desk.RequestBasis(out.GetRoute()), nil),
 		Reference: n.GetReference(), Prison: out.GetPrison(), To: out.GetFrontDoor(), Phone: out.GetPhoneNumber(),
 		ReplyTo: reply.GetRole() + ", " + reply.GetPhone() + ", " + reply.GetMailbox(), Until: when(out.GetConsentExpireTime()),
 	}
@@ -80,7 +83,6 @@ func newRequest(out *localv1.GetRequestForSupportResponse) (request, error) {
 
 const (
 	requestTitle  = "Request for support for a family with a parent in prison"
-	requestBasis  = "The parent agreed to tell you what stands here, and nothing else is known to be wanted told. Early help is the family's own choice."
 	requestNoRisk = "Not a risk assessment. Check your own records first."
 )
 
@@ -92,7 +94,7 @@ func (a *app) printRequest(r request) {
 	}
 	a.line("From: %s   Our reference: %s", r.Prison, r.Reference)
 	a.line("%s", requestNoRisk)
-	a.line("%s", requestBasis)
+	a.line("%s", r.Basis)
 	for _, s := range r.Sections {
 		a.line("%s (%s)", s.Name, s.Source)
 		for _, l := range s.Lines {
@@ -107,7 +109,7 @@ func (a *app) printRequest(r request) {
 
 // requestPage is the same as a page to print. It is made from text alone: html/template escapes all of it.
 var requestPage = template.Must(template.New("request").Funcs(template.FuncMap{
-	"title": func() string { return requestTitle }, "basis": func() string { return requestBasis }, "noRisk": func() string { return requestNoRisk },
+	"title": func() string { return requestTitle }, "noRisk": func() string { return requestNoRisk },
 }).Parse(`<!doctype html>
 <html lang="en">
 <head>
@@ -124,7 +126,7 @@ dd { margin: 0; }
 <body>
 <h1>{{title}}</h1>
 <p>To: {{.To}} {{.Phone}}<br>{{with .For}}For: {{.}}<br>{{end}}From: {{.Prison}}<br>Our reference: {{.Reference}}</p>
-<p><strong>{{noRisk}}</strong> {{basis}}</p>
+<p><strong>{{noRisk}}</strong> {{.Basis}}</p>
 {{range .Sections}}<section>
 <h2>{{.Name}} ({{.Source}})</h2>
 <dl>{{range .Lines}}

@@ -132,12 +132,7 @@ func childrenOf(f *posternv1.Form, n *localv1.Notification) []string {
 
 // standings says of every section that a notification could have how it stands, in the order of the form.
 func standings(f *posternv1.Form, n *localv1.Notification, message *posternv1.SealedNotification, offer *posternv1.Offer) []Standing {
-	var taken []string
-	for _, w := range n.GetWithdrawals() {
-		if takesBack(w) && !says(w.GetAnswer(), ruleRefused) {
-			taken = append(taken, w.GetPaths()...)
-		}
-	}
+	taken := partsTakenBack(n)
 	var out []Standing
 	for child := range len(n.GetFormChildren()) + 1 {
 		for _, sec := range section.All() {
@@ -179,17 +174,22 @@ type Actions struct {
 	Correct  bool // another form may put it right
 	Back     bool // all of it was taken back, so that what is still to be done does not rest on permission
 	Waits    bool // and the hub has not said yet what that came to
+	Refused  bool // and the hub did not take it
 }
 
 // ActionsOf are the actions of a notification as it is shown.
 func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
-	return Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
-		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !takenBack(n),
-		Waits: slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool {
-			return len(w.GetPaths()) == 0 && pendingWithdrawal(w) && takesBack(w)
-		})}
+	out := Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
+		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !back(n)}
+	for _, w := range n.GetWithdrawals() {
+		if len(w.GetPaths()) == 0 && takesBack(w) {
+			out.Waits = out.Waits || pendingWithdrawal(w)
+			out.Refused = says(w.GetAnswer(), ruleRefused) && n.GetState() != stateWithdrawn && n.GetState() != stateStopAsked
+		}
+	}
+	return out
 }
 
 // Heard is when the hub last answered this desk, and whether it has been silent for longer than the desk leaves it alone:

@@ -39,7 +39,8 @@ func open(n *localv1.Notification) bool {
 	return false
 }
 
-// openChildren are the children of a decision that wait or need a decision by a person, and do not go on elsewhere yet.
+// openChildren are the children of a decision that wait or need a decision by a person, do not go on elsewhere yet, and were
+// not taken back.
 func openChildren(n *localv1.Notification, outcomes ...posternv1.Outcome) []uint32 {
 	if len(outcomes) == 0 {
 		outcomes = []posternv1.Outcome{posternv1.Outcome_OUTCOME_WAIT, posternv1.Outcome_OUTCOME_REFER_TO_PERSON}
@@ -47,7 +48,7 @@ func openChildren(n *localv1.Notification, outcomes ...posternv1.Outcome) []uint
 	var out []uint32
 	for _, c := range n.GetDecision().GetChildren() {
 		gone := slices.ContainsFunc(n.GetFollowups(), func(f *localv1.Followup) bool { return slices.Contains(f.GetChildNumbers(), c.GetNumber()) })
-		if slices.Contains(outcomes, c.GetOutcome()) && !gone {
+		if slices.Contains(outcomes, c.GetOutcome()) && !gone && !childTakenBack(n, c.GetNumber()) {
 			out = append(out, c.GetNumber())
 		}
 	}
@@ -176,22 +177,25 @@ func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNo
 	m := making{id: n.GetId(), slipCode: n.GetSlipCode(), first: facts.GetFirstSubmitTime().AsTime(), sender: manifest.GetSender(),
 		replaces: manifest.GetSupersedes(), reason: manifest.GetOffer().GetChangeReason(), maybeSent: n.GetMaybeSentSha256()}
 	children := n.GetFormChildren()
+	m.withdrawn = partsTakenBack(n)
 	if n.GetShared() {
 		m.id, m.slipCode, m.replaces, m.reason, m.maybeSent = "", "", "", 0, nil
 		children = inForm(n, left(n))
+		if len(m.withdrawn) > 0 {
+			m.withdrawn, _ = pathsThere(m.withdrawn, left(n))
+		}
 	}
 	now := withCasework(f, n)
 	if c := lastConsidered(n, true); c != nil {
 		m.sender = d.sender(Staff{ID: c.GetCodes().GetStaffId(), Role: c.GetCodes().GetRole()})
-	} else {
-		m.withdrawn = partsTakenBack(n)
 	}
 	part := form.Again(now, d.cfg.Clock()).PartOf(earlierPart(n, manifest, facts, children), consentID)
 	c, err := d.composePart(part, n.GetFormId(), d.directory.Load(), m)
 	if err != nil || !n.GetShared() {
 		return c, err
 	}
-	c.state.Follows, c.state.Gate, c.state.Calls, c.state.Considerations = n.GetId(), n.GetGate(), callsOf(n, left(n)), n.GetConsiderations()
+	c.state.Follows, c.state.LeftOutPaths = n.GetId(), m.withdrawn
+	c.state.Gate, c.state.Calls, c.state.Considerations = n.GetGate(), callsOf(n, left(n)), n.GetConsiderations()
 	return c, nil
 }
 
@@ -275,5 +279,8 @@ func (d *Desk) settled(n *localv1.Notification) {
 	}
 	if n.GetSupersededBy() != "" {
 		n.State = after(n.GetState(), replaced)
+	}
+	if c := lastConsidered(n, false); c.GetAnswer() != nil { // recorded while this was on its way
+		n.State = after(n.GetState(), notToShare)
 	}
 }

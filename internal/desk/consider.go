@@ -76,7 +76,7 @@ func mayConsider(n *localv1.Notification) bool {
 	if n.GetDecision() == nil || n.GetResubmitting() {
 		return false
 	}
-	return open(n) || n.GetState() == stateWithheld && lastConsidered(n, false) != nil
+	return open(n) || n.GetState() == stateWithheld && lastConsidered(n, false) != nil && !back(n)
 }
 
 // recorded is a consideration as it is kept: by the numbers of the form, with who, when and the digest of the reasons.

@@ -146,8 +146,12 @@ func (d *Desk) slip(lang words.Language, n *localv1.Notification, f *posternv1.F
 		return slip.Slip{}, fault.New(fault.Precondition, "NOT_TOLD", "It is recorded that the person was not told, so there is no slip.")
 	}
 	prison, _ := dir.Prison(d.cfg.Identity.Party().ID)
+	stage := slipStages[n.GetState()]
+	if back(n) && stage != slip.Withdrawn && stage != slip.StopAsked {
+		stage = slip.Stopped
+	}
 	s := slip.Slip{
-		Stage: slipStages[n.GetState()], Route: offer.GetRoute(), Enquiry: manifest.GetEnquiry(), Wales: prison.GetJurisdiction() == "GB-WLS",
+		Stage: stage, Route: offer.GetRoute(), Enquiry: manifest.GetEnquiry(), Wales: prison.GetJurisdiction() == "GB-WLS",
 		Prison: called(lang, prison), Reference: n.GetReference(), Code: n.GetSlipCode(),
 		Champion: prison.GetChampion(),
 	}
@@ -204,7 +208,8 @@ func called(lang words.Language, named interface {
 }
 
 // about lists what goes by whom it is about: what the decision released; before there is one, what was sealed, or what
-// the person agreed to where nothing could be sealed. Of a child that a decision left out, nothing goes.
+// the person agreed to where nothing could be sealed; never what was taken back. Of a child that a decision left out,
+// nothing goes.
 func about(n *localv1.Notification, names []string, m *posternv1.SealedNotification, offer *posternv1.Offer) (told, without []slip.About) {
 	paths := n.GetDecision().GetPaths()
 	if n.GetDecision() == nil || n.GetState() == stateWaiting {
@@ -215,6 +220,9 @@ func about(n *localv1.Notification, names []string, m *posternv1.SealedNotificat
 				paths = append(paths, s.GetPath())
 			}
 		}
+	}
+	if taken := partsTakenBack(n); len(taken) > 0 {
+		paths = slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return consent.Withdrawn(taken, p) })
 	}
 	for child := range len(names) + 1 {
 		a := slip.About{Child: child}

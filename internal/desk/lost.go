@@ -212,11 +212,15 @@ func (d *Desk) withdrawElsewhere(ctx context.Context, n *localv1.Notification) e
 	return err
 }
 
-// startAgain puts a notification of which nothing has gone yet into the spool as one that is submitted again.
+// startAgain puts a notification of which nothing has gone yet into the spool as one that is submitted again, unless it has
+// come to its end here meanwhile.
 func (d *Desk) startAgain(tx store.Tx, id string) error {
 	before := &localv1.Notification{}
 	if err := d.load(tx, schema.DeskNotification, id, before); err != nil {
 		return err
+	}
+	if !open(before) {
+		return nil
 	}
 	n := proto.CloneOf(before)
 	n.State, n.Resubmitting = after(n.GetState(), submittedAgain), true

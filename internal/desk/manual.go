@@ -18,8 +18,11 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// byHand reports whether a notification may go by hand now: it could, and the person has not taken it back.
-func byHand(n *localv1.Notification) bool { return mayHaveGone(n) && !back(n) }
+// byHand reports whether a notification may go by hand now: it could, the person has not taken it back, and the
+// safeguarding lead has not decided that it stays here.
+func byHand(n *localv1.Notification) bool {
+	return mayHaveGone(n) && !back(n) && lastConsidered(n, false) == nil
+}
 
 // mayHaveGone reports whether a notification may have gone by hand: its decision says so and nobody has noted that it was
 // done, or it could not be delivered. What went before it was taken back is noted too, or nobody would know whom to ask to
@@ -30,13 +33,25 @@ func mayHaveGone(n *localv1.Notification) bool {
 	}
 	for _, o := range n.GetDecision().GetObligations() {
 		if o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE {
-			return n.GetState() == stateReferred || n.GetState() == stateWithdrawn
+			return n.GetState() == stateReferred || back(n)
 		}
 	}
 	return n.GetState() == stateUndelivered
 }
 
 var noManualRoute = fault.New(fault.Precondition, "NO_MANUAL_ROUTE", "This notification does not go by hand. `postern desk status` says what has to be done about it.")
+
+// RequestBasis is the id of the words by which a printed request goes. Nobody is to read of an agreement that there is not.
+func RequestBasis(route posternv1.Route) string {
+	switch route {
+	case posternv1.Route_ROUTE_URGENT:
+		return "case.request_basis_urgent"
+	case posternv1.Route_ROUTE_DUTY:
+		return "case.request_basis_duty"
+	default:
+		return "case.request_basis"
+	}
+}
 
 // GetRequestForSupport returns what a printed request says: what the person agreed to tell, and nothing else.
 func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequestForSupportRequest) (*localv1.GetRequestForSupportResponse, error) {
@@ -72,6 +87,7 @@ func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequest
 		return nil, err
 	}
 	part := form.Again(withCasework(f, n), d.cfg.Clock()).PartOf(form.Earlier{Authority: n.GetAuthority(), Children: n.GetFormChildren()}, consentID)
+	out.Route = part.Route
 	taken := partsTakenBack(n)
 	for _, s := range part.Sections {
 		if len(taken) > 0 && consent.Withdrawn(taken, s.Path) {

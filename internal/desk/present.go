@@ -147,10 +147,11 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 }
 
 // done reports whether an obligation has been met, as far as the desk can see, or has fallen away. What is to be done for a
-// child who may be alone does not fall away when permission is taken back.
+// child who may be alone does not fall away when permission is taken back, nor when the form went by post.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
-	over := n.GetSupersededBy() != "" || n.GetState() == stateClosed
-	back := over || back(n)
+	over := n.GetSupersededBy() != "" || n.GetState() == stateClosed && n.GetManual() == nil
+	back := back(n) || childTakenBack(n, o.GetChildNumber())
+	ended := over || back || n.GetState() == stateClosed
 	called := func(results ...posternv1.CallResult) bool {
 		return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool {
 			about := c.GetChildNumber() == 0 || o.GetChildNumber() == 0 || c.GetChildNumber() == o.GetChildNumber()
@@ -166,11 +167,11 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	case posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
 		return over || reached
 	case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE:
-		return back || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
+		return ended || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
 	case posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY:
-		return back || len(n.GetConsiderations()) > 0
+		return ended || len(n.GetConsiderations()) > 0
 	}
-	return back
+	return ended
 }
 
 // insteadOfForm reports whether a call would say what the form cannot carry, and so goes by the same permission: a child

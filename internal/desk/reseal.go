@@ -3,9 +3,11 @@ package desk
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/consent"
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/form"
@@ -50,20 +52,17 @@ func (d *Desk) resealOrFollow(ctx context.Context, n *localv1.Notification) (boo
 	if n.GetResealedBy() == "" {
 		return d.reseal(ctx, n.GetId())
 	}
-	stopped := n.GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED
-	if n.GetState() != stateWithdrawn && n.GetState() != stateStopAsked && !stopped {
-		return false, nil
-	}
 	req := &localv1.WithdrawNotificationRequest{Id: n.GetResealedBy(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}
-	if stopped {
-		req.Paths = n.GetReply().GetPaths()
-	}
 	next := &localv1.Notification{}
 	message := &posternv1.SealedNotification{}
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		return errors.Join(d.load(s, schema.DeskNotification, req.GetId(), next), d.load(s, schema.DeskMessage, req.GetId(), message))
 	})
-	if err != nil || withdrawnBefore(next, req.GetPaths()) {
+	if !back(n) {
+		there := partsTakenBack(next)
+		req.Paths = slices.DeleteFunc(partsTakenBack(n), func(p string) bool { return len(there) > 0 && consent.Withdrawn(there, p) })
+	}
+	if err != nil || !back(n) && len(req.GetPaths()) == 0 || withdrawnBefore(next, req.GetPaths()) {
 		return false, err
 	}
 	m := &posternv1.Manifest{}
@@ -138,6 +137,7 @@ func (d *Desk) composeResealed(n *localv1.Notification, m *posternv1.Manifest, m
 	if err != nil {
 		return c, err
 	}
-	c.state.Reseals, c.state.Gate, c.state.Calls, c.state.Considerations = n.GetId(), n.GetGate(), n.GetCalls(), n.GetConsiderations()
+	c.state.Reseals, c.state.LeftOutPaths = n.GetId(), how.withdrawn
+	c.state.Gate, c.state.Calls, c.state.Considerations = n.GetGate(), n.GetCalls(), n.GetConsiderations()
 	return c, nil
 }

@@ -40,6 +40,9 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 				Fix: "Give the form_id of the earlier form or the reference of its notification; leave it out for a new form."}}))
 		}
 		for _, n := range all {
+			if err := agreedSince(f, n); err != nil {
+				return err
+			}
 			message := &posternv1.SealedNotification{}
 			if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
 				return err
@@ -53,6 +56,20 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 		return nil
 	})
 	return out, err
+}
+
+// agreedSince refuses a form that would put right by the same permission what the person has taken back: they must have
+// agreed again since.
+func agreedSince(f *posternv1.Form, n *localv1.Notification) error {
+	given := f.GetConsent().GetGiveTime()
+	for _, w := range n.GetWithdrawals() {
+		if given != nil && len(w.GetPaths()) == 0 && takesBack(w) && !given.AsTime().After(w.GetTakeTime().AsTime()) {
+			return fault.InvalidFields("PERMISSION_TAKEN_BACK", "The person took this permission back.", []fault.Field{{
+				Path: "consent.give_time", Reason: "The person took permission back after this, and nothing goes by it any more.",
+				Fix: "Ask the person again. If they agree, give the time of that."}})
+		}
+	}
+	return nil
 }
 
 // ofForm lists the notifications of a form, and those in which children of them went on.

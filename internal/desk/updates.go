@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -95,9 +96,9 @@ func (d *Desk) takePage(ctx context.Context, asked follow.Asked, page *posternv1
 // logged and passed over: it must not stop the others. An error is our own store's, and then all is fetched again.
 func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	var skip *fault.Error
-	var goesOn []*localv1.Followup // of one that the person took back, here or at another prison
+	var further *localv1.WithdrawNotificationRequest // what the person took back, here or at another prison
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
-		skip = nil
+		skip, further = nil, nil
 		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
 		case *posternv1.Update_Decision:
@@ -126,22 +127,25 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
 			n.State = after(n.GetState(), replied(update.Reply))
+			if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && len(update.Reply.GetPaths()) > 0 {
+				n.LeftOutPaths = slices.Compact(slices.Sorted(slices.Values(slices.Concat(n.GetLeftOutPaths(), update.Reply.GetPaths()))))
+				further = &localv1.WithdrawNotificationRequest{Paths: update.Reply.GetPaths()}
+			}
 		default:
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
 			return skip
 		}
-		if goesOn = nil; n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
-			goesOn = n.GetFollowups()
+		if n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
+			further = &localv1.WithdrawNotificationRequest{}
 		}
 		if !proto.Equal(before, n) {
 			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))
 		}
 		return nil
 	})
-	for _, f := range goesOn { // a crash before this: the same update comes again, and a withdrawal twice is one
-		if err == nil {
-			_, err = d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: f.GetId(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, Staff{ID: d.cfg.Unit})
-		}
+	if err == nil && further != nil { // a crash before this: the same update comes again, and a withdrawal twice is one
+		further.Method = posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER
+		err = d.withdrawFurther(ctx, u.GetNotificationId(), further, Staff{ID: d.cfg.Unit})
 	}
 	if errors.Is(err, notHere) {
 		skip = notHere

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"postern/internal/consent"
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
@@ -52,9 +51,6 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 	if err != nil {
 		return nil, err
 	}
-	if err := d.withdrawFollowups(ctx, id, req, by); err != nil {
-		return nil, err
-	}
 	attempt, cancel := context.WithTimeout(ctx, firstAttempt)
 	defer cancel()
 	out := &localv1.WithdrawNotificationResponse{}
@@ -71,19 +67,25 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 	}
 }
 
-// withdrawFollowups takes the same withdrawal for what goes on from a notification: the person's slip names the first one.
-// A crash before it is mended by withdrawing again, which changes nothing else.
-func (d *Desk) withdrawFollowups(ctx context.Context, id string, req *localv1.WithdrawNotificationRequest, by Staff) error {
-	n, err := d.named(ctx, id)
-	if err != nil {
+// withdrawFurther takes the same withdrawal for what goes on from a notification and for what it was sealed again as: the
+// person's slip names the first one. A crash before it is mended by withdrawing again, which changes nothing else; what was
+// sealed again, the step that seals carries it over to as well.
+func (d *Desk) withdrawFurther(ctx context.Context, id string, req *localv1.WithdrawNotificationRequest, by Staff) error {
+	n := &localv1.Notification{}
+	if err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, n) }); err != nil {
 		return err
 	}
+	further := []*localv1.WithdrawNotificationRequest{}
+	if again := n.GetResealedBy(); again != "" {
+		further = append(further, &localv1.WithdrawNotificationRequest{Id: again, Paths: req.GetPaths(), Method: req.GetMethod()})
+	}
 	for _, f := range n.GetFollowups() {
-		paths, touched := pathsThere(req.GetPaths(), f.GetChildNumbers())
-		if !touched {
-			continue
+		if paths, touched := pathsThere(req.GetPaths(), f.GetChildNumbers()); touched {
+			further = append(further, &localv1.WithdrawNotificationRequest{Id: f.GetId(), Paths: paths, Method: req.GetMethod()})
 		}
-		if _, err := d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: f.GetId(), Paths: paths, Method: req.GetMethod()}, by); err != nil {
+	}
+	for _, next := range further {
+		if _, err := d.Withdraw(ctx, next, by); err != nil {
 			return err
 		}
 	}
@@ -116,17 +118,8 @@ func (d *Desk) Withdraw(ctx context.Context, req *localv1.WithdrawNotificationRe
 	if id, err = d.withdrawOne(ctx, req, by); err != nil {
 		return "", err
 	}
-	// What was sealed again under another id is the same to the person. A crash before it is taken too: the step that
-	// seals again carries it over.
 	d.resealing.Store(true)
-	n := &localv1.Notification{}
-	if err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, n) }); err != nil || n.GetResealedBy() == "" {
-		return id, err
-	}
-	again := proto.CloneOf(req)
-	again.Id = n.GetResealedBy()
-	_, err = d.Withdraw(ctx, again, by)
-	return id, err
+	return id, d.withdrawFurther(ctx, id, req, by)
 }
 
 func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, err error) {
@@ -240,63 +233,6 @@ func named(req *localv1.WithdrawNotificationRequest) (name, code string, err err
 	}
 	code, err = envelope.ParseSlipCode(req.GetSlipCode())
 	return name, code, err
-}
-
-// withdrawnBefore reports whether withdrawals taken here say all of this already. One that the hub refused says nothing.
-func withdrawnBefore(n *localv1.Notification, paths []string) bool {
-	var before []string
-	for _, w := range n.GetWithdrawals() {
-		if says(w.GetAnswer(), ruleRefused) {
-			continue
-		}
-		if len(w.GetPaths()) == 0 {
-			return true
-		}
-		before = append(before, w.GetPaths()...)
-	}
-	return len(before) > 0 && len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !consent.Withdrawn(before, p) })
-}
-
-// takesBack reports whether a withdrawal takes anything back, whether the hub has heard of it, has refused it, or neither:
-// the person said so. An objection takes nothing back, as what it is about does not go by permission.
-func takesBack(w *localv1.TakenWithdrawal) bool {
-	return !w.GetObjection() && !says(w.GetAnswer(), ruleObjection)
-}
-
-// takenBack reports whether the person took all of it back: from then on nothing of it leaves this prison by any way.
-func takenBack(n *localv1.Notification) bool {
-	return slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool { return takesBack(w) && len(w.GetPaths()) == 0 })
-}
-
-// back reports whether a notification was taken back, here or, as far as the hub has told, at another prison.
-func back(n *localv1.Notification) bool {
-	return takenBack(n) || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked
-}
-
-// partsTakenBack are the paths that the person took back one by one; none also where it was all at once.
-func partsTakenBack(n *localv1.Notification) (paths []string) {
-	for _, w := range n.GetWithdrawals() {
-		if takesBack(w) {
-			paths = append(paths, w.GetPaths()...)
-		}
-	}
-	return paths
-}
-
-// leavesNoChild reports whether a withdrawal takes back the last child of a notification of this desk: then it takes back
-// all, as a notification is about children and what it says of their parent goes with them. Of another prison's, only the
-// hub knows how many there are.
-func leavesNoChild(n *localv1.Notification, paths []string) bool {
-	if len(paths) == 0 || len(n.GetFormChildren()) == 0 {
-		return false
-	}
-	taken := slices.Concat(partsTakenBack(n), paths)
-	for i := range n.GetFormChildren() {
-		if !consent.Withdrawn(taken, "child/"+strconv.Itoa(i+1)) {
-			return false
-		}
-	}
-	return true
 }
 
 // says reports whether a decision rests on a rule.
@@ -494,7 +430,7 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	switch {
 	case event.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(event.Core.GetSubjectSha256(), manifest[:]) && says(decision, ruleWithdrawn):
-		n.State = after(n.GetState(), withdrawn)
+		n.State, n.TakenBackElsewhere = after(n.GetState(), withdrawn), true
 		return nil
 	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) && proves(event.Core, decision, message):
 		b, err := proto.Marshal(receipt)

@@ -33,6 +33,7 @@ const (
 	NotDelivered              // it could not be brought
 	Withdrawn                 // stopped before it went
 	StopAsked                 // stopped after it may have gone
+	Stopped                   // stopped, and what that came to is not known yet
 )
 
 // Slip is what a slip says.
@@ -152,7 +153,7 @@ func (s Slip) think() string {
 }
 
 var stageWords = map[Stage]string{NotSent: "slip.not_sent", Waiting: "slip.waiting", Nothing: "slip.nothing_to_send", Sent: "slip.is_told",
-	NotDelivered: "slip.not_delivered", Withdrawn: "slip.withdrawn", StopAsked: "slip.stop_asked"}
+	NotDelivered: "slip.not_delivered", Withdrawn: "slip.withdrawn", StopAsked: "slip.stop_asked", Stopped: "slip.stopped"}
 
 func (s Slip) told(lang words.Language) Block {
 	stage := lang.Text(stageWords[s.Stage], nil)
@@ -218,7 +219,7 @@ func (s Slip) stop(lang words.Language) []Block {
 	reference := lang.Text("slip.reference", words.Args{"reference": s.Reference})
 	undone := lang.Text("slip.undone", nil)
 	switch {
-	case s.Stage == Withdrawn || s.Stage == StopAsked || s.Stage == Nothing:
+	case s.Stage == Withdrawn || s.Stage == StopAsked || s.Stage == Stopped || s.Stage == Nothing:
 		return []Block{{Paragraphs: []string{reference}}}
 	case s.Route != posternv1.Route_ROUTE_STANDARD:
 		return []Block{{Heading: lang.Text("slip.disagree", nil), Paragraphs: []string{lang.Text("slip.object", nil), reference}},

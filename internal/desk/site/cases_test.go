@@ -265,6 +265,25 @@ func TestTheManualRouteIsPrintedAndClosed(t *testing.T) {
 }
 
 // The numbers come before everything, and what is written down goes the way of every form.
+// Nobody reads on a printed request of an agreement that there is not.
+func TestARequestSaysByWhatItGoes(t *testing.T) {
+	p := bristol(t)
+	b := p.as("SAFEGUARDING_LEAD")
+	const agreed = "The parent agreed to tell you"
+	says(t, b.Get(at(p.take(formtest.New(testkit.Lancashire)), "request")), agreed)
+	p.x.Inbox(testkit.Bristol).Link.Down(true)
+	reference := p.take(formtest.Urgent(testkit.Bristol, 1))
+	for range 10 { // until it counts as undelivered, and goes by hand
+		p.x.Clock.Advance(24 * time.Hour)
+		p.x.Settle()
+	}
+	urgent := p.as("SAFEGUARDING_LEAD").Get(at(reference, "request"))
+	says(t, urgent, "a child may need help now")
+	if strings.Contains(urgent.Main(), agreed) {
+		t.Error("the request says that the parent agreed, whom nobody asked")
+	}
+}
+
 func TestAConcernIsRaised(t *testing.T) {
 	p := bristol(t)
 	b := p.as("ORDERLY_OFFICER")

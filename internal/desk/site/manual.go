@@ -21,6 +21,7 @@ type request struct {
 	ReplyTo                           []string
 	Parts                             ui.Table
 	Until                             string
+	Basis                             string // the id
 }
 
 // request is the page to print for the manual route: what the person agreed to tell, and nothing else.
@@ -33,7 +34,7 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	n, reply := out.GetNotification(), out.GetReplyTo()
-	d := request{Reference: n.GetReference(), Prison: out.GetPrison(), Phone: out.GetPhoneNumber(),
+	d := request{Reference: n.GetReference(), Basis: desk.RequestBasis(out.GetRoute()), Prison: out.GetPrison(), Phone: out.GetPhoneNumber(),
 		To: together(n.GetAuthorityName(), out.GetFrontDoor()), For: together(n.GetChampion().GetRole(), n.GetChampion().GetPhone(), n.GetChampion().GetMailbox()),
 		ReplyTo: slices.DeleteFunc([]string{reply.GetRole(), reply.GetPhone(), reply.GetMailbox(), reply.GetHours()}, func(s string) bool { return s == "" })}
 	if d.To == "" {

@@ -133,6 +133,10 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_withdrawing"
 	case n.GetState() == localv1.State_STATE_WITHDRAWN && len(n.GetMaybeSentSha256()) > 0:
 		return "case.next_withdrawn_maybe"
+	case n.GetState() == localv1.State_STATE_REFERRED && len(n.GetMaybeSentSha256()) > 0:
+		return "case.next_referred_maybe"
+	case desk.ActionsOf(n).Refused:
+		return "case.next_withdrawal_refused"
 	case n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
 		return "case.next_asked"
 	case n.GetManual() != nil:

@@ -144,6 +144,9 @@ func cameOf(r *web.Request, w *localv1.TakenWithdrawal) string {
 	if refused(w.GetAnswer()) {
 		return r.T("case.withdrawal_refused")
 	}
+	if w.GetObjection() { // whatever a hub that does not know it says
+		return r.T("case.answer_objection")
+	}
 	var out []string
 	for _, x := range w.GetAnswer().GetReasons() {
 		text := ruleWords(r, x)

@@ -91,7 +91,7 @@ func canDo(n *localv1.Notification, about *desk.About) withdrawing {
 		w.Can, w.Late = "case.withdraw_elsewhere", "case.withdraw_cannot"
 	case n.GetManual() != nil:
 		w.Can, w.Late = "case.withdraw_by_hand", "case.withdraw_cannot"
-	case n.GetShared():
+	case n.GetShared() || len(n.GetMaybeSentSha256()) > 0:
 		w.Can, w.Late = "case.withdraw_asks", "case.withdraw_cannot"
 	}
 	return w

@@ -55,10 +55,11 @@ func (w *World) setGate() {
 	w.say("desk-%s: the check of %s found %v: %s", n.prison, n.id[:8], found, reason(err))
 }
 
-// telephone is somebody who calls the front door, and is answered.
+// telephone is somebody who calls the front door, and is answered. What is urgent goes after any call, whatever anybody
+// objected to, unless the safeguarding lead thought otherwise.
 func (w *World) telephone() {
 	n := w.ofAForm()
-	if n == nil || !n.standard {
+	if n == nil || !n.standard && !w.urgent(n) {
 		return
 	}
 	did, err := w.atTheCounter(n.prison, func(ctx context.Context) error {
@@ -71,6 +72,24 @@ func (w *World) telephone() {
 	}
 	w.count("call recorded")
 	w.say("desk-%s: a call about %s was answered: %s", n.prison, n.id[:8], reason(err))
+	ended := err != nil && fault.From(err).Reason == "ENDED"
+	if !w.urgent(n) || err != nil && !ended {
+		return
+	}
+	switch at := w.Desk(n.prison).Get(n.id).GetNotification(); {
+	case len(at.GetConsiderations()) > 0 || at.GetState() == localv1.State_STATE_CLOSED:
+	case err == nil:
+		n.rung = true
+		if len(n.asked) > 0 {
+			w.count("call about what is urgent and objected to")
+		}
+	default:
+		w.fails("a call about %s, which is urgent and %v, is not taken", n.id, at.GetState())
+	}
+}
+
+func (w *World) urgent(n *notification) bool {
+	return w.ledger.forms[n.form].form.GetRoute() == posternv1.Route_ROUTE_URGENT
 }
 
 // requeue is the operator, who sends again what was given up.
@@ -87,7 +106,7 @@ func (w *World) requeue() {
 	_, err = w.Hub.Requeue(w.ctx(), &localv1.RequeueRequest{Id: letter.GetId()})
 	w.count("dead letter sent again")
 	w.say("the operator sends %s again: %s", letter.GetNotificationId()[:8], reason(err))
-	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.NotFound {
+	if err != nil && !uncertain(err) && fault.KindOf(err) != fault.NotFound && fault.KindOf(err) != fault.Exhausted {
 		w.fails("a dead letter may not be sent again: %v", err)
 	}
 }

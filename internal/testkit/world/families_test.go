@@ -39,6 +39,9 @@ func (w *World) newForm(prison string) *posternv1.Form {
 	case 0:
 		f = formtest.Urgent(live[0], len(live))
 		f.Urgency.Calls[0].CallTime = timestamppb.New(now.Add(-20 * time.Minute).Truncate(time.Second))
+		if w.rand.IntN(2) == 0 {
+			f.Urgency.Calls = nil // and it waits for one
+		}
 	case 1:
 		f = formtest.Duty(live[0], len(live))
 		f.Consideration.ConsiderTime = timestamppb.New(now.Add(-time.Hour).Truncate(time.Second))

@@ -14,6 +14,7 @@ import (
 	"postern/internal/schema"
 	"postern/internal/section"
 	"postern/internal/store"
+	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -112,6 +113,8 @@ func (w *World) judgeNotification(n *notification) {
 	case n.before.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && is(localv1.State_STATE_UNDELIVERED),
 		n.before.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && is(localv1.State_STATE_DELIVERED) && len(n.delivered) > 0:
 		w.count("ended at the hub that was lost")
+	case n.decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE && n.rung && n.authority != testkit.Wrexham && !n.lost && len(at.GetConsiderations()) == 0:
+		wrong("it is urgent, somebody telephoned, and it did not go")
 	case n.decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE:
 		if !is(localv1.State_STATE_WITHHELD, localv1.State_STATE_REFERRED, localv1.State_STATE_WAITING) {
 			wrong("the hub decided " + n.decision.GetOutcome().String())

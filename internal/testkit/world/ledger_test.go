@@ -72,6 +72,7 @@ type notification struct {
 	replied   bool                         // the team said something of it
 	duty      bool                         // the safeguarding lead ordered it to be shared under its own id
 	ordered   bool                         // and the hub has decided on that
+	rung      bool                         // it is urgent, and somebody telephoned about it
 	lost      bool                         // a hub that it was submitted to has lost its disk
 	routes    map[[32]byte]posternv1.Route // of each of its manifests
 	askedAt   map[[32]byte]int64           // when each was submitted first

@@ -128,6 +128,8 @@ func after(s lineState, ask lineAsk, answer lineAnswer) (lineState, bool) {
 		{nothing, askRemade, saidNothing}:        refused,
 		{refused, askRemade, saidShare}:          accepted,
 		{refused, askRemade, saidNothing}:        refused,
+		{sending, askRemade, saidShare}:          sending, // the answer of before
+		{delivered, askRemade, saidShare}:        delivered,
 		{stopWanted, askRemade, saidNothing}:     stopWanted,
 		{withdrawn, askRemade, saidNothing}:      withdrawn,
 		{forgotten, askRemade, saidShare}:        accepted,
@@ -136,8 +138,8 @@ func after(s lineState, ask lineAsk, answer lineAnswer) (lineState, bool) {
 		{stopEarly, askRemade, saidNothing}:      stopEarly,
 
 		{nothing, askAgain, saidShare}:           sending,
-		{nothing, askAgain, saidNothing}:         refused,
-		{accepted, askAgain, saidShare}:          sending, // it counts as begun from then on
+		{nothing, askAgain, saidNothing}:         refusedNow, // its desk had not heard yet that the hub was another
+		{accepted, askAgain, saidShare}:          sending,    // it counts as begun from then on
 		{accepted, askAgain, saidNothing}:        refused,
 		{refused, askAgain, saidNothing}:         refused,
 		{sending, askAgain, saidShare}:           sending,

@@ -452,8 +452,10 @@ type GetRequestForSupportResponse struct {
 	ReplyTo *v1.ReplyTo `protobuf:"bytes,6,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
 	// Until when the permission lasts.
 	ConsentExpireTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=consent_expire_time,json=consentExpireTime,proto3" json:"consent_expire_time,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// By what it goes: with permission, or without.
+	Route         v1.Route `protobuf:"varint,8,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRequestForSupportResponse) Reset() {
@@ -533,6 +535,13 @@ func (x *GetRequestForSupportResponse) GetConsentExpireTime() *timestamppb.Times
 		return x.ConsentExpireTime
 	}
 	return nil
+}
+
+func (x *GetRequestForSupportResponse) GetRoute() v1.Route {
+	if x != nil {
+		return x.Route
+	}
+	return v1.Route(0)
 }
 
 // CloseManualRequest is how a person sent it by hand.
@@ -682,7 +691,7 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x10ConsiderResponse\x12D\n" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"-\n" +
 	"\x1bGetRequestForSupportRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xf5\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x9e\x03\n" +
 	"\x1cGetRequestForSupportResponse\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\x12\x16\n" +
 	"\x06prison\x18\x02 \x01(\tR\x06prison\x12\x1d\n" +
@@ -691,7 +700,8 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\fphone_number\x18\x04 \x01(\tR\vphoneNumber\x12;\n" +
 	"\bsections\x18\x05 \x03(\v2\x1f.postern.local.v1.OpenedSectionR\bsections\x12.\n" +
 	"\breply_to\x18\x06 \x01(\v2\x13.postern.v1.ReplyToR\areplyTo\x12J\n" +
-	"\x13consent_expire_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x11consentExpireTime\"\x9e\x01\n" +
+	"\x13consent_expire_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x11consentExpireTime\x12'\n" +
+	"\x05route\x18\b \x01(\x0e2\x11.postern.v1.RouteR\x05route\"\x9e\x01\n" +
 	"\x12CloseManualRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x03how\x18\x02 \x01(\x0e2\x1d.postern.local.v1.ManualRouteR\x03how\x12\x0e\n" +
@@ -738,7 +748,8 @@ var file_postern_local_v1_casework_proto_goTypes = []any{
 	(*v1.Consideration)(nil),             // 14: postern.v1.Consideration
 	(*OpenedSection)(nil),                // 15: postern.local.v1.OpenedSection
 	(*v1.ReplyTo)(nil),                   // 16: postern.v1.ReplyTo
-	(ManualRoute)(0),                     // 17: postern.local.v1.ManualRoute
+	(v1.Route)(0),                        // 17: postern.v1.Route
+	(ManualRoute)(0),                     // 18: postern.local.v1.ManualRoute
 }
 var file_postern_local_v1_casework_proto_depIdxs = []int32{
 	10, // 0: postern.local.v1.SetGateRequest.gate:type_name -> postern.v1.Gate
@@ -752,24 +763,25 @@ var file_postern_local_v1_casework_proto_depIdxs = []int32{
 	15, // 8: postern.local.v1.GetRequestForSupportResponse.sections:type_name -> postern.local.v1.OpenedSection
 	16, // 9: postern.local.v1.GetRequestForSupportResponse.reply_to:type_name -> postern.v1.ReplyTo
 	13, // 10: postern.local.v1.GetRequestForSupportResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	17, // 11: postern.local.v1.CloseManualRequest.how:type_name -> postern.local.v1.ManualRoute
-	13, // 12: postern.local.v1.CloseManualRequest.send_time:type_name -> google.protobuf.Timestamp
-	11, // 13: postern.local.v1.CloseManualResponse.notification:type_name -> postern.local.v1.Notification
-	0,  // 14: postern.local.v1.CaseworkService.SetGate:input_type -> postern.local.v1.SetGateRequest
-	2,  // 15: postern.local.v1.CaseworkService.RecordCall:input_type -> postern.local.v1.RecordCallRequest
-	4,  // 16: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
-	6,  // 17: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
-	8,  // 18: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
-	1,  // 19: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
-	3,  // 20: postern.local.v1.CaseworkService.RecordCall:output_type -> postern.local.v1.RecordCallResponse
-	5,  // 21: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
-	7,  // 22: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
-	9,  // 23: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	17, // 11: postern.local.v1.GetRequestForSupportResponse.route:type_name -> postern.v1.Route
+	18, // 12: postern.local.v1.CloseManualRequest.how:type_name -> postern.local.v1.ManualRoute
+	13, // 13: postern.local.v1.CloseManualRequest.send_time:type_name -> google.protobuf.Timestamp
+	11, // 14: postern.local.v1.CloseManualResponse.notification:type_name -> postern.local.v1.Notification
+	0,  // 15: postern.local.v1.CaseworkService.SetGate:input_type -> postern.local.v1.SetGateRequest
+	2,  // 16: postern.local.v1.CaseworkService.RecordCall:input_type -> postern.local.v1.RecordCallRequest
+	4,  // 17: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
+	6,  // 18: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
+	8,  // 19: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
+	1,  // 20: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
+	3,  // 21: postern.local.v1.CaseworkService.RecordCall:output_type -> postern.local.v1.RecordCallResponse
+	5,  // 22: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
+	7,  // 23: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
+	9,  // 24: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_casework_proto_init() }

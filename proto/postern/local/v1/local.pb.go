@@ -297,8 +297,13 @@ type Notification struct {
 	Champion *v1.Champion `protobuf:"bytes,44,opt,name=champion,proto3" json:"champion,omitempty"`
 	// The SHA-256 of each manifest under this id that a hub which lost its disk may have shared, though the next one did not.
 	MaybeSentSha256 [][]byte `protobuf:"bytes,50,rep,name=maybe_sent_sha256,json=maybeSentSha256,proto3" json:"maybe_sent_sha256,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What of the notification that this one goes on from, or seals again, the person had taken back by then, by the numbers of
+	// this one: it is not in it.
+	LeftOutPaths []string `protobuf:"bytes,51,rep,name=left_out_paths,json=leftOutPaths,proto3" json:"left_out_paths,omitempty"`
+	// Whether another prison took all of it back, as the hub has proved.
+	TakenBackElsewhere bool `protobuf:"varint,52,opt,name=taken_back_elsewhere,json=takenBackElsewhere,proto3" json:"taken_back_elsewhere,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Notification) Reset() {
@@ -588,6 +593,20 @@ func (x *Notification) GetMaybeSentSha256() [][]byte {
 		return x.MaybeSentSha256
 	}
 	return nil
+}
+
+func (x *Notification) GetLeftOutPaths() []string {
+	if x != nil {
+		return x.LeftOutPaths
+	}
+	return nil
+}
+
+func (x *Notification) GetTakenBackElsewhere() bool {
+	if x != nil {
+		return x.TakenBackElsewhere
+	}
+	return false
 }
 
 // TakenWithdrawal is a withdrawal taken at this desk.
@@ -2814,7 +2833,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xb3\f\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x8b\r\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2858,7 +2877,9 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"resealedBy\x12\x18\n" +
 	"\areseals\x18+ \x01(\tR\areseals\x120\n" +
 	"\bchampion\x18, \x01(\v2\x14.postern.v1.ChampionR\bchampion\x12*\n" +
-	"\x11maybe_sent_sha256\x182 \x03(\fR\x0fmaybeSentSha256\"\xf2\x01\n" +
+	"\x11maybe_sent_sha256\x182 \x03(\fR\x0fmaybeSentSha256\x12$\n" +
+	"\x0eleft_out_paths\x183 \x03(\tR\fleftOutPaths\x120\n" +
+	"\x14taken_back_elsewhere\x184 \x01(\bR\x12takenBackElsewhere\"\xf2\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +

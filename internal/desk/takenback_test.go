@@ -1,0 +1,271 @@
+package desk_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"postern/internal/desk"
+	"postern/internal/fault"
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// teamHas are the sections of a notification that its team sees.
+func teamHas(t *testing.T, in *testkit.Inbox, id string) (paths []string) {
+	t.Helper()
+	item, err := in.GetItem(t.Context(), &localv1.GetItemRequest{Id: id})
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		t.Fatal(err)
+	}
+	for _, s := range item.GetSections() {
+		paths = append(paths, s.GetPath())
+	}
+	return paths
+}
+
+// printed are the sections of the request for support of a notification.
+func printed(t *testing.T, d *testkit.Desk, id string) (paths []string) {
+	t.Helper()
+	for _, s := range must(d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: id}))(t).GetSections() {
+		paths = append(paths, s.GetPath())
+	}
+	return paths
+}
+
+// tasksOf are the kinds of what is to be done about a child of a notification.
+func tasksOf(d *testkit.Desk, id string, child uint32) (kinds []posternv1.ObligationKind) {
+	for _, task := range d.Get(id).GetNotification().GetTasks() {
+		if task.GetChildNumber() == child {
+			kinds = append(kinds, task.GetKind())
+		}
+	}
+	return kinds
+}
+
+// tenDays is how long a team may be away until what is for it counts as undelivered, and more.
+func tenDays(x *testkit.Exchange) {
+	for range 10 {
+		x.Clock.Advance(24 * time.Hour)
+		x.Settle()
+	}
+}
+
+// mayBeAlone is a form of so many children, of whom all but the first are with somebody under 18.
+func mayBeAlone(children int) *posternv1.Form {
+	f := formtest.New(slices.Repeat([]string{testkit.Bristol}, children)...)
+	for _, c := range f.GetChildren()[1:] {
+		c.Carer.IsAdult = posternv1.Answer_ANSWER_NO
+	}
+	return f
+}
+
+// A child who waits is taken back, and somebody telephones about her all the same: she goes nowhere.
+func TestAChildTakenBackDoesNotGoOn(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(mayBeAlone(2))[0]
+	x.Settle()
+	if n := withdraws(t, d, id, "", "child/2"); n.GetState() != delivered {
+		t.Fatalf("the first child is %v", n.GetState())
+	}
+	if kinds := tasksOf(d, id, 2); len(kinds) == 0 {
+		t.Error("that somebody telephones about a child who may be alone left the list")
+	}
+	answeredCall(t, d, id, 2)
+	wait(x)
+	if n := d.Get(id).GetNotification(); len(n.GetFollowups()) > 0 || len(x.Inbox(testkit.Bristol).Items()) != 1 {
+		t.Errorf("she goes on as %v", n.GetFollowups())
+	}
+}
+
+// Who goes on in a notification of her own has other numbers there: what was taken back of her is left out, and what was
+// taken back of her brother is not. It is not sent later either, when it is sealed again or printed.
+func TestPartsTakenBackKeepTheirChild(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	id := d.Take(mayBeAlone(2))[0]
+	x.Settle()
+	withdraws(t, d, id, "", "child/1/phone", "child/2/school", "parent/birth")
+	in.Link.Down(true)
+	answeredCall(t, d, id, 2)
+	x.Settle()
+	on := d.Get(id).GetNotification().GetFollowups()[0].GetId()
+	right := func(where string, paths []string) {
+		t.Helper()
+		if slices.Contains(paths, "child/1/school") || slices.Contains(paths, "parent/birth") || !slices.Contains(paths, "child/1/phone") || len(paths) != 13 {
+			t.Errorf("%s are %v", where, paths)
+		}
+	}
+	right("shared", d.Get(on).GetNotification().GetDecision().GetPaths())
+	for range 2 { // sealed again, and once more
+		tenDays(x)
+		right("printed", printed(t, d, on))
+		must(in.Rotate(t.Context(), &localv1.RotateRequest{}))(t)
+		x.Settle()
+		wait(x)
+		if on = d.Get(on).GetNotification().GetResealedBy(); on == "" {
+			t.Fatal("it is not sealed again")
+		}
+	}
+	in.Link.Down(false)
+	wait(x)
+	right("at the team", teamHas(t, in, on))
+}
+
+// The slip names the first notification. All of it, or a child of it, is taken back wherever it goes on by now, how often
+// ever, whether the hub can be reached or not.
+func TestAWithdrawalReachesWhateverGoesOn(t *testing.T) {
+	for name, paths := range map[string][]string{"all": nil, "the last child": {"child/3"}} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			id := d.Take(mayBeAlone(3))[0]
+			x.Settle()
+			answeredCall(t, d, id, 2)
+			x.Settle()
+			x.Clock.Advance(2 * time.Hour)
+			x.Settle()
+			second := d.Get(id).GetNotification().GetFollowups()[0].GetId()
+			if len(d.Get(second).GetNotification().GetFollowups()) == 0 {
+				t.Fatalf("nobody goes on: %v", d.Get(second).GetNotification())
+			}
+			third := d.Get(second).GetNotification().GetFollowups()[0].GetId()
+			d.Link.Down(true)
+			withdraws(t, d, id, "", paths...)
+			if n := d.Get(third).GetNotification(); !desk.ActionsOf(n).Back {
+				t.Errorf("while the hub is away, the third child is not taken back: %v", n)
+			}
+			d.Link.Down(false)
+			wait(x)
+			answeredCall(t, d, third, 1) // she may be alone all the same
+			wait(x)
+			if got := teamHas(t, x.Inbox(testkit.Bristol), third); d.State(third) != stateWithdrawn || len(got) > 0 {
+				t.Errorf("the third child is %v, and the team has %v", d.State(third), got)
+			}
+		})
+	}
+}
+
+// What the safeguarding lead decided to share goes whole, whatever was taken back before: also sealed again, and printed.
+func TestWhatTheLeadSharesIsWhole(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	f := unchecked(testkit.Bristol)
+	f.Gate = posternv1.Gate_GATE_HOLD
+	id := d.Take(f)[0]
+	x.Settle()
+	withdraws(t, d, id, "", "child/1/home")
+	in.Link.Down(true)
+	decides(t, d, id, true)
+	tenDays(x)
+	if got := printed(t, d, id); !slices.Contains(got, "child/1/home") {
+		t.Errorf("printed is %v", got)
+	}
+	must(in.Rotate(t.Context(), &localv1.RotateRequest{}))(t)
+	in.Link.Down(false)
+	wait(x)
+	wait(x)
+	again := d.Get(id).GetNotification().GetResealedBy()
+	if got := teamHas(t, in, again); !slices.Contains(got, "child/1/home") {
+		t.Errorf("sealed again as %q, the team has %v", again, got)
+	}
+}
+
+func decides(t *testing.T, d *testkit.Desk, id string, share bool) {
+	t.Helper()
+	must(d.Cases.Consider(t.Context(), deciding(id, share)))(t)
+}
+
+func deciding(id string, share bool) *localv1.ConsiderRequest {
+	req := &localv1.ConsiderRequest{Id: id, Share: share, Reasons: "why", Codes: &posternv1.Consideration{
+		Relevant: posternv1.Answer_ANSWER_YES, ParentTold: posternv1.Answer_ANSWER_YES}}
+	if share {
+		req.Codes.HelpsFunction, req.Codes.NotMoreDetrimental = "ca1989.s17", []uint32{1}
+		req.Codes.Paths = []string{"parent/name", "child/1/identity", "child/1/home", "child/1/safety"}
+	}
+	return req
+}
+
+// Nobody is told that a decision is recorded which then goes nowhere; and what stays here by a decision is not printed,
+// though the hub has not heard of it.
+func TestADecisionThatGoesNowhereIsNotTaken(t *testing.T) {
+	x, d := opened(t)
+	f := unchecked(testkit.Bristol)
+	f.Gate = posternv1.Gate_GATE_HOLD
+	id, byHand := d.Take(f)[0], d.Take(formtest.New(testkit.Lancashire))[0]
+	x.Settle()
+	decides(t, d, id, false)
+	d.Link.Down(true)
+	withdraw(t, d, id)
+	_, err := d.Cases.Consider(t.Context(), deciding(id, true))
+	wantFault(t, err, fault.Precondition, "ENDED")
+	if desk.ActionsOf(d.Get(id).GetNotification()).Consider {
+		t.Error("the page offers it")
+	}
+	printed(t, d, byHand)
+	decides(t, d, byHand, false)
+	_, err = d.Cases.GetRequestForSupport(t.Context(), &localv1.GetRequestForSupportRequest{Id: byHand})
+	wantFault(t, err, fault.Precondition, "NO_MANUAL_ROUTE")
+}
+
+// A letter is no call: that somebody telephones about a child who may be alone stays on the list when the form went by post.
+// A call that would only say what the form cannot carry is over when the child was taken back.
+func TestALetterIsNoCall(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Lancashire)
+	f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NO
+	hidden := formtest.New(testkit.Bristol, testkit.Bristol)
+	hidden.Children[1].AddressConfidential, hidden.Children[1].Home = true, nil
+	id, secret := d.Take(f)[0], d.Take(hidden)[0]
+	x.Settle()
+	must(d.Cases.CloseManual(t.Context(), &localv1.CloseManualRequest{Id: id, How: localv1.ManualRoute_MANUAL_ROUTE_POST, To: "Support Hub"}))(t)
+	if kinds := tasksOf(d, id, 1); !slices.Equal(kinds, []posternv1.ObligationKind{posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR}) {
+		t.Errorf("after a letter there is to do %v", kinds)
+	}
+	answeredCall(t, d, id, 1)
+	if n := d.Get(id).GetNotification(); len(n.GetTasks()) > 0 {
+		t.Errorf("after the call there is to do %v", n.GetTasks())
+	}
+	if kinds := tasksOf(d, secret, 2); len(kinds) == 0 {
+		t.Fatal("nobody has to telephone about a child whose address is confidential")
+	}
+	withdraws(t, d, secret, "", "child/2")
+	if kinds := tasksOf(d, secret, 2); len(kinds) > 0 {
+		t.Errorf("about a child who was taken back there is to do %v", kinds)
+	}
+}
+
+// What went by hand and is taken back at another prison is known here: somebody has to telephone whom it was sent to.
+func TestTakenBackElsewhereAfterItWentByHand(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Lancashire))[0]
+	x.Settle()
+	must(d.Cases.CloseManual(t.Context(), &localv1.CloseManualRequest{Id: id, How: localv1.ManualRoute_MANUAL_ROUTE_POST, To: "Support Hub"}))(t)
+	n := d.Get(id).GetNotification()
+	withdraws(t, x.Desk(testkit.HMPParc), n.GetReference(), n.GetSlipCode())
+	wait(x)
+	if n = d.Get(id).GetNotification(); !n.GetTakenBackElsewhere() || !desk.ActionsOf(n).Back || desk.ActionsOf(n).Correct {
+		t.Errorf("here it is %v, with %+v", n, desk.ActionsOf(n))
+	}
+}
+
+// Permission that was taken back is not given again by a form that puts the notification right: the person is asked again.
+func TestPermissionTakenBackIsNotUsedAgain(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	x.Settle()
+	withdraw(t, d, id)
+	again := formtest.New(testkit.Bristol)
+	again.Supersedes = id
+	_, _, err := d.Desk.Take(t.Context(), testkit.FormJSON(t, again), testkit.Staff)
+	wantFault(t, err, fault.Invalid, "PERMISSION_TAKEN_BACK")
+	if f := fault.From(err).Fields; len(f) != 1 || f[0].Path != "consent.give_time" {
+		t.Errorf("it names %v", f)
+	}
+	x.Clock.Advance(time.Hour)
+	again.Consent.GiveTime.Seconds = x.Clock.Now().Unix()
+	if ids := d.Take(again); len(ids) != 1 {
+		t.Errorf("asked again, the person agreed, and it is not taken: %v", ids)
+	}
+}
