@@ -62,6 +62,12 @@ func (w *World) telephone() {
 	if n == nil || !n.standard && !w.urgent(n) {
 		return
 	}
+	if paths := w.scope(); w.rand.IntN(4) == 0 { // somebody thinks again while somebody else telephones
+		w.takeBack(n.prison, n, &localv1.WithdrawNotificationRequest{Id: n.id, Paths: paths, Method: byPhone})
+		if !w.runs("desk-" + n.prison) {
+			return
+		}
+	}
 	did, err := w.atTheCounter(n.prison, func(ctx context.Context) error {
 		w.ledger.called[n.form] = true
 		_, err := w.Desk(n.prison).RecordCall(ctx, &localv1.RecordCallRequest{Id: n.id, Result: posternv1.CallResult_CALL_RESULT_ANSWERED})

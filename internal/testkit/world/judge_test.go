@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +68,7 @@ func (w *World) judge() {
 		w.judgeNotification(w.ledger.notifications[id])
 		w.judgeLine(w.ledger.notifications[id])
 	}
+	w.judgeWhatGoesOn()
 	for _, code := range authorities {
 		w.judgeInbox(code)
 	}
@@ -130,6 +133,46 @@ func (w *World) judgeNotification(n *notification) {
 	default:
 		wrong("the hub decided to share it")
 	}
+}
+
+// judgeWhatGoesOn looks at every notification that was made of a family after something had been taken back of one before it,
+// such as for a child who waited, or to a new key: none of that may have been sent in it, under whatever number.
+func (w *World) judgeWhatGoesOn() {
+	for _, id := range w.ledger.takenOrder {
+		n := w.ledger.notifications[id]
+		at := w.Desk(n.prison).Get(n.id).GetNotification()
+		for _, taken := range at.GetWithdrawals() {
+			for _, other := range slices.Sorted(maps.Keys(w.ledger.notifications)) {
+				next := w.ledger.notifications[other]
+				if !n.standard || len(next.numbers) == 0 || taken.GetObjection() || next == n || next.key() != n.key() || len(next.sent) == 0 {
+					continue
+				}
+				after := w.Desk(next.prison).Get(next.id).GetNotification()
+				ordered := slices.ContainsFunc(after.GetConsiderations(), func(c *localv1.RecordedConsideration) bool { return c.GetShare() })
+				if ordered || !after.GetCreateTime().AsTime().After(taken.GetTakeTime().AsTime().Add(time.Second)) {
+					continue
+				}
+				w.count("made after something was taken back")
+				for path := range next.sent {
+					if back := n.inForm(taken.GetPaths()); back.holds(next.inForm([]string{path})[0]) {
+						w.fails("%s of %s was sent, and had been taken back of %s as %v", path, next.id, n.id, taken.GetPaths())
+					}
+				}
+			}
+		}
+	}
+}
+
+// inForm gives paths of a notification the numbers of its form.
+func (n *notification) inForm(paths []string) (out scope) {
+	for _, p := range paths {
+		parts := strings.SplitN(p, "/", 3)
+		if i, err := strconv.Atoi(parts[1]); err == nil && i <= len(n.numbers) {
+			parts[1] = strconv.Itoa(int(n.numbers[i-1]))
+		}
+		out = append(out, strings.Join(parts, "/"))
+	}
+	return out
 }
 
 // mayNarrow reports whether a decision made again may have let nothing go: something was withdrawn, an agreement ended,
