@@ -150,8 +150,8 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 // child who may be alone does not fall away when permission is taken back, nor when the form went by post.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	over := n.GetSupersededBy() != "" || n.GetState() == stateClosed && n.GetManual() == nil
-	back := back(n) || childTakenBack(n, o.GetChildNumber())
-	ended := over || back || n.GetState() == stateClosed
+	taken := back(n) || childTakenBack(n, o.GetChildNumber())
+	ended := over || taken || n.GetState() == stateClosed
 	called := func(results ...posternv1.CallResult) bool {
 		return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool {
 			about := c.GetChildNumber() == 0 || o.GetChildNumber() == 0 || c.GetChildNumber() == o.GetChildNumber()
@@ -163,7 +163,7 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	case posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:
 		return over || called(posternv1.CallResult_CALL_RESULT_EMERGENCY_999)
 	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR:
-		return over || reached || back && insteadOfForm(n, o)
+		return over || reached || taken && insteadOfForm(n, o)
 	case posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
 		return over || reached
 	case posternv1.ObligationKind_OBLIGATION_KIND_MANUAL_ROUTE:

@@ -127,9 +127,11 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
 			n.State = after(n.GetState(), replied(update.Reply))
-			if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && len(update.Reply.GetPaths()) > 0 {
-				n.LeftOutPaths = slices.Compact(slices.Sorted(slices.Values(slices.Concat(n.GetLeftOutPaths(), update.Reply.GetPaths()))))
-				further = &localv1.WithdrawNotificationRequest{Paths: update.Reply.GetPaths()}
+			if paths := update.Reply.GetPaths(); update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && len(paths) > 0 {
+				n.LeftOutPaths = slices.Compact(slices.Sorted(slices.Values(slices.Concat(n.GetLeftOutPaths(), paths))))
+				further = &localv1.WithdrawNotificationRequest{Paths: paths}
+			} else if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && !takenBack(n) {
+				n.TakenBackElsewhere = true
 			}
 		default:
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")

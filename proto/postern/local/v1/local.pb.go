@@ -297,10 +297,10 @@ type Notification struct {
 	Champion *v1.Champion `protobuf:"bytes,44,opt,name=champion,proto3" json:"champion,omitempty"`
 	// The SHA-256 of each manifest under this id that a hub which lost its disk may have shared, though the next one did not.
 	MaybeSentSha256 [][]byte `protobuf:"bytes,50,rep,name=maybe_sent_sha256,json=maybeSentSha256,proto3" json:"maybe_sent_sha256,omitempty"`
-	// What of the notification that this one goes on from, or seals again, the person had taken back by then, by the numbers of
-	// this one: it is not in it.
+	// What the person took back, by the numbers of this one: of the notification that it goes on from or seals again, so that
+	// it was never in it; and what its team was asked to stop.
 	LeftOutPaths []string `protobuf:"bytes,51,rep,name=left_out_paths,json=leftOutPaths,proto3" json:"left_out_paths,omitempty"`
-	// Whether another prison took all of it back, as the hub has proved.
+	// Whether another prison took all of it back, as the hub has told.
 	TakenBackElsewhere bool `protobuf:"varint,52,opt,name=taken_back_elsewhere,json=takenBackElsewhere,proto3" json:"taken_back_elsewhere,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
