@@ -193,15 +193,7 @@ func (d *Desk) withdrawElsewhere(ctx context.Context, n *localv1.Notification) e
 	switch n.GetState() {
 	case stateStopAsked, stateWithdrawn:
 	default:
-		for _, r := range n.GetDecision().GetReasons() {
-			if r.GetRuleId() == ruleWithdrawn {
-				paths = append(paths, r.GetPaths()...)
-			}
-		}
-		if n.GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED {
-			paths = append(paths, n.GetReply().GetPaths()...)
-		}
-		if len(paths) == 0 {
+		if paths = n.GetLeftOutPaths(); len(paths) == 0 {
 			return nil
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"postern/internal/consent"
 	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // What the person took back is asked in one of these ways. All of them ask what was said here, whether or not the hub has
@@ -78,4 +79,25 @@ func leavesNoChild(n *localv1.Notification, paths []string) bool {
 		}
 	}
 	return true
+}
+
+// pathsWithdrawn are the parts that a decision of the hub says were withdrawn.
+func pathsWithdrawn(d *posternv1.Decision) (paths []string) {
+	for _, r := range d.GetReasons() {
+		if r.GetRuleId() == ruleWithdrawn {
+			paths = append(paths, r.GetPaths()...)
+		}
+	}
+	return paths
+}
+
+// leaveOut notes parts that were taken back elsewhere, or are known by the hub's word alone.
+func leaveOut(n *localv1.Notification, paths []string) {
+	n.LeftOutPaths = slices.Compact(slices.Sorted(slices.Values(slices.Concat(n.GetLeftOutPaths(), paths))))
+}
+
+// notLeftOut are those of the paths that a notification may still hold.
+func notLeftOut(n *localv1.Notification, paths []string) []string {
+	left := n.GetLeftOutPaths()
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return len(left) > 0 && consent.Withdrawn(left, p) })
 }

@@ -250,6 +250,28 @@ func TestTakenBackElsewhereAfterItWentByHand(t *testing.T) {
 	}
 }
 
+// A part that another prison took back is left out here too: on paper, and of whoever goes on.
+func TestAPartTakenBackElsewhereIsLeftOut(t *testing.T) {
+	x, d := opened(t)
+	other := x.Desk(testkit.HMPParc)
+	byHand, shared := d.Take(formtest.New(testkit.Lancashire))[0], d.Take(mayBeAlone(2))[0]
+	x.Settle()
+	for id, path := range map[string]string{byHand: "child/1/school", shared: "child/2/school"} {
+		n := d.Get(id).GetNotification()
+		withdraws(t, other, n.GetReference(), n.GetSlipCode(), path)
+	}
+	wait(x)
+	if got := printed(t, d, byHand); slices.Contains(got, "child/1/school") || len(got) == 0 {
+		t.Errorf("printed is %v", got)
+	}
+	answeredCall(t, d, shared, 2)
+	wait(x)
+	on := d.Get(shared).GetNotification().GetFollowups()[0].GetId()
+	if got := teamHas(t, x.Inbox(testkit.Bristol), on); slices.Contains(got, "child/1/school") || len(got) == 0 {
+		t.Errorf("of the sister the team has %v", got)
+	}
+}
+
 // Permission that was taken back is not given again by a form that puts the notification right: the person is asked again.
 func TestPermissionTakenBackIsNotUsedAgain(t *testing.T) {
 	x, d := opened(t)

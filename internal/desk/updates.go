@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -127,10 +126,9 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
 			n.State = after(n.GetState(), replied(update.Reply))
-			if paths := update.Reply.GetPaths(); update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && len(paths) > 0 {
-				n.LeftOutPaths = slices.Compact(slices.Sorted(slices.Values(slices.Concat(n.GetLeftOutPaths(), paths))))
-				further = &localv1.WithdrawNotificationRequest{Paths: paths}
-			} else if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && !takenBack(n) {
+			if stop := update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED; stop && len(update.Reply.GetPaths()) > 0 {
+				leaveOut(n, update.Reply.GetPaths())
+			} else if stop && !takenBack(n) {
 				n.TakenBackElsewhere = true
 			}
 		default:
@@ -139,6 +137,8 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		}
 		if n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
 			further = &localv1.WithdrawNotificationRequest{}
+		} else if parts := notLeftOut(before, n.GetLeftOutPaths()); len(parts) > 0 {
+			further = &localv1.WithdrawNotificationRequest{Paths: parts}
 		}
 		if !proto.Equal(before, n) {
 			n.UpdateTime = timestamppb.New(d.cfg.Clock().Truncate(time.Second))

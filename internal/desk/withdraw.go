@@ -85,6 +85,15 @@ func (d *Desk) withdrawFurther(ctx context.Context, id string, req *localv1.With
 		}
 	}
 	for _, next := range further {
+		there, err := d.named(ctx, next.GetId())
+		if err != nil {
+			return err
+		}
+		if len(next.GetPaths()) > 0 {
+			if next.Paths = notLeftOut(there, next.GetPaths()); len(next.GetPaths()) == 0 {
+				continue // it was made without them
+			}
+		}
 		if _, err := d.Withdraw(ctx, next, by); err != nil {
 			return err
 		}
@@ -430,7 +439,11 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	switch {
 	case event.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(event.Core.GetSubjectSha256(), manifest[:]) && says(decision, ruleWithdrawn):
-		n.State, n.TakenBackElsewhere = after(n.GetState(), withdrawn), true
+		if parts := pathsWithdrawn(decision); len(parts) > 0 {
+			leaveOut(n, parts)
+		} else {
+			n.State, n.TakenBackElsewhere = after(n.GetState(), withdrawn), true
+		}
 		return nil
 	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) && proves(event.Core, decision, message):
 		b, err := proto.Marshal(receipt)
@@ -438,6 +451,7 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 			return fault.From(err)
 		}
 		n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
+		leaveOut(n, pathsWithdrawn(decision))
 		d.settled(n)
 		return tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
 	}

@@ -248,8 +248,8 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			if tomb.Stop, err = h.recordStops(tx, stops, event, w.paths, w.v.Sender().URI(), w.owner, now); err != nil {
 				return err
 			}
-		} else if w.known && w.whole() && w.owner != w.v.Sender().URI() {
-			// Another prison took it; the sender hears that nothing went and nothing will.
+		} else if w.known && w.narrow == nil && w.owner != w.v.Sender().URI() {
+			// Another prison took it; the sender hears that nothing of it went and nothing will.
 			u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}
 			if err := h.delivery.Tell(tx, delivery.ByHub, w.owner, u, now); err != nil {
 				return err

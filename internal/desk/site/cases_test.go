@@ -101,6 +101,21 @@ func TestAChildWhoMayBeAloneStaysOnThePage(t *testing.T) {
 	}
 }
 
+// Who comes with the slip of a form that was put right since is told that the newer one is not taken back with it.
+func TestAnOldSlipNamesWhatGoesInItsPlace(t *testing.T) {
+	p := bristol(t)
+	old := p.take(unchecked(testkit.Bristol))
+	right := formtest.New(testkit.Bristol)
+	right.Supersedes = old
+	newer := p.take(right)
+	b := p.as("RECEPTION_OFFICER")
+	page := b.Get(at(old, "withdraw")).Submit(url.Values{"what": {"ALL"}, "method": {"PAPER"}}).Follow()
+	says(t, page, newer, "does not take that back")
+	if there := page.Click("Withdraw"); !strings.Contains(there.Main(), newer) {
+		t.Errorf("it leads to %s", there.Main())
+	}
+}
+
 // Any prison takes a withdrawal by the slip; a wrong code, and one that nobody knows yet, are told honestly.
 func TestAnotherPrisonTakesAWithdrawalByTheSlip(t *testing.T) {
 	p := bristol(t)
