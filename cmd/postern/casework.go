@@ -197,7 +197,8 @@ func decidedByLead(n *localv1.Notification) bool {
 
 // withTasks is a decision with what a person has to do by now in the place of what they had to do then.
 func withTasks(n *localv1.Notification) *posternv1.Decision {
-	d := proto.CloneOf(n.GetDecision())
+	d := &posternv1.Decision{}
+	proto.Merge(d, n.GetDecision())
 	d.Obligations = nil
 	for _, t := range n.GetTasks() {
 		d.Obligations = append(d.Obligations, &posternv1.Obligation{

@@ -130,9 +130,11 @@ func (a *app) printNotification(n *localv1.Notification) {
 	a.printWithdrawals(n)
 	switch {
 	case n.GetState() == localv1.State_STATE_WITHDRAWN:
+		a.indented(plain.ToDoIn(lang, withTasks(n).GetObligations()))
 	case n.GetState() == localv1.State_STATE_STOP_ASKED && n.GetElsewhere():
 	case n.GetState() == localv1.State_STATE_STOP_ASKED:
 		a.line("  May have reached the team: %s", pathList(n.GetDecision().GetPaths()))
+		a.indented(plain.ToDoIn(lang, withTasks(n).GetObligations()))
 	case n.GetDecision() != nil:
 		a.indented(plain.DecisionIn(lang, withTasks(n)))
 		if len(n.GetDecision().GetPaths()) > 0 {

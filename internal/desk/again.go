@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -134,10 +135,13 @@ func (d *Desk) submitAgain(ctx context.Context, id string) error {
 		}
 		now.ChangesTold = now.GetChanges()
 		if n.GetShared() {
-			now.Followups = append(now.Followups, &localv1.Followup{Id: c.state.GetId(), ChildNumbers: left(n)})
+			going, _ := goesOn(n)
+			now.Followups = append(now.Followups, &localv1.Followup{Id: c.state.GetId(), ChildNumbers: going})
 			return d.putNew(tx, c, sealed)
 		}
 		now.State, now.Resubmitting, now.UpdateTime = after(now.GetState(), submittedAgain), true, c.state.GetUpdateTime()
+		sum := sha256.Sum256(message.GetManifest().GetPayload())
+		now.Route, now.EarlierManifestSha256 = c.state.GetRoute(), append(now.GetEarlierManifestSha256(), sum[:])
 		if err := tx.Put(schema.DeskMessage, []byte(id), sealed); err != nil {
 			return err
 		}
@@ -160,6 +164,24 @@ func left(n *localv1.Notification) []uint32 {
 	return openChildren(n, posternv1.Outcome_OUTCOME_WAIT)
 }
 
+// goesOn are those of the children who are left that go on in the next notification, and the safeguarding lead's order by
+// which they do: those whom an order is about, and otherwise all who are left, by permission as before. One child never
+// takes another's permission away.
+func goesOn(n *localv1.Notification) (children []uint32, order *localv1.RecordedConsideration) {
+	all := left(n)
+	if order = lastConsidered(n, true); order != nil {
+		for _, number := range all {
+			if slices.ContainsFunc(inForm(n, []uint32{number}), func(f uint32) bool { return slices.Contains(order.GetCodes().GetNotMoreDetrimental(), f) }) {
+				children = append(children, number)
+			}
+		}
+	}
+	if len(children) == 0 {
+		return all, nil
+	}
+	return children, order
+}
+
 func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNotification, f *posternv1.Form) (composed, error) {
 	manifest := &posternv1.Manifest{}
 	if err := proto.Unmarshal(message.GetManifest().GetPayload(), manifest); err != nil {
@@ -176,26 +198,28 @@ func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNo
 	// The sender stays who took the form: whoever did the check would tell a team of the check.
 	m := making{id: n.GetId(), slipCode: n.GetSlipCode(), first: facts.GetFirstSubmitTime().AsTime(), sender: manifest.GetSender(),
 		replaces: manifest.GetSupersedes(), reason: manifest.GetOffer().GetChangeReason(), maybeSent: n.GetMaybeSentSha256()}
-	children := n.GetFormChildren()
-	m.withdrawn = partsTakenBack(n)
+	children, order := n.GetFormChildren(), lastConsidered(n, true)
+	var going []uint32
 	if n.GetShared() {
+		going, order = goesOn(n)
 		m.id, m.slipCode, m.replaces, m.reason, m.maybeSent = "", "", "", 0, nil
-		children = inForm(n, left(n))
-		if len(m.withdrawn) > 0 {
-			m.withdrawn, _ = pathsThere(m.withdrawn, left(n))
-		}
+		children = inForm(n, going)
 	}
-	now := withCasework(f, n)
-	if c := lastConsidered(n, true); c != nil {
-		m.sender = d.sender(Staff{ID: c.GetCodes().GetStaffId(), Role: c.GetCodes().GetRole()})
+	if order != nil { // it goes whatever was permitted
+		m.sender = d.sender(Staff{ID: order.GetCodes().GetStaffId(), Role: order.GetCodes().GetRole()})
+	} else if m.withdrawn = partsSaid(n); n.GetShared() && len(m.withdrawn) > 0 {
+		m.withdrawn, _ = pathsThere(m.withdrawn, going)
 	}
-	part := form.Again(now, d.cfg.Clock()).PartOf(earlierPart(n, manifest, facts, children), consentID)
+	part := form.Again(withCasework(f, n, order), d.cfg.Clock()).PartOf(earlierPart(n, manifest, facts, children), consentID)
 	c, err := d.composePart(part, n.GetFormId(), d.directory.Load(), m)
 	if err != nil || !n.GetShared() {
 		return c, err
 	}
 	c.state.Follows, c.state.LeftOutPaths = n.GetId(), m.withdrawn
-	c.state.Gate, c.state.Calls, c.state.Considerations = n.GetGate(), callsOf(n, left(n)), n.GetConsiderations()
+	c.state.Gate, c.state.Calls = n.GetGate(), callsOf(n, going)
+	if order != nil {
+		c.state.Considerations = n.GetConsiderations()
+	}
 	return c, nil
 }
 
@@ -232,9 +256,17 @@ func callsOf(n *localv1.Notification, numbers []uint32) []*localv1.RecordedCall 
 	return out
 }
 
-// withCasework is the form as it would be filled in now: with the check, the calls and the consideration that came in
-// since it was taken. Another authority's calls are not in the notification, so they do not get into its part.
-func withCasework(f *posternv1.Form, n *localv1.Notification) *posternv1.Form {
+// orderOf is the order by which a notification goes as it is, if it goes by one.
+func orderOf(n *localv1.Notification) *localv1.RecordedConsideration {
+	if n.GetRoute() != posternv1.Route_ROUTE_DUTY {
+		return nil // it may be about a child who goes on elsewhere
+	}
+	return lastConsidered(n, true)
+}
+
+// withCasework is the form as it would be filled in now: with the check and the calls that came in since it was taken, and the
+// safeguarding lead's order if it goes by one. Another authority's calls are not in the notification, so they do not get into its part.
+func withCasework(f *posternv1.Form, n *localv1.Notification, order *localv1.RecordedConsideration) *posternv1.Form {
 	f = proto.CloneOf(f)
 	if g := n.GetGate().GetGate(); g != posternv1.Gate_GATE_UNSPECIFIED {
 		f.Gate = g
@@ -250,7 +282,7 @@ func withCasework(f *posternv1.Form, n *localv1.Notification) *posternv1.Form {
 				Number: c.GetNumber(), CallTime: c.GetCallTime(), Result: c.GetResult(), Who: c.GetWho(), Reference: c.GetReference()})
 		}
 	}
-	if c := lastConsidered(n, true); c != nil {
+	if c := order; c != nil {
 		f.Route, f.Consideration, f.ConsiderationReasons = posternv1.Route_ROUTE_DUTY, c.GetCodes(), c.GetReasons()
 		f.LawfulBasis = basisOf(c.GetCodes().GetLaw())
 	}

@@ -194,7 +194,7 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 	c.content = draft.Hub.GetContentRef()
 	c.state = &localv1.Notification{
 		Id: m.id, Reference: envelope.Reference(m.id), Authority: p.Authority, AuthorityName: name, FormId: formID, SlipCode: m.slipCode,
-		Supersedes: m.replaces, FormChildren: formNumbers(p), DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
+		Route: p.Route, Supersedes: m.replaces, FormChildren: formNumbers(p), DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
 		// The exact time, so that a list of what was taken within a second keeps its order.
 		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: draft.Manifest.GetCreateTime(),
 	}

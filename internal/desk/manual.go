@@ -86,7 +86,7 @@ func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequest
 	if err != nil {
 		return nil, err
 	}
-	part := form.Again(withCasework(f, n), d.cfg.Clock()).PartOf(form.Earlier{Authority: n.GetAuthority(), Children: n.GetFormChildren()}, consentID)
+	part := form.Again(withCasework(f, n, orderOf(n)), d.cfg.Clock()).PartOf(form.Earlier{Authority: n.GetAuthority(), Children: n.GetFormChildren()}, consentID)
 	out.Route = part.Route
 	taken := partsTakenBack(n)
 	for _, s := range part.Sections {

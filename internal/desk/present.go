@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -29,11 +30,15 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	if err := d.addPolice(s, n); err != nil {
 		return nil, err
 	}
+	alertGovernor(n)
 	if n.Champion = nil; len(n.GetTasks()) > 0 || n.GetState() == stateUndelivered {
 		a, _ := d.directory.Load().At(now).Authority(n.GetAuthority())
 		n.Champion = a.GetChampion()
 	}
 	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
+		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
+	}
+	if due, owed := owedToAChild(n); owed && !open(n) && due != nil {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
 	if !says(n.GetDecision(), "already_notified") {
@@ -42,6 +47,37 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	first, err := d.first(s, n)
 	n.SameAs = first
 	return n, err
+}
+
+// alertGovernor adds what the hub does not decide any more of what was taken back: nobody telephoned about a child who may be
+// alone when it was due.
+func alertGovernor(n *localv1.Notification) {
+	var late []*localv1.Task
+	for _, t := range n.GetTasks() {
+		alerted := slices.ContainsFunc(n.GetTasks(), func(x *localv1.Task) bool {
+			return x.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR && x.GetChildNumber() == t.GetChildNumber()
+		})
+		taken := back(n) || childTakenBack(n, t.GetChildNumber())
+		if t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && t.GetOverdue() && taken && !alerted {
+			late = append(late, &localv1.Task{Kind: posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR, ChildNumber: t.GetChildNumber(), DueTime: t.GetDueTime(), Overdue: true})
+		}
+	}
+	n.Tasks = append(n.GetTasks(), late...)
+}
+
+// owedToAChild reports whether somebody has to telephone about a child, or to alert somebody, whatever else came of the
+// notification; and by when, where that is known.
+func owedToAChild(n *localv1.Notification) (due *timestamppb.Timestamp, owed bool) {
+	for _, t := range n.GetTasks() {
+		switch t.GetKind() {
+		case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE,
+			posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
+			if owed = true; t.GetDueTime() != nil && (due == nil || t.GetDueTime().AsTime().Before(due.AsTime())) {
+				due = t.GetDueTime()
+			}
+		}
+	}
+	return due, owed
 }
 
 // addPolice adds what the hub cannot say any more: an urgent message went after one call that nobody answered, and nobody
@@ -161,7 +197,7 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	reached := called(posternv1.CallResult_CALL_RESULT_ANSWERED, posternv1.CallResult_CALL_RESULT_EMERGENCY_999)
 	switch o.GetKind() {
 	case posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:
-		return over || called(posternv1.CallResult_CALL_RESULT_EMERGENCY_999)
+		return over || reached // by whoever answered, somebody knows
 	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR:
 		return over || reached || taken && insteadOfForm(n, o)
 	case posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
@@ -212,12 +248,14 @@ func (d *Desk) first(s store.Snapshot, n *localv1.Notification) (reference strin
 	return reference, err
 }
 
-// listed reports whether a notification is among those that are asked for.
+// listed reports whether a notification, as it is shown, is among those that are asked for. What nobody decides any more needs
+// a person all the same while somebody has to telephone about a child.
 func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool {
 	if len(req.GetStates()) == 0 && !req.GetWaiting() && !req.GetReferred() || slices.Contains(req.GetStates(), n.GetState()) {
 		return true
 	}
-	return req.GetWaiting() && waits(n) ||
+	_, owed := owedToAChild(n)
+	return req.GetWaiting() && waits(n) || req.GetReferred() && !open(n) && owed ||
 		req.GetReferred() && open(n) && (n.GetState() == stateReferred || len(openChildren(n, posternv1.Outcome_OUTCOME_REFER_TO_PERSON)) > 0)
 }
 

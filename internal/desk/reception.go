@@ -44,7 +44,7 @@ func (d *Desk) forReader(ctx context.Context, n *localv1.Notification) *localv1.
 // at another hour than a form that waits. What the safeguarding lead wrote down is for them.
 func forReception(n *localv1.Notification) *localv1.Notification {
 	out := proto.CloneOf(n)
-	out.Gate, out.Changes, out.ChangesTold = nil, 0, 0
+	out.Gate, out.Changes, out.ChangesTold, out.EarlierManifestSha256 = nil, 0, 0, nil
 	for _, c := range out.GetConsiderations() {
 		c.Reasons = ""
 	}

@@ -62,7 +62,7 @@ func (d *Desk) resealOrFollow(ctx context.Context, n *localv1.Notification) (boo
 		there := partsTakenBack(next)
 		req.Paths = slices.DeleteFunc(partsTakenBack(n), func(p string) bool { return len(there) > 0 && consent.Withdrawn(there, p) })
 	}
-	if err != nil || !back(n) && len(req.GetPaths()) == 0 || withdrawnBefore(next, req.GetPaths()) {
+	if err != nil || !back(n) && len(req.GetPaths()) == 0 || back(next) {
 		return false, err
 	}
 	m := &posternv1.Manifest{}
@@ -132,7 +132,7 @@ func (d *Desk) composeResealed(n *localv1.Notification, m *posternv1.Manifest, m
 	}
 	how := making{slipCode: n.GetSlipCode(), first: facts.GetFirstSubmitTime().AsTime(), sender: m.GetSender(),
 		replaces: n.GetId(), reason: posternv1.ChangeReason_CHANGE_REASON_KEY_CHANGED, withdrawn: partsTakenBack(n)}
-	part := form.Again(withCasework(f, n), d.cfg.Clock()).PartOf(earlierPart(n, m, facts, n.GetFormChildren()), consentID)
+	part := form.Again(withCasework(f, n, orderOf(n)), d.cfg.Clock()).PartOf(earlierPart(n, m, facts, n.GetFormChildren()), consentID)
 	c, err := d.composePart(part, n.GetFormId(), d.directory.Load(), how)
 	if err != nil {
 		return c, err

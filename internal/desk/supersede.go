@@ -58,18 +58,22 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 	return out, err
 }
 
-// agreedSince refuses a form that would put right by the same permission what the person has taken back: they must have
-// agreed again since.
+// agreedSince refuses a form that would put right by the same permission what the person has taken back, all of it or a part:
+// they must have agreed again since.
 func agreedSince(f *posternv1.Form, n *localv1.Notification) error {
-	given := f.GetConsent().GetGiveTime()
+	last := n.GetTakenBackElsewhereTime().AsTime()
 	for _, w := range n.GetWithdrawals() {
-		if given != nil && len(w.GetPaths()) == 0 && takesBack(w) && !given.AsTime().After(w.GetTakeTime().AsTime()) {
-			return fault.InvalidFields("PERMISSION_TAKEN_BACK", "The person took this permission back.", []fault.Field{{
-				Path: "consent.give_time", Reason: "The person took permission back after this, and nothing goes by it any more.",
-				Fix: "Ask the person again. If they agree, give the time of that."}})
+		if at := w.GetTakeTime().AsTime(); takesBack(w) && at.After(last) {
+			last = at
 		}
 	}
-	return nil
+	given := f.GetConsent().GetGiveTime()
+	if f.GetRoute() > posternv1.Route_ROUTE_STANDARD || given == nil || given.AsTime().After(last) {
+		return nil
+	}
+	return fault.InvalidFields("PERMISSION_TAKEN_BACK", "The person took this permission back.", []fault.Field{{
+		Path: "consent.give_time", Reason: "The person took permission back after this, and nothing goes by it any more.",
+		Fix: "Ask the person again. If they agree, give the time of that."}})
 }
 
 // ofForm lists the notifications of a form, and those in which children of them went on.

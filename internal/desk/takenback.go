@@ -45,11 +45,16 @@ func back(n *localv1.Notification) bool {
 }
 
 // partsTakenBack are the paths that the person took back one by one, of it or of what it was made from; none also where it
-// was all at once, and where the safeguarding lead has decided since what is shared, whatever was permitted.
+// was all at once, and where it goes because the safeguarding lead decided so, whatever was permitted.
 func partsTakenBack(n *localv1.Notification) (paths []string) {
-	if lastConsidered(n, true) != nil {
+	if n.GetRoute() == posternv1.Route_ROUTE_DUTY {
 		return nil
 	}
+	return partsSaid(n)
+}
+
+// partsSaid are the paths that the person took back one by one, by whatever the notification goes.
+func partsSaid(n *localv1.Notification) (paths []string) {
 	paths = slices.Clone(n.GetLeftOutPaths())
 	for _, w := range n.GetWithdrawals() {
 		if takesBack(w) {

@@ -272,22 +272,162 @@ func TestAPartTakenBackElsewhereIsLeftOut(t *testing.T) {
 	}
 }
 
-// Permission that was taken back is not given again by a form that puts the notification right: the person is asked again.
+// Permission that was taken back, all of it or a part, here or elsewhere, is not given again by a form that puts the
+// notification right: the person is asked again. What goes without permission needs none.
 func TestPermissionTakenBackIsNotUsedAgain(t *testing.T) {
-	x, d := opened(t)
-	id := d.Take(formtest.New(testkit.Bristol))[0]
-	x.Settle()
-	withdraw(t, d, id)
-	again := formtest.New(testkit.Bristol)
-	again.Supersedes = id
-	_, _, err := d.Desk.Take(t.Context(), testkit.FormJSON(t, again), testkit.Staff)
-	wantFault(t, err, fault.Invalid, "PERMISSION_TAKEN_BACK")
-	if f := fault.From(err).Fields; len(f) != 1 || f[0].Path != "consent.give_time" {
-		t.Errorf("it names %v", f)
+	for name, takeBack := range map[string]func(*testing.T, *testkit.Exchange, *testkit.Desk, *localv1.Notification){
+		"all": func(t *testing.T, _ *testkit.Exchange, d *testkit.Desk, n *localv1.Notification) {
+			withdraw(t, d, n.GetId())
+		},
+		"a part": func(t *testing.T, _ *testkit.Exchange, d *testkit.Desk, n *localv1.Notification) {
+			withdraws(t, d, n.GetId(), "", "child/2")
+		},
+		"elsewhere": func(t *testing.T, x *testkit.Exchange, _ *testkit.Desk, n *localv1.Notification) {
+			withdraws(t, x.Desk(testkit.HMPParc), n.GetReference(), n.GetSlipCode())
+			wait(x)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			id := d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0]
+			x.Settle()
+			takeBack(t, x, d, d.Get(id).GetNotification())
+			again, urgent := formtest.New(testkit.Bristol, testkit.Bristol), formtest.Urgent(testkit.Bristol, 1)
+			again.Supersedes, urgent.Supersedes = id, id
+			_, _, err := d.Desk.Take(t.Context(), testkit.FormJSON(t, again), testkit.Staff)
+			wantFault(t, err, fault.Invalid, "PERMISSION_TAKEN_BACK")
+			if f := fault.From(err).Fields; len(f) != 1 || f[0].Path != "consent.give_time" {
+				t.Errorf("it names %v", f)
+			}
+			x.Clock.Advance(time.Hour)
+			again.Consent.GiveTime.Seconds = x.Clock.Now().Unix()
+			if ids := d.Take(again); len(ids) != 1 {
+				t.Errorf("asked again, the person agreed, and it is not taken: %v", ids)
+			}
+			urgent.Consent = formtest.New(testkit.Bristol).GetConsent()
+			if _, _, err := d.Desk.Take(t.Context(), testkit.FormJSON(t, urgent), testkit.Staff); fault.From(err).Reason == "PERMISSION_TAKEN_BACK" {
+				t.Error("what is urgent waits for permission")
+			}
+		})
 	}
-	x.Clock.Advance(time.Hour)
-	again.Consent.GiveTime.Seconds = x.Clock.Now().Unix()
-	if ids := d.Take(again); len(ids) != 1 {
-		t.Errorf("asked again, the person agreed, and it is not taken: %v", ids)
+}
+
+// Another prison takes a child back of what waits at the hub still, or by a manifest that this desk has made again meanwhile:
+// she is left out of whatever goes on, and of what is printed.
+func TestAChildTakenBackElsewhereDoesNotGoOn(t *testing.T) {
+	for name, made := range map[string]bool{"it waits at the hub": false, "it was made again meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+			f := mayBeAlone(3)
+			f.Children[1].Carer.IsAdult = posternv1.Answer_ANSWER_YES
+			if made {
+				f.Gate = posternv1.Gate_GATE_NOT_DONE
+			}
+			in.Link.Down(true)
+			id := d.Take(f)[0]
+			x.Settle()
+			n := d.Get(id).GetNotification()
+			d.Link.Down(true)
+			if made {
+				setGate(t, d, id, posternv1.Gate_GATE_NO_HOLD)
+			}
+			withdraws(t, other, n.GetReference(), n.GetSlipCode(), "child/2")
+			d.Link.Down(false)
+			in.Link.Down(false)
+			wait(x)
+			answeredCall(t, d, id, 3)
+			wait(x)
+			for _, item := range in.Items() {
+				got := teamHas(t, in, item.GetId())
+				if item.GetId() == id && slices.Contains(got, "child/2/home") || item.GetId() != id && (slices.Contains(got, "child/2/home") || !slices.Contains(got, "child/1/home")) {
+					t.Errorf("of %s the team has %v", item.GetReference(), got)
+				}
+			}
+			if len(in.Items()) != 2 {
+				t.Errorf("the team has %d notifications", len(in.Items()))
+			}
+		})
+	}
+}
+
+// Two prisons, or one twice, take back by the id and by the reference, and then the hub is lost: all of it counts.
+func TestTwoNamesOfOneNotification(t *testing.T) {
+	for _, partByID := range []bool{true, false} {
+		x, d := opened(t)
+		in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+		in.Link.Down(true)
+		id := d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0]
+		x.Settle()
+		n := d.Get(id).GetNotification()
+		d.Link.Down(true)
+		part, all := n.GetReference(), n.GetId()
+		if partByID {
+			part, all = all, part
+		}
+		withdraws(t, other, part, n.GetSlipCode(), "child/1/school")
+		withdraws(t, other, all, n.GetSlipCode())
+		x.Settle()
+		x.LoseHub()
+		x.Clock.Advance(2 * testkit.MaxWait)
+		x.Settle()
+		d.Link.Down(false)
+		in.Link.Down(false)
+		wait(x)
+		if got := teamHas(t, in, id); len(got) > 0 {
+			t.Errorf("a part by the id %t: the team has %v", partByID, got)
+		}
+	}
+}
+
+// The safeguarding lead decides about one child. Another, whose parent agreed, still goes by permission once somebody has
+// telephoned, with what was taken back of her left out.
+func TestAnOrderIsAboutItsChildrenAlone(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	f := mayBeAlone(3)
+	f.Children[1].Carer.IsAdult, f.Children[1].Home = posternv1.Answer_ANSWER_YES, nil
+	id := d.Take(f)[0]
+	x.Settle()
+	withdraws(t, d, id, "", "child/3/school")
+	req := deciding(id, true)
+	req.Codes.NotMoreDetrimental, req.Codes.Paths = []uint32{2}, []string{"parent/name", "child/2/identity", "child/2/school"}
+	must(d.Cases.Consider(t.Context(), req))(t)
+	answeredCall(t, d, id, 3)
+	wait(x)
+	all := d.Get(id).GetNotification().GetFollowups()
+	if len(all) != 2 || !slices.Equal(all[0].GetChildNumbers(), []uint32{2}) || !slices.Equal(all[1].GetChildNumbers(), []uint32{3}) {
+		t.Fatalf("they go on as %v", all)
+	}
+	if got := teamHas(t, in, all[0].GetId()); !slices.Equal(got, []string{"child/1/identity", "child/1/school", "parent/name"}) {
+		t.Errorf("by the order the team has %v", got)
+	}
+	if got := teamHas(t, in, all[1].GetId()); !slices.Contains(got, "child/1/home") || slices.Contains(got, "child/1/school") {
+		t.Errorf("by permission the team has %v", got)
+	}
+}
+
+// Whatever came of a notification, that somebody has to telephone about a child leads to it from the list of what needs a
+// person, until somebody has; when nobody did in time, the duty governor is alerted.
+func TestWhatIsOwedToAChildIsOnAList(t *testing.T) {
+	for name, paths := range map[string][]string{"all": nil, "the child": {"child/2"}} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			id := d.Take(mayBeAlone(2))[0]
+			x.Settle()
+			withdraws(t, d, id, "", paths...)
+			wait(x)
+			x.Clock.Advance(3 * time.Hour)
+			list := func() []*localv1.Notification {
+				return must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{Referred: true}))(t).GetNotifications()
+			}
+			if all := list(); len(all) != 1 || !all[0].GetOverdue() || !slices.Contains(tasksOf(d, id, 2), posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR) {
+				t.Errorf("listed are %v", all)
+			}
+			answeredCall(t, d, id, 2)
+			if all := list(); len(all) != 0 {
+				t.Errorf("after the call listed are %v", all)
+			}
+		})
 	}
 }

@@ -98,6 +98,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	var further *localv1.WithdrawNotificationRequest // what the person took back, here or at another prison
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
 		skip, further = nil, nil
+		var parts []string // of it that were taken back, by this update, which may come again after a crash
 		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
 		case *posternv1.Update_Decision:
@@ -113,6 +114,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			if err != nil {
 				return err
 			}
+			parts = pathsWithdrawn(update.Decision)
 		case *posternv1.Update_Acknowledgement:
 			message := &posternv1.SealedNotification{}
 			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
@@ -128,8 +130,12 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			n.State = after(n.GetState(), replied(update.Reply))
 			if stop := update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED; stop && len(update.Reply.GetPaths()) > 0 {
 				leaveOut(n, update.Reply.GetPaths())
+				parts = update.Reply.GetPaths()
 			} else if stop && !takenBack(n) {
 				n.TakenBackElsewhere = true
+			}
+			if parts != nil || n.GetTakenBackElsewhere() {
+				n.TakenBackElsewhereTime = d.now()
 			}
 		default:
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
@@ -137,7 +143,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		}
 		if n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
 			further = &localv1.WithdrawNotificationRequest{}
-		} else if parts := notLeftOut(before, n.GetLeftOutPaths()); len(parts) > 0 {
+		} else if len(parts) > 0 {
 			further = &localv1.WithdrawNotificationRequest{Paths: parts}
 		}
 		if !proto.Equal(before, n) {

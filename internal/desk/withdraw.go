@@ -437,8 +437,10 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 		return err
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
+	subject := func(b []byte) bool { return bytes.Equal(event.Core.GetSubjectSha256(), b) }
 	switch {
-	case event.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(event.Core.GetSubjectSha256(), manifest[:]) && says(decision, ruleWithdrawn):
+	case event.Kind == logv1.Kind_KIND_WITHDRAWN && says(decision, ruleWithdrawn) && (subject(manifest[:]) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject)):
+		n.TakenBackElsewhereTime = d.now()
 		if parts := pathsWithdrawn(decision); len(parts) > 0 {
 			leaveOut(n, parts)
 		} else {
@@ -451,7 +453,6 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 			return fault.From(err)
 		}
 		n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
-		leaveOut(n, pathsWithdrawn(decision))
 		d.settled(n)
 		return tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
 	}

@@ -263,7 +263,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 // mayDecide re-reads, inside the transaction, what the decision rests on: policy and directory in force, what was
 // withdrawn, whether the same was shared before, and that this notification is this sender's and nothing of it was
 // shared under another manifest. It returns what was withdrawn, as tombstoneOf does.
-func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) (tomb *tombstone, waited []byte, err error) {
+func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) (tomb *tombstone, waited [][]byte, err error) {
 	id, sender := v.Manifest().GetNotificationId(), v.Sender().URI()
 	basis, err := h.Basis(tx)
 	if err != nil {

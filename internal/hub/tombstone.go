@@ -56,9 +56,9 @@ func readTombstone(r store.Reader, owner, id string) (*tombstone, error) {
 // another prison took its withdrawal before, at a hub that is gone: whoever sends it is known by the code on the slip.
 func slipOwner(slip []byte) string { return "slip:" + hex.EncodeToString(slip) }
 
-// tombstoneOf is the tombstone of a notification that comes: its sender's, and in it the one that waits for its code.
-// waited is where the latter is; nil for none.
-func tombstoneOf(r store.Reader, v *envelope.Verified) (t *tombstone, waited []byte, err error) {
+// tombstoneOf is the tombstone of a notification that comes: its sender's, and in it those that wait for its code, under its
+// id or its reference or both. waited is where the latter are.
+func tombstoneOf(r store.Reader, v *envelope.Verified) (t *tombstone, waited [][]byte, err error) {
 	id, slip := v.Manifest().GetNotificationId(), v.Hub().GetSlipCodeSha256()
 	if t, err = readTombstone(r, v.Sender().URI(), id); err != nil || len(slip) == 0 {
 		return t, nil, err
@@ -71,10 +71,10 @@ func tombstoneOf(r store.Reader, v *envelope.Verified) (t *tombstone, waited []b
 		if w != nil {
 			both := t.with(w.Paths, w.Time)
 			both.Early, both.row = append(both.Early, w.Early...), slices.Concat(t.raw(), w.row)
-			return both, tombstoneKey(slipOwner(slip), name), nil
+			t, waited = both, append(waited, tombstoneKey(slipOwner(slip), name))
 		}
 	}
-	return t, nil, nil
+	return t, waited, nil
 }
 
 // asked are the withdrawals of which the team was asked to stop.

@@ -248,7 +248,7 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			if tomb.Stop, err = h.recordStops(tx, stops, event, w.paths, w.v.Sender().URI(), w.owner, now); err != nil {
 				return err
 			}
-		} else if w.known && w.narrow == nil && w.owner != w.v.Sender().URI() {
+		} else if w.known && w.owner != w.v.Sender().URI() {
 			// Another prison took it; the sender hears that nothing of it went and nothing will.
 			u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}
 			if err := h.delivery.Tell(tx, delivery.ByHub, w.owner, u, now); err != nil {
@@ -393,13 +393,18 @@ func (w *withdrawal) stopOf(rel delivery.Release) delivery.Stop {
 	return delivery.Stop{Authority: rel.Authority, NotificationID: w.id, ManifestSHA256: rel.Manifest, Request: w.v.StopRequest()}
 }
 
-// adoptTombstone makes a withdrawal that waited for a code one of the notification that comes with it.
-// Both are as mayDecide found them in the same transaction.
-func adoptTombstone(tx *ledger.Tx, v *envelope.Verified, tomb *tombstone, waited []byte) error {
-	if waited == nil {
+// adoptTombstone makes the withdrawals that waited for a code those of the notification that comes with it.
+// All are as mayDecide found them in the same transaction.
+func adoptTombstone(tx *ledger.Tx, v *envelope.Verified, tomb *tombstone, waited [][]byte) error {
+	if len(waited) == 0 {
 		return nil
 	}
-	return errors.Join(tx.Delete(schema.HubWithdrawal, waited), tomb.write(tx, v.Sender().URI(), v.Manifest().GetNotificationId()))
+	for _, key := range waited {
+		if err := tx.Delete(schema.HubWithdrawal, key); err != nil {
+			return err
+		}
+	}
+	return tomb.write(tx, v.Sender().URI(), v.Manifest().GetNotificationId())
 }
 
 // maybeSent takes a desk's word that a hub before this one had a notification and may have sent it: what is released of it

@@ -74,7 +74,12 @@ func DecisionIn(lang words.Language, d *posternv1.Decision) []string {
 			out = append(out, "  "+reason(lang, r))
 		}
 	}
-	for _, o := range d.GetObligations() {
+	return append(out, ToDoIn(lang, d.GetObligations())...)
+}
+
+// ToDoIn says what a person has to do.
+func ToDoIn(lang words.Language, all []*posternv1.Obligation) (out []string) {
+	for _, o := range all {
 		out = append(out, lang.Text("decision.to_do", words.Args{"what": obligation(lang, o)}))
 	}
 	return out

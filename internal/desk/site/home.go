@@ -25,12 +25,11 @@ func (s *site) home(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	count := map[string]int{}
+	count["Referred"] = len(desk.PartOf(all.GetNotifications(), toDecide()))
 	for _, n := range all.GetNotifications() {
 		switch n.GetState() {
 		case localv1.State_STATE_QUEUED, localv1.State_STATE_WAITING:
 			count["Waiting"]++
-		case localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED:
-			count["Referred"]++
 		case localv1.State_STATE_ACCEPTED, localv1.State_STATE_DELIVERED:
 			count["Sent"]++
 		}

@@ -302,8 +302,15 @@ type Notification struct {
 	LeftOutPaths []string `protobuf:"bytes,51,rep,name=left_out_paths,json=leftOutPaths,proto3" json:"left_out_paths,omitempty"`
 	// Whether another prison took all of it back, as the hub has told.
 	TakenBackElsewhere bool `protobuf:"varint,52,opt,name=taken_back_elsewhere,json=takenBackElsewhere,proto3" json:"taken_back_elsewhere,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// When the hub last told of something that was taken back elsewhere.
+	TakenBackElsewhereTime *timestamppb.Timestamp `protobuf:"bytes,53,opt,name=taken_back_elsewhere_time,json=takenBackElsewhereTime,proto3" json:"taken_back_elsewhere_time,omitempty"`
+	// The SHA-256 of each earlier manifest that was made under this id: another prison may have taken back by it. Reception
+	// does not see it: how often it was made tells of the check.
+	EarlierManifestSha256 [][]byte `protobuf:"bytes,54,rep,name=earlier_manifest_sha256,json=earlierManifestSha256,proto3" json:"earlier_manifest_sha256,omitempty"`
+	// By what it goes: with permission, or without.
+	Route         v1.Route `protobuf:"varint,55,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Notification) Reset() {
@@ -607,6 +614,27 @@ func (x *Notification) GetTakenBackElsewhere() bool {
 		return x.TakenBackElsewhere
 	}
 	return false
+}
+
+func (x *Notification) GetTakenBackElsewhereTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TakenBackElsewhereTime
+	}
+	return nil
+}
+
+func (x *Notification) GetEarlierManifestSha256() [][]byte {
+	if x != nil {
+		return x.EarlierManifestSha256
+	}
+	return nil
+}
+
+func (x *Notification) GetRoute() v1.Route {
+	if x != nil {
+		return x.Route
+	}
+	return v1.Route(0)
 }
 
 // TakenWithdrawal is a withdrawal taken at this desk.
@@ -2827,13 +2855,13 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1fpostern/local/v1/teamwork.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1fpostern/local/v1/teamwork.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x15postern/v1/form.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x8b\r\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xc3\x0e\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2879,7 +2907,10 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bchampion\x18, \x01(\v2\x14.postern.v1.ChampionR\bchampion\x12*\n" +
 	"\x11maybe_sent_sha256\x182 \x03(\fR\x0fmaybeSentSha256\x12$\n" +
 	"\x0eleft_out_paths\x183 \x03(\tR\fleftOutPaths\x120\n" +
-	"\x14taken_back_elsewhere\x184 \x01(\bR\x12takenBackElsewhere\"\xf2\x01\n" +
+	"\x14taken_back_elsewhere\x184 \x01(\bR\x12takenBackElsewhere\x12U\n" +
+	"\x19taken_back_elsewhere_time\x185 \x01(\v2\x1a.google.protobuf.TimestampR\x16takenBackElsewhereTime\x126\n" +
+	"\x17earlier_manifest_sha256\x186 \x03(\fR\x15earlierManifestSha256\x12'\n" +
+	"\x05route\x187 \x01(\x0e2\x11.postern.v1.RouteR\x05route\"\xf2\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -3129,18 +3160,19 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*Task)(nil),                         // 48: postern.local.v1.Task
 	(v1.DestinationSource)(0),            // 49: postern.v1.DestinationSource
 	(*v1.Champion)(nil),                  // 50: postern.v1.Champion
-	(v1.WithdrawalMethod)(0),             // 51: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 52: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 53: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 54: postern.local.v1.Work
-	(*Mark)(nil),                         // 55: postern.local.v1.Mark
-	(v1.StopAnswerCode)(0),               // 56: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 57: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 58: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 59: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 60: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 61: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 62: postern.v1.GetEventResponse
+	(v1.Route)(0),                        // 51: postern.v1.Route
+	(v1.WithdrawalMethod)(0),             // 52: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 53: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 54: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 55: postern.local.v1.Work
+	(*Mark)(nil),                         // 56: postern.local.v1.Mark
+	(v1.StopAnswerCode)(0),               // 57: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 58: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 59: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 60: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 61: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 62: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 63: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -3160,81 +3192,83 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	41, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
 	49, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
 	50, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
-	51, // 17: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	41, // 18: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	40, // 19: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	51, // 20: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 21: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 22: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	52, // 23: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 24: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 25: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 26: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	41, // 27: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 28: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	53, // 29: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	54, // 30: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	55, // 31: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	41, // 32: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	41, // 33: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	56, // 34: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	56, // 35: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 36: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 37: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 38: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	40, // 39: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	57, // 40: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	41, // 41: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	52, // 42: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	58, // 43: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	59, // 44: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	52, // 45: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 46: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 47: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	41, // 48: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 49: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	41, // 50: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	41, // 51: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	60, // 52: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	61, // 53: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	62, // 54: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	52, // 55: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	39, // 56: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 57: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 58: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 59: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 60: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 61: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 62: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 63: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 64: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 65: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 66: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 67: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	31, // 68: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	33, // 69: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	35, // 70: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	37, // 71: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 72: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 73: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 74: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 75: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 76: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 77: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 78: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 79: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 80: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 81: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 82: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	32, // 83: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	34, // 84: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	36, // 85: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	38, // 86: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	72, // [72:87] is the sub-list for method output_type
-	57, // [57:72] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	41, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
+	51, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
+	52, // 19: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	41, // 20: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	40, // 21: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	52, // 22: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 23: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 24: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	53, // 25: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 26: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 27: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 28: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	41, // 29: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 30: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	54, // 31: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	55, // 32: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	56, // 33: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	41, // 34: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	41, // 35: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	57, // 36: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	57, // 37: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 38: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 39: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 40: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	40, // 41: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	58, // 42: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	41, // 43: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	53, // 44: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	59, // 45: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	60, // 46: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	53, // 47: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 48: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 49: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	41, // 50: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 51: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	41, // 52: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	41, // 53: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	61, // 54: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	62, // 55: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	63, // 56: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	53, // 57: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	39, // 58: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 59: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 60: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 61: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 62: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 63: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 64: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 65: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 66: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 67: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 68: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 69: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	31, // 70: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	33, // 71: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	35, // 72: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	37, // 73: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 74: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 75: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 76: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 77: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 78: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 79: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 80: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 81: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 82: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 83: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 84: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	32, // 85: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	34, // 86: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	36, // 87: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	38, // 88: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	74, // [74:89] is the sub-list for method output_type
+	59, // [59:74] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
