@@ -165,7 +165,11 @@ func (d *Delivery) settle(ctx context.Context, p pending, o outcome) (event [16]
 		if err := from.Remove(tx, it); err != nil {
 			return err
 		}
-		w.Settled, w.EraseTime = event, now.Add(d.contentLife(w.Sender, it.Destination, now))
+		life := d.contentLife(w.Sender, it.Destination, now)
+		if len(w.Stop) > 0 {
+			life = max(life, StopLife) // an inbox that is put back must not show again what it was asked to stop
+		}
+		w.Settled, w.EraseTime = event, now.Add(life)
 		if o.kind == logv1.Kind_KIND_DELIVERED {
 			w.Acknowledged, w.Why = o.signed, ""
 			return d.keep(tx, it, w)

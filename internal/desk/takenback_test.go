@@ -272,6 +272,20 @@ func TestAPartTakenBackElsewhereIsLeftOut(t *testing.T) {
 	}
 }
 
+// With a child who was taken back goes what stands beside her: why she was shared, and that there was permission.
+func TestNothingIsLeftBesideAChildTakenBack(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0]
+	x.Settle()
+	withdraws(t, d, id, "", "child/2")
+	wait(x)
+	item := must(x.Inbox(testkit.Bristol).GetItem(t.Context(), &localv1.GetItemRequest{Id: id}))(t)
+	of := slices.IndexFunc(item.GetDecision().GetChildren(), func(c *posternv1.ChildDecision) bool { return c.GetNumber() == 2 })
+	if of >= 0 || len(item.GetDecision().GetChildren()) != 1 || !slices.Equal(item.GetConsent().GetChildren(), []uint32{1}) {
+		t.Errorf("the team still has %v and %v", item.GetDecision().GetChildren(), item.GetConsent())
+	}
+}
+
 // Permission that was taken back, all of it or a part, here or elsewhere, is not given again by a form that puts the
 // notification right: the person is asked again. What goes without permission needs none.
 func TestPermissionTakenBackIsNotUsedAgain(t *testing.T) {

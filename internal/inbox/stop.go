@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -171,16 +172,30 @@ func (in *Inbox) takeFromView(item *localv1.GetItemResponse, t tombstone, delive
 		item.Item.Children, item.Item.Paths, item.Item.FactsMismatch = 0, nil, false
 		return
 	}
+	t.cut(item)
+}
+
+// cut takes out of an item the sections that were withdrawn, and what stands beside them of children of whom all was: why
+// they were shared, what was to be done about them, and that there was permission.
+func (t tombstone) cut(item *localv1.GetItemResponse) {
 	item.Sections = slices.DeleteFunc(item.Sections, func(s *localv1.OpenedSection) bool { return t.holds(s.GetPath()) })
 	item.Item.Paths = slices.DeleteFunc(item.Item.Paths, t.holds)
+	gone := func(child uint32) bool { return child > 0 && t.holds("child/"+strconv.Itoa(int(child))) }
+	if d := item.GetDecision(); d != nil {
+		d.Paths = slices.DeleteFunc(d.Paths, t.holds)
+		d.Children = slices.DeleteFunc(d.Children, func(c *posternv1.ChildDecision) bool { return gone(c.GetNumber()) })
+		d.Obligations = slices.DeleteFunc(d.Obligations, func(o *posternv1.Obligation) bool { return gone(o.GetChildNumber()) })
+	}
+	if c := item.GetConsent(); c != nil {
+		c.Sections, c.Children = slices.DeleteFunc(c.Sections, t.holds), slices.DeleteFunc(c.Children, gone)
+	}
 }
 
 // without is an item that comes after a part of it was withdrawn: as if that part had not been shared.
 func without(item *localv1.GetItemResponse, t tombstone) *localv1.GetItemResponse {
 	out := proto.CloneOf(item)
-	out.Sections = slices.DeleteFunc(out.Sections, func(s *localv1.OpenedSection) bool { return t.holds(s.GetPath()) })
 	out.NotShared = append(out.NotShared, slices.DeleteFunc(slices.Clone(item.GetItem().GetPaths()), func(p string) bool { return !t.holds(p) })...)
-	out.Item.Paths = slices.DeleteFunc(out.Item.Paths, t.holds)
+	t.cut(out)
 	return out
 }
 

@@ -408,3 +408,37 @@ func TestAnInboxThatNeverCountsIsNotSentToForEver(t *testing.T) {
 		t.Errorf("delivered %d times, %d items", n, len(in.Items()))
 	}
 }
+
+// An inbox that is put back weeks later, from a copy that still shows what was withdrawn since, is asked to stop once more:
+// a stop request is kept longer than any content.
+func TestAnInboxPutBackWeeksLaterIsAskedToStopAgain(t *testing.T) {
+	for way, edit := range ways {
+		t.Run(way, func(t *testing.T) {
+			x := testkit.NewExchange(t, edit)
+			in, d := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPBristol)
+			id := d.Take(formtest.New(testkit.Bristol))[0]
+			x.Settle()
+			copied := in.Backup()
+			_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.Settle()
+			for range 20 {
+				x.Clock.Advance(24 * time.Hour)
+				x.Settle()
+				for worked := true; worked; {
+					if worked, err = x.Hub.StepRetention(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			in.Restore(copied)
+			x.Clock.Advance(testkit.MaxWait)
+			x.Settle()
+			if items := in.Items(); len(items) != 1 || items[0].GetStop() == nil {
+				t.Errorf("the team sees %v", items)
+			}
+		})
+	}
+}
