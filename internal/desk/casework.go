@@ -174,7 +174,7 @@ func takesCalls(n *localv1.Notification) bool {
 	case stateAccepted, stateDelivered, stateUndelivered:
 		return true
 	}
-	return open(n) || slices.ContainsFunc(n.GetDecision().GetObligations(), func(o *posternv1.Obligation) bool {
+	return open(n) || slices.ContainsFunc(obligations(n), func(o *posternv1.Obligation) bool {
 		return o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && !done(n, o)
 	})
 }

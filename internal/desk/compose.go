@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/consent"
 	"postern/internal/directory"
+	"postern/internal/engine"
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
 	"postern/internal/fault"
@@ -192,13 +193,34 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 		name = a.GetName()
 	}
 	c.content = draft.Hub.GetContentRef()
+	var foreseen []*posternv1.Obligation
+	if p.Enquiry == nil {
+		foreseen = d.foresee(draft, dir)
+	}
 	c.state = &localv1.Notification{
 		Id: m.id, Reference: envelope.Reference(m.id), Authority: p.Authority, AuthorityName: name, FormId: formID, SlipCode: m.slipCode,
 		Route: p.Route, Supersedes: m.replaces, FormChildren: formNumbers(p), DestinationSource: p.Source, PostcodeVintage: p.PostcodeVintage,
 		// The exact time, so that a list of what was taken within a second keeps its order.
 		State: localv1.State_STATE_QUEUED, CreateTime: timestamppb.New(d.cfg.Clock()), UpdateTime: draft.Manifest.GetCreateTime(),
+		Foreseen: foreseen,
 	}
 	return c, nil
+}
+
+// callWithin is how soon somebody telephones about a child who may be alone, until the hub has said. The policy's own hour is
+// its to know.
+const callWithin = time.Hour
+
+// foresee is whom to telephone about a child who may be alone before the hub has decided: it may not answer for hours, and
+// nobody is to wait for that.
+func (d *Desk) foresee(draft envelope.Draft, dir *directory.Directory) []*posternv1.Obligation {
+	now := d.cfg.Clock()
+	facts := engine.Facts{Manifest: draft.Manifest, Children: draft.Children, Hub: draft.Hub, CallerPrison: d.cfg.Identity.Party().ID, Now: now}
+	calls := engine.Calls(engine.Offered(dir.At(now), facts))
+	for _, o := range calls {
+		o.DueTime = timestamppb.New(now.Add(callWithin).Truncate(time.Second))
+	}
+	return calls
 }
 
 // draft is all that a notification will say, before anything of it is sealed, and the key to seal to. Looking ahead goes by

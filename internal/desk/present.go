@@ -22,7 +22,7 @@ const emergencyNumber = "999"
 func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notification, error) {
 	n = proto.CloneOf(n)
 	now := d.cfg.Clock()
-	for _, o := range n.GetDecision().GetObligations() {
+	for _, o := range obligations(n) {
 		if !done(n, o) {
 			n.Tasks = append(n.Tasks, d.task(n, o, now))
 		}
@@ -38,7 +38,7 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
-	if due, owed := owedToAChild(n); owed && !open(n) && due != nil {
+	if due, owed := owedToAChild(n); owed && due != nil {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
 	if !says(n.GetDecision(), "already_notified") {
@@ -49,8 +49,16 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	return n, err
 }
 
-// alertGovernor adds what the hub does not decide any more of what was taken back: nobody telephoned about a child who may be
-// alone when it was due.
+// obligations are those of a decision, and those that do not wait for one.
+func obligations(n *localv1.Notification) []*posternv1.Obligation {
+	if n.GetDecision() == nil || says(n.GetDecision(), ruleRefused) {
+		return slices.Concat(n.GetDecision().GetObligations(), n.GetForeseen())
+	}
+	return n.GetDecision().GetObligations()
+}
+
+// alertGovernor adds what the hub does not decide any more of what was taken back, and not yet of what waits for it: nobody
+// telephoned about a child who may be alone when it was due.
 func alertGovernor(n *localv1.Notification) {
 	var late []*localv1.Task
 	for _, t := range n.GetTasks() {
@@ -58,16 +66,19 @@ func alertGovernor(n *localv1.Notification) {
 			return x.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR && x.GetChildNumber() == t.GetChildNumber()
 		})
 		taken := back(n) || childTakenBack(n, t.GetChildNumber())
-		if t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && t.GetOverdue() && taken && !alerted {
+		if t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && t.GetOverdue() && (taken || n.GetDecision() == nil) && !alerted {
 			late = append(late, &localv1.Task{Kind: posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR, ChildNumber: t.GetChildNumber(), DueTime: t.GetDueTime(), Overdue: true})
 		}
 	}
 	n.Tasks = append(n.GetTasks(), late...)
 }
 
-// owedToAChild reports whether somebody has to telephone about a child, or to alert somebody, whatever else came of the
-// notification; and by when, where that is known.
+// owedToAChild reports whether somebody has to telephone about a child, or to alert somebody, beside whatever the hub has
+// decided or has not; and by when, where that is known. What waits by a decision is on a list by that.
 func owedToAChild(n *localv1.Notification) (due *timestamppb.Timestamp, owed bool) {
+	if n.GetDecision() != nil && open(n) {
+		return nil, false
+	}
 	for _, t := range n.GetTasks() {
 		switch t.GetKind() {
 		case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE,
@@ -255,7 +266,7 @@ func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool
 		return true
 	}
 	_, owed := owedToAChild(n)
-	return req.GetWaiting() && waits(n) || req.GetReferred() && !open(n) && owed ||
+	return req.GetWaiting() && waits(n) || req.GetReferred() && owed ||
 		req.GetReferred() && open(n) && (n.GetState() == stateReferred || len(openChildren(n, posternv1.Outcome_OUTCOME_REFER_TO_PERSON)) > 0)
 }
 

@@ -30,8 +30,10 @@ func (s Staff) mayKnow() bool {
 	return false
 }
 
-// forReader is a notification as whoever is signed in may see it.
+// forReader is a notification as whoever is signed in may see it, without what the desk keeps for itself.
 func (d *Desk) forReader(ctx context.Context, n *localv1.Notification) *localv1.Notification {
+	n = proto.CloneOf(n)
+	n.EarlierManifestSha256, n.Foreseen = nil, nil
 	if by, err := d.signedIn(ctx); err == nil && by.mayKnow() {
 		return n
 	}
@@ -44,7 +46,7 @@ func (d *Desk) forReader(ctx context.Context, n *localv1.Notification) *localv1.
 // at another hour than a form that waits. What the safeguarding lead wrote down is for them.
 func forReception(n *localv1.Notification) *localv1.Notification {
 	out := proto.CloneOf(n)
-	out.Gate, out.Changes, out.ChangesTold, out.EarlierManifestSha256 = nil, 0, 0, nil
+	out.Gate, out.Changes, out.ChangesTold = nil, 0, 0
 	for _, c := range out.GetConsiderations() {
 		c.Reasons = ""
 	}

@@ -445,3 +445,39 @@ func TestWhatIsOwedToAChildIsOnAList(t *testing.T) {
 		})
 	}
 }
+
+// A hub that is away keeps nobody from telephoning about a child who may be alone: it is on the list from the first moment,
+// also when a form is put right meanwhile, and the duty governor is alerted when nobody has.
+func TestAChildWhoMayBeAloneDoesNotWaitForTheHub(t *testing.T) {
+	x, d := opened(t)
+	d.Link.Down(true)
+	id := d.Take(mayBeAlone(2))[0]
+	listed := func(id string) (kinds []posternv1.ObligationKind) {
+		t.Helper()
+		all := must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{Referred: true}))(t).GetNotifications()
+		if len(all) != 1 || all[0].GetId() != id {
+			t.Errorf("listed are %v", all)
+		}
+		return tasksOf(d, id, 2)
+	}
+	phone, alert := posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR
+	if got := listed(id); !slices.Equal(got, []posternv1.ObligationKind{phone}) {
+		t.Errorf("at once there is to do %v", got)
+	}
+	right := mayBeAlone(2)
+	right.Supersedes = id
+	id = d.Take(right)[0]
+	x.Clock.Advance(2 * time.Hour)
+	if got := listed(id); !slices.Equal(got, []posternv1.ObligationKind{phone, alert}) {
+		t.Errorf("two hours after it was put right there is to do %v", got)
+	}
+	answeredCall(t, d, id, 2)
+	if got := tasksOf(d, id, 2); len(got) > 0 {
+		t.Errorf("after the call there is to do %v", got)
+	}
+	d.Link.Down(false)
+	wait(x)
+	if on := d.Get(id).GetNotification().GetFollowups(); len(on) != 1 || len(teamHas(t, x.Inbox(testkit.Bristol), on[0].GetId())) == 0 {
+		t.Errorf("with the call the second child goes as %v", on)
+	}
+}

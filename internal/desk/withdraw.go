@@ -438,8 +438,10 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	subject := func(b []byte) bool { return bytes.Equal(event.Core.GetSubjectSha256(), b) }
+	// By an earlier manifest too: it may have been made again meanwhile. What goes by an order since then is not undone by that.
+	ours := subject(manifest[:]) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject) && n.GetRoute() != posternv1.Route_ROUTE_DUTY
 	switch {
-	case event.Kind == logv1.Kind_KIND_WITHDRAWN && says(decision, ruleWithdrawn) && (subject(manifest[:]) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject)):
+	case event.Kind == logv1.Kind_KIND_WITHDRAWN && says(decision, ruleWithdrawn) && ours:
 		n.TakenBackElsewhereTime = d.now()
 		if parts := pathsWithdrawn(decision); len(parts) > 0 {
 			leaveOut(n, parts)

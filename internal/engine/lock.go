@@ -189,6 +189,16 @@ func phone(in *Input, d *posternv1.Decision) {
 	}
 }
 
+// Calls are the telephone calls about children who may be alone that no policy can do without. Their time is for whoever asks.
+func Calls(in *Input) []*posternv1.Obligation {
+	d := &posternv1.Decision{}
+	phone(in, d)
+	for _, o := range d.GetObligations() {
+		o.DueTime = nil
+	}
+	return d.GetObligations()
+}
+
 // settled reports whether nothing suggests that a child may be alone, or with somebody under 18.
 func (c Child) settled() bool {
 	elsewhere := c.CarerIsAdult != "NO" && c.PrimaryCarerBefore == "NO" && c.LivedWithBefore == "NO"

@@ -304,11 +304,14 @@ type Notification struct {
 	TakenBackElsewhere bool `protobuf:"varint,52,opt,name=taken_back_elsewhere,json=takenBackElsewhere,proto3" json:"taken_back_elsewhere,omitempty"`
 	// When the hub last told of something that was taken back elsewhere.
 	TakenBackElsewhereTime *timestamppb.Timestamp `protobuf:"bytes,53,opt,name=taken_back_elsewhere_time,json=takenBackElsewhereTime,proto3" json:"taken_back_elsewhere_time,omitempty"`
-	// The SHA-256 of each earlier manifest that was made under this id: another prison may have taken back by it. Reception
-	// does not see it: how often it was made tells of the check.
+	// The SHA-256 of each earlier manifest that was made under this id: another prison may have taken back by it. Kept at
+	// the desk and never shown: how often it was made tells of the check.
 	EarlierManifestSha256 [][]byte `protobuf:"bytes,54,rep,name=earlier_manifest_sha256,json=earlierManifestSha256,proto3" json:"earlier_manifest_sha256,omitempty"`
 	// By what it goes: with permission, or without.
-	Route         v1.Route `protobuf:"varint,55,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
+	Route v1.Route `protobuf:"varint,55,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
+	// Whom to telephone about a child who may be alone until the hub has decided, whatever it will decide. Kept at the desk, and
+	// shown among the tasks.
+	Foreseen      []*v1.Obligation `protobuf:"bytes,56,rep,name=foreseen,proto3" json:"foreseen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -635,6 +638,13 @@ func (x *Notification) GetRoute() v1.Route {
 		return x.Route
 	}
 	return v1.Route(0)
+}
+
+func (x *Notification) GetForeseen() []*v1.Obligation {
+	if x != nil {
+		return x.Foreseen
+	}
+	return nil
 }
 
 // TakenWithdrawal is a withdrawal taken at this desk.
@@ -2861,7 +2871,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xc3\x0e\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xf7\x0e\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2910,7 +2920,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x14taken_back_elsewhere\x184 \x01(\bR\x12takenBackElsewhere\x12U\n" +
 	"\x19taken_back_elsewhere_time\x185 \x01(\v2\x1a.google.protobuf.TimestampR\x16takenBackElsewhereTime\x126\n" +
 	"\x17earlier_manifest_sha256\x186 \x03(\fR\x15earlierManifestSha256\x12'\n" +
-	"\x05route\x187 \x01(\x0e2\x11.postern.v1.RouteR\x05route\"\xf2\x01\n" +
+	"\x05route\x187 \x01(\x0e2\x11.postern.v1.RouteR\x05route\x122\n" +
+	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\"\xf2\x01\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -3161,18 +3172,19 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(v1.DestinationSource)(0),            // 49: postern.v1.DestinationSource
 	(*v1.Champion)(nil),                  // 50: postern.v1.Champion
 	(v1.Route)(0),                        // 51: postern.v1.Route
-	(v1.WithdrawalMethod)(0),             // 52: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 53: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 54: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 55: postern.local.v1.Work
-	(*Mark)(nil),                         // 56: postern.local.v1.Mark
-	(v1.StopAnswerCode)(0),               // 57: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 58: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 59: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 60: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 61: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 62: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 63: postern.v1.GetEventResponse
+	(*v1.Obligation)(nil),                // 52: postern.v1.Obligation
+	(v1.WithdrawalMethod)(0),             // 53: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 54: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 55: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 56: postern.local.v1.Work
+	(*Mark)(nil),                         // 57: postern.local.v1.Mark
+	(v1.StopAnswerCode)(0),               // 58: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 59: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 60: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 61: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 62: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 63: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 64: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -3194,81 +3206,82 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	50, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
 	41, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
 	51, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
-	52, // 19: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	41, // 20: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	40, // 21: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	52, // 22: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 23: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 24: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	53, // 25: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 26: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 27: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 28: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	41, // 29: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 30: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	54, // 31: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	55, // 32: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	56, // 33: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	41, // 34: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	41, // 35: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	57, // 36: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	57, // 37: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 38: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 39: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 40: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	40, // 41: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	58, // 42: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	41, // 43: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	53, // 44: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	59, // 45: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	60, // 46: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	53, // 47: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 48: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 49: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	41, // 50: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 51: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	41, // 52: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	41, // 53: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	61, // 54: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	62, // 55: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	63, // 56: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	53, // 57: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	39, // 58: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 59: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 60: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 61: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 62: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 63: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 64: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 65: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 66: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 67: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 68: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 69: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	31, // 70: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	33, // 71: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	35, // 72: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	37, // 73: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 74: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 75: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 76: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 77: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 78: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 79: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 80: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 81: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 82: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 83: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 84: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	32, // 85: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	34, // 86: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	36, // 87: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	38, // 88: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	74, // [74:89] is the sub-list for method output_type
-	59, // [59:74] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	52, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
+	53, // 20: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	41, // 21: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	40, // 22: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	53, // 23: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 24: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 25: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	54, // 26: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 27: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 28: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 29: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	41, // 30: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 31: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	55, // 32: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	56, // 33: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	57, // 34: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	41, // 35: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	41, // 36: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	58, // 37: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	58, // 38: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 39: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 40: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 41: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	40, // 42: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	59, // 43: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	41, // 44: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	54, // 45: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	60, // 46: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	61, // 47: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	54, // 48: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 49: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 50: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	41, // 51: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 52: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	41, // 53: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	41, // 54: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	62, // 55: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	63, // 56: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	64, // 57: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	54, // 58: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	39, // 59: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 60: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 61: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 62: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 63: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 64: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 65: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 66: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 67: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 68: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 69: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 70: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	31, // 71: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	33, // 72: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	35, // 73: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	37, // 74: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 75: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 76: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 77: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 78: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 79: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 80: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 81: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 82: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 83: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 84: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 85: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	32, // 86: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	34, // 87: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	36, // 88: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	38, // 89: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	75, // [75:90] is the sub-list for method output_type
+	60, // [60:75] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
