@@ -272,6 +272,23 @@ func TestAPartTakenBackElsewhereIsLeftOut(t *testing.T) {
 	}
 }
 
+// Whoever was asked again after they took a part back has agreed again, whatever the hub tells of that part later.
+func TestAskedAgainIsAgreedAgain(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	x.Settle()
+	withdraws(t, d, id, "", "child/1/school")
+	x.Clock.Advance(10 * time.Minute)
+	again := formtest.New(testkit.Bristol)
+	again.Supersedes, again.Consent.GiveTime.Seconds = id, x.Clock.Now().Unix()
+	x.Clock.Advance(2 * time.Hour)
+	x.Settle()
+	wait(x)
+	if ids := d.Take(again); len(ids) != 1 {
+		t.Errorf("it is not taken: %v", ids)
+	}
+}
+
 // With a child who was taken back goes what stands beside her: why she was shared, and that there was permission.
 func TestNothingIsLeftBesideAChildTakenBack(t *testing.T) {
 	x, d := opened(t)

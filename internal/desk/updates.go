@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/consent"
 	"postern/internal/directory"
 	"postern/internal/envelope"
 	"postern/internal/failpoint"
@@ -128,14 +130,9 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
 			n.State = after(n.GetState(), replied(update.Reply))
-			if stop := update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED; stop && len(update.Reply.GetPaths()) > 0 {
-				leaveOut(n, update.Reply.GetPaths())
+			if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED {
 				parts = update.Reply.GetPaths()
-			} else if stop && !takenBack(n) {
-				n.TakenBackElsewhere = true
-			}
-			if parts != nil || n.GetTakenBackElsewhere() {
-				n.TakenBackElsewhereTime = d.now()
+				d.stopAskedElsewhere(n, parts)
 			}
 		default:
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
@@ -251,4 +248,21 @@ func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return true, d.usePins(ctx, newer)
+}
+
+// stopAskedElsewhere notes that the team was asked to stop, of these parts or of all, where that was not said here: then
+// another prison took the withdrawal, some time ago.
+func (d *Desk) stopAskedElsewhere(n *localv1.Notification, parts []string) {
+	said := partsSaid(n)
+	known := takenBack(n) || len(parts) == 0 && n.GetTakenBackElsewhere() ||
+		len(parts) > 0 && len(said) > 0 && !slices.ContainsFunc(parts, func(p string) bool { return !consent.Withdrawn(said, p) })
+	if known {
+		return
+	}
+	n.TakenBackElsewhereTime = d.now()
+	if len(parts) > 0 {
+		leaveOut(n, parts)
+	} else {
+		n.TakenBackElsewhere = true
+	}
 }

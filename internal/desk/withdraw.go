@@ -442,7 +442,7 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 	ours := subject(manifest[:]) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject) && n.GetRoute() != posternv1.Route_ROUTE_DUTY
 	switch {
 	case event.Kind == logv1.Kind_KIND_WITHDRAWN && says(decision, ruleWithdrawn) && ours:
-		n.TakenBackElsewhereTime = d.now()
+		n.TakenBackElsewhereTime = event.Core.GetEventTime()
 		if parts := pathsWithdrawn(decision); len(parts) > 0 {
 			leaveOut(n, parts)
 		} else {
