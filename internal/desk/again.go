@@ -169,17 +169,11 @@ func left(n *localv1.Notification) []uint32 {
 // takes another's permission away.
 func goesOn(n *localv1.Notification) (children []uint32, order *localv1.RecordedConsideration) {
 	all := left(n)
-	if order = lastConsidered(n, true); order != nil {
-		for _, number := range all {
-			if slices.ContainsFunc(inForm(n, []uint32{number}), func(f uint32) bool { return slices.Contains(order.GetCodes().GetNotMoreDetrimental(), f) }) {
-				children = append(children, number)
-			}
-		}
-	}
+	children = slices.DeleteFunc(slices.Clone(all), func(number uint32) bool { return !ordered(n, number) })
 	if len(children) == 0 {
 		return all, nil
 	}
-	return children, order
+	return children, lastConsidered(n, true)
 }
 
 func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNotification, f *posternv1.Form) (composed, error) {

@@ -217,6 +217,10 @@ func (d *Desk) foresee(draft envelope.Draft, dir *directory.Directory) []*poster
 	now := d.cfg.Clock()
 	facts := engine.Facts{Manifest: draft.Manifest, Children: draft.Children, Hub: draft.Hub, CallerPrison: d.cfg.Identity.Party().ID, Now: now}
 	calls := engine.Calls(engine.Offered(dir.At(now), facts))
+	if draft.Manifest.GetOffer().GetRoute() == posternv1.Route_ROUTE_URGENT && len(calls) > 0 {
+		calls = calls[:1]
+		calls[0].ChildNumber = 0 // in an emergency one call is about all
+	}
 	for _, o := range calls {
 		o.DueTime = timestamppb.New(now.Add(callWithin).Truncate(time.Second))
 	}

@@ -193,7 +193,7 @@ func (d *Desk) withdrawElsewhere(ctx context.Context, n *localv1.Notification) e
 	switch n.GetState() {
 	case stateStopAsked, stateWithdrawn:
 	default:
-		if paths = n.GetLeftOutPaths(); len(paths) == 0 {
+		if paths = n.GetLeftOutPaths(); len(paths) == 0 || n.GetRoute() == posternv1.Route_ROUTE_DUTY {
 			return nil
 		}
 	}

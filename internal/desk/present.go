@@ -194,9 +194,11 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 }
 
 // done reports whether an obligation has been met, as far as the desk can see, or has fallen away. What is to be done for a
-// child who may be alone does not fall away when permission is taken back, nor when the form went by post.
+// child who may be alone does not fall away when permission is taken back, nor when the form went by post; where it goes on in
+// another notification, it stands there.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
-	over := n.GetSupersededBy() != "" || n.GetState() == stateClosed && n.GetManual() == nil
+	over := n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetState() == stateClosed && n.GetManual() == nil ||
+		slices.ContainsFunc(n.GetFollowups(), func(f *localv1.Followup) bool { return slices.Contains(f.GetChildNumbers(), o.GetChildNumber()) })
 	taken := back(n) || childTakenBack(n, o.GetChildNumber())
 	ended := over || taken || n.GetState() == stateClosed
 	called := func(results ...posternv1.CallResult) bool {

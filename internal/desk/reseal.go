@@ -53,23 +53,18 @@ func (d *Desk) resealOrFollow(ctx context.Context, n *localv1.Notification) (boo
 		return d.reseal(ctx, n.GetId())
 	}
 	req := &localv1.WithdrawNotificationRequest{Id: n.GetResealedBy(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}
-	next := &localv1.Notification{}
-	message := &posternv1.SealedNotification{}
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		return errors.Join(d.load(s, schema.DeskNotification, req.GetId(), next), d.load(s, schema.DeskMessage, req.GetId(), message))
-	})
+	next, err := d.named(ctx, req.GetId())
+	if err != nil {
+		return false, err
+	}
 	if !back(n) {
 		there := partsTakenBack(next)
 		req.Paths = slices.DeleteFunc(partsTakenBack(n), func(p string) bool { return len(there) > 0 && consent.Withdrawn(there, p) })
 	}
-	if err != nil || !back(n) && len(req.GetPaths()) == 0 || back(next) {
-		return false, err
+	if !back(n) && len(req.GetPaths()) == 0 || back(next) || withdrawnBefore(next, req.GetPaths()) {
+		return false, nil
 	}
-	m := &posternv1.Manifest{}
-	if err := proto.Unmarshal(message.GetManifest().GetPayload(), m); err != nil {
-		return false, fault.From(err)
-	}
-	_, err = d.withdrawOne(ctx, req, Staff{ID: m.GetSender().GetStaffId(), Role: m.GetSender().GetStaffRole()})
+	_, err = d.withdrawOne(ctx, req, Staff{ID: d.cfg.Unit})
 	return err == nil, err
 }
 

@@ -63,7 +63,7 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 func agreedSince(f *posternv1.Form, n *localv1.Notification) error {
 	last := n.GetTakenBackElsewhereTime().AsTime()
 	for _, w := range n.GetWithdrawals() {
-		if at := w.GetTakeTime().AsTime(); takesBack(w) && at.After(last) {
+		if at := w.GetTakeTime().AsTime(); takesBack(w) && !w.GetCarried() && at.After(last) {
 			last = at
 		}
 	}

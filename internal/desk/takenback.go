@@ -64,10 +64,17 @@ func partsSaid(n *localv1.Notification) (paths []string) {
 	return paths
 }
 
-// childTakenBack reports whether the person took back all about one child, by its number in the notification.
+// childTakenBack reports whether the person took back all about one child, by its number in the notification, and the
+// safeguarding lead did not decide since that it is shared.
 func childTakenBack(n *localv1.Notification, number uint32) bool {
-	parts := partsTakenBack(n)
-	return number > 0 && len(parts) > 0 && consent.Withdrawn(parts, "child/"+strconv.Itoa(int(number)))
+	parts := partsSaid(n)
+	return number > 0 && len(parts) > 0 && consent.Withdrawn(parts, "child/"+strconv.Itoa(int(number))) && !ordered(n, number)
+}
+
+// ordered reports whether the safeguarding lead's newest decision is to share a child, by its number in the notification.
+func ordered(n *localv1.Notification, number uint32) bool {
+	named := lastConsidered(n, true).GetCodes().GetNotMoreDetrimental()
+	return slices.ContainsFunc(inForm(n, []uint32{number}), func(f uint32) bool { return slices.Contains(named, f) })
 }
 
 // leavesNoChild reports whether a withdrawal takes back the last child of a notification of this desk: then it takes back

@@ -97,9 +97,10 @@ func (d *Desk) takePage(ctx context.Context, asked follow.Asked, page *posternv1
 // logged and passed over: it must not stop the others. An error is our own store's, and then all is fetched again.
 func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	var skip *fault.Error
+	var whole bool
 	var further *localv1.WithdrawNotificationRequest // what the person took back, here or at another prison
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
-		skip, further = nil, nil
+		skip, further, whole = nil, nil, false
 		var parts []string // of it that were taken back, by this update, which may come again after a crash
 		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
@@ -140,6 +141,8 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		}
 		if n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
 			further = &localv1.WithdrawNotificationRequest{}
+		} else if len(parts) > 0 && leavesNoChild(n, parts) {
+			whole = true
 		} else if len(parts) > 0 {
 			further = &localv1.WithdrawNotificationRequest{Paths: parts}
 		}
@@ -148,6 +151,9 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		}
 		return nil
 	})
+	if err == nil && whole { // another prison took the last child
+		_, err = d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: u.GetNotificationId(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, Staff{ID: d.cfg.Unit})
+	}
 	if err == nil && further != nil { // a crash before this: the same update comes again, and a withdrawal twice is one
 		further.Method = posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER
 		err = d.withdrawFurther(ctx, u.GetNotificationId(), further, Staff{ID: d.cfg.Unit})

@@ -174,7 +174,7 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 		return "", err
 	}
 	taken := &localv1.TakenWithdrawal{Id: wid, Paths: paths, Method: req.GetMethod(), TakeTime: timestamppb.New(now),
-		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId())}
+		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId()), Carried: by.ID == d.cfg.Unit}
 	return n.GetId(), d.keepWithdrawal(ctx, n, taken, message)
 }
 

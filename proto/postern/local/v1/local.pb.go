@@ -661,7 +661,9 @@ type TakenWithdrawal struct {
 	// The hub's answer, once there is one; until then the withdrawal is queued.
 	Answer *v1.Decision `protobuf:"bytes,5,opt,name=answer,proto3" json:"answer,omitempty"`
 	// Whether it is an objection: what does not go by permission is not undone by it.
-	Objection     bool `protobuf:"varint,6,opt,name=objection,proto3" json:"objection,omitempty"`
+	Objection bool `protobuf:"varint,6,opt,name=objection,proto3" json:"objection,omitempty"`
+	// Whether the desk itself took it, to carry over or to tell a hub what the person had said before.
+	Carried       bool `protobuf:"varint,7,opt,name=carried,proto3" json:"carried,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,6 +736,13 @@ func (x *TakenWithdrawal) GetAnswer() *v1.Decision {
 func (x *TakenWithdrawal) GetObjection() bool {
 	if x != nil {
 		return x.Objection
+	}
+	return false
+}
+
+func (x *TakenWithdrawal) GetCarried() bool {
+	if x != nil {
+		return x.Carried
 	}
 	return false
 }
@@ -2921,14 +2930,15 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x19taken_back_elsewhere_time\x185 \x01(\v2\x1a.google.protobuf.TimestampR\x16takenBackElsewhereTime\x126\n" +
 	"\x17earlier_manifest_sha256\x186 \x03(\fR\x15earlierManifestSha256\x12'\n" +
 	"\x05route\x187 \x01(\x0e2\x11.postern.v1.RouteR\x05route\x122\n" +
-	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\"\xf2\x01\n" +
+	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\"\x8c\x02\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
 	"\x06method\x18\x03 \x01(\x0e2\x1c.postern.v1.WithdrawalMethodR\x06method\x127\n" +
 	"\ttake_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\btakeTime\x12,\n" +
 	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\x12\x1c\n" +
-	"\tobjection\x18\x06 \x01(\bR\tobjection\"\x96\x01\n" +
+	"\tobjection\x18\x06 \x01(\bR\tobjection\x12\x18\n" +
+	"\acarried\x18\a \x01(\bR\acarried\"\x96\x01\n" +
 	"\x1bWithdrawNotificationRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +

@@ -1,0 +1,110 @@
+package desk_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// A child who was taken back goes when the safeguarding lead decides so, and nobody else goes in her place; her sister, whom
+// a decision is not about, stays taken back.
+func TestAnOrderIsWhatItNames(t *testing.T) {
+	x, d := opened(t)
+	in := x.Inbox(testkit.Bristol)
+	id := d.Take(mayBeAlone(3))[0]
+	held := formtest.New(testkit.Bristol, testkit.Bristol)
+	held.Gate = posternv1.Gate_GATE_HOLD
+	other := d.Take(held)[0]
+	x.Settle()
+	withdraws(t, d, id, "", "child/2")
+	withdraws(t, d, other, "", "child/2")
+	req := deciding(id, true)
+	req.Codes.NotMoreDetrimental, req.Codes.Paths = []uint32{2}, []string{"parent/name", "child/2/identity", "child/2/home", "child/2/safety"}
+	must(d.Cases.Consider(t.Context(), req))(t)
+	decides(t, d, other, true)
+	wait(x)
+	on := d.Get(id).GetNotification().GetFollowups()
+	if len(on) != 1 || !slices.Equal(on[0].GetChildNumbers(), []uint32{2}) || len(teamHas(t, in, on[0].GetId())) != 4 {
+		t.Errorf("by the order there go on %v", on)
+	}
+	_, err := d.Cases.SetGate(t.Context(), &localv1.SetGateRequest{Id: other, Gate: posternv1.Gate_GATE_NO_HOLD})
+	wantFault(t, err, fault.Precondition, "ENDED")
+	x.Clock.Advance(3 * time.Hour)
+	wait(x)
+	if on := d.Get(other).GetNotification().GetFollowups(); len(on) > 0 {
+		t.Errorf("after an order about her brother, a child who was taken back goes on as %v", on)
+	}
+}
+
+// The last child takes all back at another prison too.
+func TestTheLastChildTakesAllBackElsewhere(t *testing.T) {
+	x, d := opened(t)
+	other, in := x.Desk(testkit.HMPParc), x.Inbox(testkit.Bristol)
+	waits, sent := d.Take(unchecked(testkit.Bristol))[0], d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0]
+	x.Settle()
+	one, two := d.Get(waits).GetNotification(), d.Get(sent).GetNotification()
+	withdraws(t, other, one.GetReference(), one.GetSlipCode(), "child/1")
+	withdraws(t, other, two.GetReference(), two.GetSlipCode(), "child/1")
+	withdraws(t, other, two.GetReference(), two.GetSlipCode(), "child/2")
+	wait(x)
+	wait(x)
+	if d.State(waits) != stateWithdrawn || d.State(sent) != stateStopAsked || len(teamHas(t, in, sent)) > 0 {
+		t.Errorf("they are %v and %v, and the team has %v", d.State(waits), d.State(sent), teamHas(t, in, sent))
+	}
+}
+
+// What the desk tells the next hub of what the person had said is not said by the person then: a permission that they gave
+// since stands, and to what goes by an order nobody has objected.
+func TestAHubLossSaysNothingForAPerson(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(mayBeAlone(2))[0]
+	held := unchecked(testkit.Bristol)
+	held.Gate = posternv1.Gate_GATE_HOLD
+	ordered := d.Take(held)[0]
+	x.Settle()
+	n := d.Get(ordered).GetNotification()
+	withdraws(t, x.Desk(testkit.HMPParc), n.GetReference(), n.GetSlipCode(), "child/1/home")
+	withdraws(t, d, id, "", "child/2/school")
+	answeredCall(t, d, id, 2)
+	wait(x)
+	decides(t, d, ordered, true)
+	wait(x)
+	again := mayBeAlone(2)
+	again.Supersedes, again.Consent.GiveTime.Seconds = id, x.Clock.Now().Unix()
+	x.Clock.Advance(10 * time.Minute)
+	x.LoseHub()
+	wait(x)
+	if ids := d.Take(again); len(ids) != 1 {
+		t.Errorf("asked again before the hub was lost, it is not taken: %v", ids)
+	}
+	if n := d.Get(ordered).GetNotification(); len(n.GetWithdrawals()) > 0 {
+		t.Errorf("an objection that nobody made: %v", n.GetWithdrawals())
+	}
+}
+
+// A call that is recorded where a child goes on is one: she is on the list once, and off it with the call.
+func TestACallWhereAChildGoesOn(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(mayBeAlone(2))[0]
+	x.Settle()
+	x.Clock.Advance(2 * time.Hour)
+	x.Settle()
+	list := func() []*localv1.Notification {
+		return must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{Referred: true}))(t).GetNotifications()
+	}
+	on := d.Get(id).GetNotification().GetFollowups()
+	if all := list(); len(on) != 1 || len(all) != 1 || all[0].GetId() != on[0].GetId() || len(tasksOf(d, on[0].GetId(), 1)) == 0 {
+		t.Fatalf("listed are %v", all)
+	}
+	answeredCall(t, d, on[0].GetId(), 1)
+	wait(x)
+	if all := list(); len(all) > 0 {
+		t.Errorf("after the call listed are %v", all)
+	}
+}
