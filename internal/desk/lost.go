@@ -200,7 +200,7 @@ func (d *Desk) withdrawElsewhere(ctx context.Context, n *localv1.Notification) e
 	if n.GetElsewhere() || withdrawnBefore(n, paths) {
 		return nil
 	}
-	_, err := d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: n.GetId(), Paths: paths, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, Staff{ID: d.cfg.Unit})
+	_, err := d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: n.GetId(), Paths: paths, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, d.itself())
 	return err
 }
 

@@ -108,3 +108,71 @@ func TestACallWhereAChildGoesOn(t *testing.T) {
 		t.Errorf("after the call listed are %v", all)
 	}
 }
+
+// A hub that adds to a decision that the log has, or says that the team was asked to stop what goes without permission, has
+// the desk sign nothing that nobody said.
+func TestTheHubsWordMakesNoWithdrawal(t *testing.T) {
+	_, d := opened(t)
+	id, urgent := d.Take(formtest.New(testkit.Bristol, testkit.Bristol))[0], d.Take(formtest.Urgent(testkit.Bristol, 1))[0]
+	for range 2 {
+		worked, err := d.StepSpool(t.Context())
+		works(t, worked, err)
+	}
+	withdraws(t, d, id, "", "child/1/phone")
+	both := []string{"child/1", "child/2"}
+	edited := 0
+	d.Link.Answers(rewrite(t, "ListUpdates", &posternv1.ListUpdatesResponse{}, func(page *posternv1.ListUpdatesResponse) {
+		for _, u := range page.GetUpdates() {
+			if d := u.GetDecision(); d != nil {
+				d.Reasons = append(d.Reasons, &posternv1.Reason{RuleId: "withdrawn", Paths: both})
+				edited++
+			}
+		}
+		if edited > 0 {
+			page.Updates = append(page.Updates, &posternv1.Update{NotificationId: urgent, UpdateTime: page.GetUpdates()[0].GetUpdateTime(),
+				Update: &posternv1.Update_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED, Paths: both}}})
+		}
+	}))
+	if _, err := d.StepUpdates(t.Context()); err != nil || edited == 0 {
+		t.Fatalf("%d decisions edited: %v", edited, err)
+	}
+	if n := d.Get(id).GetNotification(); len(n.GetWithdrawals()) != 1 || len(n.GetLeftOutPaths()) > 0 {
+		t.Errorf("of what goes by permission it took %v, and leaves out %v", n.GetWithdrawals(), n.GetLeftOutPaths())
+	}
+	if n := d.Get(urgent).GetNotification(); len(n.GetWithdrawals()) > 0 || len(n.GetLeftOutPaths()) > 0 {
+		t.Errorf("of what is urgent it took %v, and leaves out %v", n.GetWithdrawals(), n.GetLeftOutPaths())
+	}
+}
+
+// A hub whose clock is ahead keeps nobody from agreeing again.
+func TestAgreeingAgainByAClockThatIsAhead(t *testing.T) {
+	var x *testkit.Exchange
+	x, d := opened(t, func(c *testkit.Config) {
+		c.ClockOf = func(party string) func() time.Time {
+			return func() time.Time {
+				switch {
+				case x == nil:
+					return testkit.Now
+				case party == "hub":
+					return x.Clock.Now().Add(20 * time.Hour)
+				}
+				return x.Clock.Now()
+			}
+		}
+	})
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	worked, err := d.StepSpool(t.Context())
+	works(t, worked, err)
+	n := d.Get(id).GetNotification()
+	withdraws(t, x.Desk(testkit.HMPParc), n.GetReference(), n.GetSlipCode())
+	wait(x)
+	if n = d.Get(id).GetNotification(); !n.GetTakenBackElsewhere() {
+		t.Fatalf("it is not known here: %v", n)
+	}
+	x.Clock.Advance(time.Hour)
+	again := formtest.New(testkit.Bristol)
+	again.Supersedes, again.Consent.GiveTime.Seconds = id, x.Clock.Now().Unix()
+	if ids := d.Take(again); len(ids) != 1 {
+		t.Errorf("it is not taken: %v", ids)
+	}
+}

@@ -110,14 +110,14 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
 				return err
 			}
-			err := d.applyDecision(tx, n, message, update.Decision, u.GetReceipt())
+			var err error
+			parts, err = d.applyDecision(tx, n, message, update.Decision, u.GetReceipt())
 			if fault.KindOf(err) == fault.Unverified {
 				skip = fault.From(err)
 			}
 			if err != nil {
 				return err
 			}
-			parts = pathsWithdrawn(update.Decision)
 		case *posternv1.Update_Acknowledgement:
 			message := &posternv1.SealedNotification{}
 			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
@@ -131,7 +131,8 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
 			n.State = after(n.GetState(), replied(update.Reply))
-			if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED {
+			// Nobody takes back what goes without permission, so the desk says nothing of that for them.
+			if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && n.GetRoute() <= posternv1.Route_ROUTE_STANDARD {
 				parts = update.Reply.GetPaths()
 				d.stopAskedElsewhere(n, parts)
 			}
@@ -152,11 +153,11 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		return nil
 	})
 	if err == nil && whole { // another prison took the last child
-		_, err = d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: u.GetNotificationId(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, Staff{ID: d.cfg.Unit})
+		_, err = d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: u.GetNotificationId(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, d.itself())
 	}
 	if err == nil && further != nil { // a crash before this: the same update comes again, and a withdrawal twice is one
 		further.Method = posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER
-		err = d.withdrawFurther(ctx, u.GetNotificationId(), further, Staff{ID: d.cfg.Unit})
+		err = d.withdrawFurther(ctx, u.GetNotificationId(), further, d.itself())
 	}
 	if errors.Is(err, notHere) {
 		skip = notHere

@@ -67,6 +67,9 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 	}
 }
 
+// itself is who takes a withdrawal when the desk carries over what a person had said before. No person is without a role.
+func (d *Desk) itself() Staff { return Staff{ID: d.cfg.Unit} }
+
 // withdrawFurther takes the same withdrawal for what goes on from a notification and for what it was sealed again as: the
 // person's slip names the first one. A crash before it is mended by withdrawing again, which changes nothing else; what was
 // sealed again, the step that seals carries it over to as well.
@@ -174,7 +177,7 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 		return "", err
 	}
 	taken := &localv1.TakenWithdrawal{Id: wid, Paths: paths, Method: req.GetMethod(), TakeTime: timestamppb.New(now),
-		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId()), Carried: by.ID == d.cfg.Unit}
+		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId()), Carried: by.ID == d.itself().ID && by.Role == d.itself().Role}
 	return n.GetId(), d.keepWithdrawal(ctx, n, taken, message)
 }
 
@@ -430,33 +433,37 @@ func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *po
 }
 
 // applyDecision takes a decision made again, or that another prison took the withdrawal. Without a receipt of our own
-// notification it is only the hub's word, and is not believed.
-func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *posternv1.SealedNotification, decision *posternv1.Decision, receipt *posternv1.Receipt) error {
+// notification it is only the hub's word, and is not believed. It returns the parts of which the log has that they were taken back;
+// which parts, the hub says.
+func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *posternv1.SealedNotification, decision *posternv1.Decision, receipt *posternv1.Receipt) (parts []string, err error) {
 	event, err := verify.Receipt(receipt, d.cfg.LogKeys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manifest := sha256.Sum256(message.GetManifest().GetPayload())
 	subject := func(b []byte) bool { return bytes.Equal(event.Core.GetSubjectSha256(), b) }
 	// By an earlier manifest too: it may have been made again meanwhile. What goes by an order since then is not undone by that.
 	ours := subject(manifest[:]) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject) && n.GetRoute() != posternv1.Route_ROUTE_DUTY
 	switch {
-	case event.Kind == logv1.Kind_KIND_WITHDRAWN && says(decision, ruleWithdrawn) && ours:
-		n.TakenBackElsewhereTime = event.Core.GetEventTime()
-		if parts := pathsWithdrawn(decision); len(parts) > 0 {
+	case event.Kind == logv1.Kind_KIND_WITHDRAWN && event.Core.GetOutcome() == posternv1.Outcome_OUTCOME_WITHHOLD && says(decision, ruleWithdrawn) && ours:
+		n.TakenBackElsewhereTime = d.now()
+		if at := event.Core.GetEventTime(); at.AsTime().Before(n.GetTakenBackElsewhereTime().AsTime()) {
+			n.TakenBackElsewhereTime = at // by a clock that is ahead nobody could agree again for as long
+		}
+		if parts = pathsWithdrawn(decision); len(parts) > 0 {
 			leaveOut(n, parts)
 		} else {
 			n.State, n.TakenBackElsewhere = after(n.GetState(), withdrawn), true
 		}
-		return nil
+		return parts, nil
 	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) && proves(event.Core, decision, message):
 		b, err := proto.Marshal(receipt)
 		if err != nil {
-			return fault.From(err)
+			return nil, fault.From(err)
 		}
 		n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
 		d.settled(n)
-		return tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
+		return nil, tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
 	}
-	return fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")
+	return nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")
 }
