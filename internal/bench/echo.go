@@ -29,6 +29,11 @@ func echoServer(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return errors.New("usage: bench echo CONFIG ADDRESS")
 	}
+	return serveUnary(ctx, args, echo)
+}
+
+// serveUnary serves one unary method at an address, as the hub of a configuration: its arguments are those of a peer.
+func serveUnary(ctx context.Context, args []string, method grpc.MethodHandler) error {
 	cfg, err := config.LoadHub(args[0])
 	if err != nil {
 		return err
@@ -48,27 +53,27 @@ func echoServer(ctx context.Context, args []string) error {
 	}
 	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(i, anchors, time.Now))))
 	s.RegisterService(&grpc.ServiceDesc{ServiceName: "bench.Echo", HandlerType: (*any)(nil),
-		Methods: []grpc.MethodDesc{{MethodName: "Echo", Handler: echo}}}, struct{}{})
+		Methods: []grpc.MethodDesc{{MethodName: "Echo", Handler: method}}}, struct{}{})
 	defer context.AfterFunc(ctx, s.Stop)()
 	return s.Serve(lis)
 }
 
-// echoPeer is the echo in a process of its own, and its clients.
-type echoPeer struct {
+// unaryPeer is the echo, or the parts, in a process of its own, and its clients.
+type unaryPeer struct {
 	*process
 	conns []*grpc.ClientConn
 }
 
-func (b *bench) startEcho(self, folder string, d *desk) (*echoPeer, error) {
+func (b *bench) startUnary(self, name, folder string, d *desk) (*unaryPeer, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.start(self, "echo", filepath.Join(folder, "hub.yaml"), address)
+	p, err := b.start(self, name, filepath.Join(folder, "hub.yaml"), address)
 	if err != nil {
 		return nil, err
 	}
-	e := &echoPeer{process: p}
+	e := &unaryPeer{process: p}
 	for range clients {
 		conn, err := grpc.NewClient("passthrough:///"+address,
 			grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(d.identity, d.anchors, d.hub, time.Now))))
@@ -89,11 +94,11 @@ func (b *bench) startEcho(self, folder string, d *desk) (*echoPeer, error) {
 	return e, err
 }
 
-func (e *echoPeer) call(ctx context.Context, client int, message *wrapperspb.BytesValue) error {
+func (e *unaryPeer) call(ctx context.Context, client int, message *wrapperspb.BytesValue) error {
 	return e.conns[client].Invoke(ctx, echoMethod, message, &wrapperspb.BytesValue{})
 }
 
-func (e *echoPeer) stop() error {
+func (e *unaryPeer) stop() error {
 	var err error
 	for _, conn := range e.conns {
 		err = errors.Join(err, conn.Close())

@@ -74,7 +74,8 @@ func (b *bench) latencies(short, long *side) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, s.hub.stop()) }()
-		if err := s.hub.said(b.ctx, "the database was read whole"); err != nil { // as at every start, and then once a day
+		// As at every start, and then once a day.
+		if err := s.hub.said(b.ctx, "the database was read whole", "the database could not be read whole"); err != nil {
 			return err
 		}
 		if s.conns, err = s.desk.dial(); err != nil {

@@ -65,6 +65,8 @@ func run(ctx context.Context, args []string) error {
 		switch args[0] {
 		case "echo":
 			return echoServer(ctx, args[1:])
+		case "parts":
+			return partsServer(ctx, args[1:])
 		case "hub":
 			return profiledHub(ctx, args[1:])
 		}

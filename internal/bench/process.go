@@ -70,12 +70,15 @@ func (p *process) ready(ctx context.Context, ask func() error) error {
 	}
 }
 
-// said waits until the process has logged something.
-func (p *process) said(ctx context.Context, what string) error {
+// said waits until the process has logged something, and fails where it logs something else instead.
+func (p *process) said(ctx context.Context, what, instead string) error {
 	for {
 		text, err := os.ReadFile(p.log.Name())
-		if err != nil || bytes.Contains(text, []byte(what)) {
+		switch {
+		case err != nil || bytes.Contains(text, []byte(what)):
 			return err
+		case bytes.Contains(text, []byte(instead)):
+			return fmt.Errorf("%s said %q", filepath.Base(p.cmd.Path), instead)
 		}
 		select {
 		case ended := <-p.done:
