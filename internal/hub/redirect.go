@@ -17,6 +17,7 @@ import (
 	"postern/internal/ledger"
 	"postern/internal/rpc"
 	"postern/internal/schema"
+	"postern/internal/section"
 	"postern/internal/store"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -216,7 +217,11 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 			if err != nil {
 				return err
 			}
-			if state == sent || state == arrived || p.told && all[i].Before {
+			there := state == sent || state == arrived
+			if there && !p.told && !sameChildren(all[i].Paths, p.decided.GetPaths()) {
+				return thereAlready
+			}
+			if there || p.told && all[i].Before {
 				event = all[i].Event
 				return h.maybePassedOn(tx, p, all, i)
 			}
@@ -271,6 +276,31 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		return [16]byte{}, err // the event belongs to the sequencer still, when the time ran out
 	}
 	return event, nil
+}
+
+// thereAlready is the fault of passing on children to a team that was passed others: the hub would say of these that they are
+// there.
+var thereAlready = fault.New(fault.Precondition, "THERE_ALREADY",
+	"Other children of this were passed on to that team, and it goes to one team once. Telephone the team about the others.")
+
+// sameChildren reports whether all children that paths are of are among those that other paths are of.
+func sameChildren(there, now []string) bool {
+	of := func(paths []string) map[int]bool {
+		all := map[int]bool{}
+		for _, path := range paths {
+			if n, ok := section.ChildOf(path); ok {
+				all[n] = true
+			}
+		}
+		return all
+	}
+	known := of(there)
+	for n := range of(now) {
+		if !known[n] {
+			return false
+		}
+	}
+	return true
 }
 
 // dropGivenUp takes what was passed on before and given up out from among the dead letters: what is passed on now takes its

@@ -230,7 +230,7 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 	out := &localv1.GetItemResponse{
 		Item: &localv1.Item{
 			Id: m.GetNotificationId(), Reference: envelope.Reference(m.GetNotificationId()), PrisonId: m.GetSender().GetPrisonId(),
-			ReceiveTime: timestamppb.New(in.cfg.Clock().Truncate(time.Second)), Children: uint32(len(v.Children())),
+			ReceiveTime: timestamppb.New(in.cfg.Clock().Truncate(time.Second)), Children: uint32(len(v.Children())), ChildNumbers: numbersOf(v.Children()),
 			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
 		},
 		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
@@ -250,6 +250,15 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 		out.Item.Paths = append(out.Item.Paths, s.Path)
 	}
 	return out, nil
+}
+
+// numbersOf are the numbers of children in the form they stand in, in order.
+func numbersOf(children []*posternv1.ChildFacts) (all []uint32) {
+	for _, c := range children {
+		all = append(all, c.GetNumber())
+	}
+	slices.Sort(all)
+	return all
 }
 
 // notShared names every section of the form that could have come and did not, so that a team sees "Not shared" and
@@ -315,6 +324,11 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		if err != nil {
 			return err
 		}
+		if !t.about(v.Manifest().GetNotificationId()) { // the hub said of a request about another one that it was about this
+			if t, err = (tombstone{}), tx.Delete(schema.InboxTombstone, key); err != nil {
+				return err
+			}
+		}
 		if t.Whole {
 			return errWithdrawn
 		}
@@ -325,7 +339,11 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 			return err
 		}
 		if earlier != nil { // what this hub lets through is what may be passed on again
-			if tell, err = in.cameAgain(tx, key, origin); err != nil || !tell {
+			more, err := in.addMore(tx, key, earlier, without(item, t))
+			if err != nil {
+				return err
+			}
+			if tell, err = in.cameAgain(tx, key, origin); err != nil || !tell && (!more || item.GetItem().GetPassedOnBy() != "") {
 				return err
 			}
 			return in.keepSealed(tx, key, v.Signed(), t)

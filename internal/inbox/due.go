@@ -16,27 +16,94 @@ type turn struct{ since, due time.Time }
 // a stop request, and what was passed on and did not arrive, are due on the same day.
 func turnOf(i *localv1.Item, s *localv1.TeamSettings, zone *time.Location) turn {
 	t, days := turn{since: i.GetReceiveTime().AsTime()}, int(s.GetAnswerDays())
+	if more := i.GetMoreTime(); more != nil {
+		t.since = more.AsTime()
+	}
 	from := t.since
-	switch stop := i.GetStop(); {
-	case stop != nil && stop.GetAnswer() == 0:
-		t.since, days = stop.GetReceiveTime().AsTime(), 0
+	switch StandingOf(i) {
+	case StopAsked:
+		t.since, days = i.GetStop().GetReceiveTime().AsTime(), 0
 		from = t.since
-	case stop != nil && len(stop.GetPaths()) == 0, i.GetWork().GetOutcome() != 0:
-		return turn{}
-	case slices.ContainsFunc(i.GetPassedOn(), DidNotArrive):
+	case Astray:
 		days = 0
 		for _, p := range i.GetPassedOn() {
 			if at := p.GetPassTime().AsTime(); DidNotArrive(p) && at.After(t.since) {
 				t.since = at
 			}
 		}
-	case i.GetWork().GetReply() != nil, len(i.GetPassedOn()) > 0:
-		return turn{}
-	case i.GetRoute() == plain.Enum(posternv1.Route_ROUTE_URGENT):
+	case Urgent:
 		days = 0
+	case Answered, PassedOn, Withdrawn, Over:
+		return turn{}
 	}
 	t.due = endOfWorkingDay(s, from.In(zone), days)
 	return t
+}
+
+// Standing is where an item stands with the team, in the order in which a team turns to them.
+type Standing int
+
+const (
+	Urgent    Standing = iota // it came by the urgent route, and nobody has answered
+	StopAsked                 // the person withdrew, and the team has not said what it did
+	Astray                    // it was passed on and did not arrive: somebody must telephone
+	Elsewhere                 // the team answered that it is not in its area, and nobody has passed it on
+	Fresh                     // nobody has answered
+	Answered                  // answered, and what came of it is not recorded
+	PassedOn                  // every child of it was passed on
+	Withdrawn                 // withdrawn, and that is answered
+	Over                      // what came of it is recorded
+)
+
+// StandingOf says where an item stands. An answer and an outcome are about what had come and what had gone astray by then:
+// what comes or goes astray later is to be done all the same. Who of a family was not passed on stays to be done here.
+func StandingOf(i *localv1.Item) Standing {
+	replied := doneSince(i, func(d *localv1.Deed) bool { return d.GetReplied() != nil })
+	switch stop := i.GetStop(); {
+	case stop != nil && stop.GetAnswer() == 0:
+		return StopAsked
+	case stop != nil && len(stop.GetPaths()) == 0:
+		return Withdrawn
+	case i.GetWork().GetOutcome() != 0 && doneSince(i, func(d *localv1.Deed) bool { return d.GetOutcome() != 0 }):
+		return Over
+	case slices.ContainsFunc(i.GetPassedOn(), DidNotArrive):
+		return Astray
+	case len(i.GetPassedOn()) > 0 && len(staying(i)) == 0:
+		return PassedOn
+	case replied && i.GetWork().GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_NOT_OUR_AREA:
+		return Elsewhere
+	case replied && i.GetWork().GetReply() != nil:
+		return Answered
+	case i.GetRoute() == plain.Enum(posternv1.Route_ROUTE_URGENT):
+		return Urgent
+	default:
+		return Fresh
+	}
+}
+
+// doneSince reports whether somebody did something about an item after more of it came, and after what was passed on of it
+// went astray. Where neither is so, what was done counts whenever it was.
+func doneSince(i *localv1.Item, which func(*localv1.Deed) bool) bool {
+	since := i.GetMoreTime().AsTime()
+	for _, p := range i.GetPassedOn() {
+		if end := p.GetEndTime(); DidNotArrive(p) && end.AsTime().After(since) {
+			since = end.AsTime()
+		}
+	}
+	deeds := i.GetWork().GetDeeds()
+	return !since.After(time.Unix(0, 0)) || slices.ContainsFunc(deeds, func(d *localv1.Deed) bool { return which(d) && !d.GetTime().AsTime().Before(since) })
+}
+
+// staying are the children of an item who were passed on to nobody.
+func staying(i *localv1.Item) []uint32 {
+	return slices.DeleteFunc(slices.Clone(i.GetChildNumbers()), func(n uint32) bool {
+		return slices.ContainsFunc(i.GetPassedOn(), func(p *localv1.PassedOn) bool { return wentAlong(p, n) })
+	})
+}
+
+// wentAlong reports whether a child is among those who were passed on.
+func wentAlong(p *localv1.PassedOn, child uint32) bool {
+	return len(p.GetChildren()) == 0 || slices.Contains(p.GetChildren(), child)
 }
 
 // DidNotArrive reports whether something passed on will not reach the other team: then nobody but the team that passed it

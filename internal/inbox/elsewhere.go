@@ -260,7 +260,7 @@ func (in *Inbox) endPassing(ctx context.Context, p passing, state posternv1.Redi
 			return err
 		}
 		if note != nil {
-			note.State = state
+			note.State, note.EndTime = state, in.now()
 			if err := in.notePassedOn(tx, p.manifest, note); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/schema"
+	"postern/internal/section"
 	"postern/internal/store"
 	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
@@ -36,7 +37,21 @@ func (in *Inbox) openItem(key, sealed []byte) (*localv1.GetItemResponse, error) 
 	if err := proto.Unmarshal(b, out); err != nil {
 		return nil, fault.New(fault.Internal, "BAD_RECORD", "A record of this inbox cannot be read.").Because(err)
 	}
+	if i := out.GetItem(); len(i.GetChildNumbers()) == 0 { // it was kept before these were
+		i.ChildNumbers = numbersIn(slices.Concat(i.GetPaths(), out.GetNotShared()))
+	}
 	return out, nil
+}
+
+// numbersIn are the numbers of the children that paths are of, in order.
+func numbersIn(paths []string) (all []uint32) {
+	for _, path := range paths {
+		if n, ok := section.ChildOf(path); ok && n > 0 && !slices.Contains(all, uint32(n)) {
+			all = append(all, uint32(n))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 var notHere = fault.New(fault.NotFound, "NOT_FOUND", "This inbox has nothing by that name. Check the reference; `postern inbox list` shows all.")

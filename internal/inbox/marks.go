@@ -24,14 +24,16 @@ type marked struct {
 
 // marks are the children of an item.
 func marks(item *localv1.GetItemResponse, now time.Time) ([]marked, error) {
-	all := make([]marked, item.GetItem().GetChildren())
+	numbers := item.GetItem().GetChildNumbers()
+	all := make([]marked, len(numbers))
 	homes := map[uint32]*posternv1.ChildHome{}
-	for i := range all {
-		all[i].Mark = &localv1.Mark{ChildNumber: uint32(i + 1)}
+	for i, n := range numbers {
+		all[i].Mark = &localv1.Mark{ChildNumber: n}
 	}
 	for _, s := range item.GetSections() {
-		n, ok := section.ChildOf(s.GetPath())
-		if !ok || n < 1 || n > len(all) {
+		n, _ := section.ChildOf(s.GetPath())
+		at := slices.Index(numbers, uint32(n))
+		if at < 0 {
 			continue
 		}
 		m, err := section.Read(s.GetPath(), s.GetContent())
@@ -40,13 +42,13 @@ func marks(item *localv1.GetItemResponse, now time.Time) ([]marked, error) {
 		}
 		switch m := m.(type) {
 		case *posternv1.ChildIdentity:
-			all[n-1].Initials, all[n-1].AgeBand = initials(m.GetGivenName(), m.GetFamilyName()), ageBand(m, now)
+			all[at].Initials, all[at].AgeBand = initials(m.GetGivenName(), m.GetFamilyName()), ageBand(m, now)
 		case *posternv1.ChildHome:
 			homes[uint32(n)] = m
 		}
 	}
 	for i := range all {
-		h := homes[uint32(i+1)]
+		h := homes[all[i].GetChildNumber()]
 		if same := h.GetSameAsChild(); same > 0 {
 			h = homes[same]
 		}

@@ -69,9 +69,9 @@ func (in *Inbox) RedirectItem(ctx context.Context, req *localv1.RedirectItemRequ
 	}
 	name, phone, _ := dir.PhoneNow(req.GetAuthority(), posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP, in.cfg.Clock())
 	a, _ := dir.Authority(req.GetAuthority())
-	p := &localv1.PassedOn{Authority: req.GetAuthority(), Name: strings.TrimPrefix(name+", "+a.GetName(), ", "), Phone: phone, PassTime: in.now(), State: staysHere, Children: req.GetChildren()}
+	p := &localv1.PassedOn{EndTime: in.now(), Authority: req.GetAuthority(), Name: strings.TrimPrefix(name+", "+a.GetName(), ", "), Phone: phone, PassTime: in.now(), State: staysHere, Children: req.GetChildren()}
 	if shared {
-		p.State = passedOn
+		p.State, p.EndTime = passedOn, nil
 	}
 	out := &localv1.RedirectItemResponse{Decision: answer.GetDecision(), Reference: item.GetItem().GetReference()}
 	out.PassedOn, err = in.keepPassedOn(ctx, key, p)
@@ -96,7 +96,30 @@ func (in *Inbox) toPassOn(ctx context.Context, req *localv1.RedirectItemRequest)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return key, item, n, in.passable(item, n, req.GetAuthority(), req.GetChildren())
+	if err := in.passable(item, n, req.GetAuthority(), req.GetChildren()); err != nil {
+		return nil, nil, nil, err
+	}
+	return key, item, n, thereAlready(item.GetItem(), req.GetAuthority(), req.GetChildren())
+}
+
+// thereAlready refuses to pass children on to a team that was passed others of the same notification, which is on its way
+// to it or there: it goes to a team once, and these would be said to be there and never go.
+func thereAlready(item *localv1.Item, authority string, children []uint32) error {
+	if len(children) == 0 {
+		children = item.GetChildNumbers()
+	}
+	for _, p := range item.GetPassedOn() {
+		if p.GetAuthority() != authority || DidNotArrive(p) {
+			continue
+		}
+		for _, child := range children {
+			if !wentAlong(p, child) {
+				return fault.Newf(fault.Precondition, "THERE_ALREADY",
+					"This was passed on to %s without child %d, and goes to one team once. Telephone them about child %d: %s.", p.GetName(), child, child, p.GetPhone())
+			}
+		}
+	}
+	return nil
 }
 
 // readToPassOn reads an item and what the desk sealed of it.
@@ -209,6 +232,9 @@ func (in *Inbox) recipient(ctx context.Context, authority string) (*directory.Di
 	}
 	for known := uint64(0); ; {
 		page, err := in.cfg.Directory.ListKeys(ctx, &posternv1.ListKeysRequest{KnownNumber: known})
+		if err == nil && (len(page.GetRecipientKeys()) == 0 || page.GetNumber() == known) && !in.cfg.Clock().Before(key.GetExpireTime().AsTime()) {
+			err = fault.New(fault.Precondition, "KEY_ENDED", "The key of that authority's inbox has ended, so nothing can be sealed to it. Telephone its team.")
+		}
 		if err != nil || len(page.GetRecipientKeys()) == 0 || page.GetNumber() == known {
 			return dir, key, err
 		}

@@ -30,26 +30,32 @@ import (
 type tombstone struct {
 	Whole bool     `json:"whole,omitempty"`
 	Paths []string `json:"paths,omitempty"`
+	Of    []string `json:"of,omitempty"` // the id or reference in each request that named no manifest; none where one did, or is from before
 }
+
+// about reports whether it is about a notification, as far as the desks said which one.
+func (t tombstone) about(id string) bool {
+	return len(t.Of) == 0 || slices.ContainsFunc(t.Of, func(name string) bool { return names(name, id) })
+}
+
+// names reports whether a desk that wrote this meant the notification with this id.
+func names(name, id string) bool { return name == id || name == envelope.Reference(id) }
 
 func (t tombstone) holds(path string) bool {
 	return t.Whole || len(t.Paths) > 0 && consent.Withdrawn(t.Paths, path)
 }
 
-// holdsAll reports whether a stop request for these paths, or for all where there are none, says nothing new.
-func (t tombstone) holdsAll(paths []string) bool {
-	next := t.with(paths)
-	return t.Whole == next.Whole && slices.Equal(t.Paths, next.Paths)
-}
-
-// with is the tombstone after a further stop request; no paths mean all.
-func (t tombstone) with(paths []string) tombstone {
-	if t.Whole || len(paths) == 0 {
-		return tombstone{Whole: true}
+// with is the tombstone after a further stop request; no paths mean all. of is what names the notification in a request
+// that names no manifest.
+func (t tombstone) with(paths []string, of string) tombstone {
+	next := tombstone{Whole: t.Whole || len(paths) == 0}
+	if !next.Whole {
+		next.Paths = union(t.Paths, paths)
 	}
-	all := slices.Concat(t.Paths, paths)
-	slices.Sort(all)
-	return tombstone{Paths: slices.Compact(all)}
+	if first := !t.Whole && len(t.Paths) == 0; of != "" && (first || len(t.Of) > 0) {
+		next.Of = union(t.Of, []string{of})
+	}
+	return next
 }
 
 func readTombstone(r store.Reader, manifest []byte) (t tombstone, err error) {
@@ -99,10 +105,20 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		if err != nil {
 			return err
 		}
-		if t.holdsAll(request.GetPaths()) {
+		of := request.GetNotificationId()
+		if len(request.GetManifestSha256()) > 0 {
+			of = ""
+		}
+		item, err := tx.Get(schema.InboxItem, manifest)
+		if err != nil {
+			return err
+		}
+		next := t.with(request.GetPaths(), of)
+		if next.Whole == t.Whole && slices.Equal(next.Paths, t.Paths) && (item != nil || slices.Equal(next.Of, t.Of)) {
 			return nil // it came before, under another delivery's id: the team may have answered, and is not asked again
 		}
-		row, err := json.Marshal(t.with(request.GetPaths()))
+		t = next
+		row, err := json.Marshal(t)
 		if err != nil {
 			return fault.From(err)
 		}
@@ -113,12 +129,15 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		if err != nil {
 			return err
 		}
-		if err := in.keepSealed(tx, manifest, came, t.with(request.GetPaths())); err != nil {
+		if err := in.keepSealed(tx, manifest, came, t); err != nil {
 			return err
 		}
 		reference := ""
 		found, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
-			in.takeFromView(item, t.with(request.GetPaths()), d.GetDeliveryId())
+			if !t.about(item.GetItem().GetId()) {
+				return errOfAnother
+			}
+			in.takeFromView(item, t, d.GetDeliveryId())
 			reference = item.GetItem().GetReference()
 			return nil
 		})
@@ -131,6 +150,9 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		// It never came, so there is nothing for a person to stop, and a late copy will be refused.
 		return in.spoolReport(tx, d.GetDeliveryId(), nothing)
 	})
+	if errors.Is(err, errOfAnother) {
+		return in.refuse(ctx, d, posternv1.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +167,9 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 	}
 	return answer, nil
 }
+
+// errOfAnother is of a stop request about another notification than the manifest that the hub says it is about.
+var errOfAnother = fault.New(fault.Unverified, "STOP_OF_ANOTHER", "The stop request is about another notification.")
 
 // checkStop holds a stop request against the ledger and the desk: the receipt proves that the hub recorded this very
 // request about one manifest, and a desk signed it. That another desk than the sender may ask, with the code on the
@@ -169,7 +194,7 @@ func (in *Inbox) takeFromView(item *localv1.GetItemResponse, t tombstone, delive
 	if t.Whole {
 		item.Sections, item.NotShared, item.Decision, item.ConsentExpireTime = nil, nil, nil, nil
 		item.Consent = nil
-		item.Item.Children, item.Item.Paths, item.Item.FactsMismatch = 0, nil, false
+		item.Item.Children, item.Item.ChildNumbers, item.Item.Paths, item.Item.FactsMismatch = 0, nil, nil, false
 		return
 	}
 	t.cut(item)
@@ -181,6 +206,7 @@ func (t tombstone) cut(item *localv1.GetItemResponse) {
 	item.Sections = slices.DeleteFunc(item.Sections, func(s *localv1.OpenedSection) bool { return t.holds(s.GetPath()) })
 	item.Item.Paths = slices.DeleteFunc(item.Item.Paths, t.holds)
 	gone := func(child uint32) bool { return child > 0 && t.holds("child/"+strconv.Itoa(int(child))) }
+	item.Item.ChildNumbers = slices.DeleteFunc(item.Item.ChildNumbers, gone)
 	if d := item.GetDecision(); d != nil {
 		d.Paths = slices.DeleteFunc(d.Paths, t.holds)
 		d.Children = slices.DeleteFunc(d.Children, func(c *posternv1.ChildDecision) bool { return gone(c.GetNumber()) })
@@ -218,6 +244,8 @@ func (in *Inbox) change(tx store.Tx, manifest []byte, fn func(*localv1.GetItemRe
 	return true, tx.Put(schema.InboxItem, manifest, sealed)
 }
 
+var furtherWithdrawn = fault.New(fault.Precondition, "WITHDRAWN_FURTHER", "More was withdrawn just now. Look again before you answer.")
+
 // AnswerStop takes the team's answer to a stop request and spools it for the hub; the prison never hears it. RETAINED
 // says that the team keeps what it has in its own records, under a duty or to safeguard a child: it brings nothing back
 // into view here. The same answer again changes nothing; another one is sent too, and the log has both.
@@ -245,6 +273,9 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 	if err != nil {
 		return nil, err
 	}
+	if seen := req.GetStopDeliveryId(); seen != "" && seen != before.GetDeliveryId() {
+		return nil, furtherWithdrawn
+	}
 	if before == nil {
 		return nil, fault.New(fault.Precondition, "NOT_WITHDRAWN", "Nobody has asked the team to stop. There is nothing to answer.")
 	}
@@ -258,7 +289,7 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		_, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
 			if item.GetItem().GetStop().GetDeliveryId() != before.GetDeliveryId() {
-				return fault.New(fault.Precondition, "WITHDRAWN_FURTHER", "More was withdrawn just now. Look again before you answer.")
+				return furtherWithdrawn
 			}
 			item.Item.Stop.Answer = code
 			out.Item = item.GetItem()

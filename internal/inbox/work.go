@@ -282,14 +282,14 @@ func (in *Inbox) RecordTold(ctx context.Context, req *localv1.RecordToldRequest)
 	switch {
 	case err != nil:
 		say("told_date", "That is no day.", "Write the day, the month and the year.")
-	case day.After(in.cfg.Clock()):
+	case day.Format(time.DateOnly) > in.cfg.Clock().In(in.zone).Format(time.DateOnly):
 		say("told_date", "That day has not come yet.", "Record it when they were told.")
 	}
 	if len(wrong) > 0 {
 		return nil, fault.InvalidFields("TOLD", "This cannot be recorded like this.", wrong)
 	}
 	w, err := in.act(ctx, req.GetItem(), &localv1.Deed{Deed: &localv1.Deed_Told{Told: t}}, func(i *localv1.GetItemResponse) error {
-		if (t.GetWhom() == localv1.ToldWhom_TOLD_WHOM_CHILD) != (t.GetChildNumber() > 0) || t.GetChildNumber() > i.GetItem().GetChildren() {
+		if (t.GetWhom() == localv1.ToldWhom_TOLD_WHOM_CHILD) != (t.GetChildNumber() > 0) || t.GetChildNumber() > 0 && !slices.Contains(i.GetItem().GetChildNumbers(), t.GetChildNumber()) {
 			return fault.InvalidFields("TOLD", "This cannot be recorded like this.", []fault.Field{{Path: "whom", Reason: "There is no such child in it.", Fix: "Children are numbered as the notification shows them."}})
 		}
 		return withdrawnWhole(i)

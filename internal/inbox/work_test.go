@@ -271,3 +271,26 @@ func TestTheTeamsSettings(t *testing.T) {
 		t.Errorf("after a start they are %v", again)
 	}
 }
+
+// In summer, in the first hour of a day, a family that was told today was told today.
+func TestSomebodyIsToldInTheFirstHourOfASummerDay(t *testing.T) {
+	x, in, id := received(t)
+	x.Clock.Advance(time.Date(2027, 6, 30, 23, 30, 0, 0, time.UTC).Sub(x.Clock.Now())) // 00:30 on 1 July in London
+	_, err := in.RecordTold(rpc.WithPerson(t.Context(), rpc.Person{ID: "LEE"}), &localv1.RecordToldRequest{Item: &localv1.Seen{Id: id},
+		Told: &localv1.Told{Whom: localv1.ToldWhom_TOLD_WHOM_CARER, ToldDate: "2027-07-01", How: localv1.ToldHow_TOLD_HOW_PHONE}})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever answers that it is not their area has not passed it on yet, and the prison hears that it was taken up.
+func TestWhatIsNotOurAreaIsStillToBePassedOn(t *testing.T) {
+	x, in, id := received(t)
+	must(in.ReplyItem(as(t, "LEE"), &localv1.ReplyItemRequest{Item: &localv1.Seen{Id: id}, Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_NOT_OUR_AREA}}))(t)
+	x.Settle()
+	x.Clock.Advance(2 * time.Hour)
+	x.Settle()
+	if i := item(t, in, id); i.GetDueTime() == nil {
+		t.Errorf("nobody has it to do any more, and the prison hears %v", x.Desk(testkit.HMPBristol).Get(id).GetNotification().GetReply().GetCode())
+	}
+}

@@ -142,7 +142,7 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 	}
 	n.History = s.history(r, people, i.GetWork())
 	if !n.Whole {
-		for child := uint32(1); child <= i.GetChildren(); child++ {
+		for _, child := range i.GetChildNumbers() {
 			n.Safety = append(n.Safety, s.safety(r, o, child))
 		}
 		n.Permission, n.Ended = s.permission(r, o)
@@ -150,7 +150,7 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 	}
 	view := web.View{Template: "notification", Data: n, Back: "/", About: i.GetReference()}
 	if i.GetStop() != nil && i.GetStop().GetAnswer() == 0 {
-		view.Form = stopForm(r, n.Seen)
+		view.Form = stopForm(r, n.Seen, i.GetStop().GetDeliveryId())
 	}
 	return view, nil
 }
@@ -273,7 +273,8 @@ var methods = map[posternv1.ConsentMethod]string{
 func parts(r *web.Request, o opened) (out []part) {
 	for _, path := range o.inOrder() {
 		m := o.byPath[path]
-		if _, box := m.(*posternv1.ChildSafety); box {
+		child, _ := section.ChildOf(path)
+		if _, box := m.(*posternv1.ChildSafety); box && slices.Contains(o.GetItem().GetChildNumbers(), uint32(child)) {
 			continue // it stands first
 		}
 		p := part{Title: plain.PathWordsIn(r.Language, path), Tag: basis(r, m), Source: plain.ProvenanceIn(r.Language, m)}
@@ -396,9 +397,10 @@ var answers = map[posternv1.StopAnswerCode]string{
 	posternv1.StopAnswerCode_STOP_ANSWER_CODE_RETAINED_SAFEGUARDING: "inbox.retained_safeguarding",
 }
 
-// stopForm asks what came of a stop request.
-func stopForm(r *web.Request, seen string) *web.Form {
-	f := web.NewForm(web.Field{Name: "answer", Kind: web.One, Label: r.T("inbox.stop_answer"), Hint: r.T("inbox.stop_answer_hint")}, seenField(seen))
+// stopForm asks what came of a stop request: of the one that its reader saw, and of no later one.
+func stopForm(r *web.Request, seen, delivery string) *web.Form {
+	f := web.NewForm(web.Field{Name: "answer", Kind: web.One, Label: r.T("inbox.stop_answer"), Hint: r.T("inbox.stop_answer_hint")}, seenField(seen),
+		web.Field{Name: "stop", Kind: web.Hidden, Value: delivery})
 	for n := posternv1.StopAnswerCode(1); answers[n] != ""; n++ {
 		f.Fields[0].Options = append(f.Fields[0].Options, web.Option{Value: plain.Enum(n), Text: r.T(answers[n])})
 	}
@@ -408,7 +410,7 @@ func stopForm(r *web.Request, seen string) *web.Form {
 
 // answerStop answers a stop request. The same answer twice is one.
 func (s *site) answerStop(r *web.Request) (web.Response, error) {
-	f := stopForm(r, "")
+	f := stopForm(r, "", "")
 	f.Read(r)
 	f.Require("inbox.stop_required", "answer")
 	if err := f.Err(); err != nil {
@@ -423,6 +425,6 @@ func (s *site) answerStop(r *web.Request) (web.Response, error) {
 	if !ok {
 		return nil, fault.New(fault.Invalid, "NO_ANSWER", "This is not one of the answers.")
 	}
-	_, err := s.inbox.AnswerStop(r.Context(), &localv1.AnswerStopRequest{Id: r.PathValue("reference"), Answer: posternv1.StopAnswerCode(code), SeenDeeds: seenIn(f)})
+	_, err := s.inbox.AnswerStop(r.Context(), &localv1.AnswerStopRequest{Id: r.PathValue("reference"), Answer: posternv1.StopAnswerCode(code), SeenDeeds: seenIn(f), StopDeliveryId: f.Text("stop")})
 	return s.done(r, err, "inbox.stop_answered")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postern/internal/fault"
+	"postern/internal/inbox"
 	"postern/internal/plain"
 	"postern/internal/web"
 	localv1 "postern/proto/postern/local/v1"
@@ -55,8 +56,8 @@ type confirmation struct {
 
 func (s *site) confirm(r *web.Request, o opened, a *posternv1.Authority) web.View {
 	children := web.Field{Name: "children", Kind: web.Many, Label: r.T("inbox.pass_children")}
-	for n := range o.GetItem().GetChildren() {
-		number := strconv.Itoa(int(n + 1))
+	for _, n := range o.GetItem().GetChildNumbers() {
+		number := strconv.Itoa(int(n))
 		children.Options = append(children.Options, web.Option{Value: number, Text: r.T("inbox.told_child", "number", number)})
 		children.Values = append(children.Values, number)
 	}
@@ -96,11 +97,6 @@ func (s *site) passOn(r *web.Request) (web.Response, error) {
 	if err := f.Err(); err != nil {
 		return r.Again(view, err)
 	}
-	if slices.ContainsFunc(o.GetItem().GetPassedOn(), func(p *localv1.PassedOn) bool {
-		return p.GetAuthority() == to && p.GetState() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED
-	}) {
-		return web.SeeOther(s.page(r)), nil // a second press
-	}
 	req := &localv1.RedirectItemRequest{Id: r.PathValue("reference"), Authority: to, SeenDeeds: seenIn(f)}
 	for _, c := range f.Choices("children") {
 		n, err := strconv.ParseUint(c, 10, 32)
@@ -109,8 +105,13 @@ func (s *site) passOn(r *web.Request) (web.Response, error) {
 		}
 		req.Children = append(req.Children, uint32(n))
 	}
-	if len(req.Children) == int(o.GetItem().GetChildren()) {
+	if len(req.Children) == len(o.GetItem().GetChildNumbers()) {
 		req.Children = nil // all
+	}
+	if slices.ContainsFunc(o.GetItem().GetPassedOn(), func(p *localv1.PassedOn) bool {
+		return p.GetAuthority() == to && !inbox.DidNotArrive(p) && slices.Equal(p.GetChildren(), req.GetChildren())
+	}) {
+		return web.SeeOther(s.page(r)), nil // a second press
 	}
 	out, err := s.inbox.RedirectItem(r.Context(), req)
 	told := "inbox.pass_done"

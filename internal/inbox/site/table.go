@@ -19,55 +19,24 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// The states of an item in the table, in the order in which a team turns to them.
-const (
-	urgent     = iota // it came by the urgent route, and nobody has answered
-	stopAsked         // the person withdrew, and the team has not said what it did
-	astray            // it was passed on and did not arrive: somebody must telephone
-	fresh             // nobody has answered
-	answered          // answered, and what came of it is not recorded
-	passedAway        // passed on
-	withdrawn         // withdrawn, and that is answered
-	over              // what came of it is recorded
-)
-
-func stateOf(i *localv1.Item) int {
-	switch stop := i.GetStop(); {
-	case stop != nil && stop.GetAnswer() == 0:
-		return stopAsked
-	case stop != nil && len(stop.GetPaths()) == 0:
-		return withdrawn
-	case i.GetWork().GetOutcome() != 0:
-		return over
-	case slices.ContainsFunc(i.GetPassedOn(), inbox.DidNotArrive):
-		return astray
-	case len(i.GetPassedOn()) > 0:
-		return passedAway
-	case i.GetWork().GetReply() != nil:
-		return answered
-	case i.GetRoute() == plain.Enum(posternv1.Route_ROUTE_URGENT):
-		return urgent
-	default:
-		return fresh
-	}
-}
-
 // tag is the state of an item as the table shows it.
 func tag(r *web.Request, i *localv1.Item) ui.Content {
-	switch stateOf(i) {
-	case urgent:
+	switch inbox.StandingOf(i) {
+	case inbox.Urgent:
 		return ui.Tag{Text: r.T("inbox.state_urgent"), Classes: "govuk-tag--red"}.HTML()
-	case stopAsked:
+	case inbox.StopAsked:
 		return ui.Tag{Text: r.T("inbox.state_stop"), Classes: "govuk-tag--red"}.HTML()
-	case astray:
+	case inbox.Astray:
 		return ui.Tag{Text: r.T("inbox.state_astray"), Classes: "govuk-tag--red"}.HTML()
-	case fresh:
+	case inbox.Elsewhere:
+		return ui.Tag{Text: r.T("inbox.state_elsewhere"), Classes: "govuk-tag--yellow"}.HTML()
+	case inbox.Fresh:
 		return ui.Tag{Text: r.T("inbox.state_new")}.HTML()
-	case passedAway:
+	case inbox.PassedOn:
 		return ui.Tag{Text: r.T("inbox.state_passed_on"), Classes: "govuk-tag--grey"}.HTML()
-	case withdrawn:
+	case inbox.Withdrawn:
 		return ui.Tag{Text: r.T("inbox.state_withdrawn"), Classes: "govuk-tag--grey"}.HTML()
-	case over:
+	case inbox.Over:
 		return ui.Tag{Text: r.T("inbox.state_over"), Classes: "govuk-tag--grey"}.HTML()
 	}
 	if i.GetWork().GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL {
@@ -106,18 +75,18 @@ func (c chosen) address() string {
 
 // takes reports whether an item is among these rows.
 func (c chosen) takes(i *localv1.Item, me string, now time.Time) bool {
-	state := stateOf(i)
+	state := inbox.StandingOf(i)
 	switch c.show {
 	case "":
 		if i.GetDueTime() == nil {
 			return false
 		}
 	case "answered":
-		if state != answered {
+		if state != inbox.Answered {
 			return false
 		}
 	case "over":
-		if state < passedAway {
+		if state < inbox.PassedOn {
 			return false
 		}
 	}
@@ -153,7 +122,7 @@ func inOrder(items []*localv1.Item) []*localv1.Item {
 		if x {
 			return b.GetReceiveTime().AsTime().Compare(a.GetReceiveTime().AsTime())
 		}
-		return cmp.Or(cmp.Compare(min(stateOf(a), fresh), min(stateOf(b), fresh)), a.GetDueTime().AsTime().Compare(b.GetDueTime().AsTime()),
+		return cmp.Or(cmp.Compare(min(inbox.StandingOf(a), inbox.Fresh), min(inbox.StandingOf(b), inbox.Fresh)), a.GetDueTime().AsTime().Compare(b.GetDueTime().AsTime()),
 			a.GetReceiveTime().AsTime().Compare(b.GetReceiveTime().AsTime()))
 	})
 	var out []*localv1.Item

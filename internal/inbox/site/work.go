@@ -164,7 +164,7 @@ func (s *site) replyForm(r *web.Request, o opened) *web.Form {
 		}
 		if one.code == posternv1.ReplyCode_REPLY_CODE_NEEDS_DETAIL {
 			detail := web.Field{Name: "paths", Kind: web.Many, Label: r.T("inbox.reply_which")}
-			for _, path := range askable(o.GetItem().GetChildren()) {
+			for _, path := range askable(o.GetItem().GetChildNumbers()) {
 				detail.Options = append(detail.Options, web.Option{Value: path, Text: plain.PathWordsIn(r.Language, path)})
 			}
 			option.Fields = []web.Field{detail}
@@ -177,7 +177,7 @@ func (s *site) replyForm(r *web.Request, o opened) *web.Form {
 }
 
 // askable are the sections that a team may ask for. The inbox refuses the others whatever this offers.
-func askable(children uint32) (paths []string) {
+func askable(children []uint32) (paths []string) {
 	for _, sec := range section.All() {
 		if sec.Class == posternv1.SectionClass_SECTION_CLASS_URGENT || slices.Contains([]string{"home", "carer", "safety", "phone"}, sec.Name) {
 			continue
@@ -186,8 +186,8 @@ func askable(children uint32) (paths []string) {
 			paths = append(paths, sec.Path(0))
 			continue
 		}
-		for n := range children {
-			paths = append(paths, sec.Path(int(n+1)))
+		for _, n := range children {
+			paths = append(paths, sec.Path(int(n)))
 		}
 	}
 	return paths
@@ -257,8 +257,8 @@ func told(r *web.Request, t *localv1.Told) string {
 // toldForm asks who of the family was told, when and how. The law asks that they are.
 func (s *site) toldForm(r *web.Request, o opened) *web.Form {
 	whom := web.Field{Name: "whom", Kind: web.One, Label: r.T("inbox.told_whom"), Options: []web.Option{{Value: "0", Text: r.T("inbox.told_carer")}}}
-	for n := range o.GetItem().GetChildren() {
-		whom.Options = append(whom.Options, web.Option{Value: strconv.Itoa(int(n + 1)), Text: r.T("inbox.told_child", "number", n+1)})
+	for _, n := range o.GetItem().GetChildNumbers() {
+		whom.Options = append(whom.Options, web.Option{Value: strconv.Itoa(int(n)), Text: r.T("inbox.told_child", "number", n)})
 	}
 	how := web.Field{Name: "how", Kind: web.One, Label: r.T("inbox.told_how")}
 	for n := localv1.ToldHow(1); hows[n] != ""; n++ {

@@ -1194,7 +1194,11 @@ type Item struct {
 	// Whether that has passed; made when it is shown, never kept.
 	Overdue bool `protobuf:"varint,15,opt,name=overdue,proto3" json:"overdue,omitempty"`
 	// What the directory calls the sending prison, in English; empty while that is not known. Made when it is shown, never kept.
-	PrisonName    string `protobuf:"bytes,16,opt,name=prison_name,json=prisonName,proto3" json:"prison_name,omitempty"`
+	PrisonName string `protobuf:"bytes,16,opt,name=prison_name,json=prisonName,proto3" json:"prison_name,omitempty"`
+	// The numbers of its children in the form, which need not be all of those: a sibling may wait, or be with another team.
+	ChildNumbers []uint32 `protobuf:"varint,20,rep,packed,name=child_numbers,json=childNumbers,proto3" json:"child_numbers,omitempty"`
+	// When children or sections came that had not come before; absent while none did.
+	MoreTime      *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=more_time,json=moreTime,proto3" json:"more_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1341,6 +1345,20 @@ func (x *Item) GetPrisonName() string {
 	return ""
 }
 
+func (x *Item) GetChildNumbers() []uint32 {
+	if x != nil {
+		return x.ChildNumbers
+	}
+	return nil
+}
+
+func (x *Item) GetMoreTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MoreTime
+	}
+	return nil
+}
+
 // Stop is that the person withdrew and the team was asked to stop.
 type Stop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1422,9 +1440,11 @@ type AnswerStopRequest struct {
 	// The answer.
 	Answer v1.StopAnswerCode `protobuf:"varint,2,opt,name=answer,proto3,enum=postern.v1.StopAnswerCode" json:"answer,omitempty"`
 	// How many deeds of the team somebody saw who answers; unset for whatever there is now.
-	SeenDeeds     *uint32 `protobuf:"varint,3,opt,name=seen_deeds,json=seenDeeds,proto3,oneof" json:"seen_deeds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SeenDeeds *uint32 `protobuf:"varint,3,opt,name=seen_deeds,json=seenDeeds,proto3,oneof" json:"seen_deeds,omitempty"`
+	// The delivery of the stop request that somebody saw who answers; empty for whichever there is now.
+	StopDeliveryId string `protobuf:"bytes,4,opt,name=stop_delivery_id,json=stopDeliveryId,proto3" json:"stop_delivery_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AnswerStopRequest) Reset() {
@@ -1476,6 +1496,13 @@ func (x *AnswerStopRequest) GetSeenDeeds() uint32 {
 		return *x.SeenDeeds
 	}
 	return 0
+}
+
+func (x *AnswerStopRequest) GetStopDeliveryId() string {
+	if x != nil {
+		return x.StopDeliveryId
+	}
+	return ""
 }
 
 // AnswerStopResponse is the item with its answer.
@@ -2959,7 +2986,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
 	"\x11ListItemsResponse\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xd2\x04\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xb0\x05\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
@@ -2979,18 +3006,21 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bdue_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12\x18\n" +
 	"\aoverdue\x18\x0f \x01(\bR\aoverdue\x12\x1f\n" +
 	"\vprison_name\x18\x10 \x01(\tR\n" +
-	"prisonName\"\xb0\x01\n" +
+	"prisonName\x12#\n" +
+	"\rchild_numbers\x18\x14 \x03(\rR\fchildNumbers\x127\n" +
+	"\tmore_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\bmoreTime\"\xb0\x01\n" +
 	"\x04Stop\x12=\n" +
 	"\freceive_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x1f\n" +
 	"\vdelivery_id\x18\x03 \x01(\tR\n" +
 	"deliveryId\x122\n" +
-	"\x06answer\x18\x04 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"\x8a\x01\n" +
+	"\x06answer\x18\x04 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\"\xb4\x01\n" +
 	"\x11AnswerStopRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\x06answer\x18\x02 \x01(\x0e2\x1a.postern.v1.StopAnswerCodeR\x06answer\x12\"\n" +
 	"\n" +
-	"seen_deeds\x18\x03 \x01(\rH\x00R\tseenDeeds\x88\x01\x01B\r\n" +
+	"seen_deeds\x18\x03 \x01(\rH\x00R\tseenDeeds\x88\x01\x01\x12(\n" +
+	"\x10stop_delivery_id\x18\x04 \x01(\tR\x0estopDeliveryIdB\r\n" +
 	"\v_seen_deeds\"@\n" +
 	"\x12AnswerStopResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\" \n" +
@@ -3233,65 +3263,66 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	56, // 33: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
 	57, // 34: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
 	41, // 35: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	41, // 36: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	58, // 37: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	58, // 38: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 39: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 40: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 41: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	40, // 42: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	59, // 43: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	41, // 44: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	54, // 45: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	60, // 46: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	61, // 47: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	54, // 48: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 49: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 50: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	41, // 51: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 52: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	41, // 53: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	41, // 54: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	62, // 55: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	63, // 56: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	64, // 57: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	54, // 58: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	39, // 59: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 60: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 61: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 62: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 63: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 64: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 65: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 66: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 67: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 68: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 69: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 70: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	31, // 71: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	33, // 72: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	35, // 73: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	37, // 74: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 75: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 76: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 77: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 78: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 79: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 80: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 81: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 82: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 83: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 84: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 85: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	32, // 86: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	34, // 87: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	36, // 88: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	38, // 89: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	75, // [75:90] is the sub-list for method output_type
-	60, // [60:75] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	41, // 36: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
+	41, // 37: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	58, // 38: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	58, // 39: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 40: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 41: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 42: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	40, // 43: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	59, // 44: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	41, // 45: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	54, // 46: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	60, // 47: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	61, // 48: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	54, // 49: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 50: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 51: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	41, // 52: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 53: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	41, // 54: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	41, // 55: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	62, // 56: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	63, // 57: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	64, // 58: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	54, // 59: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	39, // 60: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 61: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 62: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 63: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 64: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 65: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 66: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 67: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 68: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 69: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 70: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 71: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	31, // 72: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	33, // 73: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	35, // 74: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	37, // 75: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 76: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 77: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 78: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 79: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 80: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 81: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 82: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 83: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 84: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 85: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 86: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	32, // 87: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	34, // 88: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	36, // 89: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	38, // 90: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	76, // [76:91] is the sub-list for method output_type
+	61, // [61:76] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }

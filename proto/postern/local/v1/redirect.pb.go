@@ -174,7 +174,9 @@ type PassedOn struct {
 	// The children who were passed on, by their numbers.
 	Children []uint32 `protobuf:"varint,5,rep,packed,name=children,proto3" json:"children,omitempty"`
 	// The telephone number of its front door at the hour in which it was passed on.
-	Phone         string `protobuf:"bytes,6,opt,name=phone,proto3" json:"phone,omitempty"`
+	Phone string `protobuf:"bytes,6,opt,name=phone,proto3" json:"phone,omitempty"`
+	// When it came to its end, there or not; absent while it is on its way.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -251,6 +253,13 @@ func (x *PassedOn) GetPhone() string {
 	return ""
 }
 
+func (x *PassedOn) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
 var File_postern_local_v1_redirect_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_redirect_proto_rawDesc = "" +
@@ -266,14 +275,15 @@ const file_postern_local_v1_redirect_proto_rawDesc = "" +
 	"\x14RedirectItemResponse\x120\n" +
 	"\bdecision\x18\x01 \x01(\v2\x14.postern.v1.DecisionR\bdecision\x127\n" +
 	"\tpassed_on\x18\x02 \x01(\v2\x1a.postern.local.v1.PassedOnR\bpassedOn\x12\x1c\n" +
-	"\treference\x18\x03 \x01(\tR\treference\"\xd8\x01\n" +
+	"\treference\x18\x03 \x01(\tR\treference\"\x8f\x02\n" +
 	"\bPassedOn\x12\x1c\n" +
 	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
 	"\tpass_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bpassTime\x12/\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x19.postern.v1.RedirectStateR\x05state\x12\x1a\n" +
 	"\bchildren\x18\x05 \x03(\rR\bchildren\x12\x14\n" +
-	"\x05phone\x18\x06 \x01(\tR\x05phone2p\n" +
+	"\x05phone\x18\x06 \x01(\tR\x05phone\x125\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime2p\n" +
 	"\x0fRedirectService\x12]\n" +
 	"\fRedirectItem\x12%.postern.local.v1.RedirectItemRequest\x1a&.postern.local.v1.RedirectItemResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
@@ -303,13 +313,14 @@ var file_postern_local_v1_redirect_proto_depIdxs = []int32{
 	2, // 1: postern.local.v1.RedirectItemResponse.passed_on:type_name -> postern.local.v1.PassedOn
 	4, // 2: postern.local.v1.PassedOn.pass_time:type_name -> google.protobuf.Timestamp
 	5, // 3: postern.local.v1.PassedOn.state:type_name -> postern.v1.RedirectState
-	0, // 4: postern.local.v1.RedirectService.RedirectItem:input_type -> postern.local.v1.RedirectItemRequest
-	1, // 5: postern.local.v1.RedirectService.RedirectItem:output_type -> postern.local.v1.RedirectItemResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 4: postern.local.v1.PassedOn.end_time:type_name -> google.protobuf.Timestamp
+	0, // 5: postern.local.v1.RedirectService.RedirectItem:input_type -> postern.local.v1.RedirectItemRequest
+	1, // 6: postern.local.v1.RedirectService.RedirectItem:output_type -> postern.local.v1.RedirectItemResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_redirect_proto_init() }
