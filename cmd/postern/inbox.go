@@ -77,6 +77,10 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 	a.printStop(i.GetStop())
 	a.printPassedOn(i)
 	a.printWork(i.GetWork())
+	whole := i.GetStop() != nil && len(i.GetStop().GetPaths()) == 0
+	if i.GetWork().GetUnheardTime() != nil && !whole {
+		a.line("The prison did NOT hear the answer, and will not. Telephone them. Then answer again, or record what came of it.")
+	}
 	if i.GetFactsMismatch() {
 		a.line("Some facts the decision rested on do not agree with what is written here. Ask the prison.")
 	}
@@ -96,7 +100,7 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 			}
 		}
 	}
-	if whole := i.GetStop() != nil && len(i.GetStop().GetPaths()) == 0; !whole {
+	if !whole {
 		a.line("Not shared: %s", pathList(out.GetNotShared()))
 	}
 	if out.GetConsentExpireTime() != nil {

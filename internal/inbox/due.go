@@ -13,7 +13,7 @@ import (
 type turn struct{ since, due time.Time }
 
 // turnOf is the team's turn about an item. It is due at the end of a working day, which its settings count. What is urgent,
-// a stop request, and what was passed on and did not arrive, are due on the same day.
+// a stop request, what was passed on and did not arrive, and a reply that the prison does not hear, are due on the same day.
 func turnOf(i *localv1.Item, s *localv1.TeamSettings, zone *time.Location) turn {
 	t, days := turn{since: i.GetReceiveTime().AsTime()}, int(s.GetAnswerDays())
 	if more := i.GetMoreTime(); more != nil {
@@ -25,6 +25,9 @@ func turnOf(i *localv1.Item, s *localv1.TeamSettings, zone *time.Location) turn 
 		t.since, days = i.GetStop().GetReceiveTime().AsTime(), 0
 		from = t.since
 	case Astray:
+		if at := i.GetWork().GetUnheardTime(); at != nil {
+			t.since, from = at.AsTime(), at.AsTime()
+		}
 		days = 0
 		for _, p := range i.GetPassedOn() {
 			if at := p.GetPassTime().AsTime(); DidNotArrive(p) && at.After(t.since) {
@@ -46,7 +49,7 @@ type Standing int
 const (
 	Urgent    Standing = iota // it came by the urgent route, and nobody has answered
 	StopAsked                 // the person withdrew, and the team has not said what it did
-	Astray                    // it was passed on and did not arrive: somebody must telephone
+	Astray                    // what was passed on, or answered, did not arrive: somebody must telephone
 	Elsewhere                 // the team answered that it is not in its area, and nobody has passed it on
 	Fresh                     // nobody has answered
 	Answered                  // answered, and what came of it is not recorded
@@ -64,6 +67,8 @@ func StandingOf(i *localv1.Item) Standing {
 		return StopAsked
 	case stop != nil && len(stop.GetPaths()) == 0:
 		return Withdrawn
+	case i.GetWork().GetUnheardTime() != nil:
+		return Astray
 	case i.GetWork().GetOutcome() != 0 && doneSince(i, func(d *localv1.Deed) bool { return d.GetOutcome() != 0 }):
 		return Over
 	case slices.ContainsFunc(i.GetPassedOn(), DidNotArrive):

@@ -83,5 +83,18 @@ func (in *Inbox) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*local
 	}
 	return &localv1.ExamineResponse{Findings: append(append(append(ops.Examine(ctx, in.Checks()), in.follow.Findings()...),
 		ops.OK("recipient keys", fmt.Sprintf("%d private keys can open deliveries", len(in.cfg.Keys))),
-		ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting)))), slices.Concat(handed, deputies)...)}, nil
+		examineReports(waiting)), slices.Concat(handed, deputies)...)}, nil
+}
+
+// examineReports says how many reports wait, and whether the hub refuses any.
+func examineReports(waiting []queue.Item) *localv1.Finding {
+	n := 0
+	for _, it := range waiting {
+		n += int(min(it.Refusals, 1))
+	}
+	if n > 0 {
+		return ops.Warning("reports", fmt.Sprintf("the hub refuses %d of the %d that wait; each is tried for about four days, and after that the team telephones about a reply", n, len(waiting)),
+			"After the loss of a hub this ends when the desks have told the next one. Otherwise the log names the reason: ask the hub's operator.")
+	}
+	return ops.OK("reports", fmt.Sprintf("%d wait to be sent to the hub", len(waiting)))
 }

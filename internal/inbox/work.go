@@ -64,12 +64,12 @@ func (in *Inbox) did(tx store.Tx, key []byte, w *localv1.Work, d *localv1.Deed) 
 	case *localv1.Deed_Assigned:
 		w.AssignedTo = what.Assigned
 	case *localv1.Deed_Replied:
-		w.Reply = what.Replied
+		w.Reply, w.UnheardTime = what.Replied, nil
 		if w.AssignedTo == "" {
 			w.AssignedTo = d.GetStaffId() // who answers it has it
 		}
 	case *localv1.Deed_Outcome:
-		w.Outcome = what.Outcome
+		w.Outcome, w.UnheardTime = what.Outcome, nil
 	case *localv1.Deed_Told:
 		w.Told = append(w.Told, what.Told)
 	}
@@ -111,7 +111,12 @@ func (in *Inbox) sawAll(r store.Reader, key []byte, seen *uint32) error {
 }
 
 // same reports whether the newest deed about the same thing is this one by the same person: then there is nothing to do.
+// While the prison has not heard the reply, to say again what was said is a deed: it was told by telephone, or is to be sent
+// once more.
 func same(w *localv1.Work, d *localv1.Deed) bool {
+	if w.GetUnheardTime() != nil && (d.GetReplied() != nil || d.GetOutcome() != 0) {
+		return false
+	}
 	for _, old := range slices.Backward(w.GetDeeds()) {
 		if fmt.Sprintf("%T", old.GetDeed()) != fmt.Sprintf("%T", d.GetDeed()) {
 			continue

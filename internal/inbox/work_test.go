@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
+	"postern/internal/inbox"
 	"postern/internal/rpc"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
@@ -64,6 +65,29 @@ func TestAReplyIsRecordedReportedAndHeardOnce(t *testing.T) {
 	}
 	if i := item(t, in, id); i.GetDueTime() != nil || i.GetWork().GetReply().GetCode() != known {
 		t.Errorf("it shows as %v", i)
+	}
+}
+
+// A team answers while the hub cannot be reached, and its certificate is renewed before it can.
+func TestAReplyOutlivesItsCertificate(t *testing.T) {
+	x, in, id := received(t)
+	own := x.Issue(bristolInbox, testkit.Now.AddDate(0, 0, -29), 30)
+	in.Restart(func(c *inbox.Config) { c.Identity = own })
+	in.ToHub.Down(true)
+	must(in.ReplyItem(as(t, "LEE"), &localv1.ReplyItemRequest{Item: &localv1.Seen{Id: id}, Reply: &posternv1.Reply{Code: known}}))(t)
+	x.Settle()
+	x.Clock.Advance(48 * time.Hour)
+	if err := own.Replace(x.Issue(bristolInbox, x.Clock.Now().AddDate(0, 0, -3), 30)); err != nil {
+		t.Fatal(err)
+	}
+	in.ToHub.Down(false)
+	in.ToHub.LoseAnswers(1) // what was taken and not heard of goes once more, under another signature
+	for range 2 {
+		x.Settle()
+		x.Clock.Advance(testkit.MaxWait)
+	}
+	if n := events(t, x, logv1.Kind_KIND_REPLIED, "ALREADY_KNOWN"); n != 1 {
+		t.Errorf("the hub has it %d times", n)
 	}
 }
 

@@ -25,6 +25,7 @@ type Item struct {
 	ID          string    // the owner's name for it
 	Body        []byte    // the owner's; opaque here, and not sealed: no personal value
 	Attempts    uint32    // how often it was tried
+	Refusals    uint32    // how often its destination said no to it; the owner's to count
 	EnqueueTime time.Time // when it was put
 	DueTime     time.Time // when it may be tried next
 }
@@ -58,6 +59,7 @@ type row struct {
 	ID          string    `json:"id"`
 	Body        []byte    `json:"body,omitempty"`
 	Attempts    uint32    `json:"attempts,omitempty"`
+	Refusals    uint32    `json:"refusals,omitempty"`
 	EnqueueTime time.Time `json:"enqueue_time"`
 	DueTime     time.Time `json:"due_time"`
 }
@@ -85,7 +87,7 @@ func (q *Queue) Remove(tx store.Tx, it Item) error {
 	return tx.Delete(q.ks, key(it.Destination, it.Sequence))
 }
 
-// Retry keeps an item in its place with what changed: attempts, due time, body. It returns ErrGone rather than bring
+// Retry keeps an item in its place with what changed: attempts, refusals, due time, body. It returns ErrGone rather than bring
 // back an item that was removed while it was being tried.
 func (q *Queue) Retry(tx store.Tx, it Item) error {
 	if err := q.present(tx, it); err != nil {
@@ -131,7 +133,7 @@ func (q *Queue) present(r store.Reader, it Item) error {
 }
 
 func (q *Queue) write(tx store.Tx, it Item) error {
-	b, err := json.Marshal(row{it.ID, it.Body, it.Attempts, it.EnqueueTime.UTC(), it.DueTime.UTC()})
+	b, err := json.Marshal(row{it.ID, it.Body, it.Attempts, it.Refusals, it.EnqueueTime.UTC(), it.DueTime.UTC()})
 	if err != nil {
 		return fault.From(err)
 	}
@@ -248,5 +250,5 @@ func decode(k, v []byte) (Item, error) {
 	if err := json.Unmarshal(v, &r); err != nil || dest == "" {
 		return Item{}, fault.New(fault.Internal, "QUEUE_ITEM", "A queued item cannot be read.").Because(err)
 	}
-	return Item{dest, sequence, r.ID, r.Body, r.Attempts, r.EnqueueTime, r.DueTime}, nil
+	return Item{dest, sequence, r.ID, r.Body, r.Attempts, r.Refusals, r.EnqueueTime, r.DueTime}, nil
 }

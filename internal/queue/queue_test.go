@@ -54,7 +54,7 @@ func (m model) list() []queue.Item {
 
 func same(a, b queue.Item) bool {
 	return a.Destination == b.Destination && a.Sequence == b.Sequence && a.ID == b.ID && bytes.Equal(a.Body, b.Body) &&
-		a.Attempts == b.Attempts && a.EnqueueTime.Equal(b.EnqueueTime) && a.DueTime.Equal(b.DueTime)
+		a.Attempts == b.Attempts && a.Refusals == b.Refusals && a.EnqueueTime.Equal(b.EnqueueTime) && a.DueTime.Equal(b.DueTime)
 }
 
 // The destinations are chosen to be prefixes of one another, and the sequences to hold zero bytes and every width.
@@ -71,6 +71,7 @@ func drawItem(t *rapid.T) queue.Item {
 		ID:          ids.Draw(t, "id"),
 		Body:        rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "body"),
 		Attempts:    rapid.Uint32().Draw(t, "attempts"),
+		Refusals:    rapid.Uint32().Draw(t, "refusals"),
 		EnqueueTime: morning.Add(time.Duration(rapid.Int64Range(0, 1e15).Draw(t, "enqueued"))),
 		DueTime:     morning.Add(time.Duration(rapid.Int64Range(0, 1e15).Draw(t, "due"))),
 	}

@@ -8,7 +8,7 @@ const (
 	InboxItem      store.Keyspace = "inbox_item"      // SHA-256(manifest) → sealed item: the opened sections and their state
 	InboxDelivery  store.Keyspace = "inbox_delivery"  // delivery id → the signed answer
 	InboxReference store.Keyspace = "inbox_reference" // reference ‖ 0 ‖ notification id ‖ 0 ‖ SHA-256(manifest) → 1
-	InboxReport    store.Keyspace = "inbox_report"    // destination ‖ 0 ‖ sequence BE → queue item: a signed report for the hub
+	InboxReport    store.Keyspace = "inbox_report"    // destination ‖ 0 ‖ sequence BE → queue item: a report for the hub, signed anew when it is sent
 	InboxTombstone store.Keyspace = "inbox_tombstone" // SHA-256(manifest) → what was withdrawn of it; longer than any retry
 	InboxReplaced  store.Keyspace = "inbox_replaced"  // notification id → id of the prison that said the same again under another key
 	InboxSealed    store.Keyspace = "inbox_sealed"    // SHA-256(manifest) → sealed SealedNotification: what came, as the desk sealed it, to be passed on

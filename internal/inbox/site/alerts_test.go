@@ -89,3 +89,31 @@ func TestThePagesSayThatTheDeputyWasTold(t *testing.T) {
 		t.Errorf("noted as %v", alerts)
 	}
 }
+
+// An answer that the hub refuses for days is to be telephoned, and both pages say so until somebody has.
+func TestThePagesSayThatThePrisonDoesNotHear(t *testing.T) {
+	x := testkit.NewExchange(t)
+	in := x.Inbox(testkit.Bristol)
+	pages := at(t, x)
+	id := families(t, x, 1)[0]
+	signintest.As(t, pages, "DUTY_WORKER").Get(path(id, "reply")).Submit(map[string][]string{"reply": {"ALREADY_KNOWN"}})
+	x.LoseHub()
+	for len(in.Items()) > 0 && in.Items()[0].GetDueTime() == nil && x.Clock.Now().Before(testkit.Now.AddDate(0, 0, 20)) {
+		if _, err := in.StepReports(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x.Clock.Advance(time.Hour)
+	}
+	lee := signintest.As(t, pages, "DUTY_WORKER")
+	if list := lee.Get("/"); len(references(list)) != 1 || !strings.Contains(list.Main(), "Did not arrive: telephone") {
+		t.Errorf("the table says %s", list.Main())
+	}
+	const telephone = "Your answer did not reach the prison"
+	if page := lee.Get(path(id)).Main(); !strings.Contains(page, telephone) {
+		t.Errorf("the page says %s", page)
+	}
+	after := lee.Get(path(id, "outcome")).Submit(map[string][]string{"outcome": {"OFFER_MADE"}}).Follow().Main()
+	if strings.Contains(after, telephone) || len(references(lee.Get("/"))) != 0 {
+		t.Errorf("telephoned, the page says %s", after)
+	}
+}

@@ -212,7 +212,9 @@ type Work struct {
 	// Who in the family was told that the team was told.
 	Told []*Told `protobuf:"bytes,5,rep,name=told,proto3" json:"told,omitempty"`
 	// When deputies were told that nobody had acted; no deeds of anybody, so that whoever is answering meanwhile is not held up.
-	DeputyAlerts  []*DeputyAlert `protobuf:"bytes,6,rep,name=deputy_alerts,json=deputyAlerts,proto3" json:"deputy_alerts,omitempty"`
+	DeputyAlerts []*DeputyAlert `protobuf:"bytes,6,rep,name=deputy_alerts,json=deputyAlerts,proto3" json:"deputy_alerts,omitempty"`
+	// When the last reply was given up, which the hub refused for days: the prison does not hear it, so that somebody telephones. Absent once it is answered again, or recorded what came of it; no deed of anybody.
+	UnheardTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=unheard_time,json=unheardTime,proto3" json:"unheard_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,10 +291,17 @@ func (x *Work) GetDeputyAlerts() []*DeputyAlert {
 	return nil
 }
 
+func (x *Work) GetUnheardTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UnheardTime
+	}
+	return nil
+}
+
 // DeputyAlert is that a deputy was told that nobody had acted about an item: once for each time that the team is to act.
 type DeputyAlert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Since when the team was to act: when the item came, when the person withdrew, or when what did not arrive was passed on.
+	// Since when the team was to act: when the item came, when the person withdrew, when what did not arrive was passed on, or when a reply was given up.
 	SinceTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
 	// The staff id of the deputy; empty where all were away or had it themselves, and the team's mailboxes were told again.
 	StaffId string `protobuf:"bytes,2,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
@@ -1756,7 +1765,7 @@ var File_postern_local_v1_teamwork_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_teamwork_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpostern/local/v1/teamwork.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\"\xa7\x02\n" +
+	"\x1fpostern/local/v1/teamwork.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apostern/v1/directory.proto\x1a\x17postern/v1/report.proto\"\xe6\x02\n" +
 	"\x04Work\x12,\n" +
 	"\x05deeds\x18\x01 \x03(\v2\x16.postern.local.v1.DeedR\x05deeds\x12\x1f\n" +
 	"\vassigned_to\x18\x02 \x01(\tR\n" +
@@ -1764,7 +1773,8 @@ const file_postern_local_v1_teamwork_proto_rawDesc = "" +
 	"\x05reply\x18\x03 \x01(\v2\x11.postern.v1.ReplyR\x05reply\x127\n" +
 	"\aoutcome\x18\x04 \x01(\x0e2\x1d.postern.v1.FamilyOutcomeCodeR\aoutcome\x12*\n" +
 	"\x04told\x18\x05 \x03(\v2\x16.postern.local.v1.ToldR\x04told\x12B\n" +
-	"\rdeputy_alerts\x18\x06 \x03(\v2\x1d.postern.local.v1.DeputyAlertR\fdeputyAlerts\"\xd7\x01\n" +
+	"\rdeputy_alerts\x18\x06 \x03(\v2\x1d.postern.local.v1.DeputyAlertR\fdeputyAlerts\x12=\n" +
+	"\funheard_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vunheardTime\"\xd7\x01\n" +
 	"\vDeputyAlert\x129\n" +
 	"\n" +
 	"since_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12\x19\n" +
@@ -1940,54 +1950,55 @@ var file_postern_local_v1_teamwork_proto_depIdxs = []int32{
 	27, // 2: postern.local.v1.Work.outcome:type_name -> postern.v1.FamilyOutcomeCode
 	6,  // 3: postern.local.v1.Work.told:type_name -> postern.local.v1.Told
 	4,  // 4: postern.local.v1.Work.deputy_alerts:type_name -> postern.local.v1.DeputyAlert
-	28, // 5: postern.local.v1.DeputyAlert.since_time:type_name -> google.protobuf.Timestamp
-	28, // 6: postern.local.v1.DeputyAlert.queue_time:type_name -> google.protobuf.Timestamp
-	28, // 7: postern.local.v1.DeputyAlert.tell_time:type_name -> google.protobuf.Timestamp
-	28, // 8: postern.local.v1.Deed.time:type_name -> google.protobuf.Timestamp
-	26, // 9: postern.local.v1.Deed.replied:type_name -> postern.v1.Reply
-	27, // 10: postern.local.v1.Deed.outcome:type_name -> postern.v1.FamilyOutcomeCode
-	6,  // 11: postern.local.v1.Deed.told:type_name -> postern.local.v1.Told
-	29, // 12: postern.local.v1.Deed.stop_answered:type_name -> postern.v1.StopAnswerCode
-	0,  // 13: postern.local.v1.Told.whom:type_name -> postern.local.v1.ToldWhom
-	1,  // 14: postern.local.v1.Told.how:type_name -> postern.local.v1.ToldHow
-	2,  // 15: postern.local.v1.Mark.age_band:type_name -> postern.local.v1.AgeBand
-	8,  // 16: postern.local.v1.AssignItemsRequest.items:type_name -> postern.local.v1.Seen
-	8,  // 17: postern.local.v1.ReplyItemRequest.item:type_name -> postern.local.v1.Seen
-	26, // 18: postern.local.v1.ReplyItemRequest.reply:type_name -> postern.v1.Reply
-	3,  // 19: postern.local.v1.ReplyItemResponse.work:type_name -> postern.local.v1.Work
-	8,  // 20: postern.local.v1.RecordOutcomeRequest.item:type_name -> postern.local.v1.Seen
-	27, // 21: postern.local.v1.RecordOutcomeRequest.outcome:type_name -> postern.v1.FamilyOutcomeCode
-	3,  // 22: postern.local.v1.RecordOutcomeResponse.work:type_name -> postern.local.v1.Work
-	8,  // 23: postern.local.v1.RecordToldRequest.item:type_name -> postern.local.v1.Seen
-	6,  // 24: postern.local.v1.RecordToldRequest.told:type_name -> postern.local.v1.Told
-	3,  // 25: postern.local.v1.RecordToldResponse.work:type_name -> postern.local.v1.Work
-	30, // 26: postern.local.v1.TeamSettings.hours:type_name -> postern.v1.OpeningHours
-	19, // 27: postern.local.v1.TeamSettings.holidays:type_name -> postern.local.v1.Holiday
-	20, // 28: postern.local.v1.TeamSettings.colleagues:type_name -> postern.local.v1.Colleague
-	21, // 29: postern.local.v1.TeamSettings.changes:type_name -> postern.local.v1.SettingsChange
-	18, // 30: postern.local.v1.TeamSettings.leave:type_name -> postern.local.v1.Leave
-	28, // 31: postern.local.v1.SettingsChange.time:type_name -> google.protobuf.Timestamp
-	17, // 32: postern.local.v1.GetSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
-	31, // 33: postern.local.v1.GetSettingsResponse.authority:type_name -> postern.v1.Authority
-	17, // 34: postern.local.v1.ChangeSettingsRequest.settings:type_name -> postern.local.v1.TeamSettings
-	17, // 35: postern.local.v1.ChangeSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
-	9,  // 36: postern.local.v1.TeamworkService.AssignItems:input_type -> postern.local.v1.AssignItemsRequest
-	11, // 37: postern.local.v1.TeamworkService.ReplyItem:input_type -> postern.local.v1.ReplyItemRequest
-	13, // 38: postern.local.v1.TeamworkService.RecordOutcome:input_type -> postern.local.v1.RecordOutcomeRequest
-	15, // 39: postern.local.v1.TeamworkService.RecordTold:input_type -> postern.local.v1.RecordToldRequest
-	22, // 40: postern.local.v1.TeamworkService.GetSettings:input_type -> postern.local.v1.GetSettingsRequest
-	24, // 41: postern.local.v1.TeamworkService.ChangeSettings:input_type -> postern.local.v1.ChangeSettingsRequest
-	10, // 42: postern.local.v1.TeamworkService.AssignItems:output_type -> postern.local.v1.AssignItemsResponse
-	12, // 43: postern.local.v1.TeamworkService.ReplyItem:output_type -> postern.local.v1.ReplyItemResponse
-	14, // 44: postern.local.v1.TeamworkService.RecordOutcome:output_type -> postern.local.v1.RecordOutcomeResponse
-	16, // 45: postern.local.v1.TeamworkService.RecordTold:output_type -> postern.local.v1.RecordToldResponse
-	23, // 46: postern.local.v1.TeamworkService.GetSettings:output_type -> postern.local.v1.GetSettingsResponse
-	25, // 47: postern.local.v1.TeamworkService.ChangeSettings:output_type -> postern.local.v1.ChangeSettingsResponse
-	42, // [42:48] is the sub-list for method output_type
-	36, // [36:42] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	28, // 5: postern.local.v1.Work.unheard_time:type_name -> google.protobuf.Timestamp
+	28, // 6: postern.local.v1.DeputyAlert.since_time:type_name -> google.protobuf.Timestamp
+	28, // 7: postern.local.v1.DeputyAlert.queue_time:type_name -> google.protobuf.Timestamp
+	28, // 8: postern.local.v1.DeputyAlert.tell_time:type_name -> google.protobuf.Timestamp
+	28, // 9: postern.local.v1.Deed.time:type_name -> google.protobuf.Timestamp
+	26, // 10: postern.local.v1.Deed.replied:type_name -> postern.v1.Reply
+	27, // 11: postern.local.v1.Deed.outcome:type_name -> postern.v1.FamilyOutcomeCode
+	6,  // 12: postern.local.v1.Deed.told:type_name -> postern.local.v1.Told
+	29, // 13: postern.local.v1.Deed.stop_answered:type_name -> postern.v1.StopAnswerCode
+	0,  // 14: postern.local.v1.Told.whom:type_name -> postern.local.v1.ToldWhom
+	1,  // 15: postern.local.v1.Told.how:type_name -> postern.local.v1.ToldHow
+	2,  // 16: postern.local.v1.Mark.age_band:type_name -> postern.local.v1.AgeBand
+	8,  // 17: postern.local.v1.AssignItemsRequest.items:type_name -> postern.local.v1.Seen
+	8,  // 18: postern.local.v1.ReplyItemRequest.item:type_name -> postern.local.v1.Seen
+	26, // 19: postern.local.v1.ReplyItemRequest.reply:type_name -> postern.v1.Reply
+	3,  // 20: postern.local.v1.ReplyItemResponse.work:type_name -> postern.local.v1.Work
+	8,  // 21: postern.local.v1.RecordOutcomeRequest.item:type_name -> postern.local.v1.Seen
+	27, // 22: postern.local.v1.RecordOutcomeRequest.outcome:type_name -> postern.v1.FamilyOutcomeCode
+	3,  // 23: postern.local.v1.RecordOutcomeResponse.work:type_name -> postern.local.v1.Work
+	8,  // 24: postern.local.v1.RecordToldRequest.item:type_name -> postern.local.v1.Seen
+	6,  // 25: postern.local.v1.RecordToldRequest.told:type_name -> postern.local.v1.Told
+	3,  // 26: postern.local.v1.RecordToldResponse.work:type_name -> postern.local.v1.Work
+	30, // 27: postern.local.v1.TeamSettings.hours:type_name -> postern.v1.OpeningHours
+	19, // 28: postern.local.v1.TeamSettings.holidays:type_name -> postern.local.v1.Holiday
+	20, // 29: postern.local.v1.TeamSettings.colleagues:type_name -> postern.local.v1.Colleague
+	21, // 30: postern.local.v1.TeamSettings.changes:type_name -> postern.local.v1.SettingsChange
+	18, // 31: postern.local.v1.TeamSettings.leave:type_name -> postern.local.v1.Leave
+	28, // 32: postern.local.v1.SettingsChange.time:type_name -> google.protobuf.Timestamp
+	17, // 33: postern.local.v1.GetSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
+	31, // 34: postern.local.v1.GetSettingsResponse.authority:type_name -> postern.v1.Authority
+	17, // 35: postern.local.v1.ChangeSettingsRequest.settings:type_name -> postern.local.v1.TeamSettings
+	17, // 36: postern.local.v1.ChangeSettingsResponse.settings:type_name -> postern.local.v1.TeamSettings
+	9,  // 37: postern.local.v1.TeamworkService.AssignItems:input_type -> postern.local.v1.AssignItemsRequest
+	11, // 38: postern.local.v1.TeamworkService.ReplyItem:input_type -> postern.local.v1.ReplyItemRequest
+	13, // 39: postern.local.v1.TeamworkService.RecordOutcome:input_type -> postern.local.v1.RecordOutcomeRequest
+	15, // 40: postern.local.v1.TeamworkService.RecordTold:input_type -> postern.local.v1.RecordToldRequest
+	22, // 41: postern.local.v1.TeamworkService.GetSettings:input_type -> postern.local.v1.GetSettingsRequest
+	24, // 42: postern.local.v1.TeamworkService.ChangeSettings:input_type -> postern.local.v1.ChangeSettingsRequest
+	10, // 43: postern.local.v1.TeamworkService.AssignItems:output_type -> postern.local.v1.AssignItemsResponse
+	12, // 44: postern.local.v1.TeamworkService.ReplyItem:output_type -> postern.local.v1.ReplyItemResponse
+	14, // 45: postern.local.v1.TeamworkService.RecordOutcome:output_type -> postern.local.v1.RecordOutcomeResponse
+	16, // 46: postern.local.v1.TeamworkService.RecordTold:output_type -> postern.local.v1.RecordToldResponse
+	23, // 47: postern.local.v1.TeamworkService.GetSettings:output_type -> postern.local.v1.GetSettingsResponse
+	25, // 48: postern.local.v1.TeamworkService.ChangeSettings:output_type -> postern.local.v1.ChangeSettingsResponse
+	43, // [43:49] is the sub-list for method output_type
+	37, // [37:43] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_teamwork_proto_init() }
