@@ -137,8 +137,8 @@ func (a *app) printNotification(n *localv1.Notification) {
 		a.indented(plain.ToDoIn(lang, withTasks(n).GetObligations()))
 	case n.GetDecision() != nil:
 		a.indented(plain.DecisionIn(lang, withTasks(n)))
-		if len(n.GetDecision().GetPaths()) > 0 {
-			a.line("  %s", lang.Text("desk.goes", words.Args{"sections": pathListIn(lang, n.GetDecision().GetPaths())}))
+		if goes := desk.WhatGoes(n); len(goes) > 0 {
+			a.line("  %s", lang.Text("desk.goes", words.Args{"sections": pathListIn(lang, goes)}))
 		}
 	}
 	if n.GetResealedBy() != "" {

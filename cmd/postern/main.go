@@ -25,6 +25,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second time ends it at once, as where it waits for what somebody types
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -95,6 +96,9 @@ func usage(message string) error { return usageError{errors.New(message)} }
 func message(err error) string {
 	if isUsage(err) {
 		return err.Error() + "\nSee: postern help"
+	}
+	if errors.Is(err, context.Canceled) {
+		return "Stopped."
 	}
 	f := fault.From(err)
 	if f.Kind == fault.Internal && errors.Unwrap(f) != nil {

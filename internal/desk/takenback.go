@@ -53,6 +53,12 @@ func partsTakenBack(n *localv1.Notification) (paths []string) {
 	return partsSaid(n)
 }
 
+// WhatGoes are the sections of a notification that its decision shares and that the person did not take back, by path.
+func WhatGoes(n *localv1.Notification) []string {
+	taken := partsTakenBack(n)
+	return slices.DeleteFunc(slices.Clone(n.GetDecision().GetPaths()), func(p string) bool { return len(taken) > 0 && consent.Withdrawn(taken, p) })
+}
+
 // partsSaid are the paths that the person took back one by one, by whatever the notification goes.
 func partsSaid(n *localv1.Notification) (paths []string) {
 	paths = slices.Clone(n.GetLeftOutPaths())

@@ -16,6 +16,7 @@
 package strict
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,14 +44,14 @@ func JSON(data []byte, v any) error { return read("document", data, v, parseJSON
 
 // YAMLFile is YAML for a file, whose name goes into the message.
 //
-// Further errors: fault.NotFound NO_FILE and fault.Unavailable FILE_UNREADABLE.
+// Further errors: fault.NotFound NO_FILE and fault.Precondition FILE_UNREADABLE.
 func YAMLFile(path string, v any) error {
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fault.Newf(fault.NotFound, "NO_FILE", "There is no file %s. Check the path.", path).Because(err)
 	case err != nil:
-		return fault.Newf(fault.Unavailable, "FILE_UNREADABLE", "The file %s cannot be read. Check its owner and mode.", path).Because(err)
+		return fault.Newf(fault.Precondition, "FILE_UNREADABLE", "The file %s cannot be read. Check its owner and mode.", path).Because(err)
 	}
 	return read("file "+filepath.Base(path), data, v, parseYAML, true)
 }
@@ -61,6 +62,7 @@ func read(name string, data []byte, v any, parse func([]byte, *problems) *node, 
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		panic(fmt.Sprintf("strict: reading into a %T, which is not a pointer to a value", v))
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // the byte order mark that some editors begin a file with
 	found := &problems{}
 	if root := parse(data, found); root != nil {
 		d := decoder{problems: found, plainIsText: plainIsText}

@@ -248,8 +248,14 @@ func TestYAMLFile(t *testing.T) {
 	if err := strict.YAMLFile(path, &config{}); fault.KindOf(err) != fault.NotFound || !strings.Contains(err.Error(), path) {
 		t.Errorf("no file: %v", err)
 	}
-	if err := strict.YAMLFile(filepath.Dir(path), &config{}); fault.KindOf(err) != fault.Unavailable {
+	if err := strict.YAMLFile(filepath.Dir(path), &config{}); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("a folder: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("\ufeffwait: 1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := strict.YAMLFile(path, &config{}); err != nil {
+		t.Errorf("with a byte order mark: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("wiat: 1s\n"), 0o600); err != nil {
 		t.Fatal(err)

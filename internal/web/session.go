@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,14 @@ type session struct {
 	person *Person // nil until somebody signs in
 	began  time.Time
 	seen   time.Time
-	kept   map[string]string
+	last   int // how many values it was given
+	kept   map[string]kept
+}
+
+// kept is a value for a later page, and which it was of all that the session was ever given.
+type kept struct {
+	value string
+	n     int
 }
 
 func newSessions(now func() time.Time, idle, longest time.Duration) *sessions {
@@ -175,12 +183,18 @@ func (s *sessions) keep(x *session, key, value string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if x.kept == nil {
-		x.kept = map[string]string{}
+		x.kept = map[string]kept{}
 	}
-	if _, there := x.kept[key]; !there && len(x.kept) >= maxKept || len(value) > maxKeptBytes {
+	_, there := x.kept[key]
+	full := !there && len(x.kept) >= maxKept
+	if full && x.person == nil && len(value) <= maxKeptBytes {
+		// Sign-ins that began and never came back: at a machine that many walk up to they would keep everybody out.
+		delete(x.kept, slices.MinFunc(slices.Collect(maps.Keys(x.kept)), func(a, b string) int { return x.kept[a].n - x.kept[b].n }))
+	} else if full || len(value) > maxKeptBytes {
 		return fault.New(fault.Exhausted, "SESSION_FULL", "Too much is kept for the next page.")
 	}
-	x.kept[key] = value
+	x.last++
+	x.kept[key] = kept{value, x.last}
 	return nil
 }
 
@@ -190,7 +204,7 @@ func (s *sessions) take(x *session, key string) (string, bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	value, ok := x.kept[key]
+	k, ok := x.kept[key]
 	delete(x.kept, key)
-	return value, ok
+	return k.value, ok
 }

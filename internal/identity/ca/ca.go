@@ -142,6 +142,9 @@ func Issue(dir, uri string, cfg IssueConfig) error {
 	if err != nil {
 		return err
 	}
+	if err := ofAnother(cfg, uri); err != nil {
+		return err
+	}
 	template := leaf(party, orNow(cfg.Now), cfg.Days, parent.Leaf)
 	der, err := x509.CreateCertificate(rand.Reader, template, parent.Leaf, public, parent.PrivateKey)
 	if err != nil {
@@ -154,6 +157,25 @@ func Issue(dir, uri string, cfg IssueConfig) error {
 		return writeFile(cfg.OutCert, certPEM(der), 0o644)
 	}
 	return writePair(cfg.OutCert, cfg.OutKey, der, key)
+}
+
+// ofAnother refuses to write where another party's certificate or key is: that key would be gone.
+func ofAnother(cfg IssueConfig, uri string) error {
+	text, err := os.ReadFile(cfg.OutCert)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(cfg.OutKey); cfg.OutKey == "" || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fault.Newf(fault.Precondition, "CA_KEY", "There is a key already, %s, and no certificate beside it that says whose it is. Name another folder.", cfg.OutKey)
+	}
+	if err == nil {
+		if block, _ := pem.Decode(text); block != nil {
+			if cert, err := x509.ParseCertificate(block.Bytes); err == nil && len(cert.URIs) == 1 && cert.URIs[0].String() == uri {
+				return nil // its next one
+			}
+		}
+	}
+	return fault.Newf(fault.Precondition, "CA_OTHER", "%s is not a certificate of %s, and would be lost. Name another folder.", cfg.OutCert, uri)
 }
 
 // RequestConfig is what Request needs.

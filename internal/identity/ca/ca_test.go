@@ -57,10 +57,30 @@ func wantFault(t *testing.T, err error, kind fault.Kind, reason string) {
 	}
 }
 
+// A key that another party has nowhere else is not written over.
+func TestNoOtherPartysKeyIsWrittenOver(t *testing.T) {
+	dir, out := initialised(t), t.TempDir()
+	cfg := ca.IssueConfig{OutCert: filepath.Join(out, "cert.pem"), OutKey: filepath.Join(out, "key.pem"), Now: now, Days: 2}
+	if err := ca.Issue(dir, "spiffe://postern.example/prison/BLI/desk", cfg); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(cfg.OutKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFault(t, ca.Issue(dir, "spiffe://postern.example/hub/one", cfg), fault.Precondition, "CA_OTHER")
+	if err := os.Remove(cfg.OutCert); err != nil {
+		t.Fatal(err)
+	}
+	wantFault(t, ca.Issue(dir, "spiffe://postern.example/prison/BLI/desk", cfg), fault.Precondition, "CA_KEY")
+	if after, err := os.ReadFile(cfg.OutKey); err != nil || string(after) != string(before) {
+		t.Errorf("the key is another one now: %v", err)
+	}
+}
+
 func TestEveryPartyIsIssuedFromItsOwnAnchor(t *testing.T) {
 	dir := initialised(t)
 	anchors := anchorsOf(t, dir)
-	out := t.TempDir()
 	for _, uri := range []string{
 		"spiffe://postern.example/prison/BLI/desk",
 		"spiffe://postern.example/authority/E06000023/inbox",
@@ -69,6 +89,7 @@ func TestEveryPartyIsIssuedFromItsOwnAnchor(t *testing.T) {
 		"spiffe://postern.example/operator/one",
 		"spiffe://postern.example/auditor/one",
 	} {
+		out := t.TempDir()
 		for _, p256 := range []bool{false, true} {
 			cfg := ca.IssueConfig{OutCert: filepath.Join(out, "new", "cert.pem"), OutKey: filepath.Join(out, "new", "key.pem"), Now: now, Days: 2, P256: p256}
 			if err := ca.Issue(dir, uri, cfg); err != nil {
