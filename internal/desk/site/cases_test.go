@@ -1,9 +1,11 @@
 package site_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -382,4 +384,69 @@ func TestAFormIsPutRight(t *testing.T) {
 	if again := b.Do(http.MethodPost, at(reference, "correct"), url.Values{}); again.Status != http.StatusConflict {
 		t.Errorf("to put it right twice is answered by %d", again.Status)
 	}
+}
+
+// corrected begins the correction of a form, and returns the path of its draft.
+func (p *prison) corrected(b *webtest.Browser, f *posternv1.Form) string {
+	p.t.Helper()
+	began := b.Get(at(p.take(f))).Submit(url.Values{})
+	if began.Status != http.StatusSeeOther {
+		p.t.Fatalf("to put it right is answered by %d", began.Status)
+	}
+	return began.Header.Get("Location")
+}
+
+// Permission for one child is none for another: when that child goes from the form, the person is asked anew, also where
+// another child comes in its place, and until then nothing can be sent.
+func TestPermissionGoesWithItsChild(t *testing.T) {
+	for name, try := range map[string]struct {
+		children, permitted, gone int
+		another                   bool
+	}{"another child is left": {2, 2, 2, false}, "another child comes in its place": {1, 1, 1, true}} {
+		p := bristol(t)
+		f := formtest.New(slices.Repeat([]string{testkit.Bristol}, try.children)...)
+		f.Consent.Children = []uint32{uint32(try.permitted)}
+		b := p.as("RECEPTION_OFFICER")
+		draft := p.corrected(b, f)
+		b.Get(fmt.Sprintf("%s/children/%d/remove", draft, try.gone)).Submit(nil)
+		if try.another {
+			b.Get(draft + "/children/1").Submit(answers(peregrine()...))
+			b.Get(draft + "/children/1/home").Submit(answers(append(inBristol(), "council", testkit.Bristol)...))
+		}
+		check := b.Get(draft + "/check")
+		linkTo(t, check, "/permission?to=check")
+		if ready(check) {
+			t.Errorf("%s: it can be sent: %s", name, check.Main())
+		}
+		b.Get(draft + "/permission?to=check").Submit(url.Values{"answer": {"contact"}, "understood": {"YES"}})
+		if again := b.Get(draft + "/check"); !ready(again) {
+			t.Errorf("%s: agreed to again, it cannot be sent: %s", name, again.Main())
+		}
+	}
+}
+
+// ready reports whether a form can be sent from the page before that.
+func ready(check *webtest.Page) bool {
+	return len(check.Elements(func(n *html.Node) bool { return webtest.Attribute(n, "name") == "version" })) > 0
+}
+
+// Of several children who were permitted the others stay so, under their new numbers, and what was taken back stays so too.
+func TestPermissionCountsOnWithoutAChild(t *testing.T) {
+	p := bristol(t)
+	f := formtest.New(testkit.Bristol, testkit.Bristol, testkit.Bristol)
+	f.Consent.Children = []uint32{1, 3}
+	f.Consent.Withdrawal = &posternv1.ConsentWithdrawal{WithdrawTime: f.GetConsent().GetGiveTime(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE, Paths: []string{"child/1", "child/3/phone"}}
+	b := p.as("RECEPTION_OFFICER")
+	draft := p.corrected(b, f)
+	left := func(children, taken string) {
+		t.Helper()
+		d, err := p.desk.Draft(p.acting("RECEPTION_OFFICER"), strings.TrimPrefix(draft, "/drafts/"))
+		if c := d.GetForm().GetConsent(); err != nil || fmt.Sprint(c.GetChildren()) != children || fmt.Sprint(c.GetWithdrawal().GetPaths()) != taken {
+			t.Errorf("left is permission for %v, without %v: %v", c.GetChildren(), c.GetWithdrawal().GetPaths(), err)
+		}
+	}
+	b.Get(draft + "/children/2/remove").Submit(nil)
+	left("[1 2]", "[child/1 child/2/phone]")
+	b.Get(draft + "/children/1/remove").Submit(nil)
+	left("[1]", "[child/1/phone]")
 }

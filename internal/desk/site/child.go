@@ -280,12 +280,6 @@ func without(draft *localv1.Draft, n int) {
 			c.Home.SameAsChild--
 		}
 	}
-	var covered []uint32
-	for _, number := range f.GetConsent().GetChildren() {
-		if number, ok := counted(int(number), n); ok {
-			covered = append(covered, uint32(number))
-		}
-	}
 	var calls []*posternv1.Call
 	for _, call := range f.GetCalls() {
 		if number, ok := counted(int(call.GetChildNumber()), n); ok {
@@ -295,10 +289,34 @@ func without(draft *localv1.Draft, n int) {
 		}
 	}
 	f.Calls = calls
-	if f.GetConsent() != nil {
-		f.Consent.Children, f.Consent.Sections = covered, countedPaths(f.GetConsent().GetSections(), "child/", n)
-	}
 	draft.Answered = countedPaths(draft.GetAnswered(), "children/", n)
+	permittedWithout(draft, n)
+}
+
+// permittedWithout takes child n out of the permission of a draft. Permission for that child alone is none for anybody
+// else, so the person is asked anew; left naming nobody, it would be for all.
+func permittedWithout(draft *localv1.Draft, n int) {
+	c := draft.GetForm().GetConsent()
+	if c == nil {
+		return
+	}
+	var covered []uint32
+	for _, number := range c.GetChildren() {
+		if number, ok := counted(int(number), n); ok {
+			covered = append(covered, uint32(number))
+		}
+	}
+	if len(c.GetChildren()) > 0 && len(covered) == 0 && c.GetState() == posternv1.ConsentState_CONSENT_STATE_GIVEN {
+		draft.Form.Consent = nil
+		draft.Answered = slices.DeleteFunc(draft.GetAnswered(), func(page string) bool { return page == "permission" || page == "permission/adjust" })
+		return
+	}
+	c.Children, c.Sections = covered, countedPaths(c.GetSections(), "child/", n)
+	if w := c.GetWithdrawal(); len(w.GetPaths()) > 0 {
+		if w.Paths = countedPaths(w.GetPaths(), "child/", n); len(w.GetPaths()) == 0 {
+			c.Withdrawal = nil // what was taken back went with the child, and not all of it was
+		}
+	}
 }
 
 // counted is the number of a child when child n is gone; none for that one.
