@@ -213,11 +213,14 @@ func (d *Desk) endDraft(ctx context.Context, draft *localv1.Draft) error {
 
 // FormOf is the form of a draft as it is checked, looked ahead at and taken: a pure function of the draft, so that it is
 // the same form every time. It tells of children only where the person agreed to that; a person who said no is one who
-// declined, and one who has children nobody described is one who was not asked for permission.
+// declined, and one who has children nobody described is one who was not asked for permission. What is urgent tells of
+// them whatever the person said.
 func FormOf(draft *localv1.Draft) *posternv1.Form {
 	f := proto.CloneOf(draft.GetForm())
 	agreed := f.GetConsent().GetState()
 	switch {
+	case f.GetRoute() == posternv1.Route_ROUTE_URGENT:
+		return aboutChildren(f)
 	case f.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN && f.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED:
 		f.Consent = nil
 	case agreed == posternv1.ConsentState_CONSENT_STATE_DECLINED:
@@ -225,15 +228,21 @@ func FormOf(draft *localv1.Draft) *posternv1.Form {
 	case agreed == posternv1.ConsentState_CONSENT_STATE_NOT_ASKED:
 		f.Enquiry = posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN
 	default: // with permission, or the check of the form says that it is missing
-		f.Enquiry = posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED
-		if f.GetConsent() != nil && len(f.GetConsent().GetChildren()) == 0 {
-			for i := range f.GetChildren() {
-				f.Consent.Children = append(f.Consent.Children, uint32(i+1))
-			}
-		}
-		return f
+		return aboutChildren(f)
 	}
 	f.Parent, f.Children, f.Calls, f.Urgency = nil, nil, nil, nil
+	return f
+}
+
+// aboutChildren makes a form tell of its children. Permission that names no child was given for all of them before they
+// were described; whoever takes children out of it must never leave it naming none.
+func aboutChildren(f *posternv1.Form) *posternv1.Form {
+	f.Enquiry = posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED
+	if f.GetConsent() != nil && len(f.GetConsent().GetChildren()) == 0 {
+		for i := range f.GetChildren() {
+			f.Consent.Children = append(f.Consent.Children, uint32(i+1))
+		}
+	}
 	return f
 }
 

@@ -137,18 +137,22 @@ func (c *checker) consideredPath(path, entry string, children map[uint32]bool) {
 }
 
 // permits reports whether the route lets a section of the part go: on consent what it covers, without it the sections of
-// an urgent message, or those that a person decided to share. The school goes urgently only to have a child collected.
+// an urgent message, or those that a person decided to share.
 func (p *Part) permits(path string) bool {
 	s, _ := section.Lookup(path)
 	switch p.Route {
 	case posternv1.Route_ROUTE_URGENT:
-		collect := p.content.GetUrgency().GetReason() == posternv1.UrgencyReason_URGENCY_REASON_COLLECT_FROM_SCHOOL
-		return s.Urgent && (s.Name != "school" || collect)
+		return Urgently(s, p.content.GetUrgency().GetReason())
 	case posternv1.Route_ROUTE_DUTY:
 		return slices.Contains(p.content.GetConsideration().GetPaths(), path)
 	default:
 		return consent.Covers(p.Consent, path)
 	}
+}
+
+// Urgently reports whether a section goes on the urgent route, for that reason: the school only to have a child collected.
+func Urgently(s section.Section, reason posternv1.UrgencyReason) bool {
+	return s.Urgent && (s.Name != "school" || reason == posternv1.UrgencyReason_URGENCY_REASON_COLLECT_FROM_SCHOOL)
 }
 
 // projectConsideration is a consideration with the numbers of a part, without children and sections of other parts.

@@ -126,18 +126,36 @@ const (
 	isDeclined = posternv1.Known_KNOWN_DECLINED
 )
 
-// agreed reports whether the person agreed that a section may be told: of a child, by its number, or of the parent. Of a
-// child nobody described yet it goes by what was agreed for every child.
-func agreed(draft *localv1.Draft, pattern string, child int) bool {
+// mayTell reports whether a section may be told, and so is asked for: of a child, by its number, or of the parent. It goes
+// by what the person agreed to, of a child nobody described yet by what they agreed to for every child. On the urgent route
+// nobody is asked to agree, and it goes by what helps to find the child tonight.
+func mayTell(draft *localv1.Draft, pattern string, child int) bool {
 	c := desk.FormOf(draft).GetConsent()
 	sec, ok := section.ByPattern(pattern)
 	if !ok {
 		return false
 	}
+	if urgent(draft) {
+		return form.Urgently(sec, draft.GetForm().GetUrgency().GetReason())
+	}
 	if sec.PerChild && child > len(draft.GetForm().GetChildren()) {
 		return slices.Contains(c.GetSections(), pattern)
 	}
 	return consent.Covers(c, sec.Path(child))
+}
+
+// keepUnasked keeps the sections that a page of the urgent route did not ask for: they were said before, and nobody took
+// them back. On the standard route they go, because the person does not agree to tell them any more.
+func keepUnasked(draft *localv1.Draft, was, now proto.Message, of string, child int, names []string) {
+	if !urgent(draft) {
+		return
+	}
+	before, after := was.ProtoReflect(), now.ProtoReflect()
+	for _, name := range names {
+		if f := after.Descriptor().Fields().ByName(protoreflect.Name(name)); before.Has(f) && !mayTell(draft, of+name, child) {
+			after.Set(f, before.Get(f))
+		}
+	}
 }
 
 // mend fails the form's fields with whatever is wrong in the draft below these paths, in plain words.

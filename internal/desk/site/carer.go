@@ -59,7 +59,7 @@ func carerForm(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
 		{Name: "has_parental_responsibility", Path: at + "carer.has_parental_responsibility", Kind: web.One, Inline: true, Label: r.T("fill.carer_responsibility"),
 			Hint: r.T("fill.responsibility_hint"), Options: choices(r, yes, no, notKnown), Value: plain.Enum(carer.GetHasParentalResponsibility())},
 	}
-	if agreed(draft, "child/{n}/phone", n) {
+	if mayTell(draft, "child/{n}/phone", n) {
 		fields = append(fields, web.Field{Name: "carer_phone", Path: at + "phone.carer_phone", Label: r.T("fill.carer_phone"), Hint: r.T("fill.carer_phone_hint"), Width: 20,
 			InputMode: "tel", Value: phone.GetCarerPhone()})
 	}

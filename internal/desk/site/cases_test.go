@@ -346,7 +346,7 @@ func TestAConcernIsRaised(t *testing.T) {
 	}
 	sent := b.Get("/drafts/" + draft.GetId() + "/check").Submit(url.Values{}).Follow()
 	p.x.Settle()
-	says(t, sent, "PN-")
+	says(t, sent, "PN-", "does not wait for a colleague’s check")
 	reference := marks.FindString(sent.Main())
 	if n := p.get(reference); n.GetState() != localv1.State_STATE_DELIVERED {
 		t.Errorf("it is %v", n)

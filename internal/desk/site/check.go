@@ -131,7 +131,9 @@ func ofChild(r *web.Request, draft *localv1.Draft, n int) string {
 // mending is a fault of the form with the page where it is mended. What the page cannot say in a field, it says here.
 func mending(r *web.Request, draft *localv1.Draft, x fault.Field) toMend {
 	step, n := stepOfFault(x.Path)
-	if strings.HasSuffix(x.Path, "].authority") {
+	if elsewhere, fix := r.Language.Fault("form.one_authority", nil); x.Reason == elsewhere { // the child is taken out there
+		step, x.Reason = fmt.Sprintf("children/%d", n), elsewhere+" "+fix
+	} else if strings.HasSuffix(x.Path, "].authority") {
 		x.Reason = r.T("fill.council_missing")
 	}
 	return toMend{Text: x.Reason, Of: ofChild(r, draft, n), Href: changePath(draft, step)}
@@ -242,7 +244,7 @@ func (s *site) ahead(r *web.Request, draft *localv1.Draft, p desk.PreviewPart) a
 			case out.Nothing || x.Fate == desk.Goes || x.Fate == desk.Waits:
 				rows = append(rows, answer(r, draft, int(child), sec.Name, x.Message))
 			default:
-				out.stays(because(r, x), toMend{Text: upper(plain.PathWordsIn(r.Language, sec.Name)), Of: ofChild(r, draft, int(child)), Href: changePath(draft, stepOfSection(sec.Name, int(child)))})
+				out.stays(because(r, p.Route, x), toMend{Text: upper(plain.PathWordsIn(r.Language, sec.Name)), Of: ofChild(r, draft, int(child)), Href: changePath(draft, stepOfSection(sec.Name, int(child)))})
 			}
 		}
 		if len(rows) > 0 {
@@ -303,11 +305,14 @@ func reasonsOf(d *posternv1.Decision) (all [][]*posternv1.Reason) {
 }
 
 // because is why a section does not go, in plain words.
-func because(r *web.Request, x desk.PreviewSection) (why []string) {
+func because(r *web.Request, route posternv1.Route, x desk.PreviewSection) (why []string) {
 	switch x.Fate {
 	case desk.Goes:
 		return nil
 	case desk.NotAgreed:
+		if route == posternv1.Route_ROUTE_URGENT { // nobody was asked to agree
+			return []string{r.T("fill.stays_not_urgent")}
+		}
 		return []string{r.T("fill.stays_not_agreed")}
 	case desk.NoKey:
 		return []string{r.T("fill.stays_no_key")}

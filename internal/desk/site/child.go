@@ -74,7 +74,7 @@ func childSteps(draft *localv1.Draft) (all []step) {
 func asksParent(draft *localv1.Draft) bool {
 	name := draft.GetForm().GetParent().GetName()
 	return name.GetGivenName()+name.GetFamilyName() == "" ||
-		slices.ContainsFunc([]string{"birth", "custody", "language", "wishes"}, func(section string) bool { return agreed(draft, "parent/"+section, 0) })
+		slices.ContainsFunc(moreOfParent, func(section string) bool { return mayTell(draft, "parent/"+section, 0) })
 }
 
 // child asks who a child is and what the person in prison is to the child.

@@ -109,6 +109,9 @@ func (s *site) urgency() question {
 			u := urgencyOf(draft)
 			reason, _ := plain.Value(posternv1.UrgencyReason(0), f.Text("reason"))
 			basis, _ := plain.Value(posternv1.Basis(0), f.Text("basis"))
+			if u.GetReason() != posternv1.UrgencyReason(reason) { // another one asks for other things about the children
+				draft.Answered = slices.DeleteFunc(draft.GetAnswered(), func(page string) bool { return strings.HasSuffix(page, "/more") })
+			}
 			u.Reason, u.WhatWasSaid, u.SaidBy = posternv1.UrgencyReason(reason), f.Text("said"), f.Text("said_by")
 			u.Provenance = &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis(basis), AsOfDate: r.Now().Format(time.DateOnly)}
 			return nil

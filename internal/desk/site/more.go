@@ -12,17 +12,23 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// optional are the sections about a child that are asked for only where the person agreed to tell them.
+// The sections that are asked for only where they may be told.
+var (
+	moreOfChild  = []string{"school", "knowledge", "needs", "worker"}
+	moreOfParent = []string{"birth", "custody", "language", "wishes"}
+)
+
+// optional are those of them that are asked for about a child.
 func optional(draft *localv1.Draft, n int) (names []string) {
-	for _, name := range []string{"school", "knowledge", "needs", "worker"} {
-		if agreed(draft, "child/{n}/"+name, n) {
+	for _, name := range moreOfChild {
+		if mayTell(draft, "child/{n}/"+name, n) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// more asks for what the person agreed to tell beyond the minimum. Each answer may be left out.
+// more asks for what may be told beyond the minimum. Each answer may be left out.
 func (s *site) more() question {
 	return question{path: "children/{child}/more", name: "fill.child_more", form: moreForm, take: s.takeMore,
 		view: func(r *web.Request, draft *localv1.Draft, _ *web.Form) (web.View, error) {
@@ -69,10 +75,10 @@ func (s *site) takeMore(r *web.Request, f *web.Form, draft *localv1.Draft) error
 	if err != nil {
 		return err
 	}
-	// What was left empty was not asked, and a section nobody asked about is not in the form. What is not on the page,
-	// because the person does not agree to tell it any more, goes too.
+	// What was left empty was not asked, and a section nobody asked about is not in the form.
 	was := proto.CloneOf(child)
 	child.School, child.Knowledge, child.Needs, child.Worker = nil, nil, nil, nil
+	keepUnasked(draft, was, child, "child/{n}/", n, moreOfChild)
 	if name := f.Text("setting_name"); name != "" {
 		child.School = &posternv1.ChildSchool{SettingName: name}
 		child.School.Provenance = s.told(was.GetSchool(), child.School, isKnown)
@@ -103,7 +109,7 @@ func (s *site) takeMore(r *web.Request, f *web.Form, draft *localv1.Draft) error
 	return nil
 }
 
-// parent asks for the parent's own sections: the name, and what the person agreed to tell beside it.
+// parent asks for the parent's own sections: the name, and what may be told beside it.
 func (s *site) parent() question {
 	return question{path: "parent", name: "fill.parent", form: parentForm, take: s.takeParent}
 }
@@ -114,7 +120,7 @@ func parentForm(r *web.Request, draft *localv1.Draft) (*web.Form, error) {
 		web.Field{Name: "given_name", Path: "parent.name.given_name", Label: r.T("fill.given_name"), Width: 20, Value: p.GetName().GetGivenName()},
 		web.Field{Name: "family_name", Path: "parent.name.family_name", Label: r.T("fill.family_name"), Width: 20, Value: p.GetName().GetFamilyName()})
 	add := func(section string, fields ...web.Field) {
-		if agreed(draft, "parent/"+section, 0) {
+		if mayTell(draft, "parent/"+section, 0) {
 			f.Fields = append(f.Fields, fields...)
 		}
 	}
@@ -160,6 +166,7 @@ func (s *site) takeParent(r *web.Request, f *web.Form, draft *localv1.Draft) err
 		p.Wishes = &posternv1.ParentWishes{ContactWantedByParent: wanted}
 		p.Wishes.Provenance = s.told(was.GetWishes(), p.Wishes, isKnown)
 	}
+	keepUnasked(draft, was, p, "parent/", 0, moreOfParent)
 	draft.Form.Parent = p
 	s.mend(r, f, draft, "parent")
 	return nil

@@ -10,6 +10,7 @@ import (
 	"postern/internal/web/ui"
 	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // sentPart is what the page after sending says of one notification.
@@ -31,12 +32,16 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 	var parts []sentPart
 	var references []string
 	queued, waits := false, false // waits: nothing has gone yet, whatever the reason
+	next := "fill.what_next_say"
 	for _, id := range draft.GetNotificationIds() {
 		got, err := s.desk.GetNotification(r.Context(), &localv1.GetNotificationRequest{Id: id})
 		if err != nil {
 			return nil, err
 		}
 		n := got.GetNotification()
+		if n.GetRoute() == posternv1.Route_ROUTE_URGENT {
+			next = "fill.what_next_urgent"
+		}
 		queued = queued || n.GetState() == localv1.State_STATE_QUEUED
 		waits = waits || n.GetState() == localv1.State_STATE_WAITING || n.GetState() == localv1.State_STATE_REFERRED || n.GetState() == localv1.State_STATE_WITHHELD
 		references = append(references, n.GetReference())
@@ -52,7 +57,7 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 	case waits:
 		panel.Title = r.T("fill.sent_handed_in")
 	}
-	return about(draft, web.View{Template: "sent", Data: map[string]any{"Panel": panel, "Parts": parts, "Queued": queued, "Practice": draft.GetPractice()}}), nil
+	return about(draft, web.View{Template: "sent", Data: map[string]any{"Panel": panel, "Parts": parts, "Queued": queued, "Next": next, "Practice": draft.GetPractice()}}), nil
 }
 
 func sentLines(r *web.Request, references []string) template.HTML {
