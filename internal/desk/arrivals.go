@@ -156,16 +156,20 @@ func (d *Desk) AskAgain(ctx context.Context) (due []*localv1.Draft, err error) {
 	return due, nil
 }
 
-// AskAgainOn is the day on which the person of a draft is asked again: the first of the days after the reception on which
-// people are, that is later than the day on which it came to its end; none when all are past.
+// AskAgainOn is the day on which the person of a draft that came to its end is asked again; none when all are past.
 func AskAgainOn(draft *localv1.Draft) string {
-	if day := draft.GetForm().GetAskAgainDate(); day != "" {
-		return day
+	return askAgainOn(draft.GetForm().GetAskAgainDate(), dayOf(draft), form.Today(draft.GetSendTime().AsTime()))
+}
+
+// askAgainOn is the day on which somebody who could not be asked is asked again: the day that was set, or the first of the
+// days after the one on which they came on which people are, that is later than another; none when all are past.
+func askAgainOn(set, came, later string) string {
+	if set != "" {
+		return set
 	}
-	ended := form.Today(draft.GetSendTime().AsTime())
-	came, _ := time.Parse(time.DateOnly, dayOf(draft))
-	for _, day := range consent.AskAgain(came) {
-		if date := form.Today(day); date > ended {
+	from, _ := time.Parse(time.DateOnly, came)
+	for _, day := range consent.AskAgain(from) {
+		if date := form.Today(day); date > later {
 			return date
 		}
 	}

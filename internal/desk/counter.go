@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -159,7 +160,7 @@ func (d *Desk) slip(lang words.Language, n *localv1.Notification, f *posternv1.F
 		s.Prison = d.cfg.Identity.Party().ID
 	}
 	if s.Enquiry != nil {
-		s.AskAgain = askAgain(s.Enquiry, manifest.GetCreateTime().AsTime(), d.cfg.Clock())
+		s.AskAgain = askAgain(n, manifest, d.cfg.Clock())
 		return s, nil
 	}
 	a, _ := dir.Authority(n.GetAuthority())
@@ -178,22 +179,19 @@ func (d *Desk) slip(lang words.Language, n *localv1.Notification, f *posternv1.F
 	if offer.GetRoute() == posternv1.Route_ROUTE_STANDARD && (s.Stage == slip.Sent || s.Stage == slip.Waiting) {
 		s.Until = consent.Expiry(offer.GetConsent())
 	}
-	s.About, s.Without = about(n, childNames(f, form.Authorities(f, d.cfg.Postcodes), n.GetAuthority()), m, offer)
+	s.About, s.Without = about(n, childrenOf(f, n), m, offer)
 	return s, nil
 }
 
-// askAgain is the day on which somebody nobody asked is asked: the day that was set, or the next of the days on which
-// people are asked again; none when all are past, and none for whoever was asked.
-func askAgain(e *posternv1.Enquiry, taken, now time.Time) string {
-	if e.GetAskAgainDate() != "" || e.GetOutcome() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED {
+// askAgain is the day on which somebody who could not be asked, or not for permission, is asked again, as the list of those
+// says, but none that is past: the paper is for what is to come. There is none for whoever was asked.
+func askAgain(n *localv1.Notification, m *posternv1.Manifest, now time.Time) string {
+	e := m.GetEnquiry()
+	if o := e.GetOutcome(); o != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED && o != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN {
 		return e.GetAskAgainDate()
 	}
-	for _, day := range consent.AskAgain(taken) {
-		if date := form.Today(day); date > form.Today(now) {
-			return date
-		}
-	}
-	return ""
+	taken, yesterday := form.Today(n.GetCreateTime().AsTime()), form.Today(now.AddDate(0, 0, -1))
+	return askAgainOn(e.GetAskAgainDate(), cmp.Or(m.GetReception().GetReceiveDate(), taken), max(taken, yesterday))
 }
 
 // called is what a prison or an authority is called in a language.
@@ -242,23 +240,6 @@ func about(n *localv1.Notification, names []string, m *posternv1.SealedNotificat
 		}
 	}
 	return told, without
-}
-
-// childNames are the names of an authority's children, in the order of their numbers in its notification: the order of
-// the form. Without the form there are none.
-func childNames(f *posternv1.Form, authorities []string, authority string) []string {
-	var names []string
-	for i, c := range f.GetChildren() {
-		if authorities[i] != authority {
-			continue
-		}
-		name := c.GetIdentity().GetGivenName()
-		if name == "" {
-			name = c.GetIdentity().GetKnownAs()
-		}
-		names = append(names, name)
-	}
-	return names
 }
 
 // language reads the language of a request; one that nobody knows is English.

@@ -2,14 +2,17 @@ package desk_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"postern/internal/desk"
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
 	"postern/internal/postcode"
 	"postern/internal/testkit"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -80,13 +83,56 @@ func TestASlipForEveryEnd(t *testing.T) {
 	x.Settle()
 	says(t, slip(t, d, declined, "", false), "You said no.", "must still think", "!Code:", "!Lancashire")
 
-	nobody := formtest.Enquiry(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED)
-	nobody.AskAgainDate, nobody.PrisonNumber = "", "A0077ZZ"
-	asked := d.Take(nobody)[0]
-	says(t, slip(t, d, asked, "", false), "We will ask you again on "+x.Clock.Now().AddDate(0, 0, 1).Format("2 January 2006"))
-
 	_, err := d.Counter.GetSlip(t.Context(), &localv1.GetSlipRequest{Id: id, Language: "fr"})
 	wantFault(t, err, fault.Invalid, "NO_LANGUAGE")
+}
+
+// The paper says the day on which the list says it: of those after they came, not after the form was filled in.
+func TestTheSlipAndTheListAskAgainOnOneDay(t *testing.T) {
+	for _, outcome := range []posternv1.EnquiryOutcome{posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN} {
+		for late, days := range [][]int{{1, 1, 3, 3}, {3, 3, 3}, {3, 3}, {0}} { // by how late the form is, and then the slip
+			x, d := opened(t)
+			ctx, came := signedIn(t, "REC1", "RECEPTION_OFFICER"), x.Clock.Now()
+			x.Clock.Advance(time.Duration(late) * 24 * time.Hour)
+			f := formtest.Enquiry(outcome)
+			f.AskAgainDate, f.Reception.ReceiveDate = "", came.Format(time.DateOnly)
+			if outcome == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN { // has children, and could not decide
+				f.Consent = &posternv1.Consent{Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_NOT_ASKED}
+			}
+			draft := must(d.BeginDraft(ctx, &localv1.Draft{Form: f}))(t)
+			sent, all, err := d.SendDraft(ctx, draft.GetId(), draft.GetVersion(), words.English)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for waited, day := range days {
+				want := came.AddDate(0, 0, day)
+				if waited == 0 && day > 0 && desk.AskAgainOn(sent) != want.Format(time.DateOnly) {
+					t.Errorf("the list of a form %d days late says %s", late, desk.AskAgainOn(sent))
+				}
+				if said := "We will ask you again on "; day == 0 {
+					says(t, slip(t, d, all[0].GetId(), "", false), "!"+said)
+				} else {
+					says(t, slip(t, d, all[0].GetId(), "", false), said+want.Format("2 January 2006"))
+				}
+				x.Clock.Advance(24 * time.Hour)
+			}
+		}
+	}
+}
+
+// The slip of a child who goes on by herself is hers: it names nobody else, and does not say that nothing is sent about her.
+func TestTheSlipOfAChildWhoGoesOnByHerself(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(sisters())[0]
+	x.Settle()
+	all := answeredCall(t, d, id, 2)
+	x.Settle()
+	second := all[len(all)-1]
+	if !slices.Equal(second.GetFormChildren(), []uint32{2}) {
+		t.Fatalf("she does not go on by herself: %v", all)
+	}
+	says(t, slip(t, d, second.GetId(), "", false), "About Peregrine-2", "!Peregrine-1", "!Nothing is sent about")
+	says(t, slip(t, d, id, "", false), "About Peregrine-1", "Nothing is sent about Peregrine-2")
 }
 
 // On paper they would be told, so there is no slip of what they were not told on purpose.

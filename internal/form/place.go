@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	"postern/internal/postcode"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -78,18 +76,6 @@ func (c *checker) place(n int, child *posternv1.Child) {
 		c.authority(at+"authority", child.GetAuthority())
 	}
 	c.places = append(c.places, found)
-}
-
-// Authorities are the authorities that the children of a checked form go to, in its order: the one that staff chose, or
-// where they chose none that of the postcode.
-func Authorities(f *posternv1.Form, postcodes *postcode.Table) []string {
-	c := &checker{form: proto.CloneOf(f), env: Env{Postcodes: postcodes}}
-	codes := make([]string, len(c.form.GetChildren()))
-	for i, child := range c.form.GetChildren() {
-		c.place(i+1, child)
-		codes[i] = child.GetAuthority()
-	}
-	return codes
 }
 
 // PlaceOf is what the postcode of child n's home says of where the child lives, or that of the earlier child whose home it

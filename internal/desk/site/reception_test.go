@@ -177,9 +177,9 @@ func TestWhatIsRecordedWithoutChildren(t *testing.T) {
 	}{
 		{"no children", []url.Values{{"answer": {"NO_CHILDREN"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN, "Asked", "That is all"},
 		{"would rather not say", []url.Values{{"answer": {"DECLINED"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED, "Asked", "safeguarding lead must still think"},
-		{"not asked", []url.Values{{"answer": {"NOT_ASKED"}, "why": {"UNWELL"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED, "Ask again", "Ask again tomorrow"},
+		{"not asked", []url.Values{{"answer": {"NOT_ASKED"}, "why": {"UNWELL"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED, "Ask again", "Ask again on the day after they came"},
 		{"says no to telling", []url.Values{{"answer": {"CHILDREN"}}, {"answer": {"no"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_DECLINED, "Asked", "safeguarding lead must still think"},
-		{"cannot decide now", []url.Values{{"answer": {"CHILDREN"}}, {"answer": {"later"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN, "Ask again", "Ask again tomorrow"},
+		{"cannot decide now", []url.Values{{"answer": {"CHILDREN"}}, {"answer": {"later"}}}, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN, "Ask again", "Ask again on the day after they came"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := atReception(t)
