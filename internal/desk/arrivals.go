@@ -72,10 +72,32 @@ func (d *Desk) Arrivals(ctx context.Context, daysAgo int, lang words.Language) (
 	if daysAgo < 0 || daysAgo >= ArrivalDays {
 		return Day{}, fault.New(fault.NotFound, "NO_DAY", "Arrivals are listed for the last seven days. Choose one of them.")
 	}
-	day := form.Today(d.cfg.Clock().AddDate(0, 0, -daysAgo))
-	out := Day{Folder: d.cfg.Arrivals != ""}
 	people, faults := d.arrivals(lang)
-	out.Faults = faults
+	return Day{People: d.cameOn(daysAgo, people, drafts), Faults: faults, Folder: d.cfg.Arrivals != ""}, nil
+}
+
+// NotBegun counts those whom nobody has begun to ask, by how many days ago they came: midnight takes nobody off. There is
+// none where there is no folder of files.
+func (d *Desk) NotBegun(ctx context.Context) (counts []int, err error) {
+	drafts, err := d.Drafts(ctx)
+	if err != nil || d.cfg.Arrivals == "" {
+		return nil, err
+	}
+	people, _ := d.arrivals(words.English)
+	for ago := range ArrivalDays {
+		counts = append(counts, 0)
+		for _, p := range d.cameOn(ago, people, drafts) {
+			if p.Stage == NotBegun {
+				counts[ago]++
+			}
+		}
+	}
+	return counts, nil
+}
+
+// cameOn are those of the files and the drafts who came so many days ago, by name.
+func (d *Desk) cameOn(daysAgo int, people []form.Arrival, drafts []*localv1.Draft) (all []Arrived) {
+	day := form.Today(d.cfg.Clock().AddDate(0, 0, -daysAgo))
 	listed := map[string]bool{} // drafts that belong to a line of a file
 	for _, p := range people {
 		if p.Reception.GetReceiveDate() != day {
@@ -89,19 +111,19 @@ func (d *Desk) Arrivals(ctx context.Context, daysAgo int, lang words.Language) (
 				}
 			}
 		}
-		out.People = append(out.People, a)
+		all = append(all, a)
 	}
 	for _, draft := range drafts {
 		if f := draft.GetForm(); !draft.GetPractice() && !listed[draft.GetId()] && dayOf(draft) == day && !superseded(draft, drafts) {
 			name := f.GetParent().GetName()
-			out.People = append(out.People, Arrived{Stage: stageOf(draft), Draft: draft, Arrival: form.Arrival{PrisonNumber: f.GetPrisonNumber(),
+			all = append(all, Arrived{Stage: stageOf(draft), Draft: draft, Arrival: form.Arrival{PrisonNumber: f.GetPrisonNumber(),
 				GivenName: name.GetGivenName(), FamilyName: name.GetFamilyName(), Reception: f.GetReception()}})
 		}
 	}
-	slices.SortStableFunc(out.People, func(a, b Arrived) int {
+	slices.SortStableFunc(all, func(a, b Arrived) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.FamilyName), strings.ToLower(b.FamilyName)), strings.Compare(strings.ToLower(a.GivenName), strings.ToLower(b.GivenName)))
 	})
-	return out, nil
+	return all
 }
 
 // dayOf is the day under which a draft is listed: of the reception, or of its beginning while that is not said.

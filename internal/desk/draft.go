@@ -207,7 +207,7 @@ func (d *Desk) endDraft(ctx context.Context, draft *localv1.Draft) error {
 	if name := f.GetParent().GetName(); name != nil {
 		draft.Form.Parent = &posternv1.Parent{Name: name}
 	}
-	draft.ExpireTime = timestamppb.New(draft.GetSendTime().AsTime().Add(d.draftLife()))
+	draft.ExpireTime = timestamppb.New(draft.GetSendTime().AsTime().Add(max(d.draftLife(), ArrivalDays*24*time.Hour))) // while they are listed
 	return d.promised().Update(ctx, func(tx store.Tx) error { return d.putDraft(tx, draft) })
 }
 

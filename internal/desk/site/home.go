@@ -49,7 +49,7 @@ func (s *site) home(r *web.Request) (web.Response, error) {
 
 // toDo adds what whoever fills in forms has to do.
 func (s *site) toDo(r *web.Request, data map[string]any) error {
-	day, err := s.desk.Arrivals(r.Context(), 0, r.Language)
+	notBegun, err := s.desk.NotBegun(r.Context())
 	if err != nil {
 		return err
 	}
@@ -61,10 +61,11 @@ func (s *site) toDo(r *web.Request, data map[string]any) error {
 	if err != nil {
 		return err
 	}
-	notBegun := 0
-	for _, p := range day.People {
-		if p.Stage == desk.NotBegun {
-			notBegun++
+	var days []ui.Link
+	count := 0
+	for ago, n := range notBegun {
+		if count += n; n > 0 {
+			days = append(days, ui.Link{Href: "/arrivals?ago=" + strconv.Itoa(ago), Text: r.T("desk.count_of_day", "day", r.Date(s.now().AddDate(0, 0, -ago)), "count", n)})
 		}
 	}
 	var open, again []begun
@@ -76,7 +77,7 @@ func (s *site) toDo(r *web.Request, data map[string]any) error {
 	for _, d := range due {
 		again = append(again, s.begun(r, d))
 	}
-	data["FillsIn"], data["NotBegun"], data["Drafts"], data["Again"], data["Folder"] = true, notBegun, open, again, day.Folder
+	data["FillsIn"], data["NotBegun"], data["Drafts"], data["Again"], data["Folder"], data["Days"] = true, count, open, again, notBegun != nil, days
 	return nil
 }
 

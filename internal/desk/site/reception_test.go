@@ -253,6 +253,29 @@ func TestAskedAgainOnDaysOneAndThree(t *testing.T) {
 	}
 }
 
+// Who came on another day and was not asked is still to be asked: the home page counts them too and leads to their day, and
+// whoever was asked stays off its count for as long as they are listed.
+func TestMidnightTakesNobodyOffTheHomePage(t *testing.T) {
+	r := atReception(t)
+	r.file("list.csv", arrivalsList(today))
+	b := r.as("RECEPTION_OFFICER")
+	at := r.goes(b.Do(http.MethodPost, "/drafts", url.Values{"arrival": {arrivalOf(b.Get("/arrivals"), 0)}}).Follow(), url.Values{"answer": {"NO"}}, "/children")
+	r.goes(r.goes(at, url.Values{"answer": {"NO_CHILDREN"}}, "/outcome"), nil, "/recorded")
+	for ago := range desk.ArrivalDays {
+		home := r.as("RECEPTION_OFFICER").Get("/")
+		if said := "Arrivals: 1 not begun 22 November 2026: 1 not begun"; !strings.Contains(home.Main(), said) {
+			t.Errorf("%d days later the page does not say %q: %s", ago, said, home.Main())
+		} else if there := home.Click("22 November 2026: 1 not begun"); !strings.Contains(there.Main(), "Fennimore-Pike, Odile") || strings.Count(there.Main(), "Not begun") != 1 {
+			t.Errorf("%d days later the link leads to %s", ago, there.Main())
+		}
+		r.x.Clock.Advance(24 * time.Hour)
+		r.x.Settle()
+	}
+	if home := r.as("RECEPTION_OFFICER").Get("/").Main(); !strings.Contains(home, "Arrivals: 0 not begun Drafts") {
+		t.Errorf("after the last day that is listed the page says %s", home)
+	}
+}
+
 // A page shown before a colleague changed the draft shows what was written once more, and mixes nothing.
 func TestTwoTabsOfADraft(t *testing.T) {
 	r := atReception(t)
