@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postern/internal/desk"
+	"postern/internal/form/formtest"
 	"postern/internal/ops"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
@@ -63,6 +64,60 @@ func TestWaitingEndsWhenItIsDue(t *testing.T) {
 	x.Settle()
 	if s := d.State(id); s != delivered {
 		t.Errorf("cleared late, it is %s", s)
+	}
+}
+
+// Who could not be asked, or could not decide, is for the safeguarding lead after the third day, as their page promises.
+func TestWhoCouldNotDecideIsForTheLeadAfterTheThirdDay(t *testing.T) {
+	for _, outcome := range []posternv1.EnquiryOutcome{posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED} {
+		t.Run(outcome.String(), func(t *testing.T) {
+			x, d := opened(t)
+			f := formtest.Enquiry(outcome)
+			f.Consent = &posternv1.Consent{Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_NOT_ASKED}
+			id := d.Take(f)[0]
+			for day := range 4 {
+				x.Settle()
+				if n := d.Get(id).GetNotification(); n.GetState() != waiting || !hasTask(n, posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN) || len(toDecide(t, d)) != 0 {
+					t.Errorf("on day %d it is %v, with %v", day, n.GetState(), n.GetTasks())
+				}
+				x.Clock.Advance(24 * time.Hour)
+			}
+			x.Settle()
+			if all := toDecide(t, d); len(all) != 1 || all[0].GetState() != referred || all[0].GetDueTime() == nil {
+				t.Errorf("on the fourth day the lead's list is %v", all)
+			}
+		})
+	}
+}
+
+// A new form that says the same again does not begin the days again; one that asks and gets an answer ends them.
+func TestNobodyIsPutOffForEver(t *testing.T) {
+	x, d := opened(t)
+	var last []string
+	take := func(outcome posternv1.EnquiryOutcome) {
+		f := formtest.Enquiry(outcome)
+		if f.AskAgainDate = ""; len(last) > 0 {
+			f.Supersedes = d.Get(last[0]).GetNotification().GetFormId()
+		}
+		last = d.Take(f)
+		x.Settle()
+	}
+	for day := range 4 {
+		if day != 2 {
+			take([]posternv1.EnquiryOutcome{posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NOT_ASKED, posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN}[day%2])
+		}
+		if s := d.State(last[0]); s != waiting {
+			t.Errorf("on day %d it is %v", day, s)
+		}
+		x.Clock.Advance(24 * time.Hour)
+		x.Settle()
+	}
+	if all := toDecide(t, d); len(all) != 1 || all[0].GetId() != last[0] || all[0].GetState() != referred {
+		t.Errorf("on the fourth day the lead's list is %v", all)
+	}
+	take(posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN)
+	if all := toDecide(t, d); len(all) != 0 || d.State(last[0]) != withheld {
+		t.Errorf("once they were asked the lead's list is %v", all)
 	}
 }
 

@@ -151,13 +151,25 @@ func (d *Desk) compose(checked *form.Checked, f *posternv1.Form, dir *directory.
 	}
 	var out []composed
 	for _, p := range parts {
-		c, err := d.composePart(p, f.GetFormId(), dir, making{first: d.cfg.Clock().Truncate(time.Second), sender: d.sender(by), earlier: putRight(earlier, p.Authority)})
+		c, err := d.composePart(p, f.GetFormId(), dir, making{first: d.waitsSince(p, earlier), sender: d.sender(by), earlier: putRight(earlier, p.Authority)})
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// waitsSince is when waiting began for a part: now. Somebody who is not asked once more waits since they first were not, or
+// would be put off for ever; what was shared meanwhile ended that.
+func (d *Desk) waitsSince(p form.Part, earlier []prior) time.Time {
+	since := d.cfg.Clock().Truncate(time.Second)
+	for _, e := range earlier {
+		if first := e.first; p.Enquiry != nil && first != nil && !e.GetShared() && first.AsTime().Before(since) {
+			since = first.AsTime()
+		}
+	}
+	return since
 }
 
 // making is what a notification takes over from one before it, beside the form.

@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,17 @@ func rewrite[M proto.Message](t *testing.T, method string, like M, edit func(M))
 		}
 		return b
 	}
+}
+
+// toDecide is the list of the safeguarding lead, as the site asks for it.
+func toDecide(t *testing.T, d *testkit.Desk) []*localv1.Notification {
+	t.Helper()
+	return must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{Referred: true,
+		States: []localv1.State{localv1.State_STATE_REFERRED, localv1.State_STATE_UNDELIVERED}}))(t).GetNotifications()
+}
+
+func hasTask(n *localv1.Notification, kind posternv1.ObligationKind) bool {
+	return slices.ContainsFunc(n.GetTasks(), func(task *localv1.Task) bool { return task.GetKind() == kind })
 }
 
 // works runs a step that must do something.

@@ -103,7 +103,7 @@ func (d *Desk) Preview(ctx context.Context, lang words.Language, f *posternv1.Fo
 		return nil, err
 	}
 	for _, p := range checked.Parts(func() string { return "" }) { // no rule reads the id of a consent
-		m := making{first: d.cfg.Clock().Truncate(time.Second), sender: d.sender(by), earlier: putRight(earlier, p.Authority)}
+		m := making{first: d.waitsSince(p, earlier), sender: d.sender(by), earlier: putRight(earlier, p.Authority)}
 		part, err := d.lookAhead(ctx, rules, p, dir, m)
 		if err != nil {
 			return nil, err

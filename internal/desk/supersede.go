@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
 	"postern/internal/schema"
@@ -15,10 +16,11 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// prior is a notification of an earlier form, and the references of the children it was about.
+// prior is a notification of an earlier form, the references of the children it was about, and when it was first submitted.
 type prior struct {
 	*localv1.Notification
 	children [][]byte
+	first    *timestamppb.Timestamp
 }
 
 // earlier finds the notifications that a form puts right: those of the form it names, by its id or by a reference.
@@ -51,7 +53,7 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 			if err != nil {
 				return err
 			}
-			out = append(out, prior{n, facts.GetChildRefs()})
+			out = append(out, prior{n, facts.GetChildRefs(), facts.GetFirstSubmitTime()})
 		}
 		return nil
 	})

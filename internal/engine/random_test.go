@@ -31,7 +31,7 @@ func inputs() *rapid.Generator[*Input] {
 		in.AlreadyNotified, in.Redirected = rapid.IntRange(0, 4).Draw(t, "sent before") == 4, rarely("redirected")
 		in.FirstSubmitTime = hours("submitted")
 		in.Today = mostly("today", "2026-11-23", "2026-09-29")
-		in.Enquiry.Outcome = rapid.SampledFrom([]string{"", "DECLINED", "NO_CHILDREN", "NOT_ASKED"}).Draw(t, "enquiry")
+		in.Enquiry.Outcome = rapid.SampledFrom([]string{"", "CHILDREN", "DECLINED", "NO_CHILDREN", "NOT_ASKED"}).Draw(t, "enquiry")
 		in.Caller.Known = !rarely("unknown prison")
 		in.Caller.Jurisdiction = mostly("sender's jurisdiction", "GB-ENG", "GB-WLS")
 		in.Consent.State = mostly("state", "GIVEN", "DECLINED", "NOT_ASKED", "WITHDRAWN", "")

@@ -93,9 +93,11 @@ not_asked if {
 	input.consent.state == "NOT_ASKED"
 }
 
+# Who has children and was asked for no permission, or could not decide, is asked as one whom nobody asked. Who said no is an
+# enquiry that was DECLINED.
 not_asked if {
 	input.statement == "ENQUIRY"
-	input.enquiry.outcome == "NOT_ASKED"
+	input.enquiry.outcome in {"CHILDREN", "NOT_ASKED"}
 }
 
 misunderstood if {

@@ -45,5 +45,5 @@ findings[0] contains {
 	"due": 0,
 } if {
 	input.statement == "ENQUIRY"
-	input.enquiry.outcome in {"CHILDREN", "NO_CHILDREN"}
+	input.enquiry.outcome == "NO_CHILDREN"
 }

@@ -28,12 +28,10 @@ test_consent_declined if {
 }
 
 test_enquiry_recorded if {
-	every outcome in ["CHILDREN", "NO_CHILDREN"] {
-		d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": outcome}})
-		d.outcome == "WITHHOLD"
-		rules(d.findings) == {"enquiry_recorded"}
-		d.obligations == set()
-	}
+	d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": "NO_CHILDREN"}})
+	d.outcome == "WITHHOLD"
+	rules(d.findings) == {"enquiry_recorded"}
+	d.obligations == set()
 }
 
 test_an_enquiry_that_says_nothing_is_undecided if {
@@ -45,10 +43,25 @@ test_an_enquiry_that_says_nothing_is_undecided if {
 }
 
 test_an_enquiry_about_nobody_asked_waits if {
-	d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": "NOT_ASKED"}})
-	d.outcome == "WAIT"
-	rules(d.findings) == {"consent_not_asked"}
-	{[o.kind, due_of(o.due)] | some o in d.obligations} == {["ASK_AGAIN", "Tue 17:00"]}
+	every outcome in ["CHILDREN", "NOT_ASKED"] {
+		d := sharing.decision with input as object.union(enquiry, {"enquiry": {"outcome": outcome}})
+		d.outcome == "WAIT"
+		rules(d.findings) == {"consent_not_asked"}
+		{[o.kind, due_of(o.due)] | some o in d.obligations} == {["ASK_AGAIN", "Tue 17:00"]}
+	}
+}
+
+test_after_the_third_day_a_person_decides_who_was_not_asked_or_could_not_decide if {
+	every outcome in ["CHILDREN", "NOT_ASKED"] {
+		d := sharing.decision with input as object.union(enquiry, {
+			"now": "2026-11-26T17:00:00Z",
+			"today": "2026-11-26",
+			"enquiry": {"outcome": outcome},
+		})
+		d.outcome == "REFER_TO_PERSON"
+		rules(d.findings) == {"consent_not_asked"}
+		{[o.kind, due_of(o.due)] | some o in d.obligations} == {["ASK_AGAIN", "Fri 17:00"]}
+	}
 }
 
 test_consent_declined_in_an_offer if {
