@@ -27,6 +27,8 @@ const (
 	referred  = localv1.State_STATE_REFERRED
 	accepted  = localv1.State_STATE_ACCEPTED
 	delivered = localv1.State_STATE_DELIVERED
+
+	undelivered = localv1.State_STATE_UNDELIVERED
 )
 
 // opened is an exchange and the desk of HMP Bristol in it.

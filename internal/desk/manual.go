@@ -18,15 +18,15 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// byHand reports whether a notification may go by hand now: it could, the person has not taken it back, and the
-// safeguarding lead has not decided that it stays here.
+// byHand reports whether a notification may go by hand now: it could, it was not sealed again, so that the family would be told
+// of twice, the person has not taken it back, and the safeguarding lead has not decided that it stays here.
 func byHand(n *localv1.Notification) bool {
-	return mayHaveGone(n) && !back(n) && lastConsidered(n, false) == nil
+	return mayHaveGone(n) && n.GetResealedBy() == "" && !back(n) && lastConsidered(n, false) == nil
 }
 
 // mayHaveGone reports whether a notification may have gone by hand: its decision says so and nobody has noted that it was
-// done, or it could not be delivered. What went before it was taken back is noted too, or nobody would know whom to ask to
-// stop.
+// done, or it could not be delivered. What went before it was taken back or sealed again is noted
+// too, or nobody would know whom to ask to stop.
 func mayHaveGone(n *localv1.Notification) bool {
 	if n.GetManual() != nil || n.GetSupersededBy() != "" {
 		return false

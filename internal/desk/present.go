@@ -262,9 +262,11 @@ func (d *Desk) first(s store.Snapshot, n *localv1.Notification) (reference strin
 }
 
 // listed reports whether a notification, as it is shown, is among those that are asked for. What nobody decides any more needs
-// a person all the same while somebody has to telephone about a child.
+// a person all the same while somebody has to telephone about a child; what could not be delivered needs none once another went
+// in its place.
 func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool {
-	if len(req.GetStates()) == 0 && !req.GetWaiting() && !req.GetReferred() || slices.Contains(req.GetStates(), n.GetState()) {
+	replaced := req.GetReferred() && n.GetState() == stateUndelivered && (n.GetSupersededBy() != "" || n.GetResealedBy() != "")
+	if len(req.GetStates()) == 0 && !req.GetWaiting() && !req.GetReferred() || slices.Contains(req.GetStates(), n.GetState()) && !replaced {
 		return true
 	}
 	_, owed := owedToAChild(n)

@@ -143,6 +143,8 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_manual"
 	case n.GetSupersededBy() != "":
 		return "case.next_superseded"
+	case n.GetResealedBy() != "" && n.GetState() == localv1.State_STATE_UNDELIVERED:
+		return "case.next_resealed"
 	default:
 		return states[n.GetState()].next
 	}
