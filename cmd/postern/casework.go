@@ -116,6 +116,35 @@ func (a *app) deskConsiderCommand() *cobra.Command {
 	return c
 }
 
+// deskReviewCommand is `postern desk review`.
+func (a *app) deskReviewCommand() *cobra.Command {
+	var findings string
+	c := &cobra.Command{Use: "review ID", Args: exactly(1),
+		Short: "Record that the safeguarding lead looked again at what was shared urgently, and what they found (role SAFEGUARDING_LEAD)"}
+	c.Flags().StringVar(&findings, "findings", "", "the file with what was found in words, - for standard input; it stays in the prison")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if findings == "" {
+			return usage("--findings is missing: name the file with what was found in words, or - for standard input")
+		}
+		words, err := a.readInput(findings)
+		if err != nil {
+			return err
+		}
+		return a.casework(c.Context(), func(ctx context.Context, desk localv1.CaseworkServiceClient) error {
+			out, err := desk.Review(ctx, &localv1.ReviewRequest{Id: args[0], Findings: string(words)})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(plain.Map(out.GetNotification()))
+			}
+			a.printNotification(out.GetNotification())
+			return nil
+		})
+	}
+	return c
+}
+
 // deskCloseManualCommand is `postern desk close-manual`.
 func (a *app) deskCloseManualCommand() *cobra.Command {
 	var how, to, at string
@@ -233,6 +262,9 @@ func (a *app) printCasework(n *localv1.Notification) {
 			what = "decided to share " + pathList(c.GetCodes().GetPaths())
 		}
 		a.line("  The safeguarding lead %s %s; why is kept here.", what, when(c.GetCodes().GetConsiderTime()))
+	}
+	if v := n.GetReview(); v != nil {
+		a.line("  The safeguarding lead reviewed what was shared %s; what they found is kept here.", when(v.GetReviewTime()))
 	}
 	if m := n.GetManual(); m != nil {
 		a.line("  Sent by hand %s: %s, to %s", when(m.GetSendTime()), plain.Words(plain.Enum(m.GetHow())), visible(m.GetTo()))

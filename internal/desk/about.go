@@ -169,6 +169,7 @@ type Actions struct {
 	Withdraw bool // there is something to take back, or to object to
 	Call     bool // a call about it still belongs to it
 	Consider bool // the safeguarding lead may decide on it
+	Review   bool // and has to look again at what was shared urgently
 	ByHand   bool // it goes by the manual route
 	Close    bool // that it went by hand may be noted, also once the person has taken it back
 	Correct  bool // another form may put it right
@@ -181,7 +182,7 @@ type Actions struct {
 func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
-	out := Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
+	out := Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), Review: mayReview(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
 		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !back(n)}
 	for _, w := range n.GetWithdrawals() {
 		if len(w.GetPaths()) == 0 && takesBack(w) {

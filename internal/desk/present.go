@@ -38,7 +38,7 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
-	if due, owed := owedToAChild(n); owed && due != nil {
+	if due, owed := owedToAChild(n); owed && due != nil && (n.GetDueTime() == nil || due.AsTime().Before(n.GetDueTime().AsTime())) {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
 	if !says(n.GetDecision(), "already_notified") {
@@ -73,19 +73,24 @@ func alertGovernor(n *localv1.Notification) {
 	n.Tasks = append(n.GetTasks(), late...)
 }
 
-// owedToAChild reports whether somebody has to telephone about a child, or to alert somebody, beside whatever the hub has
-// decided or has not; and by when, where that is known. What waits by a decision is on a list by that.
+// owedToAChild reports whether somebody has to telephone about a child, to alert somebody, or to look again at what was shared
+// urgently, beside whatever the hub has decided or has not; and by when, where that is known. A call about what waits by a
+// decision is on a list by that.
 func owedToAChild(n *localv1.Notification) (due *timestamppb.Timestamp, owed bool) {
-	if n.GetDecision() != nil && open(n) {
-		return nil, false
-	}
+	byDecision := n.GetDecision() != nil && open(n)
 	for _, t := range n.GetTasks() {
 		switch t.GetKind() {
 		case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE,
 			posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
-			if owed = true; t.GetDueTime() != nil && (due == nil || t.GetDueTime().AsTime().Before(due.AsTime())) {
-				due = t.GetDueTime()
+			if byDecision {
+				continue
 			}
+		case posternv1.ObligationKind_OBLIGATION_KIND_REVIEW:
+		default:
+			continue
+		}
+		if owed = true; t.GetDueTime() != nil && (due == nil || t.GetDueTime().AsTime().Before(due.AsTime())) {
+			due = t.GetDueTime()
 		}
 	}
 	return due, owed
@@ -148,6 +153,9 @@ func (d *Desk) inList(s store.Snapshot, n *localv1.Notification) (*localv1.Notif
 	for _, c := range n.GetConsiderations() {
 		c.Reasons = ""
 	}
+	if n.GetReview() != nil {
+		n.Review.Findings = ""
+	}
 	return n, nil
 }
 
@@ -195,7 +203,7 @@ func (d *Desk) doorFor(n *localv1.Notification) posternv1.FrontDoorRole {
 
 // done reports whether an obligation has been met, as far as the desk can see, or has fallen away. What is to be done for a
 // child who may be alone does not fall away when permission is taken back, nor when the form went by post; where it goes on in
-// another notification, it stands there.
+// another notification, it stands there. What was shared urgently is looked at again whatever became of it since.
 func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 	over := n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetState() == stateClosed && n.GetManual() == nil ||
 		slices.ContainsFunc(n.GetFollowups(), func(f *localv1.Followup) bool { return slices.Contains(f.GetChildNumbers(), o.GetChildNumber()) })
@@ -219,6 +227,8 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 		return ended || n.GetManual() != nil || n.GetState() != stateReferred && n.GetState() != stateUndelivered
 	case posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY:
 		return ended || len(n.GetConsiderations()) > 0
+	case posternv1.ObligationKind_OBLIGATION_KIND_REVIEW:
+		return n.GetReview() != nil || n.GetResealedBy() != ""
 	}
 	return ended
 }

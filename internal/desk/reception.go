@@ -50,6 +50,9 @@ func forReception(n *localv1.Notification) *localv1.Notification {
 	for _, c := range out.GetConsiderations() {
 		c.Reasons = ""
 	}
+	if out.GetReview() != nil {
+		out.Review.Findings = ""
+	}
 	if !awaitsCheck(out.GetDecision()) {
 		return out
 	}

@@ -106,6 +106,8 @@ func TestReceptionSeesAHoldAsAnyWait(t *testing.T) {
 // What the safeguarding lead wrote down stays with them.
 func TestReceptionDoesNotReadWhyTheLeadDecided(t *testing.T) {
 	x, d := opened(t)
+	urgent := urgently(x, d)
+	must(d.Cases.Review(t.Context(), &localv1.ReviewRequest{Id: urgent, Findings: "It is not for the counter."}))(t)
 	id := d.Take(unchecked(testkit.Bristol))[0]
 	x.Settle()
 	must(d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Reasons: "Why is not for the counter.",
@@ -113,5 +115,8 @@ func TestReceptionDoesNotReadWhyTheLeadDecided(t *testing.T) {
 	as(d, posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER)
 	if n := d.Get(id).GetNotification(); len(n.GetConsiderations()) != 1 || strings.Contains(protojson.Format(n), "counter") {
 		t.Errorf("reception sees %v", n)
+	}
+	if n := d.Get(urgent).GetNotification(); n.GetReview() == nil || strings.Contains(protojson.Format(n), "counter") {
+		t.Errorf("reception sees of a review %v", n)
 	}
 }

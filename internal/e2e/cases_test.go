@@ -32,6 +32,10 @@ func caseStops(t *testing.T, x *testkit.Exchange, desk *testkit.Desk, sharedID s
 	byHand := take(func(f *posternv1.Form) { f.Gate, f.Children[0].AuthorityChecked = posternv1.Gate_GATE_NO_HOLD, true }, testkit.Lancashire)
 	hand2 := take(func(f *posternv1.Form) { f.Gate, f.Children[0].AuthorityChecked = posternv1.Gate_GATE_NO_HOLD, true }, testkit.Lancashire)
 	took := take(func(f *posternv1.Form) { f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NO }, testkit.Bristol) // what is to be done for the child stays
+	urgent := formtest.Urgent(testkit.Bristol, 1)
+	urgent.Urgency.Calls[0].Result, urgent.Urgency.Calls[0].Who = posternv1.CallResult_CALL_RESULT_ANSWERED, "Duty worker"
+	seeded = append(seeded, personal(urgent.ProtoReflect())...)
+	review := desk.Take(urgent)[0]
 	x.Settle()
 	if _, err := desk.Local.WithdrawNotification(t.Context(), &localv1.WithdrawNotificationRequest{Id: took, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}); err != nil {
 		t.Fatal(err)
@@ -67,6 +71,8 @@ func caseStops(t *testing.T, x *testkit.Exchange, desk *testkit.Desk, sharedID s
 		{name: "decisions", who: lead, path: "/decisions"},
 		{name: "consider", who: lead, path: at(byHand, "/consider"), wrong: map[string]string{}},
 		{name: "consider-cy", who: lead, path: at(byHand, "/consider?lang=cy")},
+		{name: "review", who: lead, path: at(review, "/review"), wrong: map[string]string{}},
+		{name: "review-cy", who: lead, path: at(review, "/review?lang=cy")},
 		{name: "protection", who: protection, path: "/protection"},
 		{name: "gate", who: protection, path: "/protection/" + envelope.Reference(checked), wrong: map[string]string{}, right: map[string]string{"gate": "HOLD"}, lands: "/protection"},
 		{name: "concern", who: orderly, path: "/concern"},

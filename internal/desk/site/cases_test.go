@@ -246,6 +246,34 @@ func TestTheLeadDecides(t *testing.T) {
 	}
 }
 
+// The lead is led from their list to what was shared urgently, and from there to the one question about it.
+func TestTheLeadReviewsWhatWasSharedUrgently(t *testing.T) {
+	p := bristol(t)
+	f := formtest.Urgent(testkit.Bristol, 1)
+	f.Urgency.Calls[0].Result, f.Urgency.Calls[0].Who = posternv1.CallResult_CALL_RESULT_ANSWERED, "Duty worker"
+	reference := p.take(f)
+	reception := p.as("RECEPTION_OFFICER")
+	if page := reception.Get(at(reference)); strings.Contains(page.Body, "/review") || reception.Get(at(reference, "review")).Status != http.StatusForbidden {
+		t.Error("reception is asked to review")
+	}
+	b := p.as("SAFEGUARDING_LEAD")
+	page := b.Get("/decisions").Click(reference).Click("Review what was shared urgently")
+	says(t, page, "Due ", "Nothing is sent by your answer")
+	if wrong := page.Submit(url.Values{"findings": {" "}}); wrong.Status != http.StatusUnprocessableEntity || len(wrong.Errors()) != 1 {
+		t.Errorf("nothing is answered by %d and %q", wrong.Status, wrong.Errors())
+	}
+	for range 2 {
+		says(t, page.Submit(url.Values{"findings": {"He is with his aunt"}}).Follow(), "Your review is recorded.", "The safeguarding lead reviewed what was shared", "He is with his aunt")
+	}
+	says(t, b.Get("/decisions"), "Nothing needs a decision now.")
+	if again := b.Get(at(reference, "review")); again.Header.Get("Location") != at(reference) {
+		t.Errorf("once more it is answered by %d", again.Status)
+	}
+	if reads := reception.Get(at(reference)).Main(); strings.Contains(reads, "aunt") {
+		t.Error("reception reads what the lead found")
+	}
+}
+
 func TestAnEnquiryHasNothingToShare(t *testing.T) {
 	p := bristol(t)
 	reference := p.take(formtest.Declined())

@@ -48,6 +48,7 @@ func (s *site) pages() []web.Page {
 		{Path: "/withdraw", Name: "case.by_slip", Get: s.withdrawBySlip, Post: s.doWithdrawBySlip},
 		{Path: "/decisions", Name: "case.decisions", Roles: []string{safeguardingLead}, Get: s.decisions},
 		{Path: "/notifications/{reference}/consider", Name: "case.consider", Roles: []string{safeguardingLead}, Get: s.consider, Post: s.doConsider},
+		{Path: "/notifications/{reference}/review", Name: "case.review", Roles: []string{safeguardingLead}, Get: s.review, Post: s.doReview},
 		{Path: "/protection", Name: "case.protection", Roles: []string{publicProtection}, Get: s.protection},
 		{Path: "/protection/{reference}", Name: "case.gate", Roles: []string{publicProtection}, Get: s.gate, Post: s.setGate},
 	}

@@ -58,6 +58,9 @@ func timeline(r *web.Request, n *localv1.Notification) ui.Timeline {
 		}
 		add(c.GetCodes().GetConsiderTime(), happened{label: r.T(label), by: c.GetCodes().GetStaffId(), text: plain.Visible(c.GetReasons())})
 	}
+	if v := n.GetReview(); v != nil {
+		add(v.GetReviewTime(), happened{label: r.T("case.was_reviewed"), by: v.GetStaffId(), text: plain.Visible(v.GetFindings())})
+	}
 	if d := n.GetDecision(); d != nil && !n.GetResubmitting() {
 		add(d.GetDecideTime(), happened{label: r.T("case.hub_decided", "outcome", plain.OutcomeIn(r.Language, d.GetOutcome()))})
 	}

@@ -334,6 +334,71 @@ func (x *RecordedConsideration) GetAnswer() *v1.Decision {
 	return nil
 }
 
+// RecordedReview is that the safeguarding lead looked again at what was shared urgently. Nothing is sent by it, and nothing
+// taken back.
+type RecordedReview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The staff id of who looked.
+	StaffId string `protobuf:"bytes,1,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
+	// When they did.
+	ReviewTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=review_time,json=reviewTime,proto3" json:"review_time,omitempty"`
+	// What they found, in words; they never leave the desk.
+	Findings      string `protobuf:"bytes,3,opt,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordedReview) Reset() {
+	*x = RecordedReview{}
+	mi := &file_postern_local_v1_case_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordedReview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordedReview) ProtoMessage() {}
+
+func (x *RecordedReview) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_case_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordedReview.ProtoReflect.Descriptor instead.
+func (*RecordedReview) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RecordedReview) GetStaffId() string {
+	if x != nil {
+		return x.StaffId
+	}
+	return ""
+}
+
+func (x *RecordedReview) GetReviewTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReviewTime
+	}
+	return nil
+}
+
+func (x *RecordedReview) GetFindings() string {
+	if x != nil {
+		return x.Findings
+	}
+	return ""
+}
+
 // ManualClosure is how a person sent a request for support by hand.
 type ManualClosure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -351,7 +416,7 @@ type ManualClosure struct {
 
 func (x *ManualClosure) Reset() {
 	*x = ManualClosure{}
-	mi := &file_postern_local_v1_case_proto_msgTypes[3]
+	mi := &file_postern_local_v1_case_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +428,7 @@ func (x *ManualClosure) String() string {
 func (*ManualClosure) ProtoMessage() {}
 
 func (x *ManualClosure) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_case_proto_msgTypes[3]
+	mi := &file_postern_local_v1_case_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +441,7 @@ func (x *ManualClosure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManualClosure.ProtoReflect.Descriptor instead.
 func (*ManualClosure) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{3}
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ManualClosure) GetHow() ManualRoute {
@@ -420,7 +485,7 @@ type Followup struct {
 
 func (x *Followup) Reset() {
 	*x = Followup{}
-	mi := &file_postern_local_v1_case_proto_msgTypes[4]
+	mi := &file_postern_local_v1_case_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +497,7 @@ func (x *Followup) String() string {
 func (*Followup) ProtoMessage() {}
 
 func (x *Followup) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_case_proto_msgTypes[4]
+	mi := &file_postern_local_v1_case_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +510,7 @@ func (x *Followup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Followup.ProtoReflect.Descriptor instead.
 func (*Followup) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{4}
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Followup) GetId() string {
@@ -483,7 +548,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_postern_local_v1_case_proto_msgTypes[5]
+	mi := &file_postern_local_v1_case_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +560,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_case_proto_msgTypes[5]
+	mi := &file_postern_local_v1_case_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +573,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{5}
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Task) GetKind() v1.ObligationKind {
@@ -575,7 +640,12 @@ const file_postern_local_v1_case_proto_rawDesc = "" +
 	"\x05share\x18\x02 \x01(\bR\x05share\x12/\n" +
 	"\x05codes\x18\x03 \x01(\v2\x19.postern.v1.ConsiderationR\x05codes\x12\x18\n" +
 	"\areasons\x18\x04 \x01(\tR\areasons\x12,\n" +
-	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\"\xa4\x01\n" +
+	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\"\x84\x01\n" +
+	"\x0eRecordedReview\x12\x19\n" +
+	"\bstaff_id\x18\x01 \x01(\tR\astaffId\x12;\n" +
+	"\vreview_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"reviewTime\x12\x1a\n" +
+	"\bfindings\x18\x03 \x01(\tR\bfindings\"\xa4\x01\n" +
 	"\rManualClosure\x12/\n" +
 	"\x03how\x18\x01 \x01(\x0e2\x1d.postern.local.v1.ManualRouteR\x03how\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x127\n" +
@@ -612,38 +682,40 @@ func file_postern_local_v1_case_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_case_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_case_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_postern_local_v1_case_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_postern_local_v1_case_proto_goTypes = []any{
 	(ManualRoute)(0),              // 0: postern.local.v1.ManualRoute
 	(*GateSetting)(nil),           // 1: postern.local.v1.GateSetting
 	(*RecordedCall)(nil),          // 2: postern.local.v1.RecordedCall
 	(*RecordedConsideration)(nil), // 3: postern.local.v1.RecordedConsideration
-	(*ManualClosure)(nil),         // 4: postern.local.v1.ManualClosure
-	(*Followup)(nil),              // 5: postern.local.v1.Followup
-	(*Task)(nil),                  // 6: postern.local.v1.Task
-	(v1.Gate)(0),                  // 7: postern.v1.Gate
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(v1.CallResult)(0),            // 9: postern.v1.CallResult
-	(*v1.Consideration)(nil),      // 10: postern.v1.Consideration
-	(*v1.Decision)(nil),           // 11: postern.v1.Decision
-	(v1.ObligationKind)(0),        // 12: postern.v1.ObligationKind
+	(*RecordedReview)(nil),        // 4: postern.local.v1.RecordedReview
+	(*ManualClosure)(nil),         // 5: postern.local.v1.ManualClosure
+	(*Followup)(nil),              // 6: postern.local.v1.Followup
+	(*Task)(nil),                  // 7: postern.local.v1.Task
+	(v1.Gate)(0),                  // 8: postern.v1.Gate
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(v1.CallResult)(0),            // 10: postern.v1.CallResult
+	(*v1.Consideration)(nil),      // 11: postern.v1.Consideration
+	(*v1.Decision)(nil),           // 12: postern.v1.Decision
+	(v1.ObligationKind)(0),        // 13: postern.v1.ObligationKind
 }
 var file_postern_local_v1_case_proto_depIdxs = []int32{
-	7,  // 0: postern.local.v1.GateSetting.gate:type_name -> postern.v1.Gate
-	8,  // 1: postern.local.v1.GateSetting.set_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: postern.local.v1.RecordedCall.call_time:type_name -> google.protobuf.Timestamp
-	9,  // 3: postern.local.v1.RecordedCall.result:type_name -> postern.v1.CallResult
-	10, // 4: postern.local.v1.RecordedConsideration.codes:type_name -> postern.v1.Consideration
-	11, // 5: postern.local.v1.RecordedConsideration.answer:type_name -> postern.v1.Decision
-	0,  // 6: postern.local.v1.ManualClosure.how:type_name -> postern.local.v1.ManualRoute
-	8,  // 7: postern.local.v1.ManualClosure.send_time:type_name -> google.protobuf.Timestamp
-	12, // 8: postern.local.v1.Task.kind:type_name -> postern.v1.ObligationKind
-	8,  // 9: postern.local.v1.Task.due_time:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 0: postern.local.v1.GateSetting.gate:type_name -> postern.v1.Gate
+	9,  // 1: postern.local.v1.GateSetting.set_time:type_name -> google.protobuf.Timestamp
+	9,  // 2: postern.local.v1.RecordedCall.call_time:type_name -> google.protobuf.Timestamp
+	10, // 3: postern.local.v1.RecordedCall.result:type_name -> postern.v1.CallResult
+	11, // 4: postern.local.v1.RecordedConsideration.codes:type_name -> postern.v1.Consideration
+	12, // 5: postern.local.v1.RecordedConsideration.answer:type_name -> postern.v1.Decision
+	9,  // 6: postern.local.v1.RecordedReview.review_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: postern.local.v1.ManualClosure.how:type_name -> postern.local.v1.ManualRoute
+	9,  // 8: postern.local.v1.ManualClosure.send_time:type_name -> google.protobuf.Timestamp
+	13, // 9: postern.local.v1.Task.kind:type_name -> postern.v1.ObligationKind
+	9,  // 10: postern.local.v1.Task.due_time:type_name -> google.protobuf.Timestamp
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_case_proto_init() }
@@ -657,7 +729,7 @@ func file_postern_local_v1_case_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_case_proto_rawDesc), len(file_postern_local_v1_case_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

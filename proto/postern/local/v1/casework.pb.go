@@ -389,6 +389,107 @@ func (x *ConsiderResponse) GetNotifications() []*Notification {
 	return nil
 }
 
+// ReviewRequest is what the safeguarding lead found.
+type ReviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id or the reference of the notification.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What they found, in words; they stay on the desk.
+	Findings      string `protobuf:"bytes,2,opt,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewRequest) Reset() {
+	*x = ReviewRequest{}
+	mi := &file_postern_local_v1_casework_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewRequest) ProtoMessage() {}
+
+func (x *ReviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_casework_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewRequest.ProtoReflect.Descriptor instead.
+func (*ReviewRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReviewRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReviewRequest) GetFindings() string {
+	if x != nil {
+		return x.Findings
+	}
+	return ""
+}
+
+// ReviewResponse is the reviewed notification.
+type ReviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notification.
+	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewResponse) Reset() {
+	*x = ReviewResponse{}
+	mi := &file_postern_local_v1_casework_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewResponse) ProtoMessage() {}
+
+func (x *ReviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_casework_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewResponse.ProtoReflect.Descriptor instead.
+func (*ReviewResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReviewResponse) GetNotification() *Notification {
+	if x != nil {
+		return x.Notification
+	}
+	return nil
+}
+
 // GetRequestForSupportRequest asks for the printed request.
 type GetRequestForSupportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -400,7 +501,7 @@ type GetRequestForSupportRequest struct {
 
 func (x *GetRequestForSupportRequest) Reset() {
 	*x = GetRequestForSupportRequest{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[6]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +513,7 @@ func (x *GetRequestForSupportRequest) String() string {
 func (*GetRequestForSupportRequest) ProtoMessage() {}
 
 func (x *GetRequestForSupportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[6]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +526,7 @@ func (x *GetRequestForSupportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequestForSupportRequest.ProtoReflect.Descriptor instead.
 func (*GetRequestForSupportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{6}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetRequestForSupportRequest) GetId() string {
@@ -460,7 +561,7 @@ type GetRequestForSupportResponse struct {
 
 func (x *GetRequestForSupportResponse) Reset() {
 	*x = GetRequestForSupportResponse{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[7]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +573,7 @@ func (x *GetRequestForSupportResponse) String() string {
 func (*GetRequestForSupportResponse) ProtoMessage() {}
 
 func (x *GetRequestForSupportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[7]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +586,7 @@ func (x *GetRequestForSupportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequestForSupportResponse.ProtoReflect.Descriptor instead.
 func (*GetRequestForSupportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{7}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetRequestForSupportResponse) GetNotification() *Notification {
@@ -561,7 +662,7 @@ type CloseManualRequest struct {
 
 func (x *CloseManualRequest) Reset() {
 	*x = CloseManualRequest{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +674,7 @@ func (x *CloseManualRequest) String() string {
 func (*CloseManualRequest) ProtoMessage() {}
 
 func (x *CloseManualRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +687,7 @@ func (x *CloseManualRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseManualRequest.ProtoReflect.Descriptor instead.
 func (*CloseManualRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{8}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CloseManualRequest) GetId() string {
@@ -628,7 +729,7 @@ type CloseManualResponse struct {
 
 func (x *CloseManualResponse) Reset() {
 	*x = CloseManualResponse{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +741,7 @@ func (x *CloseManualResponse) String() string {
 func (*CloseManualResponse) ProtoMessage() {}
 
 func (x *CloseManualResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +754,7 @@ func (x *CloseManualResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseManualResponse.ProtoReflect.Descriptor instead.
 func (*CloseManualResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{9}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CloseManualResponse) GetNotification() *Notification {
@@ -689,7 +790,12 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x05codes\x18\x03 \x01(\v2\x19.postern.v1.ConsiderationR\x05codes\x12\x18\n" +
 	"\areasons\x18\x04 \x01(\tR\areasons\"X\n" +
 	"\x10ConsiderResponse\x12D\n" +
-	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"-\n" +
+	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\";\n" +
+	"\rReviewRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bfindings\x18\x02 \x01(\tR\bfindings\"T\n" +
+	"\x0eReviewResponse\x12B\n" +
+	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\"-\n" +
 	"\x1bGetRequestForSupportRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x9e\x03\n" +
 	"\x1cGetRequestForSupportResponse\x12B\n" +
@@ -708,12 +814,13 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x127\n" +
 	"\tsend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\"Y\n" +
 	"\x13CloseManualResponse\x12B\n" +
-	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification2\xe0\x03\n" +
+	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification2\xad\x04\n" +
 	"\x0fCaseworkService\x12N\n" +
 	"\aSetGate\x12 .postern.local.v1.SetGateRequest\x1a!.postern.local.v1.SetGateResponse\x12W\n" +
 	"\n" +
 	"RecordCall\x12#.postern.local.v1.RecordCallRequest\x1a$.postern.local.v1.RecordCallResponse\x12Q\n" +
-	"\bConsider\x12!.postern.local.v1.ConsiderRequest\x1a\".postern.local.v1.ConsiderResponse\x12u\n" +
+	"\bConsider\x12!.postern.local.v1.ConsiderRequest\x1a\".postern.local.v1.ConsiderResponse\x12K\n" +
+	"\x06Review\x12\x1f.postern.local.v1.ReviewRequest\x1a .postern.local.v1.ReviewResponse\x12u\n" +
 	"\x14GetRequestForSupport\x12-.postern.local.v1.GetRequestForSupportRequest\x1a..postern.local.v1.GetRequestForSupportResponse\x12Z\n" +
 	"\vCloseManual\x12$.postern.local.v1.CloseManualRequest\x1a%.postern.local.v1.CloseManualResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
@@ -729,7 +836,7 @@ func file_postern_local_v1_casework_proto_rawDescGZIP() []byte {
 	return file_postern_local_v1_casework_proto_rawDescData
 }
 
-var file_postern_local_v1_casework_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_postern_local_v1_casework_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_postern_local_v1_casework_proto_goTypes = []any{
 	(*SetGateRequest)(nil),               // 0: postern.local.v1.SetGateRequest
 	(*SetGateResponse)(nil),              // 1: postern.local.v1.SetGateResponse
@@ -737,51 +844,56 @@ var file_postern_local_v1_casework_proto_goTypes = []any{
 	(*RecordCallResponse)(nil),           // 3: postern.local.v1.RecordCallResponse
 	(*ConsiderRequest)(nil),              // 4: postern.local.v1.ConsiderRequest
 	(*ConsiderResponse)(nil),             // 5: postern.local.v1.ConsiderResponse
-	(*GetRequestForSupportRequest)(nil),  // 6: postern.local.v1.GetRequestForSupportRequest
-	(*GetRequestForSupportResponse)(nil), // 7: postern.local.v1.GetRequestForSupportResponse
-	(*CloseManualRequest)(nil),           // 8: postern.local.v1.CloseManualRequest
-	(*CloseManualResponse)(nil),          // 9: postern.local.v1.CloseManualResponse
-	(v1.Gate)(0),                         // 10: postern.v1.Gate
-	(*Notification)(nil),                 // 11: postern.local.v1.Notification
-	(v1.CallResult)(0),                   // 12: postern.v1.CallResult
-	(*timestamppb.Timestamp)(nil),        // 13: google.protobuf.Timestamp
-	(*v1.Consideration)(nil),             // 14: postern.v1.Consideration
-	(*OpenedSection)(nil),                // 15: postern.local.v1.OpenedSection
-	(*v1.ReplyTo)(nil),                   // 16: postern.v1.ReplyTo
-	(v1.Route)(0),                        // 17: postern.v1.Route
-	(ManualRoute)(0),                     // 18: postern.local.v1.ManualRoute
+	(*ReviewRequest)(nil),                // 6: postern.local.v1.ReviewRequest
+	(*ReviewResponse)(nil),               // 7: postern.local.v1.ReviewResponse
+	(*GetRequestForSupportRequest)(nil),  // 8: postern.local.v1.GetRequestForSupportRequest
+	(*GetRequestForSupportResponse)(nil), // 9: postern.local.v1.GetRequestForSupportResponse
+	(*CloseManualRequest)(nil),           // 10: postern.local.v1.CloseManualRequest
+	(*CloseManualResponse)(nil),          // 11: postern.local.v1.CloseManualResponse
+	(v1.Gate)(0),                         // 12: postern.v1.Gate
+	(*Notification)(nil),                 // 13: postern.local.v1.Notification
+	(v1.CallResult)(0),                   // 14: postern.v1.CallResult
+	(*timestamppb.Timestamp)(nil),        // 15: google.protobuf.Timestamp
+	(*v1.Consideration)(nil),             // 16: postern.v1.Consideration
+	(*OpenedSection)(nil),                // 17: postern.local.v1.OpenedSection
+	(*v1.ReplyTo)(nil),                   // 18: postern.v1.ReplyTo
+	(v1.Route)(0),                        // 19: postern.v1.Route
+	(ManualRoute)(0),                     // 20: postern.local.v1.ManualRoute
 }
 var file_postern_local_v1_casework_proto_depIdxs = []int32{
-	10, // 0: postern.local.v1.SetGateRequest.gate:type_name -> postern.v1.Gate
-	11, // 1: postern.local.v1.SetGateResponse.notifications:type_name -> postern.local.v1.Notification
-	12, // 2: postern.local.v1.RecordCallRequest.result:type_name -> postern.v1.CallResult
-	13, // 3: postern.local.v1.RecordCallRequest.call_time:type_name -> google.protobuf.Timestamp
-	11, // 4: postern.local.v1.RecordCallResponse.notifications:type_name -> postern.local.v1.Notification
-	14, // 5: postern.local.v1.ConsiderRequest.codes:type_name -> postern.v1.Consideration
-	11, // 6: postern.local.v1.ConsiderResponse.notifications:type_name -> postern.local.v1.Notification
-	11, // 7: postern.local.v1.GetRequestForSupportResponse.notification:type_name -> postern.local.v1.Notification
-	15, // 8: postern.local.v1.GetRequestForSupportResponse.sections:type_name -> postern.local.v1.OpenedSection
-	16, // 9: postern.local.v1.GetRequestForSupportResponse.reply_to:type_name -> postern.v1.ReplyTo
-	13, // 10: postern.local.v1.GetRequestForSupportResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	17, // 11: postern.local.v1.GetRequestForSupportResponse.route:type_name -> postern.v1.Route
-	18, // 12: postern.local.v1.CloseManualRequest.how:type_name -> postern.local.v1.ManualRoute
-	13, // 13: postern.local.v1.CloseManualRequest.send_time:type_name -> google.protobuf.Timestamp
-	11, // 14: postern.local.v1.CloseManualResponse.notification:type_name -> postern.local.v1.Notification
-	0,  // 15: postern.local.v1.CaseworkService.SetGate:input_type -> postern.local.v1.SetGateRequest
-	2,  // 16: postern.local.v1.CaseworkService.RecordCall:input_type -> postern.local.v1.RecordCallRequest
-	4,  // 17: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
-	6,  // 18: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
-	8,  // 19: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
-	1,  // 20: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
-	3,  // 21: postern.local.v1.CaseworkService.RecordCall:output_type -> postern.local.v1.RecordCallResponse
-	5,  // 22: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
-	7,  // 23: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
-	9,  // 24: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	12, // 0: postern.local.v1.SetGateRequest.gate:type_name -> postern.v1.Gate
+	13, // 1: postern.local.v1.SetGateResponse.notifications:type_name -> postern.local.v1.Notification
+	14, // 2: postern.local.v1.RecordCallRequest.result:type_name -> postern.v1.CallResult
+	15, // 3: postern.local.v1.RecordCallRequest.call_time:type_name -> google.protobuf.Timestamp
+	13, // 4: postern.local.v1.RecordCallResponse.notifications:type_name -> postern.local.v1.Notification
+	16, // 5: postern.local.v1.ConsiderRequest.codes:type_name -> postern.v1.Consideration
+	13, // 6: postern.local.v1.ConsiderResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 7: postern.local.v1.ReviewResponse.notification:type_name -> postern.local.v1.Notification
+	13, // 8: postern.local.v1.GetRequestForSupportResponse.notification:type_name -> postern.local.v1.Notification
+	17, // 9: postern.local.v1.GetRequestForSupportResponse.sections:type_name -> postern.local.v1.OpenedSection
+	18, // 10: postern.local.v1.GetRequestForSupportResponse.reply_to:type_name -> postern.v1.ReplyTo
+	15, // 11: postern.local.v1.GetRequestForSupportResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	19, // 12: postern.local.v1.GetRequestForSupportResponse.route:type_name -> postern.v1.Route
+	20, // 13: postern.local.v1.CloseManualRequest.how:type_name -> postern.local.v1.ManualRoute
+	15, // 14: postern.local.v1.CloseManualRequest.send_time:type_name -> google.protobuf.Timestamp
+	13, // 15: postern.local.v1.CloseManualResponse.notification:type_name -> postern.local.v1.Notification
+	0,  // 16: postern.local.v1.CaseworkService.SetGate:input_type -> postern.local.v1.SetGateRequest
+	2,  // 17: postern.local.v1.CaseworkService.RecordCall:input_type -> postern.local.v1.RecordCallRequest
+	4,  // 18: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
+	6,  // 19: postern.local.v1.CaseworkService.Review:input_type -> postern.local.v1.ReviewRequest
+	8,  // 20: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
+	10, // 21: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
+	1,  // 22: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
+	3,  // 23: postern.local.v1.CaseworkService.RecordCall:output_type -> postern.local.v1.RecordCallResponse
+	5,  // 24: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
+	7,  // 25: postern.local.v1.CaseworkService.Review:output_type -> postern.local.v1.ReviewResponse
+	9,  // 26: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
+	11, // 27: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_casework_proto_init() }
@@ -797,7 +909,7 @@ func file_postern_local_v1_casework_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_casework_proto_rawDesc), len(file_postern_local_v1_casework_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

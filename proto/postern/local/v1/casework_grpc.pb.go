@@ -22,6 +22,7 @@ const (
 	CaseworkService_SetGate_FullMethodName              = "/postern.local.v1.CaseworkService/SetGate"
 	CaseworkService_RecordCall_FullMethodName           = "/postern.local.v1.CaseworkService/RecordCall"
 	CaseworkService_Consider_FullMethodName             = "/postern.local.v1.CaseworkService/Consider"
+	CaseworkService_Review_FullMethodName               = "/postern.local.v1.CaseworkService/Review"
 	CaseworkService_GetRequestForSupport_FullMethodName = "/postern.local.v1.CaseworkService/GetRequestForSupport"
 	CaseworkService_CloseManual_FullMethodName          = "/postern.local.v1.CaseworkService/CloseManual"
 )
@@ -38,6 +39,8 @@ type CaseworkServiceClient interface {
 	RecordCall(ctx context.Context, in *RecordCallRequest, opts ...grpc.CallOption) (*RecordCallResponse, error)
 	// Consider records what the safeguarding lead decided about the duty to share; to share sends it by the route DUTY. The same again changes nothing.
 	Consider(ctx context.Context, in *ConsiderRequest, opts ...grpc.CallOption) (*ConsiderResponse, error)
+	// Review records that the safeguarding lead looked again at what was shared urgently; nothing is sent by it. The same again changes nothing.
+	Review(ctx context.Context, in *ReviewRequest, opts ...grpc.CallOption) (*ReviewResponse, error)
 	// GetRequestForSupport returns what a printed request for support says, while the manual route is open.
 	GetRequestForSupport(ctx context.Context, in *GetRequestForSupportRequest, opts ...grpc.CallOption) (*GetRequestForSupportResponse, error)
 	// CloseManual closes the manual route: how it was sent, to whom and when. The same again changes nothing.
@@ -82,6 +85,16 @@ func (c *caseworkServiceClient) Consider(ctx context.Context, in *ConsiderReques
 	return out, nil
 }
 
+func (c *caseworkServiceClient) Review(ctx context.Context, in *ReviewRequest, opts ...grpc.CallOption) (*ReviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReviewResponse)
+	err := c.cc.Invoke(ctx, CaseworkService_Review_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *caseworkServiceClient) GetRequestForSupport(ctx context.Context, in *GetRequestForSupportRequest, opts ...grpc.CallOption) (*GetRequestForSupportResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetRequestForSupportResponse)
@@ -114,6 +127,8 @@ type CaseworkServiceServer interface {
 	RecordCall(context.Context, *RecordCallRequest) (*RecordCallResponse, error)
 	// Consider records what the safeguarding lead decided about the duty to share; to share sends it by the route DUTY. The same again changes nothing.
 	Consider(context.Context, *ConsiderRequest) (*ConsiderResponse, error)
+	// Review records that the safeguarding lead looked again at what was shared urgently; nothing is sent by it. The same again changes nothing.
+	Review(context.Context, *ReviewRequest) (*ReviewResponse, error)
 	// GetRequestForSupport returns what a printed request for support says, while the manual route is open.
 	GetRequestForSupport(context.Context, *GetRequestForSupportRequest) (*GetRequestForSupportResponse, error)
 	// CloseManual closes the manual route: how it was sent, to whom and when. The same again changes nothing.
@@ -136,6 +151,9 @@ func (UnimplementedCaseworkServiceServer) RecordCall(context.Context, *RecordCal
 }
 func (UnimplementedCaseworkServiceServer) Consider(context.Context, *ConsiderRequest) (*ConsiderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Consider not implemented")
+}
+func (UnimplementedCaseworkServiceServer) Review(context.Context, *ReviewRequest) (*ReviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Review not implemented")
 }
 func (UnimplementedCaseworkServiceServer) GetRequestForSupport(context.Context, *GetRequestForSupportRequest) (*GetRequestForSupportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRequestForSupport not implemented")
@@ -218,6 +236,24 @@ func _CaseworkService_Consider_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CaseworkService_Review_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CaseworkServiceServer).Review(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CaseworkService_Review_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CaseworkServiceServer).Review(ctx, req.(*ReviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CaseworkService_GetRequestForSupport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetRequestForSupportRequest)
 	if err := dec(in); err != nil {
@@ -272,6 +308,10 @@ var CaseworkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Consider",
 			Handler:    _CaseworkService_Consider_Handler,
+		},
+		{
+			MethodName: "Review",
+			Handler:    _CaseworkService_Review_Handler,
 		},
 		{
 			MethodName: "GetRequestForSupport",

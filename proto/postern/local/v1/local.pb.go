@@ -311,7 +311,9 @@ type Notification struct {
 	Route v1.Route `protobuf:"varint,55,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
 	// Whom to telephone about a child who may be alone until the hub has decided, whatever it will decide. Kept at the desk, and
 	// shown among the tasks.
-	Foreseen      []*v1.Obligation `protobuf:"bytes,56,rep,name=foreseen,proto3" json:"foreseen,omitempty"`
+	Foreseen []*v1.Obligation `protobuf:"bytes,56,rep,name=foreseen,proto3" json:"foreseen,omitempty"`
+	// What the safeguarding lead found when they looked again at what was shared urgently, once they did.
+	Review        *RecordedReview `protobuf:"bytes,57,opt,name=review,proto3" json:"review,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -643,6 +645,13 @@ func (x *Notification) GetRoute() v1.Route {
 func (x *Notification) GetForeseen() []*v1.Obligation {
 	if x != nil {
 		return x.Foreseen
+	}
+	return nil
+}
+
+func (x *Notification) GetReview() *RecordedReview {
+	if x != nil {
+		return x.Review
 	}
 	return nil
 }
@@ -2907,7 +2916,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xf7\x0e\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xb1\x0f\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2957,7 +2966,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x19taken_back_elsewhere_time\x185 \x01(\v2\x1a.google.protobuf.TimestampR\x16takenBackElsewhereTime\x126\n" +
 	"\x17earlier_manifest_sha256\x186 \x03(\fR\x15earlierManifestSha256\x12'\n" +
 	"\x05route\x187 \x01(\x0e2\x11.postern.v1.RouteR\x05route\x122\n" +
-	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\"\x8c\x02\n" +
+	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\x128\n" +
+	"\x06review\x189 \x01(\v2 .postern.local.v1.RecordedReviewR\x06review\"\x8c\x02\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -3213,18 +3223,19 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*v1.Champion)(nil),                  // 50: postern.v1.Champion
 	(v1.Route)(0),                        // 51: postern.v1.Route
 	(*v1.Obligation)(nil),                // 52: postern.v1.Obligation
-	(v1.WithdrawalMethod)(0),             // 53: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 54: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 55: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 56: postern.local.v1.Work
-	(*Mark)(nil),                         // 57: postern.local.v1.Mark
-	(v1.StopAnswerCode)(0),               // 58: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 59: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 60: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 61: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 62: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 63: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 64: postern.v1.GetEventResponse
+	(*RecordedReview)(nil),               // 53: postern.local.v1.RecordedReview
+	(v1.WithdrawalMethod)(0),             // 54: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 55: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 56: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 57: postern.local.v1.Work
+	(*Mark)(nil),                         // 58: postern.local.v1.Mark
+	(v1.StopAnswerCode)(0),               // 59: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 60: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 61: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 62: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 63: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 64: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 65: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -3247,82 +3258,83 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	41, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
 	51, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
 	52, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
-	53, // 20: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	41, // 21: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	40, // 22: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	53, // 23: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 24: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 25: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	54, // 26: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 27: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 28: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 29: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	41, // 30: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 31: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	55, // 32: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	56, // 33: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	57, // 34: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	41, // 35: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	41, // 36: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
-	41, // 37: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	58, // 38: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	58, // 39: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 40: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 41: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 42: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	40, // 43: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	59, // 44: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	41, // 45: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	54, // 46: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	60, // 47: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	61, // 48: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	54, // 49: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 50: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 51: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	41, // 52: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 53: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	41, // 54: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	41, // 55: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	62, // 56: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	63, // 57: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	64, // 58: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	54, // 59: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	39, // 60: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 61: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 62: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 63: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 64: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 65: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 66: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 67: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 68: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 69: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 70: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 71: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	31, // 72: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	33, // 73: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	35, // 74: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	37, // 75: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 76: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 77: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 78: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 79: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 80: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 81: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 82: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 83: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 84: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 85: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 86: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	32, // 87: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	34, // 88: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	36, // 89: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	38, // 90: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	76, // [76:91] is the sub-list for method output_type
-	61, // [61:76] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	53, // 20: postern.local.v1.Notification.review:type_name -> postern.local.v1.RecordedReview
+	54, // 21: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	41, // 22: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	40, // 23: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	54, // 24: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 25: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 26: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	55, // 27: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 28: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 29: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 30: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	41, // 31: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 32: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	56, // 33: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	57, // 34: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	58, // 35: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	41, // 36: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	41, // 37: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
+	41, // 38: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	59, // 39: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	59, // 40: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 41: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 42: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 43: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	40, // 44: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	60, // 45: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	41, // 46: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	55, // 47: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	61, // 48: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	62, // 49: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	55, // 50: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 51: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 52: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	41, // 53: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 54: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	41, // 55: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	41, // 56: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	63, // 57: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	64, // 58: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	65, // 59: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	55, // 60: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	39, // 61: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 62: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 63: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 64: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 65: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 66: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 67: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 68: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 69: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 70: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 71: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 72: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	31, // 73: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	33, // 74: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	35, // 75: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	37, // 76: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 77: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 78: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 79: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 80: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 81: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 82: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 83: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 84: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 85: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 86: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 87: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	32, // 88: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	34, // 89: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	36, // 90: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	38, // 91: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	77, // [77:92] is the sub-list for method output_type
+	62, // [62:77] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
