@@ -49,14 +49,14 @@ func (d *Desk) TakeIn(ctx context.Context, lang words.Language, formJSON []byte,
 	if _, lead := by.as(posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD); f.GetRoute() == posternv1.Route_ROUTE_DUTY && !lead {
 		return "", nil, fault.New(fault.Denied, "WRONG_ROLE", "Only the safeguarding lead sends by the duty route. Ask them to submit this form; roles stand under staff in the desk's configuration.")
 	}
-	if _, team := by.as(posternv1.StaffRole_STAFF_ROLE_PUBLIC_PROTECTION); f.GetGate() > posternv1.Gate_GATE_NOT_DONE && !team {
-		return "", nil, fault.New(fault.Denied, "WRONG_ROLE", "Only the public-protection team says what its check found. Leave `gate` out of the form: they record it.")
-	}
 	d.submit.Lock()
 	defer d.submit.Unlock()
 	// Before the check: what was good when it was taken gets its answer again, whatever has changed since.
 	if ids, err := d.taken(ctx, f); err != nil || ids != nil {
 		return f.GetFormId(), ids, err
+	}
+	if _, team := by.as(posternv1.StaffRole_STAFF_ROLE_PUBLIC_PROTECTION); f.GetGate() > posternv1.Gate_GATE_NOT_DONE && !team {
+		return "", nil, fault.New(fault.Denied, "WRONG_ROLE", "Only the public-protection team says what its check found. Leave `gate` out of the form: they record it.")
 	}
 	dir := d.directory.Load().At(d.cfg.Clock())
 	checked, err := d.check(lang, f, dir)

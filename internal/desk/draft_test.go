@@ -138,7 +138,7 @@ func TestADraftEnds(t *testing.T) {
 
 func TestADraftSentTwiceIsOneForm(t *testing.T) {
 	x, d := opened(t)
-	ctx := signedIn(t, "REC1", "RECEPTION_OFFICER")
+	ctx := signedIn(t, "REC1", "RECEPTION_OFFICER", "PUBLIC_PROTECTION")
 	draft := filled(t, d, ctx, nil)
 	_, _, err := d.SendDraft(ctx, draft.GetId(), draft.GetVersion()-1, words.English)
 	wantFault(t, err, fault.Precondition, "DRAFT_CHANGED")

@@ -16,7 +16,7 @@ import (
 func TestThePersonAtTheSiteIsTheSender(t *testing.T) {
 	x, d := opened(t)
 	ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "RES77", Roles: []string{"RESETTLEMENT", "SAFEGUARDING_LEAD"}})
-	must(d.SubmitForm(ctx, &localv1.SubmitFormRequest{FormJson: testkit.FormJSON(t, family())}))(t)
+	must(d.SubmitForm(ctx, &localv1.SubmitFormRequest{FormJson: testkit.FormJSON(t, unchecked(testkit.Bristol))}))(t)
 	x.Settle()
 	decided := events(t, x, logv1.Kind_KIND_DECIDED)
 	if len(decided) != 1 {
