@@ -1,6 +1,7 @@
 package follow_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -202,6 +203,37 @@ func TestAHubPutBack(t *testing.T) {
 	}
 	if logs := d.Logs().GetLogs(); len(logs) != 2 || !logs[0].GetEnded() || logs[1].GetOrigin() != x.Ledger.Origin(ledger.Sent) {
 		t.Errorf("the desk follows %v", logs)
+	}
+}
+
+// TestWhatWaitedInACopyComesByAnEndedLog: a hub is put back, and what it sends first was decided in the log that has ended.
+// An inbox that knows more of that log than there is left of it, or less, does not stop: it follows the new one, which names
+// the end.
+func TestWhatWaitedInACopyComesByAnEndedLog(t *testing.T) {
+	for name, since := range map[string]int{"it knows more": 1, "it knows less": 0} {
+		t.Run(name, func(t *testing.T) {
+			x := testkit.NewExchange(t)
+			d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+			shared(x)
+			in.Link.Down(true)
+			urgent := d.Take(formtest.Urgent(testkit.Bristol, 1))[0]
+			check(t, step(d.StepSpool(t.Context())))
+			copied := x.CopyHub()
+			in.Link.Down(false)
+			for range since {
+				shared(x)
+			}
+			var known []string
+			for _, l := range append(d.Logs().GetLogs(), in.Logs().GetLogs()...) {
+				known = append(known, l.GetCheckpoint())
+			}
+			x.RestoreHub(copied)
+			x.NewGeneration(known...)
+			check(t, step(x.Hub.StepDelivery(t.Context())))
+			if !slices.ContainsFunc(in.Items(), func(i *localv1.Item) bool { return i.GetId() == urgent }) || in.Log().Stopped() != nil {
+				t.Errorf("the team does not see what is urgent: %v", in.Log().Stopped())
+			}
+		})
 	}
 }
 

@@ -105,20 +105,13 @@ func (f *Follower) again(ctx context.Context) error {
 
 // renew proves the newest generation that the hub has of each log, at least of that which stopped the party.
 func (f *Follower) renew(ctx context.Context, origin string) error {
-	generations := map[string][]string{}
+	logs := map[string]bool{}
 	for _, o := range f.cfg.Keys.Origins() {
 		first, _ := verify.Generation(o)
-		generations[first] = append(generations[first], o)
+		logs[first] = true
 	}
-	for first, origins := range generations {
-		slices.SortFunc(origins, func(a, b string) int {
-			if verify.Succeeds(b, a) {
-				return -1
-			}
-			return 1
-		})
-		err := f.renewLog(ctx, origins, verify.SameLog(first, origin))
-		if err != nil {
+	for first := range logs {
+		if err := f.renewLog(ctx, f.newestFirst(first), verify.SameLog(first, origin)); err != nil {
 			return err
 		}
 	}

@@ -59,9 +59,46 @@ func (f *Follower) take(ctx context.Context, asked Asked, proofs []*posternv1.Co
 		if err != errOpen {
 			break
 		}
-		err = f.inquire(ctx, s)
+		if err = f.succeed(ctx, s.Head.Origin); err != nil {
+			continue
+		}
+		if err = f.link(ctx, asked, proofs, s); err == errOpen {
+			err = f.inquire(ctx, s)
+		}
 	}
 	return err
+}
+
+// succeed follows the generation after a log that is known, if we have its key and the hub has begun it: what there is of
+// a log that has ended only the next one can tell, and it may be less than we saw. Without one it does nothing.
+func (f *Follower) succeed(ctx context.Context, origin string) error {
+	f.mu.Lock()
+	k := f.state.Logs[origin]
+	f.mu.Unlock()
+	if k == nil || k.Ended != nil || f.cfg.Hub == nil {
+		return nil
+	}
+	for _, o := range f.newestFirst(origin) {
+		if !verify.Succeeds(origin, o) {
+			break
+		}
+		if err := f.inquire(ctx, Seen{verify.Head{Origin: o, Root: verify.EmptyRoot}, ""}); fault.KindOf(err) != fault.NotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// newestFirst are the origins of a log for which we have keys, in all generations.
+func (f *Follower) newestFirst(origin string) []string {
+	all := slices.DeleteFunc(f.cfg.Keys.Origins(), func(o string) bool { return !verify.SameLog(o, origin) })
+	slices.SortFunc(all, func(a, b string) int {
+		if verify.Succeeds(b, a) {
+			return -1
+		}
+		return 1
+	})
+	return all
 }
 
 // link remembers a checkpoint when the proofs tie it to what is known.
