@@ -58,6 +58,9 @@ type Decider interface {
 	// DecideAgain decides once more on a notification in the outbox, records that, and in the same transaction puts what
 	// may still go in the place of what waited (Replace) or takes it out (Cancel, or GiveUp where a send had begun).
 	DecideAgain(ctx context.Context, notificationID string) error
+	// HeldUntil is until when what this event released is kept back at the latest, or LetGo; zero for not at all. It is
+	// called inside the transaction that puts it into the outbox, and for what is there when the hub starts.
+	HeldUntil(r store.Reader, notificationID string, event [16]byte) (time.Time, error)
 }
 
 // Basis is what a decision rests on and what can change under it.

@@ -192,8 +192,15 @@ func (d *Delivery) enter(tx *ledger.Tx, it queue.Item) error {
 	if err := d.moved(tx, it, w, func(rel *Release) { rel.Sequence = place }); err != nil {
 		return err
 	}
-	w.Failures, w.Why = 0, ""
 	it.Sequence, it.Attempts, it.EnqueueTime, it.DueTime = place, 0, now, now
+	until, err := d.heldUntil(tx, it, w)
+	if err != nil {
+		return err
+	}
+	w.Failures, w.Why, w.Held = 0, "", until.After(now)
+	if w.Held {
+		it.DueTime = until
+	}
 	if it.Body, err = w.bytes(); err != nil {
 		return err
 	}

@@ -32,19 +32,12 @@ func atNight(t *testing.T) (x *testkit.Exchange, d, other *testkit.Desk, sent fu
 		t.Fatalf("withdrawn %v, and its own desk has it as %v", n, d.State(withdrawn))
 	}
 	other.Link.Down(true)
-	var ids []string
-	in.Link.Requests(func(_ string, b []byte) []byte {
-		req, m := &posternv1.DeliverRequest{}, &posternv1.Manifest{}
-		if proto.Unmarshal(b, req) == nil && proto.Unmarshal(req.GetDelivery().GetNotification().GetManifest().GetPayload(), m) == nil && m.GetNotificationId() != "" {
-			ids = append(ids, m.GetNotificationId())
-		}
-		return b
-	})
+	sent = watch(in)
 	x.LoseHub()
 	d.Link.Down(false)
 	in.Link.Down(false)
 	wait(x)
-	return x, d, other, func() []string { return ids }, withdrawn, wanted
+	return x, d, other, sent, withdrawn, wanted
 }
 
 // What a lost hub had waits at the next one until every prison has told what was withdrawn; then what nobody withdrew goes
@@ -101,4 +94,126 @@ func shown(t *testing.T, x *testkit.Exchange, deliveries uint32, prisons ...stri
 	if (i >= 0) != (len(prisons) > 0) || i >= 0 && (!strings.Contains(found[i].GetWords(), prisons[0]) || !strings.Contains(found[i].GetFix(), "postern hub pause")) {
 		t.Errorf("the doctor finds %v", found)
 	}
+}
+
+// A hub is put back from a copy, in which a family waits. What was withdrawn since the copy was made is never sent, and what
+// nobody withdrew goes once every prison has told; it makes no difference whether the inbox is sent to or collects. What is
+// urgent goes at once.
+func TestWhatACopyHadWaitingWaitsForWhatWasWithdrawnSince(t *testing.T) {
+	for name, r := range map[string]testkit.Register{"sent to": {}, "collects": {Collect: []string{testkit.Bristol}}} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t, func(c *testkit.Config) { c.Register = r })
+			in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+			away := func(down bool) { // in either direction
+				in.Link.Down(down)
+				in.ToHub.Down(down)
+			}
+			away(true)
+			withdrawn, wanted, urgent := d.Take(family())[0], d.Take(family())[0], d.Take(formtest.Urgent(testkit.Bristol, 1))[0]
+			elsewhere := d.Take(family())[0]
+			for range 4 {
+				must(d.StepSpool(t.Context()))(t)
+			}
+			copied := x.CopyHub()
+			withdraw(t, d, withdrawn)
+			must(d.StepSpool(t.Context()))(t)
+			must(other.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: elsewhere, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE,
+				SlipCode: d.Get(elsewhere).GetNotification().GetSlipCode()}, testkit.Staff))(t)
+			must(other.StepSpool(t.Context()))(t)
+			if d.State(withdrawn) != localv1.State_STATE_WITHDRAWN || d.State(wanted) != accepted {
+				t.Fatalf("states %v %v", d.State(withdrawn), d.State(wanted))
+			}
+
+			d.Link.Down(true)
+			other.Link.Down(true)
+			x.RestoreHub(copied)
+			x.NewGeneration(seen(t, d, other)...)
+			away(false)
+			has := func(id string) bool {
+				return slices.ContainsFunc(in.Items(), func(i *localv1.Item) bool { return i.GetId() == id })
+			}
+			wait(x)
+			x.RestartHub() // it waits over a restart too
+			wait(x)
+			if has(withdrawn) || has(elsewhere) || has(wanted) || !has(urgent) {
+				t.Fatalf("before any desk has told, the team has %v", in.Items())
+			}
+			shown(t, x, 3, testkit.HMPBristol, testkit.HMPParc)
+			d.Link.Down(false)
+			wait(x)
+			if has(withdrawn) || has(elsewhere) || has(wanted) {
+				t.Fatalf("before the other prison has told, the team has %v", in.Items())
+			}
+			other.Link.Down(false)
+			wait(x)
+			shown(t, x, 0)
+			if has(withdrawn) || has(elsewhere) || !has(wanted) || d.State(wanted) != delivered {
+				t.Errorf("the team has %v, and what nobody withdrew is %v", in.Items(), d.State(wanted))
+			}
+		})
+	}
+}
+
+// What a copy had given up, or had seen acknowledged, does not go before every prison has told either: an operator sends
+// the one again, and the inbox says that it lacks the other.
+func TestWhatIsBroughtBackAfterACopyWaitsToo(t *testing.T) {
+	x, d := opened(t)
+	in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+	had := d.Take(family())[0]
+	x.Settle()
+	in.Link.Down(true)
+	givenUp := d.Take(family())[0]
+	x.Settle()
+	for range 2 { // it is given up, and an hour later the desk hears so
+		x.Clock.Advance(24 * time.Hour)
+		x.Settle()
+	}
+	if d.State(had) != delivered || d.State(givenUp) != localv1.State_STATE_UNDELIVERED {
+		t.Fatalf("states %v %v", d.State(had), d.State(givenUp))
+	}
+	d.Link.Down(true)
+	other.Link.Down(true)
+	x.NewGeneration(seen(t, d, other, in)...)
+	in.Link.Down(false)
+	in.Restart() // it says how far it holds all, and follows the new log
+	sent := watch(in)
+	must(x.Hub.Requeue(t.Context(), &localv1.RequeueRequest{Id: givenUp}))(t)
+	wait(x)
+	if ids := sent(); len(ids) > 0 {
+		t.Errorf("sent before any desk has told: %v", ids)
+	}
+	shown(t, x, 2, testkit.HMPBristol, testkit.HMPParc)
+	d.Link.Down(false)
+	other.Link.Down(false)
+	wait(x)
+	if ids := sent(); !slices.Contains(ids, had) || !slices.Contains(ids, givenUp) || d.State(givenUp) != delivered {
+		t.Errorf("sent %v; had %s, given up %s, which is %v", ids, had, givenUp, d.State(givenUp))
+	}
+	shown(t, x, 0)
+}
+
+// seen is what parties know of the hub's logs, as they give it to who opens a new generation.
+func seen(t *testing.T, parties ...interface {
+	Logs() *localv1.GetLogsResponse
+}) (all []string) {
+	t.Helper()
+	for _, p := range parties {
+		for _, l := range p.Logs().GetLogs() {
+			all = append(all, l.GetCheckpoint())
+		}
+	}
+	return all
+}
+
+// watch collects the ids of the notifications that are sent to an inbox from now on.
+func watch(in *testkit.Inbox) func() []string {
+	var ids []string
+	in.Link.Requests(func(_ string, b []byte) []byte {
+		req, m := &posternv1.DeliverRequest{}, &posternv1.Manifest{}
+		if proto.Unmarshal(b, req) == nil && proto.Unmarshal(req.GetDelivery().GetNotification().GetManifest().GetPayload(), m) == nil && m.GetNotificationId() != "" {
+			ids = append(ids, m.GetNotificationId())
+		}
+		return b
+	})
+	return func() []string { return ids }
 }

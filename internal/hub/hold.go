@@ -9,18 +9,19 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
 	"postern/internal/plain"
+	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
-// HeldAfterLoss is how long at most, after a generation of the logs was opened, a notification waits that a desk submits
-// again: until every prison of the directory has told what was withdrawn. A desk does so within a minute or two. A prison
+// HeldAfterLoss is how long at most, after a generation of the logs was opened, a notification waits that a hub before had:
+// one that a desk submits again, or that waited in the copy that was put back. It waits until every prison of the directory
+// has told what was withdrawn. A desk does so within a minute or two. A prison
 // whose desk is off that night must not keep other families waiting for longer.
 const HeldAfterLoss = 4 * time.Hour
 
@@ -34,29 +35,41 @@ type hold struct {
 	over bool            // all have
 }
 
-// openHold finds out whether the logs are so new that desks may still have to tell what was withdrawn.
+// openHold finds out whether the logs are so new that desks may still have to tell what was withdrawn. Then what a copy
+// that was put back has in its outbox waits too: it may have been withdrawn since.
 func (h *Hub) openHold(ctx context.Context) error {
 	h.hold.told = map[string]bool{}
 	origin := h.cfg.Ledger.Origin(ledger.Sent)
 	if _, n := verify.Generation(origin); n == 1 {
 		return nil
 	}
-	return h.cfg.Ledger.Range(ctx, origin, 0, 1, func(first ledger.Logged) (bool, error) {
+	err := h.cfg.Ledger.Range(ctx, origin, 0, 1, func(first ledger.Logged) (bool, error) {
 		h.hold.until = first.Core.GetEventTime().AsTime().Add(HeldAfterLoss)
 		return false, nil
 	})
+	if err != nil || !h.cfg.Clock().Before(h.hold.until) {
+		return err
+	}
+	return h.delivery.HoldBack(ctx)
 }
 
 // heldUntil is until when a notification is kept back at the latest; zero when it may go at once. It is asked in the
 // transaction that releases it, and told ends the hold before it lets go what is in the outbox: one of the two sees the
 // other.
-func (h *Hub) heldUntil(v *envelope.Verified, resubmitted bool, now time.Time) time.Time {
+func (h *Hub) heldUntil(route posternv1.Route, before bool, now time.Time) time.Time {
 	h.hold.mu.Lock()
 	defer h.hold.mu.Unlock()
-	if !resubmitted || h.hold.over || !now.Before(h.hold.until) || v.Manifest().GetOffer().GetRoute() != posternv1.Route_ROUTE_STANDARD {
+	if !before || h.hold.over || !now.Before(h.hold.until) || route != posternv1.Route_ROUTE_STANDARD {
 		return time.Time{}
 	}
 	return h.hold.until
+}
+
+// HeldUntil is heldUntil for what was released before: a hub before this one had it exactly when its event is of an older
+// generation.
+func (h *Hub) HeldUntil(r store.Reader, notificationID string, event [16]byte) (time.Time, error) {
+	n, _, err := readNotification(r, notificationID)
+	return h.heldUntil(n.route, h.cfg.Ledger.Older(event), h.cfg.Clock()), err
 }
 
 // told takes a desk's word that it has told this log all that it withdrew. With the last one everything goes; a failure
@@ -83,7 +96,7 @@ func (h *Hub) told(ctx context.Context, prison, origin string) {
 		h.hold.mu.Unlock()
 		return
 	}
-	h.cfg.Log.InfoContext(ctx, "every prison has told what was withdrawn, so what was submitted again goes")
+	h.cfg.Log.InfoContext(ctx, "every prison has told what was withdrawn, so what was kept back goes")
 }
 
 // untold are the prisons that have not told all yet. The caller holds mu.

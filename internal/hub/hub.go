@@ -133,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(h.keepPolicy(ctx), h.openHold(ctx)); err != nil {
+	if err := h.keepPolicy(ctx); err != nil {
 		return nil, err
 	}
 	if h.directory.Load() == nil {
@@ -143,6 +143,9 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 		Store: cfg.Store, Ledger: cfg.Ledger, Vault: cfg.Vault, Sender: cfg.Measures.sending(cfg.Sender), Decider: h, Directory: h.current,
 		Anchors: cfg.Anchors, Clock: cfg.Clock, Rand: cfg.Rand, Log: cfg.Log, Backoff: cfg.Backoff, Gather: cfg.Gather,
 	})
+	if err := h.openHold(ctx); err != nil {
+		return nil, err
+	}
 	cfg.Measures.metrics.Read(h.measure, gauges...)
 	return h, nil
 }

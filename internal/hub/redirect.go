@@ -265,7 +265,7 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		err = h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: p.to, NotificationID: id, ManifestSHA256: p.v.ManifestSHA256(), Sender: p.desk, Decision: cutDecision(p.decided.Decision),
 			Notification: p.goes, Basis: p.decided.basis, Until: permissionEnds(p.v.Manifest().GetOffer()), PassedOn: p.about.event,
-			Held: h.heldUntil(p.v, true, h.cfg.Clock()), // after a loss another prison may have heard of a withdrawal
+			Held: h.heldUntil(p.v.Manifest().GetOffer().GetRoute(), true, h.cfg.Clock()), // after a loss another prison may have heard of a withdrawal
 		})
 		if err != nil {
 			return err

@@ -156,6 +156,12 @@ func (l *Ledger) Event(ctx context.Context, id [verify.EventIDSize]byte) (Logged
 	return e, nil
 }
 
+// Older reports whether an event of this hub is of a generation before the newest. It reads nothing, so an op may ask.
+func (l *Ledger) Older(id [verify.EventIDSize]byte) bool {
+	t, _ := l.placeOf(id)
+	return t <= l.base
+}
+
 // Position is a place in the list of all events; the zero Position is before the newest. It is opaque, and stays valid
 // while the logs grow.
 type Position string
