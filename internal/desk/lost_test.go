@@ -357,3 +357,60 @@ func TestARenewedCertificateSignsTheSameBytes(t *testing.T) {
 		t.Errorf("state %v, %d decisions", d.State(id), decisions(t, x))
 	}
 }
+
+// A hub is put back from a copy in which it had decided and not sent. Since then the notification was delivered and taken
+// back, whole or in part, and the stop request was lost. The team is asked to stop all the same, once.
+func TestAStopThatWasLostWithACopyReachesTheTeam(t *testing.T) {
+	unchecked := family()
+	unchecked.Gate = posternv1.Gate_GATE_NOT_DONE
+	for name, c := range map[string]struct {
+		form  *posternv1.Form
+		state localv1.State // in the copy
+		paths []string      // what is taken back; none for all
+		end   localv1.State
+	}{
+		"it waited for a check":               {unchecked, waiting, nil, localv1.State_STATE_STOP_ASKED},
+		"it was to be sent":                   {family(), accepted, nil, localv1.State_STATE_STOP_ASKED},
+		"it waited for a check, a part of it": {unchecked, waiting, []string{"child/1/school"}, delivered},
+		"it was to be sent, a part of it":     {family(), accepted, []string{"child/1/school"}, delivered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+			id := d.Take(c.form)[0]
+			must(d.StepSpool(t.Context()))(t)
+			if d.State(id) != c.state {
+				t.Fatalf("state %v", d.State(id))
+			}
+			copied := x.CopyHub()
+			if c.state == waiting {
+				setGate(t, d, id, posternv1.Gate_GATE_NO_HOLD)
+			}
+			x.Settle()
+			if d.State(id) != delivered {
+				t.Fatalf("state %v", d.State(id))
+			}
+			in.Link.Down(true)
+			must(d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Paths: c.paths, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff))(t)
+			x.Settle()
+			if d.State(id) != c.end {
+				t.Fatalf("taken back it is %v", d.State(id))
+			}
+
+			x.RestoreHub(copied)
+			x.NewGeneration(seen(t, d, other, in)...)
+			in.Link.Down(false)
+			wait(x)
+			items := in.Items()
+			if len(items) != 1 || items[0].GetStop() == nil || !slices.Equal(items[0].GetStop().GetPaths(), c.paths) || d.State(id) != c.end {
+				t.Errorf("the team sees %v, and the desk shows %v", items, d.State(id))
+			}
+			if n := len(events(t, x, logv1.Kind_KIND_STOP_ASKED)); n != 1 {
+				t.Errorf("it was asked %d times", n)
+			}
+			if n := len(spool(t, d)); n != 0 || d.Log().Stopped() != nil || in.Log().Stopped() != nil {
+				t.Errorf("%d are in the spool still; stopped %v, %v", n, d.Log().Stopped(), in.Log().Stopped())
+			}
+		})
+	}
+}

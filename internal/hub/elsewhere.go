@@ -111,7 +111,7 @@ func (h *Hub) maybePassedOn(tx *ledger.Tx, p *redirect, all []passedOn, i int) e
 		return err
 	}
 	all[i].Before = true
-	for _, e := range p.tomb.asked() {
+	for _, e := range p.tomb.all() {
 		request := &posternv1.Signed{}
 		if err := proto.Unmarshal(e.Request, request); err != nil {
 			return fault.New(fault.Internal, "TOMBSTONE", "A tombstone cannot be read.").Because(err)

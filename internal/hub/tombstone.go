@@ -23,14 +23,14 @@ type tombstone struct {
 	Paths []string  `json:"paths,omitempty"` // what was withdrawn; none for all
 	Time  time.Time `json:"time"`            // of the latest withdrawal
 	Stop  []byte    `json:"stop,omitempty"`  // the event of the latest stop request, once there is one
-	Early []early   `json:"early,omitempty"` // withdrawals that came before the notification did
+	Early []early   `json:"early,omitempty"` // withdrawals of which nobody was asked to stop: they came before the notification did, or before a send of it began
 	Asked []early   `json:"asked,omitempty"` // those of which the team was asked to stop: a team that it passed this on to may be named later
 
 	row []byte // as it was read, to see whether it changed
 }
 
-// early is a withdrawal of a notification that the hub did not know: when a desk says that an earlier hub did, the team
-// may have it, and is asked to stop.
+// early is a withdrawal with its stop request: when a desk says that a hub before this one may have sent what was
+// withdrawn, the team may have it, and is asked to stop.
 type early struct {
 	Event   [16]byte `json:"event"` // of the withdrawal
 	Paths   []string `json:"paths,omitempty"`
@@ -77,12 +77,12 @@ func tombstoneOf(r store.Reader, v *envelope.Verified) (t *tombstone, waited [][
 	return t, waited, nil
 }
 
-// asked are the withdrawals of which the team was asked to stop.
-func (t *tombstone) asked() []early {
+// all are all withdrawals, whether or not the team was asked to stop: one that it passed this on to may have it anyway.
+func (t *tombstone) all() []early {
 	if t == nil {
 		return nil
 	}
-	return t.Asked
+	return slices.Concat(t.Asked, t.Early)
 }
 
 func (t *tombstone) raw() []byte {

@@ -267,9 +267,10 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 	return event, nil
 }
 
-// remember keeps the stop request of a withdrawal that comes before its notification, or of one of which its team is asked.
+// remember keeps the stop request of a withdrawal, whether its team is asked now or not: a desk may say later that a hub
+// before this one had sent what this one does not know, or knows as it was in an older copy.
 func (w *withdrawal) remember(tomb *tombstone, event [16]byte, asks bool) error {
-	if w.v.StopRequest() == nil || w.known && !asks {
+	if w.v.StopRequest() == nil {
 		return nil
 	}
 	request, err := proto.Marshal(w.v.StopRequest())
