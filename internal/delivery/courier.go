@@ -274,14 +274,14 @@ func (d *Delivery) notBegun(ctx context.Context, p pending, cause error) error {
 		return err
 	case errors.Is(cause, errStale):
 		err := d.cfg.Decider.DecideAgain(ctx, p.about.NotificationID)
-		if err == nil || fault.KindOf(err) != fault.Internal {
+		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		cause = err
 	case ctx.Err() != nil:
 		return cause
 	}
-	return d.failed(ctx, p, cause, byItself(cause))
+	return d.failed(ctx, p, cause, atFault(cause))
 }
 
 // ranOut deals with a delivery whose decision held when its send began, and did not any more when it arrived. The inbox

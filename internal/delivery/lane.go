@@ -150,6 +150,16 @@ func byItself(err error) bool {
 	return reason != "PEER_IDENTITY" && reason != "ADDRESS_NOT_ALLOWED" // somebody else has the address, or it leads astray
 }
 
+// atFault reports whether a send could not begin by the delivery itself. What of ours all of them lack, such as a key of
+// the vault, an anchor or its list, may come back: none is parked for that.
+func atFault(err error) bool {
+	switch fault.From(err).Reason {
+	case "CERTIFICATE_ANCHOR", "CERTIFICATE_LIST":
+		return false
+	}
+	return byItself(err) && fault.KindOf(err) != fault.Precondition
+}
+
 // random draws the jitter: evenly from 0 up to but not 1.
 func (d *Delivery) random() (float64, error) {
 	d.mu.Lock()

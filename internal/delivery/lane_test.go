@@ -11,6 +11,7 @@ import (
 	"postern/internal/delivery"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/ledger"
 	"postern/internal/queue"
 	"postern/internal/schema"
 	logv1 "postern/proto/postern/log/v1"
@@ -253,5 +254,28 @@ func TestAStopRequestGoesFirst(t *testing.T) {
 	h.step()
 	if len(came) != 1 || !came[0] {
 		t.Errorf("came: stop requests %v", came)
+	}
+}
+
+// A hub that is an old copy, as an inbox knows, sends nothing; and it gives up nothing for that, however often it tries.
+// What all deliveries lack is not the fault of one.
+func TestWhatTheHubLacksParksNothing(t *testing.T) {
+	h := newHub(t)
+	id, _ := h.share(bristol)
+	came := 0
+	h.listen("bristol.test:1", h.honest(func(*posternv1.Delivery) { came++ }))
+	h.Heard(bristol, []*posternv1.KnownLog{{Origin: h.ledger.Origin(ledger.Sent), Size: 1 << 40}})
+	for range 20 {
+		h.step()
+		h.pass(5 * time.Minute)
+	}
+	if n := len(value(h.DeadLetters(t.Context()))(t)); n != 0 || came != 0 || h.told(id) != nil {
+		t.Fatalf("%d given up, %d came, told %v", n, came, h.told(id))
+	}
+	h.restart(nil) // on the right copy
+	for h.step() {
+	}
+	if came != 1 {
+		t.Errorf("%d came", came)
 	}
 }

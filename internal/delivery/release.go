@@ -209,7 +209,7 @@ func (d *Delivery) GiveUp(tx *ledger.Tx, rel Release) error {
 }
 
 // Content opens what a release in the outbox would send, or what is kept of one that was acknowledged; nil when it is not
-// there any more.
+// there any more, and OUTBOX_BODY when it is and its content is lost.
 func (d *Delivery) Content(r store.Reader, rel Release) (*posternv1.Delivery, error) {
 	it, err := d.outbox.Get(r, rel.item())
 	if errors.Is(err, queue.ErrGone) {
@@ -226,7 +226,10 @@ func (d *Delivery) Content(r store.Reader, rel Release) (*posternv1.Delivery, er
 		return nil, err
 	}
 	sealed, err := r.Get(schema.HubOutboxBody, w.contentKey(it))
-	if err != nil || sealed == nil {
+	if err == nil && sealed == nil {
+		err = errNoBody
+	}
+	if err != nil {
 		return nil, err
 	}
 	return d.unseal(it, w, sealed)

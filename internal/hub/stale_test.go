@@ -3,6 +3,8 @@ package hub_test
 import (
 	"bytes"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -14,6 +16,9 @@ import (
 	"postern/internal/engine"
 	"postern/internal/form/formtest"
 	"postern/internal/hub"
+	"postern/internal/identity"
+	"postern/internal/identity/ca"
+	"postern/internal/inbox"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/section"
@@ -302,4 +307,77 @@ func TestDecisionsOnlyNarrow(t *testing.T) {
 			rt.Fatalf("%d decisions, the team sees %v", len(decisions), shown)
 		}
 	})
+}
+
+// disowned is a world in which a notification of HMP Bristol waits, and forsake takes out of the hub's anchors the
+// certificate authority that vouched for its desk; regret puts it back.
+func disowned(t *testing.T, edits ...func(*testkit.Config)) (w *world, id string, forsake, regret func()) {
+	t.Helper()
+	old := t.TempDir()
+	if err := ca.Init(old, ca.Config{Domain: testkit.Domain, Now: testkit.Now.AddDate(0, -1, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	issue := ca.IssueConfig{OutCert: filepath.Join(old, "d.pem"), OutKey: filepath.Join(old, "d-key.pem"), Now: testkit.Now.AddDate(0, -1, 0), Days: 400}
+	if err := ca.Issue(old, "spiffe://"+testkit.Domain+"/prison/BLI/desk", issue); err != nil {
+		t.Fatal(err)
+	}
+	desk := must(identity.Load(issue.OutCert, issue.OutKey))(t)
+	w = newWorld(t, append(edits, func(c *testkit.Config) {
+		c.IdentityOf = func(path string) *identity.Identity {
+			if path == "/prison/BLI/desk" {
+				return desk
+			}
+			return nil
+		}
+	})...)
+	pem := w.Papers("/hub/main").Anchors
+	anchors := func(more []byte) *identity.Anchors {
+		return must(identity.NewAnchors(identity.AnchorConfig{Domain: testkit.Domain, Prison: append(slices.Clone(pem["prison"]), more...),
+			Authority: pem["authority"], Hub: pem["hub"], Auditor: pem["auditor"]}))(t)
+	}
+	without, with := anchors(nil), anchors(must(os.ReadFile(filepath.Join(old, "prison", "ca.pem")))(t))
+	restart := func(a *identity.Anchors) func() {
+		return func() {
+			w.ChangeHub(func(c *hub.Config) { c.Anchors = a })
+			w.RestartHub()
+		}
+	}
+	forsake, regret = restart(without), restart(with)
+	w.Inbox(testkit.Bristol).Restart(func(c *inbox.Config) { c.Anchors = with })
+	regret()
+	d := w.Desk(testkit.HMPBristol)
+	id = d.Take(formtest.New(testkit.Bristol))[0]
+	must(d.StepSpool(t.Context()))(t)
+	if d.State(id) != localv1.State_STATE_ACCEPTED {
+		t.Fatalf("state %v", d.State(id))
+	}
+	return w, id, forsake, regret
+}
+
+// One that cannot be decided again, since nobody vouches for its desk's certificate any more, holds up no other of its
+// line, whether the inbox is sent to or collects. It is not given up for what may come back: then it goes too.
+func TestOneThatCannotBeDecidedAgainHoldsUpNoOther(t *testing.T) {
+	for name, collect := range map[string][]string{"sent to": nil, "collects": {testkit.Bristol}} {
+		t.Run(name, func(t *testing.T) {
+			r := testkit.Register{Collect: collect}
+			w, stuck, forsake, regret := disowned(t, func(c *testkit.Config) { c.Register = r })
+			forsake()
+			w.LoadDirectory(2, r)
+			other := w.Seal(testkit.HMPParc, formtest.New(testkit.Bristol))[0]
+			must(w.submit(testkit.HMPParc, other))(t)
+			for range 20 {
+				w.Clock.Advance(2 * testkit.MaxWait)
+				w.settle()
+			}
+			if w.item(idOf(t, other)) == nil || w.item(stuck) != nil || w.waiting() != 1 || w.rows(schema.HubParked) != 0 {
+				t.Fatalf("the team has the other's %v, its own %v; %d wait, %d are given up", w.item(idOf(t, other)), w.item(stuck), w.waiting(), w.rows(schema.HubParked))
+			}
+			regret()
+			w.Clock.Advance(2 * testkit.MaxWait)
+			w.settle()
+			if w.item(stuck) == nil {
+				t.Error("it does not go, now that its desk is vouched for again")
+			}
+		})
+	}
 }
