@@ -217,3 +217,41 @@ func watch(in *testkit.Inbox) func() []string {
 	})
 	return func() []string { return ids }
 }
+
+// Hours may lie between the command that opens a generation and the first start, in which no prison can tell anything.
+func TestAHubThatStartsHoursAfterItsGenerationWaits(t *testing.T) {
+	x, _ := opened(t)
+	x.LoseHubDisk() // postern hub new-generation
+	x.Clock.Advance(5 * time.Hour)
+	x.RestartHub() // postern hub serve
+	x.LoadDirectory(1, testkit.Register{})
+	hold := must(x.Hub.GetStatus(t.Context(), &localv1.GetStatusRequest{}))(t).GetHold()
+	if hold == nil {
+		t.Error("no prison has told anything, and nothing that is submitted again is kept back")
+	}
+}
+
+// The same, to its end: what a person took back at another prison goes to the team.
+func TestWhatWasTakenBackElsewhereWaitsAfterALateStart(t *testing.T) {
+	x, d := opened(t)
+	in, other := x.Inbox(testkit.Bristol), x.Desk(testkit.HMPParc)
+	in.Link.Down(true)
+	id := d.Take(family())[0]
+	x.Settle()
+	d.Link.Down(true)
+	must(other.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE,
+		SlipCode: d.Get(id).GetNotification().GetSlipCode()}, testkit.Staff))(t)
+	x.Settle()
+	other.Link.Down(true)
+	x.LoseHubDisk()                // 03:00: postern hub new-generation
+	x.Clock.Advance(5 * time.Hour) // the keys are carried to the prisons
+	x.RestartHub()                 // 08:00: postern hub serve
+	x.LoadDirectory(1, testkit.Register{})
+	x.Desk(testkit.HMPBristol)
+	d.Link.Down(false) // has its key first
+	in.Link.Down(false)
+	wait(x)
+	if s := d.State(id); s == delivered {
+		t.Errorf("what was withdrawn at the other prison, which has not told yet, is %v", s)
+	}
+}

@@ -19,7 +19,7 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// HeldAfterLoss is how long at most, after a generation of the logs was opened, a notification waits that a hub before had:
+// HeldAfterLoss is how long at most, after the first start with a generation of the logs, a notification waits that a hub before had:
 // one that a desk submits again, or that waited in the copy that was put back. It waits until every prison of the directory
 // has told what was withdrawn. A desk does so within a minute or two. A prison
 // whose desk is off that night must not keep other families waiting for longer.
@@ -43,8 +43,12 @@ func (h *Hub) openHold(ctx context.Context) error {
 	if _, n := verify.Generation(origin); n == 1 {
 		return nil
 	}
-	err := h.cfg.Ledger.Range(ctx, origin, 0, 1, func(first ledger.Logged) (bool, error) {
-		h.hold.until = first.Core.GetEventTime().AsTime().Add(HeldAfterLoss)
+	h.hold.until = h.cfg.Clock().Add(HeldAfterLoss)
+	size, _, _ := h.cfg.Ledger.Head(ledger.Sent)
+	// The first event is the opening, by a command. Hours may lie between that and the first start, in which keys are carried
+	// to every party, and no desk can tell anything.
+	err := h.cfg.Ledger.Range(ctx, origin, min(1, size), min(2, size), func(began ledger.Logged) (bool, error) {
+		h.hold.until = began.Core.GetEventTime().AsTime().Add(HeldAfterLoss)
 		return false, nil
 	})
 	if err != nil || !h.cfg.Clock().Before(h.hold.until) {
