@@ -94,17 +94,20 @@ func (d *Desk) recordCall(ctx context.Context, req *localv1.RecordCallRequest, b
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range n.GetCalls() {
-		if proto.Equal(c, call) {
-			return withFollowups(n), nil // the same call again
-		}
-	}
-	if n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 || !takesCalls(n) {
+	if !recorded(n, call) && (n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 || !takesCalls(n)) {
 		return nil, ended(n, "be telephoned about")
 	}
-	for id, call := range whereItBelongs(n, call) {
-		err := d.change(ctx, id, func(_ store.Tx, n *localv1.Notification) error {
-			n.Calls = append(n.Calls, call)
+	places, err := d.whereItBelongs(ctx, n, call)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range places {
+		ids = append(ids, p.id)
+		err := d.change(ctx, p.id, func(_ store.Tx, n *localv1.Notification) error {
+			if recorded(n, p.call) {
+				return nil // the same call again
+			}
+			n.Calls = append(n.Calls, p.call)
 			if heedsCalls(n) {
 				n.Changes++
 			}
@@ -114,20 +117,39 @@ func (d *Desk) recordCall(ctx context.Context, req *localv1.RecordCallRequest, b
 			return nil, err
 		}
 	}
-	return withFollowups(n), nil
+	return ids, nil
 }
 
-// whereItBelongs is a call by the notifications that it is recorded in: the one that was named, and those in which the
-// children that it is about go on.
-func whereItBelongs(n *localv1.Notification, call *localv1.RecordedCall) map[string]*localv1.RecordedCall {
-	out := map[string]*localv1.RecordedCall{n.GetId(): call}
-	for _, f := range n.GetFollowups() {
-		one := &localv1.Notification{Calls: []*localv1.RecordedCall{call}}
-		if there := callsOf(one, f.GetChildNumbers()); len(there) > 0 {
-			out[f.GetId()] = there[0]
+func recorded(n *localv1.Notification, call *localv1.RecordedCall) bool {
+	return slices.ContainsFunc(n.GetCalls(), func(c *localv1.RecordedCall) bool { return proto.Equal(c, call) })
+}
+
+// place is a notification and a call as it is recorded there, with the number that its child has there.
+type place struct {
+	id   string
+	call *localv1.RecordedCall
+}
+
+// whereItBelongs is where a call is recorded: in the notification that was named, in those in which the children that it is
+// about go on, however often they did, and in those that were sealed again.
+func (d *Desk) whereItBelongs(ctx context.Context, n *localv1.Notification, call *localv1.RecordedCall) ([]place, error) {
+	all := []place{{n.GetId(), call}}
+	for i := 0; i < len(all); i++ {
+		n, err := d.named(ctx, all[i].id)
+		if err != nil {
+			return nil, err
+		}
+		if n.GetResealedBy() != "" {
+			all = append(all, place{n.GetResealedBy(), all[i].call})
+		}
+		one := &localv1.Notification{Calls: []*localv1.RecordedCall{all[i].call}}
+		for _, f := range n.GetFollowups() {
+			for _, there := range callsOf(one, f.GetChildNumbers()) {
+				all = append(all, place{f.GetId(), there})
+			}
 		}
 	}
-	return out
+	return all, nil
 }
 
 // maxCallAge is how long ago a call may have been made that is recorded now.
@@ -168,10 +190,16 @@ func (d *Desk) call(n *localv1.Notification, req *localv1.RecordCallRequest, by 
 	return c, fault.InvalidFields("BAD_CALL", "The call cannot be recorded like this.", fields)
 }
 
-// takesCalls reports whether a call still belongs to a notification: it may go, or a person has to telephone about it.
+// takesCalls reports whether a call still belongs to a notification, as it is kept or as it is shown: it may go, or a person has
+// to telephone about it.
 func takesCalls(n *localv1.Notification) bool {
 	switch n.GetState() {
 	case stateAccepted, stateDelivered, stateUndelivered:
+		return true
+	}
+	if slices.ContainsFunc(n.GetTasks(), func(t *localv1.Task) bool {
+		return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR
+	}) {
 		return true
 	}
 	return open(n) || slices.ContainsFunc(obligations(n), func(o *posternv1.Obligation) bool {
@@ -185,7 +213,7 @@ func heedsCalls(n *localv1.Notification) bool {
 	if n.GetDecision() == nil {
 		return true
 	}
-	for _, o := range n.GetDecision().GetObligations() {
+	for _, o := range obligations(n) {
 		switch o.GetKind() {
 		case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE,
 			posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR:
