@@ -15,6 +15,12 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
+// The rules of an urgent message about which nobody has telephoned, and of what no rule could decide.
+const (
+	ruleUnphoned  = "urgent_unphoned"
+	ruleUndecided = "policy_error"
+)
+
 // emergencyNumber is the one number that is the same everywhere and at every hour.
 const emergencyNumber = "999"
 
@@ -49,35 +55,58 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 	return n, err
 }
 
-// obligations are those of a decision, and those that do not wait for one.
+// obligations are those of a decision, and the calls that wait for none and that no order to share takes away.
 func obligations(n *localv1.Notification) []*posternv1.Obligation {
-	if n.GetDecision() == nil || says(n.GetDecision(), ruleRefused) {
-		return slices.Concat(n.GetDecision().GetObligations(), n.GetForeseen())
+	all := slices.Clone(n.GetDecision().GetObligations())
+	if n.GetDecision() != nil && n.GetRoute() != posternv1.Route_ROUTE_DUTY && !says(n.GetDecision(), ruleRefused) {
+		return all
 	}
-	return n.GetDecision().GetObligations()
-}
-
-// alertGovernor adds what the hub does not decide any more of what was taken back, and not yet of what waits for it: nobody
-// telephoned about a child who may be alone when it was due.
-func alertGovernor(n *localv1.Notification) {
-	var late []*localv1.Task
-	for _, t := range n.GetTasks() {
-		alerted := slices.ContainsFunc(n.GetTasks(), func(x *localv1.Task) bool {
-			return x.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR && x.GetChildNumber() == t.GetChildNumber()
-		})
-		taken := back(n) || childTakenBack(n, t.GetChildNumber())
-		if t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR && t.GetOverdue() && (taken || n.GetDecision() == nil) && !alerted {
-			late = append(late, &localv1.Task{Kind: posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR, ChildNumber: t.GetChildNumber(), DueTime: t.GetDueTime(), Overdue: true})
+	for _, call := range n.GetForeseen() {
+		if !slices.ContainsFunc(all, func(o *posternv1.Obligation) bool {
+			return o.GetKind() == call.GetKind() && o.GetChildNumber() == call.GetChildNumber()
+		}) {
+			all = append(all, call)
 		}
 	}
-	n.Tasks = append(n.GetTasks(), late...)
+	return all
+}
+
+// alertGovernor adds what the policy says only in a decision that is made after the call was due, and whatever holds a
+// notification here may have no such decision: nobody telephoned in time about a child who may be alone. An alert stands once,
+// and where the policy's own would stand, or reception could tell the one that is held by it.
+func alertGovernor(n *localv1.Notification) {
+	if n.GetRoute() == posternv1.Route_ROUTE_URGENT && phonedByDecision(n.GetDecision()) {
+		return // that nobody answers is for the police
+	}
+	for _, t := range slices.Clone(n.GetTasks()) {
+		call := &posternv1.Obligation{ChildNumber: t.GetChildNumber()}
+		if t.GetKind() != posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR || !t.GetOverdue() || insteadOfForm(n, call) {
+			continue
+		}
+		alert := &localv1.Task{Kind: posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR, ChildNumber: t.GetChildNumber(), DueTime: t.GetDueTime(), Overdue: true}
+		at, stands := 0, false
+		for i, other := range n.GetTasks() {
+			order := cmp.Or(cmp.Compare(other.GetChildNumber(), alert.GetChildNumber()), cmp.Compare(other.GetKind(), alert.GetKind()))
+			if stands = stands || order == 0; order < 0 {
+				at = i + 1
+			}
+		}
+		if !stands {
+			n.Tasks = slices.Insert(n.Tasks, at, alert)
+		}
+	}
+}
+
+// phonedByDecision reports whether the policy has decided on an urgent message and knew of a call.
+func phonedByDecision(d *posternv1.Decision) bool {
+	return d != nil && !slices.ContainsFunc([]string{ruleUnphoned, ruleUndecided, ruleRefused}, func(rule string) bool { return says(d, rule) })
 }
 
 // owedToAChild reports whether somebody has to telephone about a child, to alert somebody, or to look again at what was shared
 // urgently, beside whatever the hub has decided or has not; and by when, where that is known. A call about what waits by a
-// decision is on a list by that.
+// decision is on a list by that, unless the next decision is asked for.
 func owedToAChild(n *localv1.Notification) (due *timestamppb.Timestamp, owed bool) {
-	byDecision := n.GetDecision() != nil && open(n)
+	byDecision := n.GetDecision() != nil && open(n) && !n.GetResubmitting() && n.GetRoute() != posternv1.Route_ROUTE_DUTY
 	for _, t := range n.GetTasks() {
 		switch t.GetKind() {
 		case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE,

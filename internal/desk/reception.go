@@ -63,7 +63,23 @@ func forReception(n *localv1.Notification) *localv1.Notification {
 	}
 	out.UpdateTime, out.ResubmitTime, out.Resubmitting = out.GetCreateTime(), nil, false
 	out.DueTime, out.Overdue = nil, false
+	for _, t := range out.GetTasks() {
+		if !countsFromTheForm(t.GetKind()) {
+			t.DueTime, t.Overdue = nil, false
+		}
+	}
 	return out
+}
+
+// countsFromTheForm reports whether the time of something to do is reckoned from when the form came, whatever was decided since
+// and when.
+func countsFromTheForm(k posternv1.ObligationKind) bool {
+	switch k {
+	case posternv1.ObligationKind_OBLIGATION_KIND_PHONE_FRONT_DOOR, posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR,
+		posternv1.ObligationKind_OBLIGATION_KIND_CALL_POLICE:
+		return true
+	}
+	return false
 }
 
 // awaitsCheck reports whether a decision rests on the public-protection check in whatever way.
@@ -76,8 +92,13 @@ func awaitsCheck(d *posternv1.Decision) bool {
 
 // uncertain is a decision that rests on the check, without what the check found: nothing goes, and everybody waits.
 func uncertain(d *posternv1.Decision) *posternv1.Decision {
-	out := &posternv1.Decision{Outcome: posternv1.Outcome_OUTCOME_WAIT, Reasons: withoutFinding(d.GetReasons()), Obligations: d.GetObligations(),
-		FirstNotificationId: d.GetFirstNotificationId()}
+	out := &posternv1.Decision{Outcome: posternv1.Outcome_OUTCOME_WAIT, Reasons: withoutFinding(d.GetReasons()), FirstNotificationId: d.GetFirstNotificationId()}
+	for _, o := range d.GetObligations() { // until when and by which number was decided at some hour: the tasks say it as of now
+		if o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ALERT_DUTY_GOVERNOR {
+			continue // only a decision made late has it
+		}
+		out.Obligations = append(out.Obligations, &posternv1.Obligation{Kind: o.GetKind(), ChildNumber: o.GetChildNumber()})
+	}
 	for _, c := range d.GetChildren() {
 		out.Children = append(out.Children, &posternv1.ChildDecision{Number: c.GetNumber(), Outcome: posternv1.Outcome_OUTCOME_WAIT,
 			Reasons: withoutFinding(c.GetReasons()), Needs: []string{checkNeed}})

@@ -56,12 +56,16 @@ func counter(t *testing.T, d *testkit.Desk, id string) string {
 // Two families who differ in nothing but what public protection found, side by side at one counter: from the form to the
 // day after the check was due, and at every withdrawal.
 func TestReceptionSeesAHoldAsAnyWait(t *testing.T) {
-	x, d := opened(t)
-	lead := func() { as(d, posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD) }
-	reception := func() { as(d, posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER) }
 	unborn := formtest.New(testkit.Bristol, testkit.Bristol)
 	unborn.Gate = posternv1.Gate_GATE_NOT_DONE
-	for name, f := range map[string]*posternv1.Form{"an ordinary family": unchecked(testkit.Bristol), "two children": unborn, "no agreement": unchecked(testkit.Lancashire)} {
+	byThemselves, later := mayBeAlone(3), unchecked(testkit.Bristol)
+	byThemselves.Gate = posternv1.Gate_GATE_NOT_DONE
+	later.Consent = &posternv1.Consent{Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_NOT_ASKED}
+	for name, f := range map[string]*posternv1.Form{"an ordinary family": unchecked(testkit.Bristol), "two children": unborn, "no agreement": unchecked(testkit.Lancashire),
+		"two who may be alone": byThemselves, "not asked yet": later} {
+		x, d := opened(t)
+		lead := func() { as(d, posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD) }
+		reception := func() { as(d, posternv1.StaffRole_STAFF_ROLE_RECEPTION_OFFICER) }
 		twin := proto.CloneOf(f)
 		twin.PrisonNumber = formtest.New(testkit.Bristol).GetPrisonNumber()
 		wait, hold := d.Take(f)[0], d.Take(twin)[0]
@@ -81,14 +85,20 @@ func TestReceptionSeesAHoldAsAnyWait(t *testing.T) {
 			}
 		}
 		compare("at once")
-		x.Clock.Advance(72 * time.Hour) // past the next working day at 17:00
+		x.Clock.Advance(2 * time.Hour)
+		x.Settle()
+		compare("when nobody has telephoned")
+		x.Clock.Advance(32 * time.Hour)
+		x.Settle()
+		compare("when nobody has asked again")
+		x.Clock.Advance(38 * time.Hour) // past the next working day at 17:00
 		x.Settle()
 		compare("when the check is overdue")
 		lead()
 		if n := d.Get(hold); n.GetNotification().GetState() != referred || n.GetReceipt() == nil || !strings.Contains(protojson.Format(n.GetNotification()), "gate_hold") {
 			t.Errorf("%s: the safeguarding lead sees %v", name, n)
 		}
-		if out := must(d.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{Referred: true}))(t).GetNotifications(); len(out) != 2 {
+		if out := needPerson(t, d); len(out) != 2 {
 			t.Errorf("%s: %d in the lead's queue, not both", name, len(out))
 		}
 		x.Settle()
