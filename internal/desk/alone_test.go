@@ -133,6 +133,65 @@ func TestACallThatNobodyAnsweredAlertsNobody(t *testing.T) {
 	}
 }
 
+// The safeguarding lead orders to share and nobody has telephoned: the call about a child who may be alone is owed as before,
+// from the hour in which the form came, also when the order goes as a notification of its own and is sealed again. A call by the
+// reference on the person's slip reaches it there.
+func TestAnOrderToShareIsNoCall(t *testing.T) {
+	for name, f := range map[string]*posternv1.Form{"of all": unchecked(testkit.Bristol), "of one": mayBeAlone(2)} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			in := x.Inbox(testkit.Bristol)
+			last := f.GetChildren()[len(f.GetChildren())-1]
+			last.Carer.IsAdult = posternv1.Answer_ANSWER_NO
+			id, child := d.Take(f)[0], uint32(len(f.GetChildren()))
+			x.Settle()
+			due := d.Get(id).GetNotification().GetTasks()[0].GetDueTime().AsTime()
+			in.Link.Down(true)
+			x.Clock.Advance(10 * time.Minute)
+			req := deciding(id, true)
+			if child == 2 {
+				req.Codes.NotMoreDetrimental, req.Codes.Paths = []uint32{2}, []string{"parent/name", "child/2/identity", "child/2/home"}
+			}
+			all := must(d.Cases.Consider(t.Context(), req))(t).GetNotifications()
+			on := all[len(all)-1].GetId()
+			owed := func(kinds ...posternv1.ObligationKind) {
+				t.Helper()
+				n := d.Get(on).GetNotification()
+				if got := tasksOf(d, on, 1); n.GetRoute() != posternv1.Route_ROUTE_DUTY || !slices.Equal(got, kinds) {
+					t.Errorf("by %v, %v, there is to do %v", n.GetRoute(), n.GetState(), got)
+				}
+				listed := needPerson(t, d)
+				if len(kinds) > 0 && !slices.ContainsFunc(listed, func(n *localv1.Notification) bool {
+					return n.GetId() == on && n.GetDueTime().AsTime().Equal(due)
+				}) {
+					t.Errorf("listed are %v, and it is due at %v", listed, due)
+				}
+			}
+			owed(phoneDoor)
+			x.Clock.Advance(50 * time.Minute)
+			owed(phoneDoor, alertGovernor)
+			tenDays(x)
+			must(in.Rotate(t.Context(), &localv1.RotateRequest{}))(t)
+			x.Settle()
+			wait(x)
+			if on = d.Get(on).GetNotification().GetResealedBy(); on == "" {
+				t.Fatal("it is not sealed again")
+			}
+			owed(phoneDoor, alertGovernor)
+			answeredCall(t, d, id, child)
+			owed()
+			if n := d.Get(on).GetNotification(); len(n.GetCalls()) != 1 || n.GetCalls()[0].GetChildNumber() != 1 {
+				t.Errorf("the call is there as %v", n.GetCalls())
+			}
+			in.Link.Down(false)
+			wait(x)
+			if got := teamHas(t, in, on); len(got) != len(req.Codes.Paths) {
+				t.Errorf("the team has %v", got)
+			}
+		})
+	}
+}
+
 // A call by the reference on the person's slip reaches a child however often she went on, with her number there, and once.
 func TestACallReachesAChildHoweverOftenSheWentOn(t *testing.T) {
 	x, d := opened(t)

@@ -222,12 +222,12 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 	return c, nil
 }
 
-// callWithin is how soon somebody telephones about a child who may be alone, until the hub has said. The policy's own hour is
-// its to know.
+// callWithin is how soon after the form came somebody telephones about a child who may be alone, until the hub has said. The
+// policy's own hour is its to know.
 const callWithin = time.Hour
 
-// foresee is whom to telephone about a child who may be alone before the hub has decided: it may not answer for hours, and
-// nobody is to wait for that.
+// foresee is whom to telephone about a child who may be alone before the hub has decided, which may not answer for hours, and
+// whatever the safeguarding lead orders: nobody is to wait for that, nor to do without.
 func (d *Desk) foresee(draft envelope.Draft, dir *directory.Directory) []*posternv1.Obligation {
 	now := d.cfg.Clock()
 	facts := engine.Facts{Manifest: draft.Manifest, Children: draft.Children, Hub: draft.Hub, CallerPrison: d.cfg.Identity.Party().ID, Now: now}
@@ -237,7 +237,7 @@ func (d *Desk) foresee(draft envelope.Draft, dir *directory.Directory) []*poster
 		calls[0].ChildNumber = 0 // in an emergency one call is about all
 	}
 	for _, o := range calls {
-		o.DueTime = timestamppb.New(now.Add(callWithin).Truncate(time.Second))
+		o.DueTime = timestamppb.New(draft.Hub.GetFirstSubmitTime().AsTime().Add(callWithin))
 	}
 	return calls
 }

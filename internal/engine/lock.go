@@ -189,10 +189,14 @@ func phone(in *Input, d *posternv1.Decision) {
 	}
 }
 
-// Calls are the telephone calls about children who may be alone that no policy can do without. Their time is for whoever asks.
+// Calls are the telephone calls about children who may be alone that no policy can do without: by the duty as by permission,
+// since what a person decides to share is no call. Their time is for whoever asks.
 func Calls(in *Input) []*posternv1.Obligation {
-	d := &posternv1.Decision{}
-	phone(in, d)
+	d, about := &posternv1.Decision{}, *in
+	if about.Route == "DUTY" {
+		about.Route = "STANDARD"
+	}
+	phone(&about, d)
 	for _, o := range d.GetObligations() {
 		o.DueTime = nil
 	}

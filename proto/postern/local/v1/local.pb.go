@@ -309,8 +309,8 @@ type Notification struct {
 	EarlierManifestSha256 [][]byte `protobuf:"bytes,54,rep,name=earlier_manifest_sha256,json=earlierManifestSha256,proto3" json:"earlier_manifest_sha256,omitempty"`
 	// By what it goes: with permission, or without.
 	Route v1.Route `protobuf:"varint,55,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
-	// Whom to telephone about a child who may be alone until the hub has decided, whatever it will decide. Kept at the desk, and
-	// shown among the tasks.
+	// Whom to telephone about a child who may be alone until the hub has decided, whatever it will decide, and when the
+	// safeguarding lead has ordered to share. Kept at the desk, and shown among the tasks.
 	Foreseen []*v1.Obligation `protobuf:"bytes,56,rep,name=foreseen,proto3" json:"foreseen,omitempty"`
 	// What the safeguarding lead found when they looked again at what was shared urgently, once they did.
 	Review        *RecordedReview `protobuf:"bytes,57,opt,name=review,proto3" json:"review,omitempty"`
