@@ -249,6 +249,41 @@ func TestAMissingFileIsNamedWhenBuilding(t *testing.T) {
 	}
 }
 
+// Whose vault is not mounted, or not yet put back, does not start, and is told what is missing. Nothing is made that
+// would be in the way of the right keys.
+func TestNoFirstKeyBesideADatabaseThatIsThere(t *testing.T) {
+	dir := folder(t)
+	for _, kind := range []string{"hub", "desk", "inbox"} {
+		p, err := loaders[kind](filepath.Join(dir, kind+".yaml"))
+		check(t, err)
+		s, err := p.Build(t.Context(), runtime())
+		check(t, err)
+		check(t, s.Close())
+		keys, away := filepath.Join(dir, kind, "data", "vault"), filepath.Join(dir, kind, "away")
+		check(t, os.Rename(keys, away))
+		refused := func(what string) {
+			t.Helper()
+			if _, err := p.Build(t.Context(), runtime()); fault.From(err).Reason != "NO_VAULT" || !strings.Contains(err.Error(), keys) {
+				t.Errorf("%s %s: %v", kind, what, err)
+			}
+		}
+		refused("without the folder")
+		check(t, os.Mkdir(keys, 0o700))
+		refused("with an empty folder")
+		if c, ok := p.(*config.Hub); ok {
+			_, err := c.NewGeneration(t.Context(), runtime(), filepath.Join(dir, "next"), nil, nil)
+			if fault.From(err).Reason != "NO_VAULT" {
+				t.Errorf("a new generation: %v", err)
+			}
+		}
+		check(t, os.Remove(keys)) // empty still
+		check(t, os.Rename(away, keys))
+		s, err = p.Build(t.Context(), runtime())
+		check(t, err)
+		check(t, s.Close())
+	}
+}
+
 func TestUnknownCodesOfADeskAreNamedAtOnce(t *testing.T) {
 	path := filepath.Join(folder(t), "desk.yaml")
 	edit(t, path, "RECEPTION_OFFICER", "WIZARD")

@@ -34,6 +34,13 @@ func (c *Common) database(d schema.Database) bolt.Config {
 // database alone opens nothing.
 func (c *Common) vaultDir() string { return filepath.Join(c.DataDir(), "vault") }
 
+// vaultFor reads the vault, with the keys that open the records of a database file. The first one is made only where there is no such
+// file: beside one that is there, its keys have yet to be put back.
+func (c *Common) vaultFor(rt Runtime, database string) (*vault.Vault, error) {
+	_, err := os.Stat(database)
+	return vault.Open(vault.Config{Dir: c.vaultDir(), Clock: rt.Clock, Rand: rt.Rand, Existing: !errors.Is(err, fs.ErrNotExist)})
+}
+
 // DatabaseReport is what a check of a hub's database found in order.
 type DatabaseReport struct {
 	store.Report
@@ -64,11 +71,7 @@ func (c *Hub) CheckCopy(ctx context.Context, rt Runtime, path string) (DatabaseR
 
 // checkLogs recomputes the logs of a database file that was verified.
 func (c *Hub) checkLogs(ctx context.Context, rt Runtime, path string, verified store.Report, compare bool) (report DatabaseReport, err error) {
-	if _, err := os.Stat(c.vaultDir()); err != nil { // opening the vault would make a first key
-		return report, fault.Newf(fault.Precondition, "NO_VAULT",
-			"The vault's keys are not in %s, so no record can be opened. They are in no backup of the database: put them back first.", c.vaultDir()).Because(err)
-	}
-	v, err := vault.Open(vault.Config{Dir: c.vaultDir(), Clock: rt.Clock, Rand: rt.Rand})
+	v, err := c.vaultFor(rt, path)
 	if err != nil {
 		return report, err
 	}

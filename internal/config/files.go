@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ type Upstream struct {
 	Address string
 	Party   identity.Party
 }
+
+// VaultField is the Field of the vault and its keys, which lie in the data folder whatever the configuration says.
+const VaultField = "vault"
 
 // File is a file or folder that a party reads.
 type File struct {
@@ -70,6 +74,20 @@ func (c *Common) files() []File {
 	}...)
 }
 
+// vaultFiles are the vault and its keys, for a party with a database. Before there is either there is nothing to read.
+func (c *Common) vaultFiles(database string) []File {
+	_, noVault := os.Stat(c.vaultDir())
+	if _, err := os.Stat(database); err != nil && noVault != nil {
+		return nil
+	}
+	files := []File{{Field: VaultField, Path: c.vaultDir(), Secret: true, Folder: true}}
+	keys, _ := filepath.Glob(filepath.Join(c.vaultDir(), "*.key")) // fails for a bad pattern only
+	for _, k := range keys {
+		files = append(files, File{Field: VaultField, Path: k, Secret: true})
+	}
+	return files
+}
+
 func (c *Common) upstream(hub Peer) (Upstream, error) {
 	p, err := hub.party(c.TrustDomain)
 	return Upstream{hub.Address, p}, err
@@ -97,7 +115,7 @@ func (c *Hub) Files() []File {
 	if c.Policy != "" {
 		files = append(files, File{Field: "policy", Path: c.resolve(c.Policy), Folder: true})
 	}
-	return files
+	return append(files, c.vaultFiles(c.Database())...)
 }
 
 // CheckpointPath is where the newest checkpoints are kept outside the database; empty for nowhere.
@@ -114,7 +132,8 @@ func (c *Desk) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
 
 // Files are what a desk reads.
 func (c *Desk) Files() []File {
-	return append(c.files(), File{Field: "reference_key", Path: c.resolve(c.Reference), Secret: true})
+	files := append(c.files(), File{Field: "reference_key", Path: c.resolve(c.Reference), Secret: true})
+	return append(files, c.vaultFiles(c.Database())...)
 }
 
 // Kind is inbox.
@@ -136,7 +155,7 @@ func (c *Inbox) Files() []File {
 	if m := c.Outlets.Mail; m != nil && m.Password != "" {
 		files = append(files, File{Field: "outlets.mail.password_file", Path: c.resolve(m.Password), Secret: true})
 	}
-	return files
+	return append(files, c.vaultFiles(c.Database())...)
 }
 
 // Kind is audit.

@@ -14,7 +14,6 @@ import (
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/store/bolt"
-	"postern/internal/vault"
 )
 
 // NewGeneration is what NewGeneration did.
@@ -140,7 +139,7 @@ func writeNewKey(path, skey string) error {
 
 // openGeneration opens the generation in the database, and returns what its sent log follows.
 func (c *Hub) openGeneration(ctx context.Context, rt Runtime, g ledger.Generation) (follows []string, err error) {
-	v, err := vault.Open(vault.Config{Dir: c.vaultDir(), Clock: rt.Clock, Rand: rt.Rand})
+	v, err := c.vaultFor(rt, c.Database())
 	if err != nil {
 		return nil, err
 	}

@@ -187,10 +187,11 @@ func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database)
 	if database.Name == "" {
 		return b, nil
 	}
-	if b.vault, err = vault.Open(vault.Config{Dir: c.vaultDir(), Clock: rt.Clock, Rand: rt.Rand}); err != nil {
+	file := c.database(database)
+	if b.vault, err = c.vaultFor(rt, file.Path); err != nil {
 		return nil, err
 	}
-	b.store, err = bolt.Open(ctx, c.database(database))
+	b.store, err = bolt.Open(ctx, file)
 	return b, err
 }
 

@@ -149,6 +149,33 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// The folder of the vault is not there: its disk is not mounted, or a machine is being put together again.
+func TestTheDoctorMakesNoKey(t *testing.T) {
+	file := folder(t)
+	for _, party := range []string{"hub", "desk-BLI", "inbox-E06000023"} {
+		vault, config := file(party, "vault"), file(party+".yaml")
+		check(t, os.Rename(vault, vault+"-away"))
+		r := examine(t, config, 0)
+		has(t, r, "file vault", problem, "Mount the disk")
+		has(t, r, "database", problem, "put them back")
+		if _, err := os.Stat(vault); err == nil {
+			t.Errorf("looking made the vault of %s", party)
+		}
+		check(t, os.Mkdir(vault, 0o700))
+		has(t, examine(t, config, 0), "file vault", problem, "Mount the disk")
+		if made, _ := os.ReadDir(vault); len(made) > 0 {
+			t.Errorf("looking made %v", made)
+		}
+		check(t, os.Remove(vault))
+		check(t, os.Rename(vault+"-away", vault))
+		for _, f := range examine(t, config, 0).Findings {
+			if f.GetCheck() == "file vault" || f.GetCheck() == "database" && f.GetLevel() == problem {
+				t.Errorf("every key is back: %v", f)
+			}
+		}
+	}
+}
+
 func TestAConfigurationThatCannotBeUsed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.yaml")
 	r := examine(t, path, 0)

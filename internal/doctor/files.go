@@ -44,6 +44,8 @@ func (e *examination) file(f config.File) *localv1.Finding {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && f.Field == "data":
 		return ops.Warning(check, "The data folder "+name+" does not exist yet.", "It is made when the party first starts. If it was there before, mount its disk or restore the backup first.")
+	case errors.Is(err, fs.ErrNotExist) && f.Field == config.VaultField:
+		return noVault(check, name)
 	case errors.Is(err, fs.ErrNotExist):
 		return ops.Problem(check, name+" does not exist.", "Put it there, or correct "+f.Field+" in the configuration.")
 	case err != nil:
@@ -58,7 +60,10 @@ func (e *examination) file(f config.File) *localv1.Finding {
 		return ops.Problem(check, fmt.Sprintf("Others may read the %s %s (mode %o).", what, name, info.Mode().Perm()), fmt.Sprintf("chmod %s %s", mode, f.Path))
 	}
 	if f.Folder {
-		_, err = os.ReadDir(f.Path)
+		var held []fs.DirEntry
+		if held, err = os.ReadDir(f.Path); err == nil && len(held) == 0 && f.Field == config.VaultField {
+			return noVault(check, name)
+		}
 	} else {
 		_, err = os.ReadFile(f.Path)
 	}
@@ -66,6 +71,12 @@ func (e *examination) file(f config.File) *localv1.Finding {
 		return ops.Problem(check, name+" cannot be read.", "Give it to the user that runs the party: chown, then chmod.")
 	}
 	return nil
+}
+
+// noVault is the finding about a database without the keys that open it.
+func noVault(check, name string) *localv1.Finding {
+	return ops.Problem(check, "The keys in "+name+" that open the records of the database are not there.",
+		"Mount the disk that they are on, or put them back from their own copy. Do not make new ones: they open nothing.")
 }
 
 // anchor tells when each authority's certificate of a trust anchor ends: everybody it vouches for ends with it.

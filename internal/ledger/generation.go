@@ -177,6 +177,9 @@ func (l *Ledger) endOf(s store.Snapshot, t tree, known []string, keys verify.Key
 		if _, err := loadTree(s, t, &own); err != nil {
 			return nil, err
 		}
+		if err := l.opens(s, t, own); err != nil {
+			return nil, err
+		}
 		ends = []end{{own.Head, own.checkpoint}}
 	}
 	held := len(ends)

@@ -141,9 +141,9 @@ type published struct {
 }
 
 // Open opens the ledger in a hub's store, making it on the first run, and checks it: each newest checkpoint is signed
-// by our key, its root is that of the stored tiles, the last tiles and leaves agree, and the database is not behind
-// Config.CheckpointFile or Config.WitnessFiles. A ledger that fails any of these is refused: Unverified LEDGER_CORRUPT, LEDGER_WRONG_KEY or LEDGER_CHECKPOINT_FILE,
-// Precondition LEDGER_SHORTER or LEDGER_FORKED.
+// by our key, its root is that of the stored tiles, the last tiles and leaves agree, the vault is the one that sealed its newest
+// record, and the database is not behind Config.CheckpointFile or Config.WitnessFiles. A ledger that fails any of these is
+// refused: Unverified LEDGER_CORRUPT, LEDGER_WRONG_KEY, LEDGER_WRONG_VAULT or LEDGER_CHECKPOINT_FILE, Precondition LEDGER_SHORTER or LEDGER_FORKED.
 func Open(ctx context.Context, c Config) (*Ledger, error) {
 	l, err := newLedger(c)
 	if err != nil {

@@ -38,6 +38,9 @@ func (l *Ledger) recover(ctx context.Context) error {
 			if *heads.of(g), *l.edges.of(g), err = l.load(s, g); err != nil {
 				return err
 			}
+			if err := l.opens(s, l.tree(g), *heads.of(g)); err != nil {
+				return err
+			}
 			if err := l.compare(s, g, heads.of(g).Head, append(outside, l.witnessed...)); err != nil {
 				return err
 			}
@@ -157,6 +160,30 @@ func loadTree(r store.Reader, t tree, p *published) (edge, error) {
 	}
 	p.tiles = e.tiles()
 	return e, checkEdge(r, t, e)
+}
+
+// opens checks that the vault is that of the database, before anything is signed: the newest record of a tree opens, and
+// its event has an id that says where it lies. Under other keys new events would have wrong ids, and would not open once
+// the right keys are back.
+func (l *Ledger) opens(s store.Snapshot, t tree, p published) error {
+	if p.Size == 0 {
+		return nil
+	}
+	var heads perLog[published]
+	*heads.of(t.log()) = p
+	e, err := reading{Cut{l, &heads}, s}.at(t, p.Size-1)
+	switch reason := fault.From(err).Reason; {
+	case err != nil && reason != "VAULT_EPOCH_MISSING" && reason != "VAULT_SEAL_BROKEN":
+		return err
+	case err != nil:
+		return fault.Newf(fault.Unverified, "LEDGER_WRONG_VAULT",
+			"The keys in the vault are not those of this database: the newest record of the %s log does not open. Nothing is signed. Put back the vault's keys that belong to it.", t.log()).Because(err)
+	}
+	if at, index := l.placeOf(e.Leaf.EventID); at != t || index != e.Index {
+		return fault.Newf(fault.Unverified, "LEDGER_WRONG_VAULT",
+			"The vault holds a key that is not of this database: the newest event of the %s log has its id from an earlier one. Nothing is signed. Move the key file of the latest month out of the vault; if it was put there by a start without the others, it opens nothing else.", t.log())
+	}
+	return nil
 }
 
 // loadEdge reads the partial tile of each level.

@@ -47,12 +47,17 @@ func validEpochName(name string) bool {
 	return true
 }
 
-// loadKeys reads every key in the folder by epoch name, after making the first one if there is none.
+// loadKeys reads every key in the folder by epoch name, after making the first one if there is none and may be one.
 func loadKeys(c Config) (map[string][]byte, error) {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, unusable(c.Dir, err)
+	if !c.Existing {
+		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+			return nil, unusable(c.Dir, err)
+		}
 	}
 	info, err := os.Stat(c.Dir)
+	if c.Existing && errors.Is(err, fs.ErrNotExist) {
+		return nil, noKey(c.Dir)
+	}
 	if err != nil {
 		return nil, unusable(c.Dir, err)
 	}
@@ -63,6 +68,9 @@ func loadKeys(c Config) (map[string][]byte, error) {
 	keys, err := readKeys(c.Dir)
 	if err != nil || len(keys) > 0 {
 		return keys, err
+	}
+	if c.Existing {
+		return nil, noKey(c.Dir)
 	}
 	name := c.Clock().UTC().Format("2006-01") + ".01"
 	key := make([]byte, keySize)
@@ -151,6 +159,11 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+func noKey(dir string) error {
+	return fault.Newf(fault.Precondition, "NO_VAULT",
+		"The vault's keys are not in %s, so no record of the database can be opened. Mount the disk that they are on, or put them back from their own copy, since no backup of the database holds them. Nothing was written.", dir)
 }
 
 func unusable(path string, cause error) error {

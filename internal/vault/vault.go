@@ -31,6 +31,8 @@ type Config struct {
 	Dir   string           // the folder of the key files, outside the database and its backups; made when absent
 	Clock func() time.Time // names the epoch of a first start; nil: time.Now
 	Rand  io.Reader        // nil: crypto/rand
+
+	Existing bool // there are records already: a folder without a key is refused, and nothing is written
 }
 
 // Vault seals and opens records. Its methods may be called from any goroutine.
@@ -99,9 +101,10 @@ func newEpoch(name string, key []byte) (*epoch, error) {
 	return &epoch{name: name, wrap: wrap, term: termKey}, nil
 }
 
-// Open reads the keys, and makes the first one when there is none.
+// Open reads the keys, and makes the first one when there is none: but not one for records that exist already. It would
+// open none of them, and what is sealed under it would not open either once the right keys are back.
 //
-// Errors: fault.Precondition VAULT_KEY_EXPOSED when others than the owner could read or replace a key,
+// Errors: fault.Precondition NO_VAULT when there is no key for what exists, VAULT_KEY_EXPOSED when others than the owner could read or replace a key,
 // VAULT_KEY_DAMAGED when a file is not the key that was written; fault.Unavailable VAULT_UNUSABLE.
 func Open(c Config) (*Vault, error) {
 	if c.Clock == nil {

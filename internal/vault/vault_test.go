@@ -248,6 +248,34 @@ func TestAMissingEpochIsNamed(t *testing.T) {
 	}
 }
 
+func TestNoFirstKeyForWhatExists(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	existing := vault.Config{Dir: dir, Clock: november, Existing: true}
+	if _, err := vault.Open(existing); reason(err) != "NO_VAULT" || !strings.Contains(err.Error(), dir) {
+		t.Errorf("without a folder: %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the folder was made")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vault.Open(existing); reason(err) != "NO_VAULT" {
+		t.Errorf("with an empty folder: %v", err)
+	}
+	if made, _ := os.ReadDir(dir); len(made) > 0 {
+		t.Errorf("made %v", made)
+	}
+	sealed := seal(t, open(t, dir), "invented content")
+	v, err := vault.Open(existing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := v.Open("desk_form", []byte("id-1"), sealed); err != nil || string(got) != "invented content" {
+		t.Errorf("with its key: %q, %v", got, err)
+	}
+}
+
 func TestTheEpochOfTheFirstStartStays(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	v := open(t, dir)
