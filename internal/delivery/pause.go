@@ -19,10 +19,10 @@ var errPaused = fault.New(fault.Unavailable, "PAUSED", "Deliveries are paused.")
 // SetPause pauses deliveries or lets them go on, until it is called again: a restart changes nothing. After it returns,
 // no attempt begins; one that is under way ends and is recorded. What runs out of time while paused is settled as
 // undelivered all the same, so that the desk hears and a person telephones. It returns since when they are paused, the
-// zero time when they are not.
+// zero time when they are not. It is done on a full disk too, where deliveries go on from what is kept back.
 func (d *Delivery) SetPause(ctx context.Context, pause bool) (since time.Time, err error) {
 	now := d.cfg.Clock().UTC().Truncate(time.Second)
-	err = d.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	err = d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
 		var err error
 		switch since, err = pausedSince(tx); {
 		case err != nil || pause != since.IsZero():

@@ -174,9 +174,9 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 // started records the start: a log whose hub was down, or ran twice, says so itself. In the sent log, since no inbox
-// causes it.
+// causes it. On a full disk too: whoever does not start takes no withdrawal and stops nothing.
 func (h *Hub) started(ctx context.Context) error {
-	return h.cfg.Ledger.Append(ctx, func(tx *ledger.Tx) error {
+	return h.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
 		_, err := tx.Record(ledger.Sent, ledger.Event{
 			Kind:    logv1.Kind_KIND_HUB_STARTED,
 			Time:    h.now(),

@@ -101,7 +101,7 @@ func (h *Hub) GetPolicy(ctx context.Context, req *posternv1.GetPolicyRequest) (o
 }
 
 // keepPolicy keeps the bundle that the hub was started with, so that what it decides can be replayed when the program
-// has another.
+// has another. On a full disk too, as it comes before a start.
 func (h *Hub) keepPolicy(ctx context.Context) error {
 	archive := h.cfg.Engine.Archive()
 	row, err := proto.Marshal(&posternv1.GetPolicyResponse{Revision: h.cfg.Engine.Revision(), Bundle: archive})
@@ -117,7 +117,7 @@ func (h *Hub) keepPolicy(ctx context.Context) error {
 	if err != nil || kept {
 		return err
 	}
-	return h.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	return store.Reserved(h.cfg.Store).Update(ctx, func(tx store.Tx) error {
 		return tx.Put(schema.HubPolicy, []byte(h.cfg.Engine.Revision()), row)
 	})
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"postern/internal/store"
@@ -50,4 +51,19 @@ func TestAFullDiskTakesWhatMustNotFailAndRefusesTheRestOfItsBatch(t *testing.T) 
 		t.Errorf("ordinary work on a full disk: %v", err)
 	}
 	check(t, h.AppendReserved(t.Context(), record(Sent, 10)))
+}
+
+func TestALedgerOpensOnAFullDisk(t *testing.T) {
+	h := newHub(t)
+	h.add(Sent, 3)
+	c := h.Config
+	c.Store = &full{Store: h.store}
+	var err error
+	c.Keys.NextSent, _, err = GenerateKey(chacha("next"), "hub.example/sent")
+	check(t, err)
+	l, err := Open(t.Context(), c) // signs the newest checkpoint with the next key too
+	check(t, err)
+	if _, _, checkpoint := l.Head(Sent); strings.Count(checkpoint, "\u2014 ") != 2 {
+		t.Errorf("signed as\n%s", checkpoint)
+	}
 }

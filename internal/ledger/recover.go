@@ -82,14 +82,14 @@ func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
 			return err
 		}
 	}
-	if err := l.putCheckpoints(ctx, *heads); err != nil {
+	if err := l.putCheckpoints(ctx, l.store, *heads); err != nil {
 		return err
 	}
 	return failpoint.Hit(failpoint.LedgerFounded)
 }
 
-func (l *Ledger) putCheckpoints(ctx context.Context, heads perLog[published]) error {
-	return l.store.Update(ctx, func(tx store.Tx) error {
+func (l *Ledger) putCheckpoints(ctx context.Context, to store.Store, heads perLog[published]) error {
+	return to.Update(ctx, func(tx store.Tx) error {
 		for _, g := range logs {
 			if err := tx.Put(schema.HubLog, []byte{byte(l.tree(g))}, []byte(heads.of(g).checkpoint)); err != nil {
 				return err
@@ -113,7 +113,7 @@ func (l *Ledger) completeAll(ctx context.Context, heads *perLog[published]) erro
 	if !changed {
 		return nil
 	}
-	return l.putCheckpoints(ctx, *heads)
+	return l.putCheckpoints(ctx, store.Reserved(l.store), *heads) // a full disk is no reason not to start
 }
 
 // load reads and checks the newest generation of one log. In a new store it has neither checkpoint nor leaves.
