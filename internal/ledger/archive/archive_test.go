@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"postern/internal/fault"
 	"postern/internal/ledger"
@@ -260,6 +262,57 @@ func TestAFolderThatIsNotOurs(t *testing.T) {
 	check(t, os.Symlink("checkpoint", filepath.Join(dir, "sent", "link")))
 	_, err = archive.Verify(t.Context(), os.DirFS(dir), w.config())
 	refused(t, err, "FILE_UNKNOWN")
+}
+
+// Whoever opens a named pipe waits for its writer, and no context ends that.
+func TestNoPipeIsOpened(t *testing.T) {
+	w := newWorld(t, newTrust(t), "pipes")
+	w.add(ledger.Sent, 3)
+	dir := t.TempDir()
+	_, err := w.export(dir, nil)
+	check(t, err)
+	soon := func(what string, fn func() error) error {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() { done <- fn() }()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(time.Minute):
+			t.Fatalf("%s waits for a pipe", what)
+			return nil
+		}
+	}
+	verified := func() error {
+		_, err := archive.Verify(t.Context(), os.DirFS(dir), w.config())
+		return err
+	}
+	exported := func() error {
+		_, err := w.export(dir, nil)
+		return err
+	}
+	for _, name := range []string{"manifest.json", "sent/checkpoint", "sent/tile/entries/000.p/3", "sent/bodies/000.p/3", "sent/link"} {
+		file, away := filepath.Join(dir, name), filepath.Join(t.TempDir(), "away")
+		if err := os.Rename(file, away); name != "sent/link" {
+			check(t, err)
+		}
+		check(t, syscall.Mkfifo(file, 0o600))
+		refused(t, soon("the check of "+name, verified), "FILE_UNKNOWN")
+		refused(t, soon("the export over "+name, exported), "FILE_UNKNOWN")
+		check(t, os.Remove(file))
+		check(t, os.Symlink(away, file)) // nor anything outside the folder
+		refused(t, soon("the check of "+name, verified), "FILE_UNKNOWN")
+		check(t, os.Remove(file))
+		if name != "sent/link" {
+			check(t, os.Rename(away, file))
+		}
+	}
+	check(t, verified())
+	// What a stopped export may have left is not opened either, but replaced.
+	check(t, os.WriteFile(filepath.Join(dir, "incomplete"), nil, 0o600))
+	check(t, syscall.Mkfifo(filepath.Join(dir, "sent/checkpoint.new"), 0o600))
+	check(t, soon("the next export", exported))
+	check(t, verified())
 }
 
 func TestVerifyEndsWithItsContext(t *testing.T) {

@@ -60,7 +60,10 @@ func (d *disk) write(name string, data []byte) (err error) {
 	if err := d.MkdirAll(path.Dir(name), 0o700); err != nil {
 		return err
 	}
-	f, err := d.OpenFile(name+spare, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := d.Remove(name + spare); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := d.OpenFile(name+spare, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // nothing that lies there is opened, such as a pipe
 	if err != nil {
 		return err
 	}

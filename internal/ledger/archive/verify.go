@@ -229,12 +229,12 @@ func (f *folder) leftOver() error {
 		switch {
 		case err != nil:
 			return unreadable(name, err)
-		case d.IsDir() || name == manifestName || name == incompleteName:
+		case d.IsDir():
 			return nil
-		case !f.used[name]:
+		case !f.used[name] && name != manifestName && name != incompleteName:
 			return wrong("FILE_UNKNOWN", "%.200q is in the folder and not in the manifest.", name)
 		case !d.Type().IsRegular():
-			return wrong("FILE_UNKNOWN", "%s is no plain file.", name)
+			return notPlain(name)
 		}
 		return nil
 	})
@@ -292,8 +292,14 @@ func (f *folder) sized(name string, data []byte) bool {
 	return !f.checks(digests) || int64(len(data)) == f.listed[name].Size
 }
 
-// read reads a file, at most limit bytes of it, into buf when that is large enough.
+// read reads a plain file, at most limit bytes of it, into buf when that is large enough. It looks before it opens: whoever
+// opens a named pipe waits for a writer, for as long as there is none.
 func (f *folder) read(name string, limit int64, buf []byte) ([]byte, error) {
+	if info, err := fs.Lstat(f.fsys, name); err != nil {
+		return nil, unreadable(name, err)
+	} else if !info.Mode().IsRegular() {
+		return nil, notPlain(name)
+	}
 	r, err := f.fsys.Open(name)
 	if err != nil {
 		return nil, unreadable(name, err)
@@ -309,6 +315,8 @@ func (f *folder) read(name string, limit int64, buf []byte) ([]byte, error) {
 	}
 	return data, nil
 }
+
+func notPlain(name string) error { return wrong("FILE_UNKNOWN", "%s is no plain file.", name) }
 
 func unreadable(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
