@@ -131,13 +131,14 @@ func (a *app) hubNewLogKey(log, out string) error {
 	if err != nil {
 		return err
 	}
-	vkey, err := cfg.NewLogKey(log, out, rand.Reader)
+	vkey, now, err := cfg.NewLogKey(log, out, rand.Reader)
 	if err != nil {
 		return err
 	}
 	if a.output == "json" {
-		return a.printJSON(map[string]any{"log": log, "key_file": out, "verifier_key": vkey})
+		return a.printJSON(map[string]any{"log": log, "key_file": out, "verifier_key": vkey, "present_verifier_key": now})
 	}
 	a.line("The private key is in %s. Name it under log_key.next, and give this to every party, for hub.log_keys:\n%s", out, vkey)
+	a.line("The present one is, for log_key.earlier on the day that it is not used any more:\n%s", now)
 	return nil
 }

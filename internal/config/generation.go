@@ -70,7 +70,7 @@ func (c *Hub) NewGeneration(ctx context.Context, rt Runtime, dir string, known, 
 
 // presentKeys are the verifier keys of the logs as they are configured, and the given ones.
 func (c *Hub) presentKeys(earlier []string) (verify.Keys, error) {
-	vkeys := slices.Clone(earlier)
+	vkeys := slices.Concat(earlier, c.LogKey.Earlier)
 	for _, file := range []string{c.LogKey.Sent, c.LogKey.Received, c.LogKey.Next.Sent, c.LogKey.Next.Received} {
 		if file == "" {
 			continue
@@ -85,7 +85,8 @@ func (c *Hub) presentKeys(earlier []string) (verify.Keys, error) {
 		}
 		vkeys = append(vkeys, vkey)
 	}
-	return verify.NewKeys(vkeys...)
+	slices.Sort(vkeys)
+	return verify.NewKeys(slices.Compact(vkeys)...) // an earlier one may be in use still, or named twice
 }
 
 func origins(checkpoints []string) (all []string) {

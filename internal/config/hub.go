@@ -82,7 +82,8 @@ func (c *Hub) networks() (rpc.Networks, error) {
 type LogKeys struct {
 	Sent     string      `yaml:"sent"`
 	Received string      `yaml:"received"`
-	Next     NextLogKeys `yaml:"next"` // sign beside them while a log changes its key; docs/operations.md says how
+	Earlier  []string    `yaml:"earlier"` // verifier keys that the logs had before: a witness, or a party, may have seen nothing since that their successors have signed
+	Next     NextLogKeys `yaml:"next"`    // sign beside them while a log changes its key; docs/operations.md says how
 }
 
 // NextLogKeys are the files with the keys that will be the only ones next; each may be empty.
@@ -201,7 +202,7 @@ func (c *Hub) openLedger(ctx context.Context, rt Runtime, cfg ledger.Config) (_ 
 	if cfg.Keys.Received, err = c.readKey(c.LogKey.Received); err != nil {
 		return nil, err
 	}
-	cfg.Clock, cfg.Rand, cfg.Log = rt.Clock, rt.Rand, rt.Log
+	cfg.EarlierKeys, cfg.Clock, cfg.Rand, cfg.Log = c.LogKey.Earlier, rt.Clock, rt.Rand, rt.Log
 	return ledger.Open(ctx, cfg)
 }
 
@@ -228,25 +229,25 @@ func (c *Hub) nextLogKeys() (keys ledger.Keys, err error) {
 }
 
 // NewLogKey makes the next key of one of the hub's logs, sent or received, in a new file, mode 0600, and returns its
-// verifier key. It changes nothing else.
-func (c *Hub) NewLogKey(log, path string, random io.Reader) (vkey string, err error) {
+// verifier key, and that of the present one. It changes nothing else.
+func (c *Hub) NewLogKey(log, path string, random io.Reader) (vkey, now string, err error) {
 	files := map[string]string{"sent": c.LogKey.Sent, "received": c.LogKey.Received}
 	present, ok := files[log]
 	if !ok {
-		return "", fault.New(fault.Invalid, "NO_SUCH_LOG", "A hub has the logs sent and received.")
+		return "", "", fault.New(fault.Invalid, "NO_SUCH_LOG", "A hub has the logs sent and received.")
 	}
 	skey, err := c.readKey(present)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	if vkey, err = ledger.VerifierKey(skey); err != nil {
-		return "", err
+	if now, err = ledger.VerifierKey(skey); err != nil {
+		return "", "", err
 	}
-	origin, _, _ := strings.Cut(vkey, "+")
+	origin, _, _ := strings.Cut(now, "+")
 	if skey, vkey, err = ledger.GenerateKey(random, origin); err != nil {
-		return "", err
+		return "", "", err
 	}
-	return vkey, writeNewKey(path, skey)
+	return vkey, now, writeNewKey(path, skey)
 }
 
 func (c *Common) readKey(path string) (string, error) {

@@ -1,6 +1,8 @@
 package follow_test
 
 import (
+	"crypto/rand"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -8,8 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/form/formtest"
 	"postern/internal/ledger"
+	"postern/internal/ledger/verify"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -273,6 +277,50 @@ func TestASplitView(t *testing.T) {
 	}
 	// The control: the other desk has seen nothing else, and goes on.
 	check(t, step(x.Desk(testkit.HMPParc).StepUpdates(t.Context())))
+}
+
+// While a log changes its key, an unchanged head is kept with both signatures as soon as the hub shows them, and not with
+// fewer again: what a party has seen last others may verify with the next key alone.
+func TestTheSecondSignatureOfAHeadIsKept(t *testing.T) {
+	next, nextV, err := ledger.GenerateKey(rand.Reader, "exchange.postern.test/sent")
+	check(t, err)
+	changing := false
+	x := testkit.NewExchange(t, func(c *testkit.Config) {
+		c.Ledger = func(c *ledger.Config) {
+			if changing {
+				c.Keys.NextSent = next
+			}
+		}
+	})
+	keys, err := verify.NewKeys(x.Ledger.VerifierKey(ledger.Sent), nextV)
+	check(t, err)
+	cfg := follow.Config{Keys: keys, Memory: follow.InFile(x.Path("seen.json")), Clock: x.Clock.Now, Log: slog.New(slog.DiscardHandler)}
+	f, err := follow.Open(t.Context(), cfg)
+	check(t, err)
+	shown := func() (checkpoint string) {
+		_, _, checkpoint = x.Ledger.Head(ledger.Sent)
+		return checkpoint
+	}
+	take := func(checkpoint string) {
+		t.Helper()
+		s, err := f.Verify(checkpoint)
+		check(t, err)
+		check(t, f.Given(t.Context(), nil, s))
+	}
+	one := shown()
+	take(one)
+	changing = true
+	x.RestartHub()
+	both := shown()
+	take(both)
+	take(one) // an answer that was under way
+	f, err = follow.Open(t.Context(), cfg)
+	check(t, err)
+	known, err := f.GetLogs(t.Context(), nil)
+	check(t, err)
+	if kept := known.GetLogs()[0].GetCheckpoint(); kept != both || kept == one {
+		t.Errorf("kept is\n%s", kept)
+	}
 }
 
 // TestWhatOperatorsConfirm: an old checkpoint, one of nobody's, and one of a log that has ended.

@@ -116,6 +116,8 @@ func (f *Follower) link(ctx context.Context, asked Asked, proofs []*posternv1.Co
 		return f.broken(ctx, s, fault.New(fault.Unverified, "LOG_OLD_GENERATION", "The hub showed a checkpoint of a generation that had ended before this party knew it."))
 	case k == nil:
 		return f.remember(ctx, s) // the first that we see: trusted as enrolment gave us its key
+	case k.head == s.Head && k.Ended == nil && verify.AddsSignature(s.Checkpoint, k.Checkpoint, s.Head, f.cfg.Keys):
+		return f.remember(ctx, s) // the log changes its key: others may soon trust the next one only
 	case k.head == s.Head:
 		return nil
 	case k.Ended != nil:

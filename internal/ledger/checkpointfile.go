@@ -209,7 +209,7 @@ func readWitness(path string, keys verify.Keys) ([]verify.Head, error) {
 	heads, err := readNotes(path, keys, true)
 	if err != nil {
 		return nil, fault.Newf(fault.Unverified, "LEDGER_CHECKPOINT_FILE",
-			"The witness's checkpoints in %s cannot be read or are not of this log. Put the file back, or take it out of the configuration when that witness is gone.", path).Because(err)
+			"The witness's checkpoints in %s cannot be read or are not of this log. Put the file back, name the key that signed them under log_key.earlier if the log has changed its key since, or take the file out of the configuration when that witness is gone.", path).Because(err)
 	}
 	return heads, nil
 }

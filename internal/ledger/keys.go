@@ -57,7 +57,7 @@ func VerifierKey(skey string) (vkey string, err error) {
 	return note.NewEd25519VerifierKey(s.Name(), public)
 }
 
-func (l *Ledger) useKeys(k Keys) error {
+func (l *Ledger) useKeys(k Keys, earlier []string) error {
 	for _, g := range logs {
 		skey := strings.TrimSpace(map[Log]string{Sent: k.Sent, Received: k.Received}[g])
 		vkey, err := VerifierKey(skey)
@@ -92,7 +92,12 @@ func (l *Ledger) useKeys(k Keys) error {
 		*l.next.of(g), trusted = next, append(trusted, vkey)
 	}
 	var err error
-	l.keys, err = verify.NewKeys(trusted...)
+	if l.keys, err = verify.NewKeys(trusted...); err != nil {
+		return err
+	}
+	seenBy := slices.Concat(trusted, earlier)
+	slices.Sort(seenBy)
+	l.seenBy, err = verify.NewKeys(slices.Compact(seenBy)...) // an earlier one may be in use still
 	return err
 }
 

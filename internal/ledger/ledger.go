@@ -82,6 +82,7 @@ type Config struct {
 	Rand           io.Reader          // event ids, openings and salts; crypto/rand when nil
 	CheckpointFile string             // where the newest checkpoints are kept outside the database; empty for nowhere
 	WitnessFiles   []string           // checkpoints of ours that others have seen, which the logs must continue; each must be there
+	EarlierKeys    []string           // verifier keys that our logs had before: what a witness has seen may bear their signatures alone
 	MaxBatch       int                // the most ops of one transaction; 256 when 0
 	MaxQueue       int                // the most ops that wait for the next one; 1024 when 0
 	Log            *slog.Logger       // slog.Default when nil
@@ -105,6 +106,7 @@ type Ledger struct {
 	signers  perLog[note.Signer]
 	next     perLog[note.Signer] // that sign beside them while a key changes; nil for none
 	keys     verify.Keys
+	seenBy   verify.Keys // keys, and the earlier ones
 	vkeys    perLog[string]
 	observe  func(Commit)
 	terms    func(Logged) Terms
@@ -150,7 +152,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 		return nil, err
 	}
 	for _, path := range c.WitnessFiles {
-		seen, err := readWitness(path, l.keys)
+		seen, err := readWitness(path, l.seenBy)
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +190,7 @@ func newLedger(c Config) (*Ledger, error) {
 	if l.places, err = aes.NewCipher(c.Vault.Term("event id", nil)); err != nil {
 		return nil, err
 	}
-	return l, l.useKeys(c.Keys)
+	return l, l.useKeys(c.Keys, c.EarlierKeys)
 }
 
 // Origin returns the origin of a log: its name in every checkpoint. It is empty for a log that does not exist.

@@ -119,3 +119,37 @@ func TestTheNextKeyIsOfTheSameLog(t *testing.T) {
 		t.Error("a key that was refused has signed")
 	}
 }
+
+// A witness that has seen nothing since the next key began to sign still keeps the hub from an old copy, and from nothing
+// else, when that key is the only one.
+func TestAWitnessOfBeforeALogChangedItsKey(t *testing.T) {
+	h := newHub(t)
+	h.add(Sent, 2)
+	copied := h.copyFile()
+	h.add(Sent, 1)
+	_, _, seen := h.Head(Sent)
+	file := filepath.Join(t.TempDir(), "seen")
+	check(t, os.WriteFile(file, []byte(seen), 0o600))
+	h.Config.WitnessFiles = []string{file}
+	next, _, err := GenerateKey(chacha("next"), h.Origin(Sent))
+	check(t, err)
+	old := h.VerifierKey(Sent)
+	h.Config.Keys.NextSent = next
+	h.reopen()
+	h.Config.Keys.Sent, h.Config.Keys.NextSent = next, ""
+	_, err = Open(t.Context(), h.Config)
+	wantFault(t, err, fault.Unverified, "LEDGER_CHECKPOINT_FILE")
+	if !strings.Contains(err.Error(), "log_key.earlier") {
+		t.Errorf("it does not say what to do: %v", err)
+	}
+	h.Config.EarlierKeys = []string{old, h.VerifierKey(Received)} // the second is in use
+	h.reopen()
+	h.add(Sent, 1)
+	h.reopen()
+
+	h.restore(copied)
+	h.Config.Keys.Sent, h.Config.Keys.NextSent = testKeys(t).Sent, next // as the copy is signed
+	_, err = Open(t.Context(), h.Config)
+	wantFault(t, err, fault.Precondition, "LEDGER_SHORTER")
+	h.Ledger = nil
+}

@@ -140,6 +140,23 @@ func Checkpoint(signed string, keys Keys) (Head, error) {
 	return h, nil
 }
 
+// AddsSignature reports whether a signed checkpoint bears the signature of a key trusted for its origin that another one,
+// of the same head, lacks: as from the day on which a log begins to change its key.
+func AddsSignature(signed, other string, head Head, keys Keys) bool {
+	by := func(signed string) (hashes []uint32) {
+		n, err := note.Open([]byte(signed), keys.Verifiers(head.Origin))
+		if err != nil {
+			return nil // by no key that is trusted, or not any more
+		}
+		for _, s := range n.Sigs {
+			hashes = append(hashes, s.Hash)
+		}
+		return hashes
+	}
+	has := by(other)
+	return slices.ContainsFunc(by(signed), func(hash uint32) bool { return !slices.Contains(has, hash) })
+}
+
 // ReadHead reads what a signed checkpoint states and does not judge who signed it.
 func ReadHead(signed string) (Head, error) {
 	text, _, ok := strings.Cut(signed, "\n\n")
