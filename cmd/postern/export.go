@@ -79,7 +79,7 @@ func (a *app) printExport(dir string, logs []*localv1.ExportedLog) error {
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var checkpoints []string
 	c := &cobra.Command{Use: "verify DIR|FILE", Short: "Verify an exported folder, an extract (ZIP) or a receipt file offline", Args: exactly(1)}
-	c.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "a signed checkpoint from elsewhere that the folder must continue; may be given several times")
+	c.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "a file with signed checkpoints from elsewhere that the folder must continue (postern desk known-log); may be given several times")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := load(a, config.LoadAuditor)
 		if err != nil {
@@ -115,11 +115,17 @@ func (a *app) verifyExport(ctx context.Context, dir string, cfg *config.Auditor,
 		if err != nil {
 			return err
 		}
-		head, err := verify.Checkpoint(string(text), keys)
+		notes, err := verify.SplitCheckpoints(string(text))
 		if err != nil {
 			return err
 		}
-		against.Known = append(against.Known, head)
+		for _, n := range notes {
+			head, err := verify.Checkpoint(n, keys)
+			if err != nil {
+				return err
+			}
+			against.Known = append(against.Known, head)
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 
 	"postern/internal/fault"
+	"postern/internal/follow"
 	"postern/internal/ledger/verify"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -116,25 +117,54 @@ func (c *Continued) prove(proofs []*posternv1.ConsistencyProof) {
 	c.Fault = "The hub did not prove that its log goes on from what you saw last."
 }
 
-// Compare holds a checkpoint that another party has seen against the log. One that the log's own key has signed and
-// whose tree the log does not continue shows that the hub tells people different things, and stops the auditor like any
-// other such sight. What came of it is remembered.
-func (a *Auditor) Compare(ctx context.Context, with, checkpoint string) (Comparison, error) {
-	seen, err := a.follow.Verify(checkpoint)
+// Compare holds checkpoints that another party has seen against the logs, as known-log prints them. One that the log's own
+// key has signed and whose tree the log does not continue shows that the hub tells people different things, and stops the
+// auditor like any other such sight: it is then the last that was compared. What came of each is remembered.
+func (a *Auditor) Compare(ctx context.Context, with, checkpoints string) (all []Comparison, err error) {
+	seen, err := a.signed(checkpoints)
 	if err != nil {
-		return Comparison{}, fault.InvalidFields("NOT_A_CHECKPOINT", "This is no checkpoint of these logs.", []fault.Field{{Path: "checkpoint",
+		return nil, fault.InvalidFields("NOT_A_CHECKPOINT", "This is no checkpoint of these logs.", []fault.Field{{Path: "checkpoint",
 			Reason: "This is not a checkpoint that the hub has signed.", Fix: "Paste all of it, from the name of the log to the last line, as “known-log” prints it."}})
 	}
-	c := Comparison{Time: a.cfg.Clock(), Who: whoever(ctx), With: with, Origin: seen.Head.Origin, Size: seen.Head.Size}
-	err = a.follow.Given(ctx, nil, seen)
-	if err != nil && a.follow.Stopped() == nil {
-		return c, err // it could not be found out, such as when the hub does not answer
+	for _, s := range seen {
+		err := a.follow.Given(ctx, nil, s)
+		if err != nil && a.follow.Stopped() == nil {
+			return all, err // it could not be found out, such as when the hub does not answer
+		}
+		c := Comparison{Time: a.cfg.Clock(), Who: whoever(ctx), With: with, Origin: s.Head.Origin, Size: s.Head.Size, Holds: err == nil}
+		all = append(all, c)
+		if err := a.compared(c); err != nil {
+			return all, err
+		}
+		if !c.Holds {
+			break
+		}
 	}
-	c.Holds = err == nil
+	return all, nil
+}
+
+// signed takes a file of checkpoints apart, each of which a key of ours must have signed.
+func (a *Auditor) signed(checkpoints string) (seen []follow.Seen, err error) {
+	notes, err := verify.SplitCheckpoints(checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range notes {
+		s, err := a.follow.Verify(n)
+		if err != nil {
+			return nil, err
+		}
+		seen = append(seen, s)
+	}
+	return seen, nil
+}
+
+// compared remembers a comparison, where anything is.
+func (a *Auditor) compared(c Comparison) error {
 	if a.record.path == "" {
-		return c, nil
+		return nil
 	}
-	return c, a.record.change(func(n *notes) error {
+	return a.record.change(func(n *notes) error {
 		n.Compared = append([]Comparison{c}, n.Compared[:min(len(n.Compared), maxCompared-1)]...)
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/auditor"
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
 	"postern/internal/ledger"
@@ -87,6 +88,31 @@ func TestTheLogGoesOnFromTheLastVisit(t *testing.T) {
 	}
 }
 
+// What known-log prints of a party that sees both logs is compared whole.
+func TestAllThatKnownLogPrintsIsCompared(t *testing.T) {
+	x, _ := audited(t)
+	a := x.Auditor()
+	_, err := a.ListEvents(t.Context(), &localv1.ListEventsRequest{})
+	noError(t, err)
+	var printed []string
+	logs, err := x.Auditor().Log().GetLogs(t.Context(), &localv1.GetLogsRequest{})
+	noError(t, err)
+	for _, l := range logs.GetLogs() {
+		printed = append(printed, l.GetCheckpoint())
+	}
+	all, err := a.Compare(as(t, "one"), "the inspectorate", strings.Join(printed, "\n"))
+	noError(t, err)
+	if len(all) != 2 || !all[0].Holds || !all[1].Holds || all[0].Origin == all[1].Origin {
+		t.Errorf("compared %+v", all)
+	}
+	if kept, err := a.Compared(t.Context()); err != nil || len(kept) != 2 {
+		t.Errorf("remembered are %+v, %v", kept, err)
+	}
+	if _, err := a.Compare(as(t, "one"), "nobody", printed[0]+"\nwords\n1\n\nno signature\n"); len(fault.From(err).Fields) != 1 {
+		t.Errorf("with something else behind it: %v", err)
+	}
+}
+
 // A checkpoint of another party is held against the log; one of another tree stops the auditor.
 func TestCheckpointsOfOthersAreCompared(t *testing.T) {
 	x, _ := audited(t)
@@ -96,8 +122,16 @@ func TestCheckpointsOfOthersAreCompared(t *testing.T) {
 	desk := x.Desk(testkit.HMPBristol).Logs().GetLogs()[0]
 	x.Desk(testkit.HMPBristol).Take(formtest.New(testkit.Bristol))
 	x.Settle()
-	c, err := a.Compare(as(t, "one"), "the desk at BLI", desk.GetCheckpoint())
-	noError(t, err)
+	compare := func(checkpoints string) auditor.Comparison {
+		t.Helper()
+		all, err := a.Compare(as(t, "one"), "the desk at BLI", checkpoints)
+		noError(t, err)
+		if len(all) != 1 {
+			t.Fatalf("compared %+v", all)
+		}
+		return all[0]
+	}
+	c := compare(desk.GetCheckpoint())
 	if !c.Holds || c.Size != desk.GetSize() || c.Origin != desk.GetOrigin() {
 		t.Errorf("compared %+v", c)
 	}
@@ -110,8 +144,8 @@ func TestCheckpointsOfOthersAreCompared(t *testing.T) {
 	x.Settle()
 	_, _, gone := x.Ledger.Head(ledger.Sent)
 	x.RestoreHub(copied)
-	if c, err = a.Compare(as(t, "one"), "the desk at BLI", gone); err != nil || c.Holds {
-		t.Errorf("of a log that is no more: %+v, %v", c, err)
+	if c = compare(gone + "\n" + desk.GetCheckpoint()); c.Holds {
+		t.Errorf("of a log that is no more: %+v", c)
 	}
 	if a.Log().Stopped() == nil {
 		t.Error("the auditor goes on with a hub that tells people different things")
