@@ -45,7 +45,7 @@ func (d *Delivery) next(ctx context.Context, authority string) (out *posternv1.D
 	if err != nil || worked || len(l.due) == 0 || l.paused {
 		return nil, worked, err
 	}
-	p, now := l.due[0], d.cfg.Clock()
+	p, now := d.turn(authority, l.due), d.cfg.Clock()
 	if d.blocked(authority, now).After(now) {
 		return nil, false, nil
 	}
@@ -62,7 +62,7 @@ func (d *Delivery) next(ctx context.Context, authority string) (out *posternv1.D
 	if err != nil {
 		return nil, true, d.notBegun(ctx, p, err)
 	}
-	d.spend(authority, now)
+	d.spend(authority, now, p)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lane(authority).out = flight{id: out.GetDeliveryId(), until: until}
@@ -112,8 +112,11 @@ func (d *Delivery) Answered(ctx context.Context, from identity.Party, deliveryID
 		return event, err
 	case in == d.kept || in == d.parked && o.kind != logv1.Kind_KIND_DELIVERED:
 		return p.about.Settled, nil
-	case o.ranOut() && d.cfg.Decider != nil && in == d.outbox:
-		return event, errors.Join(errNotSent, d.ranOut(ctx, p))
+	}
+	if in == d.outbox {
+		if was, err := d.unsettled(ctx, p, o); was {
+			return event, errors.Join(errNotSent, err)
+		}
 	}
 	if event, err = d.settle(ctx, p, o); err == nil && event == [16]byte{} {
 		err = errNotSent

@@ -13,6 +13,7 @@ import (
 	"postern/internal/queue"
 	"postern/internal/schema"
 	"postern/internal/store"
+	logv1 "postern/proto/postern/log/v1"
 )
 
 // pending is a delivery that is due.
@@ -141,7 +142,7 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 	if l.paused {
 		return false, errPaused
 	}
-	p, now := l.due[0], d.cfg.Clock()
+	p, now := d.turn(dest, l.due), d.cfg.Clock()
 	to, address, err := d.route(dest)
 	switch {
 	case err != nil:
@@ -153,7 +154,7 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 	if err != nil {
 		return true, d.notBegun(ctx, p, err)
 	}
-	d.spend(dest, now)
+	d.spend(dest, now, p)
 	o, held, err := d.send(ctx, to, address, p, out)
 	if ctx.Err() != nil && err != nil {
 		return false, err // we are stopping; that is not the inbox's failure
@@ -162,8 +163,8 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 		return true, errors.Join(d.broke(dest, d.cfg.Clock()), d.failed(ctx, p, err, byItself(err)))
 	}
 	d.answered(dest)
-	if o.ranOut() && d.cfg.Decider != nil {
-		return true, d.ranOut(ctx, p)
+	if was, err := d.unsettled(ctx, p, o); was {
+		return true, err
 	}
 	// A crash just here loses the answer, not the delivery: it is sent again, and the inbox, which knows it by its id,
 	// gives the same answer without showing it twice.
@@ -284,6 +285,21 @@ func (d *Delivery) notBegun(ctx context.Context, p pending, cause error) error {
 	return d.failed(ctx, p, cause, atFault(cause))
 }
 
+// unsettled deals with a refusal that ends nothing, and reports whether it is one: that of a stop request, which is tried
+// until its time is over whatever an inbox says, since the desk was told that its team is asked; and that of a decision
+// that ran out on the way.
+func (d *Delivery) unsettled(ctx context.Context, p pending, o outcome) (was bool, err error) {
+	switch {
+	case o.kind != logv1.Kind_KIND_DELIVERY_REFUSED:
+		return false, nil
+	case p.about.Stop != nil:
+		return true, d.failed(ctx, p, fault.New(fault.Precondition, o.why, "The inbox refused a stop request."), true)
+	case o.ranOut() && d.cfg.Decider != nil:
+		return true, d.ranOut(ctx, p)
+	}
+	return false, nil
+}
+
 // ranOut deals with a delivery whose decision held when its send began, and did not any more when it arrived. The inbox
 // was right to refuse it; the family is not given up for that. It is decided again, or, where only the clock of the inbox
 // is ahead of ours, tried again.
@@ -294,10 +310,10 @@ func (d *Delivery) ranOut(ctx context.Context, p pending) error {
 	return d.notBegun(ctx, p, errStale)
 }
 
-// failed keeps a delivery for a later attempt. One that has failed too often by itself is parked: it may be with the
-// team or not, so the ledger says undelivered and never delivery_refused, which is a statement of the inbox's own.
+// failed keeps a delivery for a later attempt. A notification that has failed too often by itself is parked: it may be with
+// the team or not, so the ledger says undelivered and never delivery_refused, which is a statement of the inbox's own.
 func (d *Delivery) failed(ctx context.Context, p pending, cause error, itself bool) error {
-	if itself {
+	if itself && p.about.Stop == nil {
 		if p.about.Failures++; p.about.Failures >= d.cfg.Tries {
 			_, err := d.settle(ctx, p, undelivered(giveUpReason(cause)))
 			return err

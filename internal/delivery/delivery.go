@@ -378,10 +378,11 @@ func (d *Delivery) Changed() <-chan struct{} {
 
 // Destination is the state of one line of the outbox.
 type Destination struct {
-	Authority string    // the GSS code
-	Waiting   uint32    // how many deliveries wait
-	Oldest    time.Time // since when the oldest waits
-	Breaker   Breaker   // whether sends to it are kept back because it does not answer
+	Authority  string    // the GSS code
+	Waiting    uint32    // how many deliveries wait
+	Oldest     time.Time // since when the oldest waits
+	OldestStop time.Time // since when the oldest stop request waits; zero for none
+	Breaker    Breaker   // whether sends to it are kept back because it does not answer
 }
 
 // Status lists the lines that are not empty, by GSS code.
@@ -397,6 +398,9 @@ func (d *Delivery) Status(ctx context.Context) ([]Destination, error) {
 			last.Waiting++
 			if it.EnqueueTime.Before(last.Oldest) { // a clock may have been set back
 				last.Oldest = it.EnqueueTime
+			}
+			if it.Sequence < afterStops && (last.OldestStop.IsZero() || it.EnqueueTime.Before(last.OldestStop)) {
+				last.OldestStop = it.EnqueueTime
 			}
 		}
 		return err

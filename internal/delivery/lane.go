@@ -16,6 +16,7 @@ type lane struct {
 	busy    bool // an attempt is under way
 	breaker breaker
 	tokens  *rate.Limiter
+	stop    bool   // the last try was of a stop request
 	out     flight // the collected delivery whose answer is awaited
 }
 
@@ -93,11 +94,24 @@ func (d *Delivery) blocked(dest string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// spend takes the token of a send.
-func (d *Delivery) spend(dest string, now time.Time) {
+// turn is what goes next of what is due: a stop request before anything else. While an inbox is only tried now and then,
+// stop requests and notifications take turns, so that one kind that it does not take keeps it from none of the other.
+func (d *Delivery) turn(dest string, due []pending) pending {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lane(dest).tokens.AllowN(now, 1)
+	if l := d.lane(dest); len(due) > 1 && l.stop && l.breaker.failures >= d.cfg.BreakAfter {
+		return due[1]
+	}
+	return due[0]
+}
+
+// spend takes the token of a send.
+func (d *Delivery) spend(dest string, now time.Time, p pending) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lane(dest)
+	l.tokens.AllowN(now, 1)
+	l.stop = p.about.Stop != nil
 }
 
 // answered closes the breaker: whatever the inbox said, it is there.

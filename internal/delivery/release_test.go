@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,8 +160,7 @@ func TestAStopRequestIsDeliveredLikeANotification(t *testing.T) {
 	var got *posternv1.Delivery
 	h.listen("bristol.test:1", func(_ context.Context, to identity.Party, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
 		got = d
-		sum := sha256.Sum256(d.GetStopRequest().GetPayload())
-		return ack(h.sign(to.URI(), envelope.TypeAcknowledgement, &posternv1.Acknowledgement{ManifestSha256: sum[:]})), nil
+		return h.stopped(to, d), nil
 	})
 	if !h.step() || got.GetStopRequest() == nil || got.GetNotification() != nil || got.GetReceipt() == nil || got.GetSequence() != 1 {
 		t.Fatalf("sent %v", got)
@@ -185,6 +185,96 @@ func TestAnAcknowledgementOfTheNotificationIsNoneOfItsStop(t *testing.T) {
 	h.step()
 	if len(h.received()) != 0 || h.records(schema.HubOutbox) != 1 {
 		t.Errorf("settled as %v", h.received())
+	}
+}
+
+// stopped acknowledges a stop request, as an inbox does.
+func (h *hub) stopped(to identity.Party, d *posternv1.Delivery) *posternv1.DeliverResponse {
+	sum := sha256.Sum256(d.GetStopRequest().GetPayload())
+	return ack(h.sign(to.URI(), envelope.TypeAcknowledgement, &posternv1.Acknowledgement{ManifestSha256: sum[:]}))
+}
+
+// The desk was told that its team is asked to stop. So whatever an inbox answers, for whatever time it is wrong about
+// clocks, keys or itself, it is asked again until it has taken that; and nothing else of its line waits meanwhile.
+func TestAStopRequestThatWasRefusedComesAgain(t *testing.T) {
+	for name, answer := range map[string]func(*hub, identity.Party, *posternv1.Delivery) (*posternv1.DeliverResponse, error){
+		"refused": func(h *hub, to identity.Party, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+			sum := sha256.Sum256(d.GetStopRequest().GetPayload())
+			return report(h.sign(to.URI(), envelope.TypeReport, &posternv1.Report{DeliveryId: d.GetDeliveryId(), ManifestSha256: sum[:],
+				Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: posternv1.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST}}})), nil
+		},
+		"a bad answer": func(*hub, identity.Party, *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+			return &posternv1.DeliverResponse{}, nil
+		},
+		"an error of its own": func(*hub, identity.Party, *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+			return nil, fault.New(fault.Internal, "INTERNAL", "It went wrong.")
+		},
+		"it cannot say": func(*hub, identity.Party, *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+			return nil, fault.New(fault.Unavailable, "LOG_KEY_MISSING", "It has no key.")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t)
+			well, stops := false, 0
+			h.listen("bristol.test:1", func(_ context.Context, to identity.Party, d *posternv1.Delivery) (*posternv1.DeliverResponse, error) {
+				switch {
+				case d.GetStopRequest() == nil:
+					return h.acknowledge(to, d), nil
+				case !well:
+					stops++
+					return answer(h, to, d)
+				}
+				return h.stopped(to, d), nil
+			})
+			_, err := h.stop("some id", make([]byte, 32), nil)
+			must(t, err)
+			tries := func(n int) {
+				for range n {
+					for h.step() {
+					}
+					h.pass(5 * time.Minute)
+				}
+			}
+			tries(12) // by now it is tried as seldom as may be
+			for n := range 12 {
+				h.share(bristol)
+				tries(2)
+				if got := len(h.received()); got != n+1 || h.records(schema.HubOutbox) != 1 || h.records(schema.HubParked) != 0 {
+					t.Fatalf("after %d tries %d of %d notifications have arrived; %d wait, %d were given up", stops, got, n+1, h.records(schema.HubOutbox), h.records(schema.HubParked))
+				}
+			}
+			if s := value(h.Status(t.Context()))(t); stops < 24 || len(s) != 1 || !s[0].OldestStop.Equal(morning) || len(h.updates()) != 12 {
+				t.Errorf("%d tries; %+v", stops, s)
+			}
+			well = true
+			tries(1)
+			if all := h.received(); len(all) != 13 || all[12].Leaf.Kind != logv1.Kind_KIND_DELIVERED || h.records(schema.HubOutbox) != 0 {
+				t.Errorf("it is well, and %d are settled", len(all))
+			}
+		})
+	}
+}
+
+// The same of an inbox that collects.
+func TestAStopRequestThatACollectingInboxRefusedComesAgain(t *testing.T) {
+	h := newHub(t)
+	h.directory = h.newDirectory(2, strings.Replace(twoAuthorities("x.test:1", ""), `{mode: push, address: "x.test:1"}`, "{mode: collect}", 1))
+	_, err := h.stop("some id", make([]byte, 32), nil)
+	must(t, err)
+	in := value(identity.ParseURI(bristolInbox))(t)
+	for range 10 {
+		d := value(h.Next(t.Context(), bristol))(t)
+		sum := sha256.Sum256(d.GetStopRequest().GetPayload())
+		_, err := h.Answered(t.Context(), in, d.GetDeliveryId(), report(h.sign(bristolInbox, envelope.TypeReport, &posternv1.Report{DeliveryId: d.GetDeliveryId(), ManifestSha256: sum[:],
+			Report: &posternv1.Report_Refusal{Refusal: &posternv1.Refusal{Reason: posternv1.RefusalReason_REFUSAL_REASON_BAD_STOP_REQUEST}}})))
+		if fault.KindOf(err) != fault.NotFound || len(h.received()) != 0 {
+			t.Fatalf("recorded %v: %v", h.received(), err)
+		}
+		h.pass(5 * time.Minute)
+	}
+	d := value(h.Next(t.Context(), bristol))(t)
+	if value(h.Answered(t.Context(), in, d.GetDeliveryId(), h.stopped(in, d)))(t) == (event{}) || len(h.received()) != 1 || strings.Count(h.log.String(), "level=ERROR") != 10 {
+		t.Errorf("recorded %v; %s", h.received(), h.log)
 	}
 }
 

@@ -182,6 +182,10 @@ func (h *Hub) examineOutbox(ctx context.Context, now time.Time) ([]*localv1.Find
 		} else {
 			out = append(out, ops.OK(check, words))
 		}
+		if !q.OldestStop.IsZero() && now.Sub(q.OldestStop) > waitsLong {
+			out = append(out, ops.Problem("stop requests "+q.Authority, "A stop request waits since "+plain.Time(q.OldestStop)+": the team may still see what was withdrawn.",
+				"Telephone the authority and ask it to stop. The hub's log says why its inbox does not take it; it is tried all the while."))
+		}
 	}
 	letters, err := h.delivery.DeadLetters(ctx)
 	if err != nil {

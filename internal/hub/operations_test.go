@@ -60,6 +60,15 @@ func TestWhatAHubFindsWrongInTime(t *testing.T) {
 	w.Clock.Advance(2 * time.Hour)
 	finds(t, w.examined(), "queue "+testkit.Bristol, warning, "Telephone the authority")
 
+	begun := w.shareable()
+	w.decided(begun)
+	w.try()
+	w.try()
+	w.withdraw(testkit.HMPBristol, idOf(t, begun))
+	w.Clock.Advance(2 * time.Hour)
+	finds(t, w.examined(), "stop requests "+testkit.Bristol, problem, "the team may still see what was withdrawn")
+	w.Clock.Advance(-2 * time.Hour)
+
 	w.Clock.Advance(-6 * time.Hour)
 	finds(t, w.examined(), "log sent", problem, "Set the clock")
 }

@@ -77,6 +77,9 @@ func (in *Inbox) take(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		}
 		return earlier, err
 	}
+	if err := in.keyMissing(ctx, d); err != nil {
+		return nil, err
+	}
 	if d.GetStopRequest() != nil {
 		return in.stop(ctx, d)
 	}
@@ -93,6 +96,17 @@ func (in *Inbox) take(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		return in.refuse(ctx, d, posternv1.RefusalReason_REFUSAL_REASON_WITHDRAWN)
 	}
 	return answer, err
+}
+
+// keyMissing says that we lack the key of the hub's log, as in the minutes after a new generation was opened. That is
+// nothing against the delivery, and no refusal, which would end it: it comes again.
+func (in *Inbox) keyMissing(ctx context.Context, d *posternv1.Delivery) error {
+	if !in.cfg.AllLogs.Lack(d.GetReceipt()) && !in.cfg.AllLogs.Lack(d.GetFirstReceipt()) {
+		return nil
+	}
+	in.deliveries("LOG_KEY_MISSING")
+	in.cfg.Log.ErrorContext(ctx, "a delivery waits, since this inbox lacks a verifier key of the hub's log", "delivery", d.GetDeliveryId())
+	return fault.New(fault.Unavailable, "LOG_KEY_MISSING", "The inbox lacks a verifier key of the hub's log. Its operator adds the key under `hub.log_keys` or `hub.received_keys`.")
 }
 
 // errWithdrawn: all of this manifest was withdrawn, so this is a late copy.

@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/inbox"
 	"postern/internal/ledger"
+	"postern/internal/ledger/verify"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
@@ -147,6 +149,31 @@ func TestWithoutTheKeyItIsRefusedUntilTheKeyIsBack(t *testing.T) {
 	}
 	in.Restart()
 	acknowledged(t, x, d, deliver(t, in, d))
+}
+
+// Without the key of the hub's log, as in the minutes after a new generation or when its new key was forgotten, nothing is
+// refused, neither a notification nor a stop request: each is taken when it comes again and the key is there.
+func TestWithoutTheLogsKeyNothingIsRefused(t *testing.T) {
+	s := newStopper(t, false)
+	sent := s.Ledger.Origin(ledger.Sent)
+	stop := s.good("child/1/phone")
+	for _, origin := range []string{verify.OriginOf(sent, 2), sent} {
+		_, vkey, err := ledger.GenerateKey(rand.Reader, origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := must(verify.NewKeys(vkey))(t)
+		s.in.Restart(func(c *inbox.Config) { c.LogKeys, c.AllLogs = keys, keys })
+		for _, d := range []*posternv1.Delivery{s.first, stop} {
+			_, err := s.in.Client().Deliver(t.Context(), &posternv1.DeliverRequest{Delivery: d})
+			wantFault(t, err, fault.Unavailable, "LOG_KEY_MISSING")
+		}
+	}
+	s.in.Restart()
+	acknowledged(t, s.Exchange, s.first, deliver(t, s.in, s.first))
+	if reason := s.deliver(stop); reason != 0 || s.sees().GetItem().GetStop() == nil {
+		t.Errorf("with the key: refused %v", reason)
+	}
 }
 
 // A desk can sign what does not open; the hub cannot tell, the inbox does, and the desk hears that it did not arrive.

@@ -5,10 +5,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/form/formtest"
+	"postern/internal/inbox"
+	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/store"
 	"postern/internal/testkit"
@@ -200,6 +203,29 @@ func TestWithdrawalOverCrashes(t *testing.T) {
 				t.Errorf("%s before step %d: began %v, %v", who, at, s.began, err)
 			}
 		}
+	}
+}
+
+// An inbox does not have the newest key of the log for an hour, as after a new generation, and refuses a stop request
+// meanwhile. Then it has the key, and the team is asked to stop.
+func TestAStopThatWasRefusedOnceComesAgain(t *testing.T) {
+	s := newStory(t)
+	s.Settle()
+	in := s.Inbox(testkit.Bristol)
+	all, sent := must(verify.NewKeys(s.Papers("/hub/main").Received...))(t), must(verify.NewKeys())(t)
+	in.Restart(func(c *inbox.Config) { c.AllLogs, c.LogKeys = all, sent })
+	s.take()
+	s.Settle()
+	s.Clock.Advance(time.Hour)
+	s.Settle()
+	if items := in.Items(); len(items) != 1 || items[0].GetStop() != nil {
+		t.Fatalf("without the key the team sees %v", items)
+	}
+	in.Restart()
+	s.Clock.Advance(testkit.MaxWait)
+	s.Settle()
+	if items := in.Items(); len(items) != 1 || items[0].GetStop() == nil || s.desk.State(s.id) != localv1.State_STATE_STOP_ASKED {
+		t.Errorf("the desk shows %v, and the team sees %v", s.desk.State(s.id), items)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,21 @@ type Event struct {
 // digest of details, the checkpoint is signed by a key trusted for its log, and the leaf is in its tree.
 func Receipt(r *posternv1.Receipt, keys Keys) (*Event, error) {
 	return receipt(r, func(signed string) (Head, error) { return Checkpoint(signed, keys) })
+}
+
+// Lack reports whether a receipt is of one of the logs that the keys are for, and only the key is missing: it is of another
+// generation, or signed by none of the keys that we have for it. All else about it may hold or not.
+func (k Keys) Lack(r *posternv1.Receipt) bool {
+	_, err := Receipt(r, k)
+	switch fault.From(err).Reason {
+	case "SIGNATURE_MISSING":
+		return true
+	case "ORIGIN_UNKNOWN":
+		p, _ := ParseProof(r.GetTlogProof()) // it was read before
+		h, _ := ReadHead(p.Checkpoint)
+		return slices.ContainsFunc(k.Origins(), func(o string) bool { return SameLog(o, h.Origin) })
+	}
+	return false
 }
 
 // ReceiptAt is Receipt for one of many receipts with the same checkpoint: head is what Checkpoint returned for signed,

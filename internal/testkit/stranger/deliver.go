@@ -140,6 +140,9 @@ func (x *Inbox) logs(ctx context.Context, d *pb.Delivery) (*receipts, error) {
 	}
 	one := func(r *pb.Receipt) (*Event, bool, error) {
 		e, received, err := x.receipt(r)
+		if errors.Is(err, errNoKey) {
+			return nil, false, err // it may come
+		}
 		if err != nil {
 			return nil, false, no(bad, err)
 		}
@@ -162,10 +165,14 @@ func (x *Inbox) logs(ctx context.Context, d *pb.Delivery) (*receipts, error) {
 
 // receipt checks a receipt of either log, and says whether it is of the received one.
 func (x *Inbox) receipt(r *pb.Receipt) (*Event, bool, error) {
-	if e, err := x.Sent.Keys.Receipt(r); err == nil {
+	e, sent := x.Sent.Keys.Receipt(r)
+	if sent == nil {
 		return e, false, nil
 	}
 	e, err := x.Received.Keys.Receipt(r)
+	if errors.Is(sent, errNoKey) {
+		err = sent
+	}
 	return e, true, err
 }
 

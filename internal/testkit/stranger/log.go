@@ -76,7 +76,7 @@ func (k Keys) proof(text string) ([]Hash, uint64, *Checkpoint, error) {
 	}
 	cp, err := k.Checkpoint(signed)
 	if err != nil {
-		return fail("%v", err)
+		return fail("%w", err)
 	}
 	return path, index, cp, nil
 }

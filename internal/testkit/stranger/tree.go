@@ -10,6 +10,7 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -82,18 +83,40 @@ func (k Keys) Checkpoint(text string) (*Checkpoint, error) {
 		return nil, errors.New("a checkpoint has three lines and signatures")
 	}
 	c := &Checkpoint{Origin: lines[0], Note: text}
-	if k[c.Origin] == nil {
-		return nil, fmt.Errorf("no key for the log %q", c.Origin)
-	}
-	if err := k.signed(c.Origin, body+"\n", signatures); err != nil {
-		return nil, err
-	}
 	var err error
 	if c.Size, err = decimal(lines[1]); err != nil {
 		return nil, err
 	}
-	c.Root, err = readHash(lines[2])
-	return c, err
+	if c.Root, err = readHash(lines[2]); err != nil {
+		return nil, err
+	}
+	if k[c.Origin] == nil {
+		return nil, k.none(c.Origin)
+	}
+	return c, k.signed(c.Origin, body+"\n", signatures)
+}
+
+// errNoKey says that a checkpoint is of one of our logs, and that we lack the key.
+var errNoKey = errors.New("no key of that log")
+
+// none is why a checkpoint of an origin without a key does not hold.
+func (k Keys) none(origin string) error {
+	for known := range k {
+		if first(known) == first(origin) {
+			return errNoKey
+		}
+	}
+	return fmt.Errorf("%q is no log of ours", origin)
+}
+
+// first is the origin of the first generation of a log.
+func first(origin string) string {
+	if i := strings.LastIndexByte(origin, '/'); i > 0 {
+		if n, err := decimal(origin[i+1:]); err == nil && n > 1 {
+			return origin[:i]
+		}
+	}
+	return origin
 }
 
 // signed looks for the signature of a log's key among the lines, each of which must be well formed.
@@ -105,7 +128,7 @@ func (k Keys) signed(origin, body, lines string) error {
 	for line := range strings.Lines(lines) {
 		name, text, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(line, "— "), "\n"), " ")
 		b, err := base64.StdEncoding.Strict().DecodeString(text)
-		if !strings.HasPrefix(line, "— ") || !ok || name == "" || err != nil || len(b) < 5 {
+		if !strings.HasPrefix(line, "— ") || !ok || name == "" || strings.ContainsFunc(name, notInNames) || err != nil || len(b) < 5 {
 			return errors.New("no signature line")
 		}
 		if name != origin || string(b[:4]) != string(k.id(origin)) {
@@ -117,10 +140,13 @@ func (k Keys) signed(origin, body, lines string) error {
 		held = true
 	}
 	if !held {
-		return errors.New("no signature of the log")
+		return errNoKey
 	}
 	return nil
 }
+
+// notInNames reports whether a rune is in no name of a key.
+func notInNames(r rune) bool { return r == '+' || r < ' ' || unicode.IsSpace(r) }
 
 // included checks that a leaf is at an index of a tree (RFC 9162, section 2.1.3.2).
 func included(leaf Hash, index uint64, path []Hash, c *Checkpoint) error {
