@@ -174,8 +174,8 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 	return true, d.Claim(ctx, dest, held)
 }
 
-// expire looks at a line, and settles one delivery of it whose time is over; then it has worked. It does so also when no
-// send may begin: the desk must hear in time.
+// expire looks at a line, and settles one delivery of it whose time is over, or puts one right whose times are of a clock
+// that was ahead; then it has worked. It does so also when no send may begin: the desk must hear in time.
 func (d *Delivery) expire(ctx context.Context, dest string) (l look, worked bool, err error) {
 	now := d.cfg.Clock()
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
@@ -186,6 +186,9 @@ func (d *Delivery) expire(ctx context.Context, dest string) (l look, worked bool
 		return l, false, err
 	}
 	for _, p := range l.due {
+		if p.item.DueTime.After(now) || p.ahead(now) {
+			return l, true, d.setRight(ctx, p.item)
+		}
 		if why, over := d.over(p, now); over {
 			_, err := d.settle(ctx, p, undelivered(why))
 			return l, true, err
@@ -197,7 +200,7 @@ func (d *Delivery) expire(ctx context.Context, dest string) (l look, worked bool
 // look reads what is due in a line; with content, what would be sent too.
 func (d *Delivery) look(s store.Snapshot, dest string, now time.Time, content bool) (l look, err error) {
 	for _, class := range [][2]uint64{{0, afterStops}, {afterStops, afterStops << 1}} {
-		it, ok, soonest, err := d.outbox.Due(s, dest, class[0], class[1], now)
+		it, ok, soonest, err := d.outbox.DueBy(s, dest, class[0], class[1], now, func(it queue.Item) time.Time { return d.mayBeTried(it, now) })
 		if err != nil {
 			return l, err
 		}
@@ -257,7 +260,7 @@ func (d *Delivery) deadline(p pending) time.Time {
 			patience = time.Duration(a.GetUndeliveredAfterHours()) * time.Hour
 		}
 	}
-	end := p.item.EnqueueTime.Add(patience)
+	end := p.since(d.cfg.Clock()).Add(patience)
 	if d.cfg.Decider == nil && p.about.ValidUntil.Before(end) {
 		end = p.about.ValidUntil
 	}
@@ -338,7 +341,7 @@ func (d *Delivery) failed(ctx context.Context, p pending, cause error, itself bo
 			return err
 		}
 		it.Attempts++
-		it.DueTime = d.cfg.Clock().Add(max(d.cfg.Backoff.After(it.Attempts, r), fault.From(cause).RetryAfter))
+		it.DueTime = d.cfg.Clock().Add(max(d.cfg.Backoff.After(it.Attempts, r), min(fault.From(cause).RetryAfter, maxRetryAfter)))
 		if end := d.deadline(p); end.Before(it.DueTime) {
 			it.DueTime = end // so that the desk hears in time that it was not delivered
 		}

@@ -178,6 +178,7 @@ type waiting struct {
 	EraseTime      time.Time `json:"erase_time,omitzero"` // when its content goes
 	Held           bool      `json:"held,omitempty"`      // it is kept back until it is due, or LetGo
 	PassedOn       [16]byte  `json:"passed_on,omitzero"`  // of what another team passes on, the decision by which that team got it
+	SeenTime       time.Time `json:"seen_time,omitzero"`  // of what was put by a clock that was ahead: when that was found
 }
 
 // passedOn reports whether another team passes it on.
@@ -302,7 +303,7 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, core *logv1.Core, out 
 		until = out.Until
 	}
 	w := waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn, Held: !out.Held.IsZero(),
-		Acknowledged: out.had.Acknowledged, Returned: out.had.Returned}
+		Acknowledged: out.had.Acknowledged, Returned: out.had.Returned, SeenTime: out.had.SeenTime}
 	at.DueTime = d.cfg.Clock()
 	if end := d.deadline(pending{item: at, about: w}); out.Held.After(end) {
 		out.Held = end // so that the desk hears in time that it was not delivered

@@ -157,6 +157,9 @@ func twoAuthorities(bristolAddress, lancsAddress string) string {
 	return "authorities:\n" + authority(bristol, bristolAddress) + authority(lancs, lancsAddress)
 }
 
+// collecting is twoAuthorities where Bristol collects and Lancashire has no endpoint.
+var collecting = strings.Replace(twoAuthorities("x.test:1", ""), `{mode: push, address: "x.test:1"}`, "{mode: collect}", 1)
+
 func (h *hub) newDirectory(number uint64, yaml string) *directory.Directory {
 	h.t.Helper()
 	src := value(directory.ParseYAML([]byte(yaml)))(h.t)

@@ -184,6 +184,7 @@ func (d *Delivery) enter(tx *ledger.Tx, it queue.Item) error {
 		return err
 	}
 	now := d.cfg.Clock()
+	w.SeenTime = time.Time{}
 	if w.Stop == nil {
 		place |= afterStops
 	} else {

@@ -82,10 +82,10 @@ func (d *Delivery) blocked(dest string, now time.Time) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.lane(dest)
-	if now.Before(l.breaker.until) {
+	if still(l.breaker.until, now, d.cfg.Backoff.Max) {
 		return l.breaker.until
 	}
-	if l.out.id != "" && now.Before(l.out.until) {
+	if l.out.id != "" && still(l.out.until, now, d.cfg.SendTimeout) {
 		return l.out.until
 	}
 	if missing := 1 - l.tokens.TokensAt(now); missing > 0 {
@@ -142,7 +142,7 @@ func (d *Delivery) breaker(dest string) Breaker {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch b := d.lane(dest).breaker; {
-	case now.Before(b.until):
+	case still(b.until, now, d.cfg.Backoff.Max):
 		return Open
 	case b.failures >= d.cfg.BreakAfter:
 		return HalfOpen

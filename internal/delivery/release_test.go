@@ -258,7 +258,7 @@ func TestAStopRequestThatWasRefusedComesAgain(t *testing.T) {
 // The same of an inbox that collects.
 func TestAStopRequestThatACollectingInboxRefusedComesAgain(t *testing.T) {
 	h := newHub(t)
-	h.directory = h.newDirectory(2, strings.Replace(twoAuthorities("x.test:1", ""), `{mode: push, address: "x.test:1"}`, "{mode: collect}", 1))
+	h.directory = h.newDirectory(2, collecting)
 	_, err := h.stop("some id", make([]byte, 32), nil)
 	must(t, err)
 	in := value(identity.ParseURI(bristolInbox))(t)

@@ -172,17 +172,23 @@ func (q *Queue) Head(s store.Snapshot, dest string) (it Item, ok bool, err error
 // there is none, soonest says when the next one may be; zero when nothing waits there. It passes over what waits for a
 // later moment, so one that fails holds up no other.
 func (q *Queue) Due(s store.Snapshot, dest string, from, to uint64, now time.Time) (it Item, ok bool, soonest time.Time, err error) {
+	return q.DueBy(s, dest, from, to, now, func(it Item) time.Time { return it.DueTime })
+}
+
+// DueBy is Due where the owner says when an item may be tried next.
+func (q *Queue) DueBy(s store.Snapshot, dest string, from, to uint64, now time.Time, at func(Item) time.Time) (it Item, ok bool, soonest time.Time, err error) {
 	err = s.Scan(q.ks, key(dest, from), key(dest, to), func(k, v []byte) (bool, error) {
 		next, err := decode(k, v)
 		if err != nil {
 			return false, err
 		}
-		if !next.DueTime.After(now) {
+		due := at(next)
+		if !due.After(now) {
 			it, ok = next, true
 			return false, nil
 		}
-		if soonest.IsZero() || next.DueTime.Before(soonest) {
-			soonest = next.DueTime
+		if soonest.IsZero() || due.Before(soonest) {
+			soonest = due
 		}
 		return true, nil
 	})

@@ -1,0 +1,78 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postern/internal/ledger"
+	"postern/internal/queue"
+)
+
+// A clock that was ahead for a moment, and was set right, leaves times behind that are still to come: what was put or tried
+// meanwhile, or an inbox that did not answer then, would be left alone for as long as the clock was ahead. No wait of ours is
+// longer than longestWait, so that a later time is not believed. Which of two clocks was wrong nobody knows: so the time at
+// which something was put stays, and until then it has waited since it was found.
+
+// maxRetryAfter is the longest that an inbox can put a delivery off.
+const maxRetryAfter = time.Hour
+
+// longestWait is the longest from one attempt to the next.
+func (d *Delivery) longestWait() time.Duration {
+	return max(d.cfg.Backoff.Max+d.cfg.SendTimeout, maxRetryAfter)
+}
+
+// mayBeTried is when an item may be tried: when it is due, or now, where a clock that was ahead says when.
+func (d *Delivery) mayBeTried(it queue.Item, now time.Time) time.Time {
+	late := it.DueTime.After(now.Add(d.longestWait()))
+	if !late && !it.EnqueueTime.After(now) {
+		return it.DueTime
+	}
+	w, err := readWaiting(it)
+	if err != nil || w.Held && it.Attempts == 0 || !late && !(pending{item: it, about: w}).ahead(now) {
+		return it.DueTime
+	}
+	return now
+}
+
+// ahead reports whether a delivery was put by a clock that was ahead, and nobody has found that yet.
+func (p pending) ahead(now time.Time) bool {
+	seen := p.about.SeenTime
+	return p.item.EnqueueTime.After(now) && (seen.IsZero() || seen.After(now))
+}
+
+// since is from when on a delivery has waited.
+func (p pending) since(now time.Time) time.Time {
+	if p.item.EnqueueTime.After(now) && !p.about.SeenTime.IsZero() {
+		return p.about.SeenTime
+	}
+	return p.item.EnqueueTime
+}
+
+// setRight makes an item due now that mayBeTried found to be so.
+func (d *Delivery) setRight(ctx context.Context, it queue.Item) error {
+	err := d.cfg.Ledger.AppendReserved(ctx, func(tx *ledger.Tx) error {
+		now := d.cfg.Clock()
+		it, w, err := readItem(tx, d.outbox, it)
+		if err != nil {
+			return err
+		}
+		if (pending{item: it, about: w}).ahead(now) {
+			w.SeenTime = now
+		}
+		if it.Body, err = w.bytes(); err != nil {
+			return err
+		}
+		it.DueTime = now
+		return d.outbox.Retry(tx, it)
+	})
+	if errors.Is(err, queue.ErrGone) {
+		return nil // settled or withdrawn meanwhile
+	}
+	return err
+}
+
+// still reports whether a time up to which something is left alone is still to come, and was written by this clock.
+func still(until, now time.Time, longest time.Duration) bool {
+	return now.Before(until) && !until.After(now.Add(longest))
+}
