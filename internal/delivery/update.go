@@ -27,6 +27,11 @@ func (d *Delivery) Tell(tx store.Tx, by Cause, desk string, u *posternv1.Update,
 	if err != nil {
 		return err
 	}
+	if by == ByHub && back.GetReply().GetCode() == posternv1.ReplyCode_REPLY_CODE_UNDELIVERED {
+		if err := tx.Put(schema.HubTold, toldKey(back.GetNotificationId(), by), []byte{1}); err != nil {
+			return err
+		}
+	}
 	back.UpdateTime = timestamppb.New(at.UTC().Truncate(time.Hour))
 	if by == ByHub || back.GetAcknowledgement() != nil {
 		return putUpdate(tx, desk, back)
@@ -41,7 +46,26 @@ func (d *Delivery) Tell(tx store.Tx, by Cause, desk string, u *posternv1.Update,
 // gatheredKey orders what is gathered by hour, then by notification, whatever the order in which it came.
 func (d *Delivery) gatheredKey(desk string, at time.Time, by Cause, notification string) []byte {
 	key := binary.BigEndian.AppendUint64(append([]byte(desk), 0), uint64(at.UTC().Truncate(d.cfg.Gather).Unix()))
-	return append(append(key, notification...), 0, byte(by))
+	return append(key, toldKey(notification, by)...)
+}
+
+// toldKey is what is told of a notification by one cause.
+func toldKey(notification string, by Cause) []byte { return append([]byte(notification), 0, byte(by)) }
+
+// ToldUndelivered reports whether the desk of a notification was told that it was not delivered, and not since that it was.
+// An inbox causes no other reply.
+func (d *Delivery) ToldUndelivered(r store.Reader, notificationID string) (bool, error) {
+	for _, by := range []Cause{ByInbox, ByHub} {
+		told, err := r.Get(schema.HubTold, toldKey(notificationID, by))
+		if err != nil {
+			return false, err
+		}
+		if told != nil {
+			rel, _, err := d.Release(r, notificationID)
+			return rel.Number == 0, err // an acknowledgement is told at once
+		}
+	}
+	return false, nil
 }
 
 // TellGathered adds to a desk's list what was gathered in the hours that are over, in one order, and leaves out what says

@@ -144,7 +144,7 @@ func (d *Desk) lookAhead(ctx context.Context, rules *engine.Engine, p form.Part,
 	return out, nil
 }
 
-// sharedBefore is the id of a notification of this desk by which the same content was shared, and not taken back since.
+// sharedBefore is the id of a notification of this desk by which the same content was shared, and counts as sent still.
 // The hub looks for it in its own rows in the same way.
 func (d *Desk) sharedBefore(ctx context.Context, draft envelope.Draft) (id string, err error) {
 	ref := draft.Hub.GetContentRef()
@@ -158,13 +158,19 @@ func (d *Desk) sharedBefore(ctx context.Context, draft envelope.Draft) (id strin
 			if err := d.load(s, schema.DeskNotification, string(key[len(ref):]), n); err != nil && !errors.Is(err, notHere) {
 				return false, err
 			}
-			if at := n.GetDecision().GetDecideTime().AsTime(); n.GetShared() && len(n.GetWithdrawals()) == 0 && at.After(last) {
+			if at := n.GetDecision().GetDecideTime().AsTime(); countsAsSent(n) && at.After(last) {
 				id, last = n.GetId(), at
 			}
 			return true, nil
 		})
 	})
 	return id, err
+}
+
+// countsAsSent reports whether the same is not sent again, as far as the desk was told: it was shared, and was neither taken
+// back nor decided otherwise since, nor does it lie undelivered.
+func countsAsSent(n *localv1.Notification) bool {
+	return n.GetShared() && len(n.GetWithdrawals()) == 0 && n.GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE && n.GetState() != stateUndelivered
 }
 
 // settle says of every section of the form that belongs to the part what becomes of it.

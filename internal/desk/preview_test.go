@@ -124,6 +124,23 @@ func TestThePreviewOfEveryExample(t *testing.T) {
 	}
 }
 
+// What lies undelivered does not count as sent, at the desk as little as at the hub.
+func TestThePreviewOfWhatLiesUndelivered(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Bristol)
+	lookAhead(t, t, d, f)
+	x.Inbox(testkit.Bristol).Link.Down(true)
+	for range 30 {
+		x.Clock.Advance(time.Hour)
+		x.Settle()
+	}
+	before, err := d.Preview(atSite(t, "SAFEGUARDING_LEAD"), words.English, f)
+	if err != nil || before.Parts[0].Decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		t.Errorf("foretold %v: %v", before, err)
+	}
+	lookAhead(t, t, d, f)
+}
+
 // complaints gathers what a check complains of.
 type complaints struct {
 	testing.TB

@@ -26,8 +26,9 @@ func contentKey(v *envelope.Verified) []byte {
 }
 
 // sentBefore returns the row of the content of an offer, and the id of another notification by which its sender shared
-// the same; "" when there is none, or when anything of that one was withdrawn since: the person may give it again.
-func sentBefore(r store.Reader, v *envelope.Verified) (row []byte, first string, err error) {
+// the same; "" when there is none, when anything of that one was withdrawn since, since the person may give it again, when
+// it was decided again and nothing of it ever went, or when its desk was told that it was not delivered.
+func (h *Hub) sentBefore(r store.Reader, v *envelope.Verified) (row []byte, first string, err error) {
 	key := contentKey(v)
 	if key == nil {
 		return nil, "", nil
@@ -39,6 +40,14 @@ func sentBefore(r store.Reader, v *envelope.Verified) (row []byte, first string,
 	}
 	tomb, err := readTombstone(r, v.Sender().URI(), id)
 	if err != nil || tomb != nil {
+		return row, "", err
+	}
+	known, _, err := readNotification(r, id)
+	if err != nil || known.outcome != posternv1.Outcome_OUTCOME_SHARE {
+		return row, "", err
+	}
+	// Not before the desk was told: a new notification must not be a way to ask what a team's inbox did.
+	if undelivered, err := h.delivery.ToldUndelivered(r, id); err != nil || undelivered {
 		return row, "", err
 	}
 	return row, id, nil

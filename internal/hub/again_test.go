@@ -12,6 +12,7 @@ import (
 	"postern/internal/schema"
 	"postern/internal/store"
 	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -36,6 +37,93 @@ func TestTheSameContentTwiceIsWithheld(t *testing.T) {
 	w.withdraw(testkit.HMPBristol, idOf(t, first))
 	if d, _ := w.decided(w.one(proto.CloneOf(f))); d.GetDecision().GetOutcome() != share {
 		t.Errorf("after the withdrawal: %v", d.GetDecision())
+	}
+}
+
+// sameContent makes notifications of one content.
+func (w *world) sameContent() func() *posternv1.SealedNotification {
+	f := formtest.New(testkit.Bristol)
+	return func() *posternv1.SealedNotification { w.t.Helper(); return w.one(proto.CloneOf(f)) }
+}
+
+// sentAnew is what is decided on the same content once more, and by which notification it was sent before.
+func (w *world) sentAnew(n *posternv1.SealedNotification) (posternv1.Outcome, string) {
+	w.t.Helper()
+	d, _ := w.decided(n)
+	return d.GetDecision().GetOutcome(), d.GetDecision().GetFirstNotificationId()
+}
+
+// Before a send of it began, its agreement ended for a while: it was taken out, its desk was told, and nothing ever went.
+func TestWhatNeverWentWithholdsNothing(t *testing.T) {
+	w := newWorld(t)
+	same := w.sameContent()
+	w.decided(same())
+	w.LoadDirectory(2, testkit.Register{Without: []string{testkit.Bristol}})
+	w.Settle()
+	w.LoadDirectory(3, testkit.Register{})
+	if got, first := w.sentAnew(same()); w.rows(schema.HubOutboxBody) != 1 || got != share {
+		t.Errorf("%v, sent before as %s", got, first)
+	}
+}
+
+// The first was given up. Once the hour is over in which its desk hears that, it may send the same again, and not before:
+// the answer would say what the inbox did.
+func TestWhatWasGivenUpWithholdsNothingOnceItsDeskIsTold(t *testing.T) {
+	w := newWorld(t)
+	same := w.sameContent()
+	first := same()
+	w.decided(first)
+	w.Inbox(testkit.Bristol).Link.Down(true)
+	w.Clock.Advance(24 * time.Hour)
+	w.Settle()
+	for _, later := range []time.Duration{0, 30 * time.Minute} {
+		w.Clock.Advance(later)
+		if got, as := w.sentAnew(same()); w.rows(schema.HubParked) != 1 || got != withhold || as != idOf(t, first) {
+			t.Fatalf("before its desk is told: %v, sent before as %s", got, as)
+		}
+	}
+	w.Clock.Advance(time.Hour)
+	second := same()
+	if got, as := w.sentAnew(second); got != share {
+		t.Fatalf("its desk is told: %v, sent before as %s", got, as)
+	}
+	if got, as := w.sentAnew(same()); got != withhold || as != idOf(t, second) {
+		t.Errorf("once more: %v, sent before as %s", got, as)
+	}
+}
+
+// The operator sent again what was given up, and it arrived: that is the first, and the same is not sent twice.
+func TestWhatArrivedAfterItWasGivenUpWithholds(t *testing.T) {
+	w := newWorld(t)
+	same := w.sameContent()
+	first := same()
+	w.decided(first)
+	link := w.Inbox(testkit.Bristol).Link
+	link.Down(true)
+	w.Clock.Advance(24 * time.Hour)
+	w.Settle()
+	w.updates(testkit.HMPBristol)
+	w.Clock.Advance(time.Hour)
+	w.updates(testkit.HMPBristol)
+	link.Down(false)
+	must(w.Hub.Requeue(t.Context(), &localv1.RequeueRequest{Id: idOf(t, first)}))(t)
+	w.settle()
+	if got, as := w.sentAnew(same()); got != withhold || as != idOf(t, first) {
+		t.Errorf("%v, sent before as %s", got, as)
+	}
+}
+
+// A send had begun and nothing of it may go any more: its desk is told UNDELIVERED at once, and may send the same again.
+func TestWhatTheHubGaveUpWithholdsNothing(t *testing.T) {
+	w := newWorld(t)
+	same := w.sameContent()
+	w.decided(same())
+	w.try()
+	w.LoadDirectory(2, testkit.Register{Without: []string{testkit.Bristol}})
+	w.settle()
+	w.LoadDirectory(3, testkit.Register{})
+	if got, first := w.sentAnew(same()); got != share {
+		t.Errorf("%v, sent before as %s", got, first)
 	}
 }
 

@@ -132,6 +132,7 @@ type decision struct {
 	basis     delivery.Basis
 	tombstone []byte // what was withdrawn of it when it was decided
 	content   []byte // the notification by which the same content was shared, as it was read
+	first     string // its id, where it counts (sentBefore)
 }
 
 // decide asks the engine, which never errs: what it cannot decide is referred to a person. What was withdrawn before it
@@ -142,13 +143,20 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 	var tomb *tombstone
 	var content []byte
 	var first string
-	err := h.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+	read := func(s store.Snapshot) (err error) {
 		if tomb, _, err = tombstoneOf(s, v); err != nil {
 			return err
 		}
-		content, first, err = sentBefore(s, v)
+		content, first, err = h.sentBefore(s, v)
 		return err
-	})
+	}
+	err := h.cfg.Store.View(ctx, read)
+	if err == nil && first != "" {
+		// The hour may be over in which the first was given up: what its desk is due to hear, it has been told.
+		if err = h.delivery.TellGathered(ctx, v.Sender().URI()); err == nil {
+			err = h.cfg.Store.View(ctx, read)
+		}
+	}
 	if err != nil {
 		return decision{}, err
 	}
@@ -156,13 +164,13 @@ func (h *Hub) decide(ctx context.Context, v *envelope.Verified) (decision, error
 	if tomb != nil && v.Manifest().GetOffer().GetRoute() == posternv1.Route_ROUTE_STANDARD {
 		if tomb.whole() {
 			out := h.withheld(v, now)
-			return decision{out, nil, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content}, nil
+			return decision{out, nil, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content, first}, nil
 		}
 		in.Withdraw(tomb.Paths)
 	}
 	in.SentBefore(first)
 	out, verbatim := h.policy.Load().Decide(ctx, in)
-	return decision{out, verbatim, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content}, nil
+	return decision{out, verbatim, delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}, tomb.raw(), content, first}, nil
 }
 
 // input gathers the facts: the statement's own, and what the directory says of caller, recipient and agreement today.
@@ -273,11 +281,11 @@ func (h *Hub) mayDecide(tx *ledger.Tx, v *envelope.Verified, d decision) (tomb *
 	if err != nil {
 		return nil, nil, err
 	}
-	content, _, err := sentBefore(tx, v)
+	content, first, err := h.sentBefore(tx, v)
 	if err != nil {
 		return nil, nil, err
 	}
-	if basis != d.basis || !bytes.Equal(tomb.raw(), d.tombstone) || !bytes.Equal(content, d.content) {
+	if basis != d.basis || !bytes.Equal(tomb.raw(), d.tombstone) || !bytes.Equal(content, d.content) || first != d.first {
 		return nil, nil, errStale
 	}
 	known, ok, err := readNotification(tx, id)

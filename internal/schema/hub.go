@@ -27,7 +27,7 @@ const (
 	HubAsked          store.Keyspace = "hub_asking"          // prison id ‖ 0 ‖ civil date of reception ‖ 0 ‖ place of the event, 9 bytes → first 16 bytes of SHA-256(subject reference) ‖ what came of asking, one byte
 	HubReceived       store.Keyspace = "hub_received"        // prison id ‖ 0 ‖ civil date → people received, 4 bytes BE
 	HubGathered       store.Keyspace = "hub_gathered"        // party URI ‖ 0 ‖ hour as Unix seconds BE ‖ notification id ‖ 0 ‖ cause, one byte → serialized Update that the desk is told when the hour is over
-	HubTold           store.Keyspace = "hub_told"            // notification id ‖ 0 ‖ cause, one byte → the last gathered Reply that its desk was told
+	HubTold           store.Keyspace = "hub_told"            // notification id ‖ 0 ‖ cause, one byte → the last gathered Reply that its desk was told; one byte where the hub told it UNDELIVERED
 	HubPassedOn       store.Keyspace = "hub_passed_on"       // notification id → the authorities that its team passed it on to, by which decision
 	HubTerm           store.Keyspace = "hub_term"            // kind of row ‖ term or nothing ‖ log byte ‖ block → which events have it; see ledger/index.go
 )
