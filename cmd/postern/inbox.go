@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"postern/internal/config"
+	"postern/internal/envelope"
 	inboxes "postern/internal/inbox"
 	"postern/internal/plain"
 	"postern/internal/section"
@@ -74,6 +75,12 @@ func (a *app) printItem(out *localv1.GetItemResponse) error {
 	i := out.GetItem()
 	a.line("%s  from prison %s, received %s", i.GetReference(), prison(i), when(i.GetReceiveTime()))
 	a.line("Not a risk assessment. Check your own records first.")
+	for _, id := range i.GetSupersededBy() {
+		a.line("WARNING: a newer one puts this right. Read that one before you do anything: %s", envelope.Reference(id))
+	}
+	if i.GetSupersedes() != "" {
+		a.line("This puts right an earlier one that you have too: %s", envelope.Reference(i.GetSupersedes()))
+	}
 	a.printStop(i.GetStop())
 	a.printPassedOn(i)
 	a.printWork(i.GetWork())

@@ -248,6 +248,7 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
 		},
 		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
+		SignedSupersedes: m.GetSupersedes(), SignedChangeReason: m.GetOffer().GetChangeReason(),
 	}
 	if by, ok := v.Redirector(); ok {
 		out.Item.PassedOnBy = by.ID
@@ -382,10 +383,8 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 				return err
 			}
 		}
-		if old := replaces(v.Manifest()); old != "" {
-			if err := tx.Put(schema.InboxReplaced, []byte(old), []byte(v.Manifest().GetSender().GetPrisonId())); err != nil {
-				return err
-			}
+		if err := putReplaces(tx, v.Manifest()); err != nil {
+			return err
 		}
 		if err := tx.Put(schema.InboxReference, reference, []byte{1}); err != nil || report == nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/section"
@@ -23,6 +24,8 @@ func Document(item *localv1.GetItemResponse) (map[string]any, error) {
 		}
 		sections[s.GetPath()] = plain.Map(content)
 	}
+	delete(m, "signed_supersedes") // what is shown of these stands with the item
+	delete(m, "signed_change_reason")
 	m["id"], m["sections"] = item.GetItem().GetId(), sections
 	return m, nil
 }
@@ -43,7 +46,8 @@ func DocumentJSON(item *localv1.GetItemResponse) ([]byte, error) {
 var documentHead = []string{"reference", "prison", "child", "section", "field", "value", "known", "basis", "as_of"}
 
 // DocumentCSV is the document as rows for a spreadsheet, one for each field that was given, and one for each section that
-// was not shared or was withdrawn, whose `known` says so; one without a section is of all.
+// was not shared or was withdrawn, whose `known` says so; one without a section is of all, or names another notification that
+// puts this one right or that it puts right.
 func DocumentCSV(item *localv1.GetItemResponse) ([]byte, error) {
 	var rows [][]string
 	begin := func(path string) []string {
@@ -53,6 +57,12 @@ func DocumentCSV(item *localv1.GetItemResponse) ([]byte, error) {
 			child, name, _ = strings.Cut(rest, "/")
 		}
 		return []string{item.GetItem().GetReference(), item.GetItem().GetPrisonId(), child, name}
+	}
+	for _, id := range item.GetItem().GetSupersededBy() {
+		rows = append(rows, append(begin(""), "Put right by", envelope.Reference(id), "", "", ""))
+	}
+	if id := item.GetItem().GetSupersedes(); id != "" {
+		rows = append(rows, append(begin(""), "Puts right", envelope.Reference(id), "", "", ""))
 	}
 	for _, s := range item.GetSections() {
 		content, err := section.Read(s.GetPath(), s.GetContent())

@@ -83,10 +83,14 @@ func (in *Inbox) ListItems(ctx context.Context, _ *localv1.ListItemsRequest) (*l
 	return out, err
 }
 
-// add adds to an item what is shown of it and not kept with it: the team's work, marks of the children, and when it is due.
-func (in *Inbox) add(r store.Reader, key []byte, item *localv1.GetItemResponse, settings *localv1.TeamSettings) (children []marked, err error) {
+// add adds to an item what is shown of it and not kept with it: the team's work, which others it hangs together with, marks
+// of the children, and when it is due.
+func (in *Inbox) add(r store.Snapshot, key []byte, item *localv1.GetItemResponse, settings *localv1.TeamSettings) (children []marked, err error) {
 	i := item.GetItem()
 	if i.Work, err = in.readWork(r, key); err != nil {
+		return nil, err
+	}
+	if err := in.relate(r, item); err != nil {
 		return nil, err
 	}
 	in.named(i)

@@ -39,7 +39,12 @@ func (in *Inbox) pack(ctx context.Context, item queue.Item, p parcel) (full outl
 	doc := &localv1.GetItemResponse{Item: &localv1.Item{Reference: p.Reference}}
 	if p.Kind != outlet.Test {
 		err := in.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-			sealed, err = s.Get(schema.InboxItem, p.Manifest)
+			if sealed, err = s.Get(schema.InboxItem, p.Manifest); err != nil || sealed == nil {
+				return err
+			}
+			if doc, err = in.openItem(p.Manifest, sealed); err == nil {
+				err = in.relate(s, doc)
+			}
 			return err
 		})
 		if err != nil {
@@ -47,9 +52,6 @@ func (in *Inbox) pack(ctx context.Context, item queue.Item, p parcel) (full outl
 		}
 		if sealed == nil {
 			return full, nil, nil
-		}
-		if doc, err = in.openItem(p.Manifest, sealed); err != nil {
-			return full, nil, err
 		}
 	}
 	if whole := doc.GetItem().GetStop() != nil && len(doc.GetItem().GetStop().GetPaths()) == 0; whole && p.Kind == outlet.Notification {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/consent"
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/section"
@@ -57,8 +58,11 @@ type notification struct {
 	Parts      []part
 	NotShared  []notShared
 	Sender     *posternv1.Sender
-	Prison     string // by its name
-	By         string // the team that passed it on, by its name
+	Prison     string   // by its name
+	By         string   // the team that passed it on, by its name
+	Newer      []string // the references of those that put it right
+	Older      string   // the reference of the one that it puts right
+	OlderWords string
 	Received   string
 	Decision   []string
 	Answered   string
@@ -124,6 +128,15 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		Seen: strconv.Itoa(len(i.GetWork().GetDeeds())), HubPhone: s.inbox.HubPhone()}
 	if by := i.GetPassedOnBy(); by != "" {
 		n.By = s.inbox.NameOf(r.Language, by)
+	}
+	for _, id := range i.GetSupersededBy() {
+		n.Newer = append(n.Newer, envelope.Reference(id))
+	}
+	if id := i.GetSupersedes(); id != "" {
+		n.Older, n.OlderWords = envelope.Reference(id), r.T("inbox.puts_right")
+		if i.GetChangeReason() == posternv1.ChangeReason_CHANGE_REASON_CHILD_ADDED {
+			n.OlderWords = r.T("inbox.child_added")
+		}
 	}
 	if answer := i.GetStop().GetAnswer(); answer != 0 {
 		n.Answered = r.T(answers[answer])

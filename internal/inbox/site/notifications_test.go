@@ -59,6 +59,31 @@ func TestADutyWorkerReadsWhatWasShared(t *testing.T) {
 	}
 }
 
+// Nobody acts on what was put right since: the page of the older one says so first of all, and each leads to the other.
+func TestACorrectionWarnsOnWhatItPutsRight(t *testing.T) {
+	x, b, old := arrived(t)
+	right := x.Example("shared_in_part")
+	right.Supersedes, right.GetChildren()[0].GetSafety().SafeManner = old, "Write before you come"
+	id := x.Desk(testkit.HMPBristol).Take(right)[0]
+	x.Settle()
+	newer, older := envelope.Reference(id), envelope.Reference(old)
+	if list := b.Get("/").Main(); !strings.Contains(list, "Put right by "+newer) || strings.Contains(list, "Put right by "+older) {
+		t.Errorf("the list says %s", list)
+	}
+	page := b.Get("/notifications/" + older)
+	warning, safety := strings.Index(page.Main(), "A newer notification puts this one right"), strings.Index(page.Main(), "Before you make contact")
+	if warning < 0 || safety < warning {
+		t.Errorf("the older one says %s", page.Main())
+	}
+	page = page.Click(newer)
+	if !strings.Contains(page.Main(), "This puts right an earlier notification") || strings.Contains(page.Main(), "A newer notification") {
+		t.Errorf("the newer one says %s", page.Main())
+	}
+	if page = page.Click(older); !strings.Contains(page.Main(), "A newer notification") {
+		t.Errorf("it leads to %s", page.Main())
+	}
+}
+
 func TestWhatWasWithdrawnIsGoneAndAnswered(t *testing.T) {
 	x, b, id := arrived(t)
 	if _, err := x.Desk(testkit.HMPBristol).Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_FACE_TO_FACE}, testkit.Staff); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/inbox"
 	"postern/internal/plain"
@@ -222,8 +223,21 @@ func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time
 		{Text: pick(r, i, first)},
 		{Text: ui.Link{Href: "/notifications/" + i.GetReference(), Text: i.GetReference()}.HTML()},
 		{Text: r.T("web.when", "date", short(r, at, now), "time", r.Clock(at))}, {Text: lines(children)}, {Text: lines(areas)},
-		{Text: s.dueOrTold(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tag(r, i)},
+		{Text: s.dueOrTold(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tagAndNewer(r, i)},
 	}
+}
+
+// tagAndNewer is the state of an item, and under it what puts it right.
+func tagAndNewer(r *web.Request, i *localv1.Item) ui.Content {
+	all := []string{}
+	for _, id := range i.GetSupersededBy() {
+		all = append(all, r.T("inbox.put_right_by", "reference", envelope.Reference(id)))
+	}
+	state, ok := tag(r, i).(template.HTML)
+	if !ok || len(all) == 0 {
+		return tag(r, i)
+	}
+	return state + template.HTML(`<br><span class="govuk-body-s">`) + lines(all) + template.HTML(`</span>`)
 }
 
 // ageBand is a band of ages in words; empty when it is not known.

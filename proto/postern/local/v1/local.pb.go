@@ -313,7 +313,13 @@ type Notification struct {
 	// safeguarding lead has ordered to share. Kept at the desk, and shown among the tasks.
 	Foreseen []*v1.Obligation `protobuf:"bytes,56,rep,name=foreseen,proto3" json:"foreseen,omitempty"`
 	// What the safeguarding lead found when they looked again at what was shared urgently, once they did.
-	Review        *RecordedReview `protobuf:"bytes,57,opt,name=review,proto3" json:"review,omitempty"`
+	Review *RecordedReview `protobuf:"bytes,57,opt,name=review,proto3" json:"review,omitempty"`
+	// The references of those that put it right, or that it puts right, of which the same was taken back with what the person
+	// took back of it; made when it is shown, never kept.
+	TakenBackToo []string `protobuf:"bytes,58,rep,name=taken_back_too,json=takenBackToo,proto3" json:"taken_back_too,omitempty"`
+	// The references of those that put it right, or that it puts right, and that may still hold what the person took back of
+	// it; made when it is shown, never kept.
+	MayStillHold  []string `protobuf:"bytes,59,rep,name=may_still_hold,json=mayStillHold,proto3" json:"may_still_hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -652,6 +658,20 @@ func (x *Notification) GetForeseen() []*v1.Obligation {
 func (x *Notification) GetReview() *RecordedReview {
 	if x != nil {
 		return x.Review
+	}
+	return nil
+}
+
+func (x *Notification) GetTakenBackToo() []string {
+	if x != nil {
+		return x.TakenBackToo
+	}
+	return nil
+}
+
+func (x *Notification) GetMayStillHold() []string {
+	if x != nil {
+		return x.MayStillHold
 	}
 	return nil
 }
@@ -1204,6 +1224,12 @@ type Item struct {
 	Overdue bool `protobuf:"varint,15,opt,name=overdue,proto3" json:"overdue,omitempty"`
 	// What the directory calls the sending prison, in English; empty while that is not known. Made when it is shown, never kept.
 	PrisonName string `protobuf:"bytes,16,opt,name=prison_name,json=prisonName,proto3" json:"prison_name,omitempty"`
+	// The id of the notification that this one puts right, where the team has that one too; made when it is shown, never kept.
+	Supersedes string `protobuf:"bytes,17,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
+	// Why it puts that one right; made when it is shown, never kept.
+	ChangeReason v1.ChangeReason `protobuf:"varint,18,opt,name=change_reason,json=changeReason,proto3,enum=postern.v1.ChangeReason" json:"change_reason,omitempty"`
+	// The ids of those that the team has and that put this one right, in no order; made when it is shown, never kept.
+	SupersededBy []string `protobuf:"bytes,19,rep,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
 	// The numbers of its children in the form, which need not be all of those: a sibling may wait, or be with another team.
 	ChildNumbers []uint32 `protobuf:"varint,20,rep,packed,name=child_numbers,json=childNumbers,proto3" json:"child_numbers,omitempty"`
 	// When children or sections came that had not come before; absent while none did.
@@ -1352,6 +1378,27 @@ func (x *Item) GetPrisonName() string {
 		return x.PrisonName
 	}
 	return ""
+}
+
+func (x *Item) GetSupersedes() string {
+	if x != nil {
+		return x.Supersedes
+	}
+	return ""
+}
+
+func (x *Item) GetChangeReason() v1.ChangeReason {
+	if x != nil {
+		return x.ChangeReason
+	}
+	return v1.ChangeReason(0)
+}
+
+func (x *Item) GetSupersededBy() []string {
+	if x != nil {
+		return x.SupersededBy
+	}
+	return nil
 }
 
 func (x *Item) GetChildNumbers() []uint32 {
@@ -1624,9 +1671,14 @@ type GetItemResponse struct {
 	// The receipt of the decision.
 	Receipt *v1.Receipt `protobuf:"bytes,7,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// What the person agreed to tell this team, as the desk signed it; absent where they were not asked, and of items that came before this was kept.
-	Consent       *v1.Consent `protobuf:"bytes,8,opt,name=consent,proto3" json:"consent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Consent *v1.Consent `protobuf:"bytes,8,opt,name=consent,proto3" json:"consent,omitempty"`
+	// The id of the notification that this one replaces, as the desk signed it. Kept at the inbox and never shown: the team
+	// may not have that one.
+	SignedSupersedes string `protobuf:"bytes,9,opt,name=signed_supersedes,json=signedSupersedes,proto3" json:"signed_supersedes,omitempty"`
+	// Why it replaces that one, as the desk signed it. Kept at the inbox and never shown.
+	SignedChangeReason v1.ChangeReason `protobuf:"varint,10,opt,name=signed_change_reason,json=signedChangeReason,proto3,enum=postern.v1.ChangeReason" json:"signed_change_reason,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetItemResponse) Reset() {
@@ -1713,6 +1765,20 @@ func (x *GetItemResponse) GetConsent() *v1.Consent {
 		return x.Consent
 	}
 	return nil
+}
+
+func (x *GetItemResponse) GetSignedSupersedes() string {
+	if x != nil {
+		return x.SignedSupersedes
+	}
+	return ""
+}
+
+func (x *GetItemResponse) GetSignedChangeReason() v1.ChangeReason {
+	if x != nil {
+		return x.SignedChangeReason
+	}
+	return v1.ChangeReason(0)
 }
 
 // OpenedSection is one opened section.
@@ -2916,7 +2982,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xb1\x0f\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xfd\x0f\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -2967,7 +3033,9 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x17earlier_manifest_sha256\x186 \x03(\fR\x15earlierManifestSha256\x12'\n" +
 	"\x05route\x187 \x01(\x0e2\x11.postern.v1.RouteR\x05route\x122\n" +
 	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\x128\n" +
-	"\x06review\x189 \x01(\v2 .postern.local.v1.RecordedReviewR\x06review\"\x8c\x02\n" +
+	"\x06review\x189 \x01(\v2 .postern.local.v1.RecordedReviewR\x06review\x12$\n" +
+	"\x0etaken_back_too\x18: \x03(\tR\ftakenBackToo\x12$\n" +
+	"\x0emay_still_hold\x18; \x03(\tR\fmayStillHold\"\x8c\x02\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -2996,7 +3064,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\x12\n" +
 	"\x10ListItemsRequest\"A\n" +
 	"\x11ListItemsResponse\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xb0\x05\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.postern.local.v1.ItemR\x05items\"\xb4\x06\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
@@ -3016,7 +3084,12 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bdue_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12\x18\n" +
 	"\aoverdue\x18\x0f \x01(\bR\aoverdue\x12\x1f\n" +
 	"\vprison_name\x18\x10 \x01(\tR\n" +
-	"prisonName\x12#\n" +
+	"prisonName\x12\x1e\n" +
+	"\n" +
+	"supersedes\x18\x11 \x01(\tR\n" +
+	"supersedes\x12=\n" +
+	"\rchange_reason\x18\x12 \x01(\x0e2\x18.postern.v1.ChangeReasonR\fchangeReason\x12#\n" +
+	"\rsuperseded_by\x18\x13 \x03(\tR\fsupersededBy\x12#\n" +
 	"\rchild_numbers\x18\x14 \x03(\rR\fchildNumbers\x127\n" +
 	"\tmore_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\bmoreTime\"\xb0\x01\n" +
 	"\x04Stop\x12=\n" +
@@ -3035,7 +3108,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x12AnswerStopResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\" \n" +
 	"\x0eGetItemRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xa1\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x9a\x04\n" +
 	"\x0fGetItemResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\x12;\n" +
 	"\bsections\x18\x02 \x03(\v2\x1f.postern.local.v1.OpenedSectionR\bsections\x12\x1d\n" +
@@ -3045,7 +3118,10 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x06sender\x18\x05 \x01(\v2\x12.postern.v1.SenderR\x06sender\x12J\n" +
 	"\x13consent_expire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11consentExpireTime\x12-\n" +
 	"\areceipt\x18\a \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12-\n" +
-	"\aconsent\x18\b \x01(\v2\x13.postern.v1.ConsentR\aconsent\"=\n" +
+	"\aconsent\x18\b \x01(\v2\x13.postern.v1.ConsentR\aconsent\x12+\n" +
+	"\x11signed_supersedes\x18\t \x01(\tR\x10signedSupersedes\x12J\n" +
+	"\x14signed_change_reason\x18\n" +
+	" \x01(\x0e2\x18.postern.v1.ChangeReasonR\x12signedChangeReason\"=\n" +
 	"\rOpenedSection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"#\n" +
@@ -3229,13 +3305,14 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*PassedOn)(nil),                     // 56: postern.local.v1.PassedOn
 	(*Work)(nil),                         // 57: postern.local.v1.Work
 	(*Mark)(nil),                         // 58: postern.local.v1.Mark
-	(v1.StopAnswerCode)(0),               // 59: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 60: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 61: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 62: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 63: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 64: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 65: postern.v1.GetEventResponse
+	(v1.ChangeReason)(0),                 // 59: postern.v1.ChangeReason
+	(v1.StopAnswerCode)(0),               // 60: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 61: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 62: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 63: postern.v1.Signed
+	(*v1.ListEventsRequest)(nil),         // 64: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 65: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 66: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -3275,66 +3352,68 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	57, // 34: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
 	58, // 35: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
 	41, // 36: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	41, // 37: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
-	41, // 38: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	59, // 39: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	59, // 40: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 41: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 42: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 43: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	40, // 44: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	60, // 45: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	41, // 46: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	55, // 47: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	61, // 48: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	62, // 49: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	55, // 50: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 51: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 52: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	41, // 53: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 54: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	41, // 55: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	41, // 56: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	63, // 57: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	64, // 58: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	65, // 59: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	55, // 60: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	39, // 61: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 62: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 63: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 64: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 65: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 66: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 67: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 68: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 69: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 70: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 71: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 72: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	31, // 73: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	33, // 74: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	35, // 75: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	37, // 76: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 77: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 78: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 79: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 80: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 81: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 82: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 83: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 84: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 85: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 86: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 87: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	32, // 88: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	34, // 89: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	36, // 90: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	38, // 91: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	77, // [77:92] is the sub-list for method output_type
-	62, // [62:77] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	59, // 37: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
+	41, // 38: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
+	41, // 39: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	60, // 40: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	60, // 41: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 42: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 43: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 44: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	40, // 45: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	61, // 46: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	41, // 47: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	55, // 48: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	62, // 49: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	59, // 50: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
+	63, // 51: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	55, // 52: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 53: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 54: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	41, // 55: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 56: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	41, // 57: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	41, // 58: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	64, // 59: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	65, // 60: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	66, // 61: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	55, // 62: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	39, // 63: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 64: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 65: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 66: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 67: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 68: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 69: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 70: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 71: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 72: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 73: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 74: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	31, // 75: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	33, // 76: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	35, // 77: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	37, // 78: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	2,  // 79: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 80: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 81: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 82: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 83: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 84: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 85: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 86: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 87: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 88: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 89: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	32, // 90: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	34, // 91: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	36, // 92: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	38, // 93: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	79, // [79:94] is the sub-list for method output_type
+	64, // [64:79] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
