@@ -74,6 +74,12 @@ func (a *app) printWithdrawals(n *localv1.Notification) {
 			a.line("    %s", r.GetText())
 		}
 	}
+	for _, reference := range n.GetTakenBackToo() {
+		a.line("  Taken back of %s too, which tells of the same children", reference)
+	}
+	for _, reference := range n.GetMayStillHold() {
+		a.line("  %s tells of the same children and may still hold it: postern desk withdraw %s takes it back there", reference, reference)
+	}
 }
 
 // scopeWords names what was withdrawn: "child 2, child 1: phone".

@@ -120,6 +120,9 @@ func (d *Desk) GetNotification(ctx context.Context, req *localv1.GetNotification
 			return err
 		}
 		shown, err := d.shown(s, out.Notification)
+		if err == nil {
+			err = d.addChain(s, shown)
+		}
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func (d *Desk) resealOrFollow(ctx context.Context, n *localv1.Notification) (boo
 	if !back(n) && len(req.GetPaths()) == 0 || back(next) || withdrawnBefore(next, req.GetPaths()) {
 		return false, nil
 	}
-	_, err = d.withdrawOne(ctx, req, d.itself())
+	_, _, err = d.withdrawOne(ctx, req, d.itself())
 	return err == nil, err
 }
 

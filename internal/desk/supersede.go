@@ -41,10 +41,16 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 				Path: "supersedes", Reason: "No earlier form has this name.",
 				Fix: "Give the form_id of the earlier form or the reference of its notification; leave it out for a new form."}}))
 		}
-		for _, n := range all {
-			if err := agreedSince(f, n); err != nil {
+		chain, err := d.chain(s, all[0].GetId())
+		if err != nil {
+			return err
+		}
+		for _, l := range chain { // what was said of an earlier one still was said of what put that right
+			if err := agreedSince(f, l.Notification); err != nil {
 				return err
 			}
+		}
+		for _, n := range all {
 			message := &posternv1.SealedNotification{}
 			if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
 				return err
@@ -63,14 +69,8 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 // agreedSince refuses a form that would put right by the same permission what the person has taken back, all of it or a part:
 // they must have agreed again since.
 func agreedSince(f *posternv1.Form, n *localv1.Notification) error {
-	last := n.GetTakenBackElsewhereTime().AsTime()
-	for _, w := range n.GetWithdrawals() {
-		if at := w.GetTakeTime().AsTime(); takesBack(w) && !w.GetCarried() && at.After(last) {
-			last = at
-		}
-	}
 	given := f.GetConsent().GetGiveTime()
-	if f.GetRoute() > posternv1.Route_ROUTE_STANDARD || given == nil || given.AsTime().After(last) {
+	if f.GetRoute() > posternv1.Route_ROUTE_STANDARD || given == nil || given.AsTime().After(lastTakenBack(n)) {
 		return nil
 	}
 	return fault.InvalidFields("PERMISSION_TAKEN_BACK", "The person took this permission back.", []fault.Field{{

@@ -57,7 +57,9 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 	for trying := true; ; {
 		// Read after the last step too: the loop may have taken the item from under us, and have its answer.
 		out.Notification = &localv1.Notification{}
-		err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, out.Notification) })
+		err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+			return errors.Join(d.load(s, schema.DeskNotification, id, out.Notification), d.addChain(s, out.Notification))
+		})
 		if err != nil || !trying || !slices.ContainsFunc(out.GetNotification().GetWithdrawals(), pendingWithdrawal) {
 			out.Notification = d.forReader(ctx, out.GetNotification())
 			return out, err // if still pending: safe in the spool, and the answer says so
@@ -70,39 +72,8 @@ func (d *Desk) WithdrawNotification(ctx context.Context, req *localv1.WithdrawNo
 // itself is who takes a withdrawal when the desk carries over what a person had said before. No person is without a role.
 func (d *Desk) itself() Staff { return Staff{ID: d.cfg.Unit} }
 
-// withdrawFurther takes the same withdrawal for what goes on from a notification and for what it was sealed again as: the
-// person's slip names the first one. A crash before it is mended by withdrawing again, which changes nothing else; what was
-// sealed again, the step that seals carries it over to as well.
-func (d *Desk) withdrawFurther(ctx context.Context, id string, req *localv1.WithdrawNotificationRequest, by Staff) error {
-	n := &localv1.Notification{}
-	if err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskNotification, id, n) }); err != nil {
-		return err
-	}
-	further := []*localv1.WithdrawNotificationRequest{}
-	if again := n.GetResealedBy(); again != "" {
-		further = append(further, &localv1.WithdrawNotificationRequest{Id: again, Paths: req.GetPaths(), Method: req.GetMethod()})
-	}
-	for _, f := range n.GetFollowups() {
-		if paths, touched := pathsThere(req.GetPaths(), f.GetChildNumbers()); touched {
-			further = append(further, &localv1.WithdrawNotificationRequest{Id: f.GetId(), Paths: paths, Method: req.GetMethod()})
-		}
-	}
-	for _, next := range further {
-		there, err := d.named(ctx, next.GetId())
-		if err != nil {
-			return err
-		}
-		if len(next.GetPaths()) > 0 {
-			if next.Paths = notLeftOut(there, next.GetPaths()); len(next.GetPaths()) == 0 {
-				continue // it was made without them
-			}
-		}
-		if _, err := d.Withdraw(ctx, next, by); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// carries reports whether it is the desk that takes a withdrawal.
+func (d *Desk) carries(by Staff) bool { return by.ID == d.itself().ID && by.Role == d.itself().Role }
 
 // pathsThere are the paths of a withdrawal by the numbers that these children have where they go on; touched is false
 // when it says nothing about them. None for all is none there, too.
@@ -125,40 +96,41 @@ func pendingWithdrawal(w *localv1.TakenWithdrawal) bool { return w.GetAnswer() =
 
 // Withdraw takes a withdrawal: signed and on disk when it returns, and a notification that is still in the spool is
 // never sent for the first time after it. It returns the id under which the desk shows it. The same again, or a part of
-// what was withdrawn before, changes nothing.
-func (d *Desk) Withdraw(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, err error) {
-	if id, err = d.withdrawOne(ctx, req, by); err != nil {
+// what was withdrawn before, changes nothing. What it says holds for the chain.
+func (d *Desk) Withdraw(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (string, error) {
+	id, paths, err := d.withdrawOne(ctx, req, by)
+	if err != nil {
 		return "", err
 	}
 	d.resealing.Store(true)
-	return id, d.withdrawFurther(ctx, id, req, by)
+	return id, d.withdrawFurther(ctx, id, &localv1.WithdrawNotificationRequest{Paths: paths, Method: req.GetMethod()}, by)
 }
 
-func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, err error) {
-	paths, err := scope(req)
-	if err != nil {
-		return "", err
+// withdrawOne takes a withdrawal of one notification. It returns its id, and what is taken back of it: none for all.
+func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificationRequest, by Staff) (id string, paths []string, err error) {
+	if paths, err = scope(req); err != nil {
+		return "", nil, err
 	}
 	d.submit.Lock()
 	defer d.submit.Unlock()
 	n, digest, err := d.target(ctx, req)
 	if err != nil {
-		return "", err
-	}
-	if withdrawnBefore(n, paths) {
-		return n.GetId(), nil
+		return "", nil, err
 	}
 	if leavesNoChild(n, paths) {
 		paths = nil
 	}
+	if withdrawnBefore(n, paths) {
+		return n.GetId(), paths, nil
+	}
 	wid, err := envelope.NewID(d.cfg.Rand)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	stated := &posternv1.Withdrawal{Withdraws: n.GetId(), Paths: paths, Method: req.GetMethod()}
 	if n.GetElsewhere() {
 		if stated.Withdraws, stated.SlipCode, err = named(req); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		if n.Id == "" { // the first time: under the notification's own id where we know it
 			n.Id, n.Reference = wid, stated.GetWithdraws()
@@ -174,11 +146,11 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 		Sender: d.sender(by), Statement: &posternv1.Manifest_Withdrawal{Withdrawal: stated},
 	}}, nil, d.cfg.Identity)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	taken := &localv1.TakenWithdrawal{Id: wid, Paths: paths, Method: req.GetMethod(), TakeTime: timestamppb.New(now),
-		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId()), Carried: by.ID == d.itself().ID && by.Role == d.itself().Role}
-	return n.GetId(), d.keepWithdrawal(ctx, n, taken, message)
+		Objection: !n.GetElsewhere() && !d.byPermission(ctx, n.GetId()), Carried: d.carries(by)}
+	return n.GetId(), paths, d.keepWithdrawal(ctx, n, taken, message)
 }
 
 // scope is what is withdrawn, each once and in order.

@@ -174,5 +174,11 @@ func canonicalIdentity(id *posternv1.ChildIdentity, number int) string {
 		id.GetAgeYears(), id.GetDueDate())
 }
 
+// SameChild reports whether two forms about one parent describe one child: by the same name, however it is typed, and the
+// same birth. Of a child of whom nothing is known nobody can say.
+func SameChild(a, b *posternv1.ChildIdentity) bool {
+	return a.GetProvenance().GetKnown() == known && canonicalIdentity(a, 0) == canonicalIdentity(b, 0)
+}
+
 // fold makes two ways of typing the same name or address equal: in lower case, with single spaces.
 func fold(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }

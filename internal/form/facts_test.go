@@ -343,3 +343,29 @@ func TestWhatContradictsItsFactsIsNamed(t *testing.T) {
 		})
 	}
 }
+
+// A child is known again by name, however it is typed, and birth; of whom nothing is known nobody is.
+func TestSameChild(t *testing.T) {
+	child := func(edit func(*posternv1.ChildIdentity)) *posternv1.ChildIdentity {
+		c := proto.CloneOf(formtest.New(formtest.Bristol).GetChildren()[0].GetIdentity())
+		edit(c)
+		return c
+	}
+	as := child(func(*posternv1.ChildIdentity) {})
+	for name, c := range map[string]struct {
+		edit func(*posternv1.ChildIdentity)
+		same bool
+	}{
+		"typed otherwise": {func(c *posternv1.ChildIdentity) { c.GivenName = " PEREGRINE-1" }, true},
+		"another name":    {func(c *posternv1.ChildIdentity) { c.GivenName = "Perry" }, false},
+		"another birth":   {func(c *posternv1.ChildIdentity) { c.Born = &posternv1.ChildIdentity_AgeYears{AgeYears: 7} }, false},
+		"not known":       {func(c *posternv1.ChildIdentity) { c.Provenance.Known = posternv1.Known_KNOWN_NOT_KNOWN }, false},
+	} {
+		if other := child(c.edit); form.SameChild(as, other) != c.same || form.SameChild(other, as) != c.same {
+			t.Errorf("%s: the same is %v", name, !c.same)
+		}
+	}
+	if form.SameChild(nil, nil) {
+		t.Error("two of whom nothing is known are the same")
+	}
+}

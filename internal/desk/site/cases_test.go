@@ -103,19 +103,30 @@ func TestAChildWhoMayBeAloneStaysOnThePage(t *testing.T) {
 	}
 }
 
-// Who comes with the slip of a form that was put right since is told that the newer one is not taken back with it.
-func TestAnOldSlipNamesWhatGoesInItsPlace(t *testing.T) {
+// Who comes with the slip of a form that was put right since takes back what goes in its place too, and is told. Of a child
+// whom the two name differently nothing is guessed, and the page leads to where it may still be.
+func TestAnOldSlipTakesBackWhatGoesInItsPlace(t *testing.T) {
 	p := bristol(t)
-	old := p.take(unchecked(testkit.Bristol))
-	right := formtest.New(testkit.Bristol)
-	right.Supersedes = old
-	newer := p.take(right)
+	correct := func(name string) (old, newer string) {
+		old = p.take(unchecked(testkit.Bristol))
+		right := formtest.New(testkit.Bristol)
+		right.Supersedes, right.GetChildren()[0].GetIdentity().GivenName = old, name
+		return old, p.take(right)
+	}
 	b := p.as("RECEPTION_OFFICER")
-	page := b.Get(at(old, "withdraw")).Submit(url.Values{"what": {"ALL"}, "method": {"PAPER"}}).Follow()
-	says(t, page, newer, "does not take that back")
+	old, newer := correct("Peregrine-1")
+	says(t, b.Get(at(old, "withdraw")).Submit(url.Values{"what": {"ALL"}, "method": {"PAPER"}}).Follow(), newer, "taken back of it too")
+	p.x.Settle()
+	if s := p.get(newer).GetState(); s != localv1.State_STATE_WITHDRAWN && s != localv1.State_STATE_STOP_ASKED {
+		t.Errorf("what goes in its place is %s", s)
+	}
+	old, newer = correct("Perry")
+	page := b.Get(at(old, "withdraw")).Submit(url.Values{"what": {"PART"}, "paths": {"child/1/school"}, "method": {"PAPER"}}).Follow()
+	says(t, page, newer, "may still hold")
 	if there := page.Click("Withdraw"); !strings.Contains(there.Main(), newer) {
 		t.Errorf("it leads to %s", there.Main())
 	}
+	says(t, b.Get(at(old)), "May still hold what was taken back", newer)
 }
 
 // Any prison takes a withdrawal by the slip; a wrong code, and one that nobody knows yet, are told honestly.

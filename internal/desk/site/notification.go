@@ -203,6 +203,9 @@ func caseSummary(r *web.Request, n *localv1.Notification, about *desk.About) ui.
 	for _, f := range n.GetFollowups() {
 		list.Rows = append(list.Rows, caseRow(r.T("case.goes_on", "children", numberList(f.GetChildNumbers())), envelope.Reference(f.GetId())))
 	}
+	for _, reference := range n.GetMayStillHold() {
+		list.Rows = append(list.Rows, caseRow(r.T("case.may_still_hold"), reference))
+	}
 	if n.GetSameAs() != "" {
 		list.Rows = append(list.Rows, caseRow(r.T("case.same_as"), n.GetSameAs()))
 	}

@@ -199,7 +199,6 @@ type tookBack struct {
 	Pending bool
 	Refused bool
 	Slip    bool
-	Newer   string // the reference of what put it right, which this does not take back
 }
 
 // withdrawn confirms what was taken back, and says what came of it.
@@ -216,9 +215,6 @@ func (s *site) withdrawn(r *web.Request) (web.Response, error) {
 	who, _ := r.Person()
 	d := tookBack{N: n, Title: "case.withdrawn", What: scopeWords(r, last.GetPaths(), about.Children), Came: cameOf(r, last),
 		Pending: last.GetAnswer() == nil, Refused: refused(last.GetAnswer()), Slip: !n.GetElsewhere() && slices.ContainsFunc(fillsIn, who.Has)}
-	if id := n.GetSupersededBy(); id != "" {
-		d.Newer = envelope.Reference(id)
-	}
 	if d.Refused {
 		d.Title = "case.not_withdrawn"
 	}
