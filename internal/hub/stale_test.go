@@ -18,7 +18,6 @@ import (
 	"postern/internal/hub"
 	"postern/internal/identity"
 	"postern/internal/identity/ca"
-	"postern/internal/inbox"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/section"
@@ -343,7 +342,7 @@ func disowned(t *testing.T, edits ...func(*testkit.Config)) (w *world, id string
 		}
 	}
 	forsake, regret = restart(without), restart(with)
-	w.Inbox(testkit.Bristol).Restart(func(c *inbox.Config) { c.Anchors = with })
+	w.Inbox(testkit.Bristol).Trust(with)
 	regret()
 	d := w.Desk(testkit.HMPBristol)
 	id = d.Take(formtest.New(testkit.Bristol))[0]

@@ -14,6 +14,7 @@ import (
 	"postern/internal/auditor"
 	"postern/internal/desk"
 	"postern/internal/follow"
+	"postern/internal/identity"
 	"postern/internal/inbox"
 	"postern/internal/postcode"
 	"postern/internal/rpc"
@@ -223,6 +224,12 @@ func (in *Inbox) Restart(edits ...func(*inbox.Config)) {
 	in.x.t.Helper()
 	in.close()
 	in.open(edits...)
+}
+
+// Trust is Restart with other trust anchors.
+func (in *Inbox) Trust(a *identity.Anchors) {
+	in.x.t.Helper()
+	in.Restart(func(c *inbox.Config) { c.Anchors = a })
 }
 
 // Client delivers to the inbox as the hub.
