@@ -123,6 +123,32 @@ func widened(d *posternv1.Decision) *posternv1.Decision {
 	return out
 }
 
+// undecided is what is decided again on an event's notification when that cannot be done: nothing goes, and a person
+// decides about every child. It rests on no Input, so that nobody takes it for an answer of the policy.
+func (h *Hub) undecided(ctx context.Context, at ledger.Logged, now time.Time) *again {
+	in, err := engine.ParseInput(at.Details.GetInput())
+	if err != nil {
+		in = &engine.Input{}
+		for _, c := range at.Details.GetDecision().GetChildren() {
+			in.Children = append(in.Children, engine.Child{Number: int(c.GetNumber())})
+		}
+	}
+	d := h.directory.Load().At(now)
+	facts := engine.Facts{CallerPrison: prisonOf(at.Details), Now: now}
+	facts.Consult(d, at.Details.GetAuthority())
+	in.Renew(engine.NewInput(facts)) // whom to telephone at this hour
+	p := h.policy.Load()
+	out, _ := p.Refusing(p.Revision()).Decide(ctx, in)
+	reasons := out.GetReasons()
+	for _, c := range out.GetChildren() {
+		reasons = append(reasons, c.GetReasons()...)
+	}
+	for _, r := range reasons {
+		r.Text = "What is left of this could not be decided again, so no more of it is sent. A person must decide."
+	}
+	return &again{decision: decision{Decision: out, basis: delivery.Basis{Policy: out.GetPolicyRevision(), Directory: d.Number()}}}
+}
+
 // permissionEnds is when the permission ends that a notification rests on; zero when it rests on none.
 func permissionEnds(o *posternv1.Offer) time.Time {
 	if o.GetRoute() != posternv1.Route_ROUTE_STANDARD {

@@ -159,7 +159,8 @@ func (w *withdrawal) again() bool { return w.tomb.holds(w.paths) }
 
 // narrow finds out whether a partial withdrawal touches what was released, and decides again on what is left of it: on
 // the facts of then, with the directory of now. The new decision can only be narrower. What it refers to a person, such
-// as a child of whom too little is left to find the way, does not go; the withdrawal itself does not wait for it.
+// as a child of whom too little is left to find the way, does not go; the withdrawal itself does not wait for it. Neither
+// does it where nothing can be decided, such as when nobody vouches for the desk's certificate any more: then all is taken out.
 func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	if w.known {
 		last, err := h.logged(ctx, w.last.event)
@@ -186,7 +187,16 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 		return nil
 	}
 	w.narrow, err = h.decideAgain(ctx, w.rel, w.tomb.with(w.paths, now).Paths, now)
-	return err
+	if err == nil || errors.Is(err, errStale) || ctx.Err() != nil {
+		return err
+	}
+	switch fault.KindOf(err) {
+	case fault.Unavailable, fault.Deadline, fault.Exhausted:
+		return err // ours, and it may pass by itself: the desk tries again in a moment
+	}
+	h.cfg.Log.ErrorContext(ctx, "what is left after a withdrawal cannot be decided again, and is referred to a person", "notification", w.id, "reason", fault.From(err).Reason)
+	w.narrow = h.undecided(ctx, at, now)
+	return nil
 }
 
 // sentAtFirst reports whether anything is withdrawn of what the manifest's first decision shared. Decisions made again are

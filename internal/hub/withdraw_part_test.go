@@ -13,6 +13,7 @@ import (
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
+	"postern/internal/store"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
@@ -226,5 +227,47 @@ func TestOnlyWhoWasAskedAnswers(t *testing.T) {
 	}
 	if got := w.item(idOf(t, n)).GetItem().GetStop().GetAnswer(); got != posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED {
 		t.Errorf("the team sees the answer %v", got)
+	}
+}
+
+// What is left of a notification cannot be decided again, as nobody vouches for its desk's certificate any more, or as its
+// content is lost. The withdrawal of a part stands all the same: nothing of it waits or is kept, and a person decides.
+func TestAPartIsWithdrawnOfWhatCannotBeDecidedAgain(t *testing.T) {
+	lose := func(w *world) { // as a damaged database might
+		var place []byte
+		must(0, w.Store.View(w.t.Context(), func(s store.Snapshot) error {
+			return s.Scan(schema.HubOutboxBody, nil, nil, func(key, _ []byte) (bool, error) { place = bytes.Clone(key); return false, nil })
+		}))(w.t)
+		must(0, w.Ledger.Append(w.t.Context(), func(tx *ledger.Tx) error { return tx.Delete(schema.HubOutboxBody, place) }))(w.t)
+	}
+	for name, lost := range map[string]bool{"nobody vouches for it": false, "its content is lost": true} {
+		for where, arrived := range map[string]bool{"waiting": false, "kept": true} {
+			t.Run(name+", "+where, func(t *testing.T) {
+				w, id, forsake, _ := disowned(t)
+				if arrived {
+					w.settle()
+				}
+				if lost {
+					lose(w)
+				} else {
+					forsake()
+				}
+				want := map[bool]string{false: "withdrawn", true: "stop_asked"}[arrived]
+				if got := w.withdraw(testkit.HMPBristol, id, paths("child/1/phone")); got != want {
+					t.Errorf("answered %s", got)
+				}
+				made, _ := w.decisions()
+				last := made[len(made)-1]
+				if len(made) != 2 || last.GetOutcome() != refer || len(last.GetChildren()) != 1 || last.GetChildren()[0].GetOutcome() != refer || last.GetDueTime() == nil {
+					t.Errorf("decided again: %v", last)
+				}
+				if told := w.again(); len(told) != map[bool]int{false: 1, true: 0}[arrived] {
+					t.Errorf("the desk is told of %d decisions", len(told)) // what the team has, and when, it is not told
+				}
+				if w.rows(schema.HubOutbox)-len(w.events(stopAsked)) != 0 || w.rows(schema.HubKept) != 0 {
+					t.Errorf("%d wait and %d are kept beside the stop request", w.rows(schema.HubOutbox), w.rows(schema.HubKept))
+				}
+			})
+		}
 	}
 }
