@@ -256,7 +256,7 @@ func (d *Delivery) erase(ctx context.Context, q *queue.Queue, over []queue.Item)
 				Kind:    logv1.Kind_KIND_ERASED,
 				Time:    d.cfg.Clock(),
 				Core:    &logv1.Core{ManifestSha256: w.ManifestSHA256, FollowsEvent: w.Settled[:], SubjectSha256: w.Stop},
-				Details: &logv1.Details{NotificationId: w.NotificationID, Authority: it.Destination, DeliveryId: it.ID},
+				Details: &logv1.Details{NotificationId: w.NotificationID, Sender: senderOf(w.Sender), Authority: it.Destination, DeliveryId: it.ID},
 			})
 			if err != nil {
 				return err

@@ -194,7 +194,7 @@ func (d *Delivery) GiveUp(tx *ledger.Tx, rel Release) error {
 		Kind:    logv1.Kind_KIND_UNDELIVERED,
 		Time:    now,
 		Core:    &logv1.Core{ManifestSha256: w.ManifestSHA256, FollowsEvent: w.EventID[:]},
-		Details: &logv1.Details{NotificationId: w.NotificationID, Authority: it.Destination, DeliveryId: it.ID, Refusal: "NOT_TO_BE_SENT_ANY_MORE"},
+		Details: &logv1.Details{NotificationId: w.NotificationID, Sender: senderOf(w.Sender), Authority: it.Destination, DeliveryId: it.ID, Refusal: "NOT_TO_BE_SENT_ANY_MORE"},
 	})
 	if err != nil {
 		return err
@@ -244,6 +244,7 @@ type Stop struct {
 	Authority      string // the GSS code of the team
 	NotificationID string
 	ManifestSHA256 []byte            // of the notification's manifest
+	Sender         string            // the URI of its desk, for the auditors who may see that prison's
 	Request        *posternv1.Signed // as the desk signed it
 }
 
@@ -263,7 +264,7 @@ func (d *Delivery) EnqueueStop(tx *ledger.Tx, e ledger.Entry, s Stop) error {
 		return err
 	}
 	return d.put(tx, e, queue.Item{Destination: s.Authority, Sequence: place, EnqueueTime: d.cfg.Clock(), DueTime: d.cfg.Clock()}, false, &posternv1.Delivery{Content: &posternv1.Delivery_StopRequest{StopRequest: s.Request}}, waiting{
-		NotificationID: s.NotificationID, ManifestSHA256: s.ManifestSHA256, Stop: subject[:], ValidUntil: d.cfg.Clock().Add(StopLife)})
+		NotificationID: s.NotificationID, ManifestSHA256: s.ManifestSHA256, Sender: s.Sender, Stop: subject[:], ValidUntil: d.cfg.Clock().Add(StopLife)})
 }
 
 var errNotStop = fault.New(fault.Internal, "NOT_A_STOP", "Only the stop request that the entry records can be sent.")

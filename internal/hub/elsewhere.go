@@ -40,7 +40,7 @@ func (h *Hub) stopElsewhere(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, no
 		if !rel.Begun {
 			continue // it was on its way, and goes nowhere now; the team that passed it on sees so
 		}
-		stop, err := h.askElsewhere(tx, rel, w.id, early{withdrawn, w.paths, nil}, w.v.StopRequest(), w.v.Sender().URI(), now)
+		stop, err := h.askElsewhere(tx, rel, w.id, early{withdrawn, w.paths, nil}, w.v.StopRequest(), w.v.Sender().URI(), w.owner, now)
 		if err != nil {
 			return err
 		}
@@ -53,12 +53,12 @@ func (h *Hub) stopElsewhere(tx *ledger.Tx, w *withdrawal, withdrawn [16]byte, no
 
 // askElsewhere asks a team to stop that something was passed on to, of each manifest under which it may have it and that
 // the request names. It returns the event of the first; nil when the request names none of them.
-func (h *Hub) askElsewhere(tx *ledger.Tx, rel delivery.Release, id string, w early, request *posternv1.Signed, caller string, now time.Time) (first []byte, err error) {
+func (h *Hub) askElsewhere(tx *ledger.Tx, rel delivery.Release, id string, w early, request *posternv1.Signed, caller, sender string, now time.Time) (first []byte, err error) {
 	for _, manifest := range rel.Manifests() {
 		if !names(request, manifest) {
 			continue
 		}
-		asked, err := h.askToStop(tx, ledger.Received, delivery.Stop{Authority: rel.Authority, NotificationID: id, ManifestSHA256: manifest, Request: request}, caller, w.Event, now)
+		asked, err := h.askToStop(tx, ledger.Received, delivery.Stop{Authority: rel.Authority, NotificationID: id, ManifestSHA256: manifest, Sender: sender, Request: request}, caller, w.Event, now)
 		if err != nil {
 			return nil, err
 		}
@@ -116,7 +116,7 @@ func (h *Hub) maybePassedOn(tx *ledger.Tx, p *redirect, all []passedOn, i int) e
 		if err := proto.Unmarshal(e.Request, request); err != nil {
 			return fault.New(fault.Internal, "TOMBSTONE", "A tombstone cannot be read.").Because(err)
 		}
-		stop, err := h.askElsewhere(tx, rel, id, e, request, p.about.desk, h.cfg.Clock())
+		stop, err := h.askElsewhere(tx, rel, id, e, request, p.about.desk, p.about.desk, h.cfg.Clock())
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
 	"postern/internal/form/formtest"
@@ -89,6 +92,41 @@ func TestAnAuditorSeesTheirScope(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whatever became of what a prison sent, its auditor sees: arrived, given up as it was decided again, asked to be stopped, and
+// erased in the end.
+func TestWhatBecameOfItIsInThePrisonsScope(t *testing.T) {
+	w := newWorld(t, func(c *testkit.Config) {
+		c.Hub = func(h *hub.Config) { h.Auditors = map[string]hub.Scope{"ig": {Prisons: []string{testkit.HMPBristol}}} }
+	})
+	stopped, kept := w.shareable(), w.shareable()
+	w.decided(stopped)
+	w.decided(kept)
+	w.settle()
+	w.withdraw(testkit.HMPBristol, idOf(t, stopped))
+	w.settle()
+	ending := formtest.New(testkit.Bristol)
+	ending.Consent.ExpireTime = timestamppb.New(w.Clock.Now().Add(2 * time.Hour))
+	w.decided(w.one(ending))
+	w.try() // a send began, and its permission ends
+	w.Clock.Advance(3 * time.Hour)
+	w.settle()
+	w.Clock.Advance(100 * 24 * time.Hour)
+	for must(w.Hub.StepRetention(t.Context()))(t) {
+	}
+	seen := scoped(t, w, nil)
+	kinds := map[logv1.Kind]int{}
+	for _, e := range w.all() {
+		kinds[e.Leaf.Kind]++
+	}
+	for kind, n := range map[logv1.Kind]int{logv1.Kind_KIND_DELIVERED: 3, logv1.Kind_KIND_UNDELIVERED: 1, stopAsked: 1, logv1.Kind_KIND_ERASED: 2} {
+		name := strings.ToLower(strings.TrimPrefix(kind.String(), "KIND_"))
+		got := len(slices.DeleteFunc(slices.Clone(seen), func(s string) bool { return s != name+" BLI "+testkit.Bristol }))
+		if got != n || kinds[kind] != n {
+			t.Errorf("%s: %d are shown of %d, want %d", name, got, kinds[kind], n)
+		}
 	}
 }
 

@@ -401,7 +401,7 @@ func (h *Hub) askToStop(tx *ledger.Tx, log ledger.Log, s delivery.Stop, caller s
 
 // stopOf is the stop request of a withdrawal for whoever has a release.
 func (w *withdrawal) stopOf(rel delivery.Release) delivery.Stop {
-	return delivery.Stop{Authority: rel.Authority, NotificationID: w.id, ManifestSHA256: rel.Manifest, Request: w.v.StopRequest()}
+	return delivery.Stop{Authority: rel.Authority, NotificationID: w.id, ManifestSHA256: rel.Manifest, Sender: w.owner, Request: w.v.StopRequest()}
 }
 
 // adoptTombstone makes the withdrawals that waited for a code those of the notification that comes with it.
@@ -442,7 +442,7 @@ func (h *Hub) maybeSent(tx *ledger.Tx, v *envelope.Verified, event [16]byte, now
 		var stops []delivery.Stop
 		for _, manifest := range rel.Manifests() {
 			if names(request, manifest) {
-				stops = append(stops, delivery.Stop{Authority: offer.GetAuthority(), NotificationID: id, ManifestSHA256: manifest, Request: request})
+				stops = append(stops, delivery.Stop{Authority: offer.GetAuthority(), NotificationID: id, ManifestSHA256: manifest, Sender: owner, Request: request})
 			}
 		}
 		if len(stops) == 0 {
