@@ -272,12 +272,30 @@ func (d *Directory) Agreements() []*posternv1.DataSharingAgreement {
 func (d *Directory) Agreement(prison, authority, on string) (*posternv1.DataSharingAgreement, bool) {
 	var found *posternv1.DataSharingAgreement
 	for _, a := range d.agreements {
-		signed := a.prisons[prison] && a.authorities[authority]
-		if signed && holds(a.GetStartDate(), a.GetEndDate(), on) && (found == nil || a.GetStartDate() >= found.GetStartDate()) {
+		if a.signedBy(prison, authority) && holds(a.GetStartDate(), a.GetEndDate(), on) && (found == nil || a.GetStartDate() >= found.GetStartDate()) {
 			found = a.DataSharingAgreement
 		}
 	}
 	return found, found != nil
+}
+
+// AgreementEnd is the last day on which what Agreement returns holds: its own, or the day before a later one begins, which
+// then holds in its place. It is empty where there is none.
+func (d *Directory) AgreementEnd(prison, authority, on string) string {
+	found, _ := d.Agreement(prison, authority, on)
+	end := found.GetEndDate()
+	for _, a := range d.agreements {
+		start, err := time.Parse(time.DateOnly, a.GetStartDate())
+		if a.signedBy(prison, authority) && err == nil && on < a.GetStartDate() && a.GetStartDate() <= end {
+			end = start.AddDate(0, 0, -1).Format(time.DateOnly)
+		}
+	}
+	return end
+}
+
+// signedBy reports whether both of a pair have signed.
+func (a agreement) signedBy(prison, authority string) bool {
+	return a.prisons[prison] && a.authorities[authority]
 }
 
 // holds compares civil dates, which sort as text; an empty end is open.

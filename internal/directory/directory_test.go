@@ -139,6 +139,32 @@ func TestTheAgreementThatStartedLastHolds(t *testing.T) {
 	}
 }
 
+// An agreement that another takes the place of holds until the day before; one that not both have signed takes no place.
+func TestAnAgreementHoldsUntilTheNextBegins(t *testing.T) {
+	w := newWorld(t)
+	next, half, last := agreement(), agreement(), agreement()
+	next.Id, next.StartDate, next.EndDate = "next", "2027-03-01", "2027-04-30"
+	last.Id, last.StartDate, last.EndDate = "last", "2027-09-01", "2028-08-31"
+	half.Id, half.StartDate = "half", "2027-01-01"
+	w.write("agreements/next.pb", w.agree(next, desk, inbox))
+	w.write("agreements/last.pb", w.agree(last, desk, inbox))
+	w.write("agreements/half.pb", w.agree(half, desk))
+	w.writeYAML(func(yaml string) string {
+		file := "  - file: agreements/bristol.pb\n"
+		return strings.Replace(yaml, file, file+strings.ReplaceAll(file, "bristol", "last")+strings.ReplaceAll(file, "bristol", "next")+strings.ReplaceAll(file, "bristol", "half"), 1)
+	})
+	d := w.directory(1)
+	for day, want := range map[string]string{
+		"2026-08-31": " ", "2026-09-01": "bristol-2026 2027-02-28", "2027-02-28": "bristol-2026 2027-02-28", "2027-03-01": "next 2027-04-30",
+		"2027-05-01": "bristol-2026 2027-08-31", "2027-09-01": "last 2028-08-31", "2028-09-01": " ",
+	} {
+		a, _ := d.Agreement("BLI", bristol, day)
+		if got := a.GetId() + " " + d.AgreementEnd("BLI", bristol, day); got != want {
+			t.Errorf("on %s it is %q, want %q", day, got, want)
+		}
+	}
+}
+
 func TestOnlyAnOperatorsUnchangedRevisionOpens(t *testing.T) {
 	w := newWorld(t)
 	r, entries := w.build(1)

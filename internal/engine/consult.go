@@ -22,13 +22,18 @@ func (f *Facts) Consult(d *directory.Directory, authority string) {
 			name, phone, inHours := d.PhoneNow(authority, role, f.Now)
 			return FrontDoor{Name: name, PhoneNow: phone, InHours: inHours}
 		}
+		enrolled := d.Enrolled(authority, f.Now)
+		if enrolled { // else it has ended, and that is said otherwise
+			f.Ends = a.GetEndDate()
+		}
 		f.Recipient = Recipient{
-			Authority: authority, Known: true, Enrolled: d.Enrolled(authority, f.Now), Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
+			Authority: authority, Known: true, Enrolled: enrolled, Jurisdiction: a.GetJurisdiction(), AgeLimit: a.GetAgeLimit(),
 			EarlyHelp:    door(posternv1.FrontDoorRole_FRONT_DOOR_ROLE_EARLY_HELP),
 			Safeguarding: door(posternv1.FrontDoorRole_FRONT_DOOR_ROLE_SAFEGUARDING),
 		}
 	}
-	if a, ok := d.Agreement(f.CallerPrison, authority, form.Today(f.Now)); ok {
-		f.Agreement = a
+	today := form.Today(f.Now)
+	if a, ok := d.Agreement(f.CallerPrison, authority, today); ok {
+		f.Agreement, f.AgreementEnds = a, d.AgreementEnd(f.CallerPrison, authority, today)
 	}
 }

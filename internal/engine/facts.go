@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type Facts struct {
 	PrisonJurisdiction string
 	Recipient          Recipient
 	Agreement          *posternv1.DataSharingAgreement // in force today between the two; nil for none
+	AgreementEnds      string                          // the last day it holds, which may be before its own; its own when empty
+	Ends               string                          // the last day of the recipient's entry in the directory; empty when it is open
 	Redirected         bool                            // whether another team passes it on
 	Now                time.Time
 }
@@ -50,7 +53,7 @@ func NewInput(f Facts) *Input {
 			Reason: plain.Enum(m.GetReception().GetReason()), ReceiveDate: m.GetReception().GetReceiveDate()},
 		Consent:   consentFacts(c),
 		Recipient: f.Recipient,
-		Agreement: agreementFacts(f.Agreement),
+		Agreement: agreementFacts(f),
 		Parent:    sections(f, 0, f.Hub.GetKnown()),
 		Urgency: Urgency{
 			Reason: plain.Enum(f.Hub.GetUrgencyReason()), AuthorisedRole: plain.Enum(f.Hub.GetAuthorisedRole())},
@@ -154,12 +157,17 @@ func consentFacts(c *posternv1.Consent) Consent {
 	return out
 }
 
-func agreementFacts(a *posternv1.DataSharingAgreement) Agreement {
+func agreementFacts(f Facts) Agreement {
+	a := f.Agreement
 	if a == nil {
 		return Agreement{}
 	}
-	out := Agreement{InForce: true, ID: a.GetId(), EndDate: a.GetEndDate()}
-	if end, err := time.ParseInLocation(time.DateOnly, a.GetEndDate(), london()); err == nil {
+	out := Agreement{InForce: true, ID: a.GetId(), EndDate: cmp.Or(f.AgreementEnds, a.GetEndDate())}
+	last := out.EndDate
+	if f.Ends != "" && f.Ends < last {
+		last = f.Ends
+	}
+	if end, err := time.ParseInLocation(time.DateOnly, last, london()); err == nil {
 		out.EndTime = moment(end.AddDate(0, 0, 1)) // otherwise "", which no rule takes for a moment
 	}
 	for _, s := range section.All() {

@@ -75,6 +75,11 @@ func TestNewInput(t *testing.T) {
 		ExpireTime: "2026-09-29T10:00:00Z", Children: []int{1}, Authorities: []string{"E10000017"}})
 	check("agreement", in.Agreement, Agreement{InForce: true, ID: "lancashire", Parent: []string{"name"}, Child: []string{"identity", "home"},
 		EndDate: "2026-07-31", EndTime: "2026-07-31T23:00:00Z"}) // the day ends in London
+	f := facts()
+	f.AgreementEnds, f.Ends = "2026-07-20", "2026-07-25"
+	check("agreement until the next begins", []string{NewInput(f).Agreement.EndDate, NewInput(f).Agreement.EndTime}, []string{"2026-07-20", "2026-07-20T23:00:00Z"})
+	f.Ends = "2026-07-10"
+	check("agreement until the recipient's entry ends", []string{NewInput(f).Agreement.EndDate, NewInput(f).Agreement.EndTime}, []string{"2026-07-20", "2026-07-10T23:00:00Z"})
 	check("parent offered and permitted", [][]string{in.Parent.Offered, in.Parent.Permitted}, [][]string{{"name"}, {"name"}})
 	check("parent known", []string{in.Parent.Known["name"], in.Parent.Known["birth"]}, []string{"KNOWN", ""})
 	check("children", len(in.Children), 2)

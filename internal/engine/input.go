@@ -95,8 +95,8 @@ type Agreement struct {
 	ID      string   `json:"id"`
 	Parent  []string `json:"parent"`   // the parent's sections it includes, by name
 	Child   []string `json:"child"`    // the sections of a child it includes, by name
-	EndDate string   `json:"end_date"` // the last day it is in force
-	EndTime string   `json:"end_time"` // the end of that day in Europe/London
+	EndDate string   `json:"end_date"` // the last day it is in force: no other one has begun, nor has it ended
+	EndTime string   `json:"end_time"` // the end in Europe/London of that day, or of the last one of the recipient's entry
 }
 
 // Sections is what is known of the sections of one child, or of the parent: by name (home for child/2/home), in the

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,9 +11,11 @@ import (
 	"testing/fstest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
+	"postern/internal/directory"
 	"postern/internal/engine"
 	"postern/internal/form/formtest"
 	"postern/internal/hub"
@@ -111,6 +114,88 @@ func TestWhatWaitsIsDecidedAgainAndNarrower(t *testing.T) {
 	}
 	if n := d.Get(id).GetNotification(); n.GetState() != localv1.State_STATE_DELIVERED || len(n.GetDecision().GetPaths()) != len(before.GetPaths())-2 {
 		t.Errorf("the desk shows %v", n)
+	}
+}
+
+// loadEntries loads the directory with other entries.
+func (w *world) loadEntries(number uint64, edit func([]*posternv1.DirectoryEntry) []*posternv1.DirectoryEntry) {
+	w.t.Helper()
+	req, r := w.Revision(number, testkit.Register{}), &posternv1.DirectoryRevision{}
+	if err := proto.Unmarshal(req.GetRevision().GetPayload(), r); err != nil {
+		w.t.Fatal(err)
+	}
+	var all []*posternv1.DirectoryEntry
+	for _, b := range req.GetEntries() {
+		e := &posternv1.DirectoryEntry{}
+		if err := proto.Unmarshal(b, e); err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	r.EntriesSha256, req.Entries = nil, nil
+	for _, e := range edit(all) {
+		b := must(proto.Marshal(e))(w.t)
+		sum := sha256.Sum256(b)
+		r.EntriesSha256, req.Entries = append(r.EntriesSha256, sum[:]), append(req.Entries, b)
+	}
+	req.Revision = must(directory.Sign(w.Identity("/operator/main"), r))(w.t)
+	must(w.Hub.LoadDirectory(w.t.Context(), req))(w.t)
+}
+
+// successor is a next version of Bristol's agreement, which begins in a day and leaves out child/{n}/phone.
+func (w *world) successor() *posternv1.DirectoryEntry {
+	w.t.Helper()
+	date := func(days int) string { return w.Clock.Now().AddDate(0, 0, days).Format(time.DateOnly) }
+	signed := must(directory.NewAgreement(&posternv1.DataSharingAgreement{
+		Id: "test-bristol-2", Version: 2, Prisons: []string{testkit.HMPBristol}, Authorities: []string{testkit.Bristol}, Sections: without("child/{n}/phone").Sections[testkit.Bristol],
+		StartDate: date(1), EndDate: date(400), ReviewDate: date(200), ContentDays: 14, DecisionYears: 6,
+	}))(w.t)
+	for _, p := range []string{"/prison/BLI/desk", "/authority/" + testkit.Bristol + "/inbox"} {
+		if err := directory.SignAgreement(signed, w.Identity(p)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return &posternv1.DirectoryEntry{Entry: &posternv1.DirectoryEntry_Agreement{Agreement: signed}}
+}
+
+// The directory has a narrower version of an agreement that begins tomorrow, as renewals are signed. What waits and is sent
+// tomorrow is what may be shared tomorrow, though no revision of anything has changed since.
+func TestTheAgreementOfTheDayOfSendingCounts(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"today": time.Hour, "tomorrow": 20 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.loadEntries(2, func(all []*posternv1.DirectoryEntry) []*posternv1.DirectoryEntry { return append(all, w.successor()) })
+			answer, _ := w.decided(w.shareable())
+			midnight := testkit.Now.Truncate(24*time.Hour).AddDate(0, 0, 1) // in November London's is that of UTC
+			if until := answer.GetDecision().GetValidUntilTime().AsTime(); !until.Equal(midnight) {
+				t.Errorf("it holds until %v", until)
+			}
+			w.Clock.Advance(wait)
+			w.settle()
+			items := w.Inbox(testkit.Bristol).Items()
+			if len(items) != 1 || slices.Contains(items[0].GetPaths(), "child/1/phone") != (name == "today") {
+				t.Errorf("the team sees %v", items)
+			}
+		})
+	}
+}
+
+// An authority's entry in the directory ends today. What waits is not sent to it tomorrow.
+func TestTheEntryOfTheDayOfSendingCounts(t *testing.T) {
+	w := newWorld(t)
+	w.loadEntries(2, func(all []*posternv1.DirectoryEntry) []*posternv1.DirectoryEntry {
+		for _, e := range all {
+			if a := e.GetAuthority(); a.GetCode() == testkit.Bristol {
+				a.EndDate = testkit.Now.Format(time.DateOnly)
+			}
+		}
+		return all
+	})
+	w.decided(w.shareable())
+	w.Clock.Advance(20 * time.Hour)
+	w.settle()
+	if items := w.Inbox(testkit.Bristol).Items(); len(items) != 0 || w.waiting() != 0 {
+		t.Errorf("the team sees %v; %d wait", items, w.waiting())
 	}
 }
 
