@@ -30,7 +30,7 @@ func (a *app) hubOperations() []*cobra.Command {
 	generation := &cobra.Command{Use: "new-generation DIR", Args: exactly(1),
 		Short: "Open new logs that name the newest checkpoints known of the old, with keys made in DIR; docs/operations.md says when"}
 	generation.Flags().StringArrayVar(&known, "known", nil, "a file with signed checkpoints that a party has seen (postern desk known-log); may be given several times")
-	generation.Flags().StringArrayVar(&earlier, "earlier-key", nil, "a verifier key of an earlier generation that is in the database or among the known; may be given several times")
+	generation.Flags().StringArrayVar(&earlier, "earlier-key", nil, "a verifier key of an earlier generation that is in the database or among the known, or of a log whose private key is lost; may be given several times")
 	generation.RunE = func(c *cobra.Command, args []string) error {
 		return a.hubNewGeneration(c.Context(), args[0], known, earlier)
 	}

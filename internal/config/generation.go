@@ -26,7 +26,8 @@ type NewGeneration struct {
 // NewGeneration opens a new generation of the hub's logs in its database, which no process may have open: with new keys,
 // made in files of a folder, and a first event that commits to the newest checkpoints known. They are what the database
 // and the checkpoint file hold, what the witnesses have seen, and known: checkpoints that parties have told. earlier are
-// verifier keys of earlier generations, when one of those is in the database or among the known.
+// verifier keys of earlier generations, when one of those is in the database or among the known, and those of logs whose
+// private key is lost.
 //
 // It may be called again after a crash, with the same folder. The configuration is the operator's to change.
 func (c *Hub) NewGeneration(ctx context.Context, rt Runtime, dir string, known, earlier []string) (n NewGeneration, err error) {
@@ -45,41 +46,45 @@ func (c *Hub) NewGeneration(ctx context.Context, rt Runtime, dir string, known, 
 		}
 		known = append(known, seen...)
 	}
-	next := uint64(1)
+	next := uint64(2)
 	for _, origin := range append(before.Origins(), origins(known)...) {
 		_, g := verify.Generation(origin)
 		next = max(next, g+1)
 	}
-	var keys ledger.Keys
+	names, err := c.logNames(ctx, dir, before)
+	if err != nil {
+		return n, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return n, fault.New(fault.Precondition, "KEY_FILE", "The folder for the keys cannot be made.").Because(err)
 	}
-	for log, k := range map[string]struct {
-		present    string
-		secret     *string
-		file, vkey *string
-	}{"sent": {c.LogKey.Sent, &keys.Sent, &n.SentKey, &n.SentVKey}, "received": {c.LogKey.Received, &keys.Received, &n.ReceivedKey, &n.ReceivedVKey}} {
+	var keys ledger.Keys
+	for log, k := range map[string]struct{ secret, file, vkey *string }{
+		"sent": {&keys.Sent, &n.SentKey, &n.SentVKey}, "received": {&keys.Received, &n.ReceivedKey, &n.ReceivedVKey}} {
 		*k.file = filepath.Join(dir, log+".key")
-		if *k.secret, *k.vkey, err = c.generationKey(rt, k.present, *k.file, next); err != nil {
+		if *k.secret, *k.vkey, err = generationKey(rt, names[log], *k.file, next); err != nil {
 			return n, err
 		}
 	}
 	n.Follows, err = c.openGeneration(ctx, rt, ledger.Generation{Config: ledger.Config{Keys: keys}, Before: before, Known: known})
+	if f := fault.From(err); f.Reason == "ORIGIN_UNKNOWN" || f.Reason == "SIGNATURE_MISSING" {
+		err = fault.Newf(fault.Precondition, "NO_EARLIER_KEY", "%s Name its verifier key, as the parties have it under hub.log_keys, with --earlier-key.", f.Message).Because(err)
+	}
 	return n, err
 }
 
-// presentKeys are the verifier keys of the logs as they are configured, and the given ones.
+// presentKeys are the verifier keys of the logs as they are configured, and the given ones. A key file that is gone is
+// passed over: a new generation is how a hub goes on without it.
 func (c *Hub) presentKeys(earlier []string) (verify.Keys, error) {
 	vkeys := slices.Concat(earlier, c.LogKey.Earlier)
 	for _, file := range []string{c.LogKey.Sent, c.LogKey.Received, c.LogKey.Next.Sent, c.LogKey.Next.Received} {
 		if file == "" {
 			continue
 		}
-		skey, err := c.readKey(file)
-		if err != nil {
-			return verify.Keys{}, err
+		vkey, err := c.verifierKey(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		vkey, err := ledger.VerifierKey(skey)
 		if err != nil {
 			return verify.Keys{}, err
 		}
@@ -87,6 +92,65 @@ func (c *Hub) presentKeys(earlier []string) (verify.Keys, error) {
 	}
 	slices.Sort(vkeys)
 	return verify.NewKeys(slices.Compact(vkeys)...) // an earlier one may be in use still, or named twice
+}
+
+// verifierKey is the public part of a log key.
+func (c *Hub) verifierKey(file string) (string, error) {
+	skey, err := c.readKey(file)
+	if err != nil {
+		return "", err
+	}
+	return ledger.VerifierKey(skey)
+}
+
+// logNames are the origins of the two logs in some generation: those of their keys or, where a key file is gone, what the
+// database says or, where that is gone too, that of an earlier key which ends with the name of the log. What the database
+// holds an earlier key must verify, unless the new generation in dir is open already.
+func (c *Hub) logNames(ctx context.Context, dir string, earlier verify.Keys) (map[string]string, error) {
+	names := map[string]string{}
+	for log, file := range map[string]string{"sent": c.LogKey.Sent, "received": c.LogKey.Received} {
+		vkey, gone := c.verifierKey(file)
+		if gone == nil {
+			names[log], _, _ = strings.Cut(vkey, "+")
+			continue
+		}
+		if !errors.Is(gone, fs.ErrNotExist) {
+			return nil, gone
+		}
+		stored, err := c.storedNames(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(earlier.Origins(), func(origin string) bool {
+			first, _ := verify.Generation(origin)
+			return origin == stored[log] || stored[log] == "" && strings.HasSuffix(first, "/"+log)
+		})
+		_, unmade := os.Stat(filepath.Join(dir, log+".key"))
+		switch {
+		case i >= 0:
+			names[log] = earlier.Origins()[i]
+		case stored[log] != "" && unmade == nil:
+			names[log] = stored[log]
+		default:
+			return nil, fault.Newf(fault.Precondition, "NO_EARLIER_KEY",
+				"The key file %s is gone. Name the verifier key of the %s log, as the parties have it under hub.log_keys, with --earlier-key.", file, log).Because(gone)
+		}
+	}
+	return names, nil
+}
+
+// storedNames are what the logs in the database are called; none without one.
+func (c *Hub) storedNames(ctx context.Context) (_ map[string]string, err error) {
+	if _, err := os.Stat(c.Database()); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	s, err := bolt.Open(ctx, c.database(schema.Hub))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	sent, received, err := ledger.Origins(ctx, s)
+	return map[string]string{"sent": sent, "received": received}, err
 }
 
 func origins(checkpoints []string) (all []string) {
@@ -98,16 +162,9 @@ func origins(checkpoints []string) (all []string) {
 	return all
 }
 
-// generationKey makes the key of a log's n-th generation in a file, or takes the one that is there already.
-func (c *Hub) generationKey(rt Runtime, present, path string, n uint64) (skey, vkey string, err error) {
-	old, err := c.readKey(present)
-	if err != nil {
-		return "", "", err
-	}
-	if vkey, err = ledger.VerifierKey(old); err != nil {
-		return "", "", err
-	}
-	origin, _, _ := strings.Cut(vkey, "+")
+// generationKey makes the key of the n-th generation of a log with an origin in a file, or takes the one that is there
+// already.
+func generationKey(rt Runtime, origin, path string, n uint64) (skey, vkey string, err error) {
 	first, _ := verify.Generation(origin)
 	want := verify.OriginOf(first, n)
 	if there, err := os.ReadFile(path); err == nil {

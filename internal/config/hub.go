@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -236,15 +237,15 @@ func (c *Hub) NewLogKey(log, path string, random io.Reader) (vkey, now string, e
 	if !ok {
 		return "", "", fault.New(fault.Invalid, "NO_SUCH_LOG", "A hub has the logs sent and received.")
 	}
-	skey, err := c.readKey(present)
-	if err != nil {
-		return "", "", err
-	}
-	if now, err = ledger.VerifierKey(skey); err != nil {
+	if now, err = c.verifierKey(present); errors.Is(err, fs.ErrNotExist) {
+		return "", "", fault.Newf(fault.Precondition, "NO_KEY",
+			"The present key, %s, is gone, so it can sign nothing beside the next one. Put it back, or open a new generation of the logs.", present).Because(err)
+	} else if err != nil {
 		return "", "", err
 	}
 	origin, _, _ := strings.Cut(now, "+")
-	if skey, vkey, err = ledger.GenerateKey(random, origin); err != nil {
+	skey, vkey, err := ledger.GenerateKey(random, origin)
+	if err != nil {
 		return "", "", err
 	}
 	return vkey, now, writeNewKey(path, skey)

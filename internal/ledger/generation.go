@@ -28,6 +28,30 @@ func newestGeneration(r store.Reader) (base tree, err error) {
 	}
 }
 
+// Origins are the names that the logs of a database have in their newest generation, as it says itself: nothing is
+// verified. They are empty in a new one.
+func Origins(ctx context.Context, s store.Store) (sent, received string, err error) {
+	err = s.View(ctx, func(r store.Snapshot) error {
+		base, err := newestGeneration(r)
+		if err != nil {
+			return err
+		}
+		for g, origin := range map[Log]*string{Sent: &sent, Received: &received} {
+			row, err := r.Get(schema.HubLog, []byte{byte(base + tree(g))})
+			if err != nil || row == nil {
+				return err
+			}
+			h, err := verify.ReadHead(string(row))
+			if err != nil {
+				return corrupt(g, "its newest checkpoint is malformed").Because(err)
+			}
+			*origin = h.Origin
+		}
+		return nil
+	})
+	return sent, received, err
+}
+
 // loadClosed reads the last checkpoint of each tree of an older generation. No key of ours need be one that signed it:
 // the first leaf of the generation after it commits to it, under a key that we have.
 func (l *Ledger) loadClosed(s store.Snapshot, heads *perLog[published]) error {
