@@ -71,6 +71,10 @@ func (a *app) printExport(dir string, logs []*localv1.ExportedLog) error {
 	}
 	a.line("Exported and signed: %s", dir)
 	for _, l := range logs {
+		if l.GetFolder() == "" {
+			a.line("  %s: ended; the hub has lost it, and nothing of it is here", l.GetOrigin())
+			continue
+		}
 		a.line("  %s: %d entries in %s, %d of them new; %d without a body", l.GetOrigin(), l.GetSize(), l.GetFolder(), l.GetSize()-l.GetOldSize(), l.GetAbsent())
 	}
 	return nil
@@ -167,11 +171,14 @@ func (a *app) printVerified(r *archive.Report) error {
 			list[i] = map[string]any{"id": l.Origin, "folder": l.Folder, "size": l.Size, "absent": l.Absent,
 				"root": base64.StdEncoding.EncodeToString(l.Root[:])}
 		}
-		return a.printJSON(map[string]any{"verified": true, "time": r.Time.Format("2006-01-02T15:04:05Z07:00"), "signed_by": r.By.URI(), "logs": list})
+		return a.printJSON(map[string]any{"verified": true, "time": r.Time.Format("2006-01-02T15:04:05Z07:00"), "signed_by": r.By.URI(), "logs": list, "lost": append([]string{}, r.Lost...)})
 	}
 	a.line("Verified: exported %s by %s", plain.Time(r.Time), r.By.URI())
 	for _, l := range r.Logs {
 		a.line("  %s: %d entries, root %s, %d without a body", l.Origin, l.Size, base64.StdEncoding.EncodeToString(l.Root[:]), l.Absent)
+	}
+	for _, origin := range r.Lost {
+		a.line("  %s: ended; nothing of it is here", origin)
 	}
 	return nil
 }

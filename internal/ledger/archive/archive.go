@@ -36,7 +36,7 @@ const (
 
 // Config says what a folder is held against.
 type Config struct {
-	Keys    verify.Keys       // of every log that the folder must hold
+	Keys    verify.Keys       // of every log that the folder must hold, but for those that a later generation in it has followed
 	Anchors *identity.Anchors // whose auditors may sign a manifest
 	Known   []verify.Head     // verified checkpoints seen elsewhere: the folder must continue each of them
 
@@ -54,6 +54,7 @@ const (
 	tiles                       // tiles are those of the entries
 	bodies                      // bodies open their leaves
 	known                       // the logs continue the known checkpoints
+	openings                    // a later generation begins as one
 )
 
 func (c Config) checks(p part) bool { return c.off&p == 0 }
@@ -63,6 +64,7 @@ type Report struct {
 	Time time.Time      // when it was signed
 	By   identity.Party // the auditor who signed it
 	Logs []LogReport    // in the order of their folders
+	Lost []string       // logs with a key of which the folder has a later generation only: whoever exported got nothing of them
 }
 
 // LogReport is what a folder holds of one log.

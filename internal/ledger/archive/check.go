@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
+	logv1 "postern/proto/postern/log/v1"
 )
 
 // bundle is the place of up to 256 entries: three files.
@@ -23,8 +24,9 @@ func (b bundle) names() [3]string {
 
 // result is what came of checking a bundle.
 type result struct {
-	row    []hash // of the entries
-	absent int    // entries without a body
+	row    []hash     // of the entries
+	first  logv1.Kind // of the first of them
+	absent int        // entries without a body
 	err    error
 }
 
@@ -57,7 +59,7 @@ func (f *folder) checkBundle(b bundle) result {
 	c := checking{bundle: b, folder: f, buffers: f.buffers.Get().(*buffers), row: make([]hash, 0, b.width)}
 	defer f.buffers.Put(c.buffers)
 	err := c.run()
-	return result{c.row, c.absent, err}
+	return result{c.row, c.leaves[0].Kind, c.absent, err}
 }
 
 func (c *checking) run() error {

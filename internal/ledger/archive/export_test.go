@@ -15,12 +15,13 @@ type Part = part
 
 // The parts of the check that a test can leave out, to see what finds what.
 const (
-	Digests = digests
-	Listing = listing
-	Roots   = roots
-	Tiles   = tiles
-	Bodies  = bodies
-	Known   = known
+	Digests  = digests
+	Listing  = listing
+	Roots    = roots
+	Tiles    = tiles
+	Bodies   = bodies
+	Known    = known
+	Openings = openings
 )
 
 // Without is the config with parts of the check left out.

@@ -13,6 +13,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
+	logv1 "postern/proto/postern/log/v1"
 )
 
 // Verify checks a whole folder, whose top is fsys, and says what it holds. It reads everything once, in memory that
@@ -38,6 +39,7 @@ type folder struct {
 	listed   map[string]file
 	used     map[string]bool // what belongs to a log, of listed
 	logs     []*log
+	lost     []string // origins of which there is a later generation only
 	buffers  sync.Pool
 }
 
@@ -76,7 +78,7 @@ func check(ctx context.Context, fsys fs.FS, c Config, origins []string) (*folder
 }
 
 func (f *folder) report() *Report {
-	r := &Report{By: f.by}
+	r := &Report{By: f.by, Lost: f.lost}
 	r.Time, _ = time.Parse(time.RFC3339, f.manifest.Time) // openManifest has parsed it
 	for _, l := range f.logs {
 		r.Logs = append(r.Logs, l.LogReport)
@@ -84,13 +86,24 @@ func (f *folder) report() *Report {
 	return r
 }
 
-// complete finds a log that should be there and is not.
+// complete finds a log that should be there and is not. One that a later generation has followed may be lost, unless a
+// checkpoint of it is known; opens holds the later one to that.
 func (f *folder) complete(origins []string) error {
+	has := func(is func(string) bool) bool {
+		return slices.ContainsFunc(f.manifest.Logs, func(g manifestLog) bool { return is(g.Origin) })
+	}
+	lacks := func(origin string) bool { return !has(func(o string) bool { return o == origin }) }
 	for _, k := range f.Known {
-		origins = append(origins, k.Origin)
+		if lacks(k.Origin) {
+			return wrong("LOG_MISSING", "The export lacks the log %s.", k.Origin)
+		}
 	}
 	for _, origin := range origins {
-		if !slices.ContainsFunc(f.manifest.Logs, func(g manifestLog) bool { return g.Origin == origin }) {
+		switch {
+		case !lacks(origin):
+		case has(func(o string) bool { return verify.Succeeds(origin, o) }):
+			f.lost = append(f.lost, origin)
+		default:
 			return wrong("LOG_MISSING", "The export lacks the log %s.", origin)
 		}
 	}
@@ -105,12 +118,16 @@ func (f *folder) checkLog(ctx context.Context, g manifestLog) (*log, error) {
 		return nil, err
 	}
 	tile := func(level int, n uint64, row []hash) error { return f.compareTile(l, level, n, row) }
+	var first logv1.Kind
 	err = f.bundles(ctx, l, func(b bundle, r result) error {
 		if r.err != nil {
 			return r.err
 		}
 		for _, name := range b.names() {
 			f.used[name] = true
+		}
+		if b.n == 0 {
+			first = r.first
 		}
 		l.Absent += uint64(r.absent)
 		if err := f.continues(l, r.row); err != nil {
@@ -119,6 +136,9 @@ func (f *folder) checkLog(ctx context.Context, g manifestLog) (*log, error) {
 		return l.tree.add(r.row, tile)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := f.opens(l.Origin, first); err != nil {
 		return nil, err
 	}
 	if err := l.tree.partial(tile); err != nil {
@@ -131,6 +151,15 @@ func (f *folder) checkLog(ctx context.Context, g manifestLog) (*log, error) {
 		return nil, wrong("ROOT_WRONG", "Log %s: its %d entries are not those that its checkpoint was signed over.", l.Origin, l.Size)
 	}
 	return l, nil
+}
+
+// opens checks that a later generation begins with how the one before it ended, by the kind of its first entry, 0 for none:
+// a log that does not cannot stand for one that is not there.
+func (c Config) opens(origin string, first logv1.Kind) error {
+	if _, n := verify.Generation(origin); c.checks(openings) && n > 1 && first != logv1.Kind_KIND_GENERATION_OPENED {
+		return wrong("GENERATION_WRONG", "Log %s, entry 0: it does not open a new generation, as the first of this log must.", origin)
+	}
+	return nil
 }
 
 // checkpoint reads and checks the checkpoint of a log.

@@ -300,6 +300,11 @@ func (l *Log) Add(entry []byte, body *Body) error {
 		return wrong("ENTRY_UNKNOWN", "Log %s, entry %d: the checkpoint covers only %d entries.", l.Origin, at, l.Size)
 	}
 	leaf, err := verify.ParseLeaf(entry)
+	if err == nil && at == 0 {
+		if err := l.w.opens(l.Origin, leaf.Kind); err != nil {
+			return err
+		}
+	}
 	if err == nil && body != nil {
 		err = verify.Body(leaf, body.Opening, body.Core, body.Details)
 	}
@@ -347,6 +352,11 @@ func (l *Log) end() error {
 	}
 	if l.Next() != l.Size {
 		return wrong("LOG_SHORTER", "Log %s: its checkpoint covers %d entries, but only %d came.", l.Origin, l.Size, l.Next())
+	}
+	if l.Size == 0 {
+		if err := l.w.opens(l.Origin, 0); err != nil {
+			return err
+		}
 	}
 	data := []byte(l.checkpoint)
 	l.files = append(l.files, file{l.Folder + "/" + checkpointName, int64(len(data)), digest(data)})
