@@ -1,12 +1,14 @@
 package auditor
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +61,8 @@ func (a *Auditor) GetProof(ctx context.Context, req *localv1.GetProofRequest) (*
 }
 
 // Export brings a folder up to date with every log that the auditor has a key for. What the folder holds is checked
-// first, and what comes from the hub before it is written; the manifest is signed when all of it holds.
+// first, and what comes from the hub before it is written; the manifest is signed when all of it holds. Of a log that a
+// later generation has followed the hub may have lost the end, or all: then what the folder holds of it stays.
 func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreamingServer[localv1.ExportResponse]) (err error) {
 	if !filepath.IsAbs(req.GetDirectory()) {
 		return fault.New(fault.Invalid, "BAD_FOLDER", "Name the folder by its whole path.")
@@ -74,7 +77,7 @@ func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreaming
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	progress := &localv1.ExportResponse{}
-	for _, origin := range a.cfg.LogKeys.Origins() {
+	for _, origin := range newestFirst(a.cfg.LogKeys) {
 		now := &localv1.ExportedLog{Origin: origin}
 		progress.Logs = append(progress.Logs, now)
 		if err := a.exportLog(ctx, w, now, func() error { return stream.Send(progress) }); err != nil {
@@ -88,7 +91,7 @@ func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreaming
 	for _, l := range report.Logs {
 		for _, now := range progress.Logs {
 			if now.Origin == l.Origin {
-				now.Absent, now.Root = l.Absent, base64.StdEncoding.EncodeToString(l.Root[:])
+				now.Folder, now.Absent, now.Root = l.Folder, l.Absent, base64.StdEncoding.EncodeToString(l.Root[:])
 			}
 		}
 	}
@@ -133,6 +136,8 @@ func (a *Auditor) exportLog(ctx context.Context, w *archive.Writer, now *localv1
 			return broken
 		case log != nil && now.Written == now.Size:
 			return nil
+		case log == nil && err != nil && a.follow.Over(now.Origin):
+			return a.lost(ctx, w, now, err)
 		case fault.From(err).Reason == "LOG_AHEAD":
 			return a.follow.Failed(ctx, asked, err)
 		case err != nil && (!passes(err) || now.Written == before):
@@ -142,6 +147,47 @@ func (a *Auditor) exportLog(ctx context.Context, w *archive.Writer, now *localv1
 		}
 		req.StartIndex, req.EndIndex, req.KnownSize = now.Written, now.Size, 0
 	}
+}
+
+// lost accepts that the hub exports nothing of a log that has ended, when it has nothing of it, or shows an end that the
+// later log names and that is within what the folder holds. Any other error is returned.
+func (a *Auditor) lost(ctx context.Context, w *archive.Writer, now *localv1.ExportedLog, why error) error {
+	nothing := fault.KindOf(why) == fault.NotFound
+	if !nothing && fault.From(why).Reason != "LOG_AHEAD" {
+		return why
+	}
+	asked, err := a.follow.Ask()
+	if err != nil {
+		return err
+	}
+	// Asked of the end alone, LOG_AHEAD is about a log that goes on, and stops the auditor.
+	out, err := a.cfg.Hub.GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: now.Origin, KnownLogs: asked.Known()})
+	held, _ := w.Head(now.Origin)
+	switch {
+	case nothing && fault.KindOf(err) == fault.NotFound:
+	case err != nil:
+		return a.follow.Failed(ctx, asked, err)
+	default:
+		if err := a.take(ctx, asked, out.GetProofs(), out.GetCheckpoint()); err != nil {
+			return err
+		}
+		if end, err := verify.Checkpoint(out.GetCheckpoint(), a.cfg.LogKeys); err != nil || nothing || end.Origin != now.Origin || end.Size >= held.Size {
+			return fault.Newf(fault.Unverified, "EXPORT_WITHHELD", "The hub says that it has lost events of the log %s, and shows that it has not. Telephone its operator.", now.Origin)
+		}
+	}
+	now.OldSize, now.Size, now.Written = held.Size, held.Size, held.Size
+	return nil
+}
+
+// newestFirst are the origins of the logs, the later generations first: they tell how the earlier ones ended.
+func newestFirst(keys verify.Keys) []string {
+	all := keys.Origins()
+	slices.SortStableFunc(all, func(a, b string) int {
+		_, x := verify.Generation(a)
+		_, y := verify.Generation(b)
+		return cmp.Compare(y, x)
+	})
+	return all
 }
 
 // exportCall makes one call and hands each of its messages to take.

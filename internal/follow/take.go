@@ -6,7 +6,6 @@ import (
 
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
-	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -69,38 +68,6 @@ func (f *Follower) take(ctx context.Context, asked Asked, proofs []*posternv1.Co
 	return err
 }
 
-// succeed follows the generation after a log that is known, if we have its key and the hub has begun it: what there is of
-// a log that has ended only the next one can tell, and it may be less than we saw. Without one it does nothing.
-func (f *Follower) succeed(ctx context.Context, origin string) error {
-	f.mu.Lock()
-	k := f.state.Logs[origin]
-	f.mu.Unlock()
-	if k == nil || k.Ended != nil || f.cfg.Hub == nil {
-		return nil
-	}
-	for _, o := range f.newestFirst(origin) {
-		if !verify.Succeeds(origin, o) {
-			break
-		}
-		if err := f.inquire(ctx, Seen{verify.Head{Origin: o, Root: verify.EmptyRoot}, ""}); fault.KindOf(err) != fault.NotFound {
-			return err
-		}
-	}
-	return nil
-}
-
-// newestFirst are the origins of a log for which we have keys, in all generations.
-func (f *Follower) newestFirst(origin string) []string {
-	all := slices.DeleteFunc(f.cfg.Keys.Origins(), func(o string) bool { return !verify.SameLog(o, origin) })
-	slices.SortFunc(all, func(a, b string) int {
-		if verify.Succeeds(b, a) {
-			return -1
-		}
-		return 1
-	})
-	return all
-}
-
 // link remembers a checkpoint when the proofs tie it to what is known.
 func (f *Follower) link(ctx context.Context, asked Asked, proofs []*posternv1.ConsistencyProof, s Seen) error {
 	f.mu.Lock()
@@ -110,18 +77,16 @@ func (f *Follower) link(ctx context.Context, asked Asked, proofs []*posternv1.Co
 	}
 	k := f.state.Logs[s.Head.Origin]
 	switch {
+	case k != nil && k.head == s.Head && k.Ended == nil && verify.AddsSignature(s.Checkpoint, k.Checkpoint, s.Head, f.cfg.Keys):
+		return f.remember(ctx, s) // the log changes its key: others may soon trust the next one only
+	case k != nil && (k.head == s.Head || names(k.Ended, s.Head)):
+		return nil
+	case f.state.laterThan(s.Head.Origin):
+		return errOpen // of a generation that has ended: see ended
 	case k == nil && f.state.before(s.Head.Origin) != nil:
 		return errOpen // a generation that is new to us: see inquire
-	case k == nil && f.state.laterThan(s.Head.Origin):
-		return f.broken(ctx, s, fault.New(fault.Unverified, "LOG_OLD_GENERATION", "The hub showed a checkpoint of a generation that had ended before this party knew it."))
 	case k == nil:
 		return f.remember(ctx, s) // the first that we see: trusted as enrolment gave us its key
-	case k.head == s.Head && k.Ended == nil && verify.AddsSignature(s.Checkpoint, k.Checkpoint, s.Head, f.cfg.Keys):
-		return f.remember(ctx, s) // the log changes its key: others may soon trust the next one only
-	case k.head == s.Head:
-		return nil
-	case k.Ended != nil:
-		return f.ofTheEnd(ctx, k, s)
 	case k.head.Size == s.Head.Size:
 		return f.broken(ctx, s, fault.New(fault.Unverified, "LOG_FORKED", "The hub has signed two different trees of the same size."))
 	}
@@ -139,16 +104,6 @@ func (f *Follower) link(ctx context.Context, asked Asked, proofs []*posternv1.Co
 		return f.broken(ctx, s, err)
 	}
 	return f.remember(ctx, s)
-}
-
-// ofTheEnd accepts of a generation that has ended what the next one commits to.
-func (f *Follower) ofTheEnd(ctx context.Context, k *known, s Seen) error {
-	for _, checkpoint := range k.Ended {
-		if h, err := verify.ReadHead(checkpoint); err == nil && h == s.Head {
-			return nil
-		}
-	}
-	return f.broken(ctx, s, fault.New(fault.Unverified, "LOG_OLD_GENERATION", "The hub showed a checkpoint of an ended generation that the new one does not name."))
 }
 
 // broken stops the party for what it was shown. The caller holds mu.
@@ -173,7 +128,11 @@ func (f *Follower) inquire(ctx context.Context, s Seen) error {
 	asked := f.asked()
 	before := f.state.before(origin)
 	k := f.state.Logs[origin]
+	over := f.state.laterThan(origin)
 	f.mu.Unlock()
+	if over {
+		return f.ended(ctx, s)
+	}
 	req := &posternv1.GetCheckpointRequest{Origin: origin, KnownLogs: append(asked.Known(), &posternv1.KnownLog{Origin: origin, Size: s.Head.Size})}
 	answer, err := f.cfg.Hub.GetCheckpoint(ctx, req)
 	if err != nil {
@@ -228,47 +187,4 @@ func proved(proofs []*posternv1.ConsistencyProof, older, newer verify.Head) erro
 		}
 	}
 	return fault.New(fault.Unverified, "LOG_UNPROVEN", "The hub did not prove that its log continues what is known of it.")
-}
-
-// succeeds checks that a new generation begins with what is known of the one before: its first event names that
-// checkpoint, or a later one that the hub proves to continue it. It returns the checkpoints that the event names.
-func (f *Follower) succeeds(before, newest verify.Head, answer *posternv1.GetCheckpointResponse) ([]string, error) {
-	unproven := fault.Newf(fault.Unverified, "GENERATION_UNPROVEN",
-		"The log %s does not begin with what this party knows of %s.", newest.Origin, before.Origin)
-	opening, err := verify.Receipt(answer.GetOpening(), f.cfg.Keys)
-	if err != nil {
-		return nil, err
-	}
-	if opening.Head != newest || opening.Index != 0 || opening.Kind != logv1.Kind_KIND_GENERATION_OPENED {
-		return nil, unproven
-	}
-	ends := opening.Core.GetFollowsCheckpoints()
-	for _, checkpoint := range ends {
-		end, err := verify.Checkpoint(checkpoint, f.cfg.Keys)
-		if err != nil || end.Origin != before.Origin {
-			continue // of another generation, or by a key that we were not given: it proves nothing to us
-		}
-		if proved(answer.GetEnded(), before, end) == nil {
-			return ends, nil
-		}
-	}
-	return nil, unproven
-}
-
-// begin remembers that a generation has followed another.
-func (f *Follower) begin(ctx context.Context, before string, ends []string, newest Seen) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.stopped(); err != nil {
-		return err
-	}
-	next := f.state.clone()
-	for origin, k := range next.Logs {
-		if verify.Succeeds(origin, newest.Head.Origin) {
-			k.Ended = ends
-		}
-	}
-	next.Logs[newest.Head.Origin] = &known{Checkpoint: newest.Checkpoint, head: newest.Head}
-	f.cfg.Log.WarnContext(ctx, "following a new generation of the hub's log", "log", newest.Head.Origin, "before", before)
-	return f.save(ctx, next)
 }

@@ -46,6 +46,15 @@ func (x *Exchange) NewGeneration(known ...string) {
 	x.openGeneration(x.nextKeys(), known...)
 }
 
+// ForkGeneration opens the newest generation once more, with the same keys, in an older copy of the hub: what whoever runs a
+// hub can do, to show some people another log.
+func (x *Exchange) ForkGeneration(copied []byte) {
+	x.t.Helper()
+	must(x.t, x.Store.Close())
+	must(x.t, os.WriteFile(x.Path("hub", schema.Hub.Name+".db"), copied, 0o600))
+	x.openGeneration(x.logKeys)
+}
+
 // nextKeys are those of the generation after the newest.
 func (x *Exchange) nextKeys() ledger.Keys {
 	x.generation++
