@@ -11,6 +11,8 @@ import (
 
 	"postern/internal/config"
 	"postern/internal/directory"
+	"postern/internal/fault"
+	"postern/internal/ledger/verify"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -20,7 +22,7 @@ func (a *app) hubCommand() *cobra.Command {
 	dir := &cobra.Command{Use: "directory", Short: "Who takes part"}
 	var number uint64
 	loadDir := &cobra.Command{Use: "load FILE.yaml", Short: "Sign a directory file as the operator and bring it into force", Args: exactly(1)}
-	loadDir.Flags().Uint64Var(&number, "number", 0, "the number of the revision; one more than the one in force when left out")
+	loadDir.Flags().Uint64Var(&number, "number", 0, "the number of the revision; one more than the one in force and what desks have when left out")
 	loadDir.RunE = func(c *cobra.Command, args []string) error { return a.hubDirectoryLoad(c.Context(), args[0], number) }
 	dir.AddCommand(loadDir)
 	c.AddCommand(serveCommand(a, "Serve the hub", config.LoadHub), dir, a.hubBackupCommand(), a.hubRestoreCommand(), a.hubCheckCommand(), a.hubPolicyCommand())
@@ -49,7 +51,9 @@ func (a *app) hubDirectoryLoad(ctx context.Context, file string, number uint64) 
 			if err != nil {
 				return err
 			}
-			number = status.GetDirectoryRevision() + 1
+			if number, err = nextDirectory(status); err != nil {
+				return err
+			}
 		}
 		revision, entries, err := directory.Build(src, number, cfg.TrustDomain, time.Now())
 		if err != nil {
@@ -72,6 +76,18 @@ func (a *app) hubDirectoryLoad(ctx context.Context, file string, number uint64) 
 		a.line("Directory %d is in force: %d entries, recorded in the log.", out.GetNumber(), len(entries))
 		return nil
 	})
+}
+
+// nextDirectory is the number of a revision for which none is named: above the one in force and what desks have. After the
+// loss of a hub the next one may have heard of none, and then it is for a person to say.
+func nextDirectory(s *localv1.GetStatusResponse) (uint64, error) {
+	number := max(s.GetDirectoryRevision(), s.GetDirectoryRevisionAtDesks())
+	for _, l := range s.GetLogs() {
+		if _, generation := verify.Generation(l.GetOrigin()); number == 0 && generation > 1 {
+			return 0, fault.New(fault.Precondition, "DIRECTORY_NUMBER", "This hub replaces one that was lost, and no desk has told yet which directory it has. Name a number with --number, above what any desk has: its measure postern_directory_revision shows it.")
+		}
+	}
+	return number + 1, nil
 }
 
 // warnUnserved names on stderr the authorities that a child may live in, by the postcode table, and that this directory

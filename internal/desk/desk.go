@@ -85,6 +85,7 @@ type Desk struct {
 	failures  ops.Counter      // step, reason
 	spool     *queue.Queue
 	directory atomic.Pointer[directory.Directory] // the last verified revision; numbers come from it offline too
+	unsynced  atomic.Pointer[fault.Error]         // why the newest directory was not taken at the last try; nil when it was
 	resealing atomic.Bool                         // something came after which something may have to be sealed again
 	pinning   sync.Mutex                          // owns the replacing of directory: keys and revisions come by two loops
 	rules     rules                               // the sharing policy that was last synced

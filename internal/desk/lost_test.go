@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/desk"
+	"postern/internal/fault"
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
@@ -412,5 +413,38 @@ func TestAStopThatWasLostWithACopyReachesTheTeam(t *testing.T) {
 				t.Errorf("%d are in the spool still; stopped %v, %v", n, d.Log().Stopped(), in.Log().Stopped())
 			}
 		})
+	}
+}
+
+// After the loss of a hub its operator loads the directory. Under a number that is not above a desk's, the desk and the hub
+// say so, and the hub knows which number would do.
+func TestTheDirectoryOfTheNextHubReachesTheDesks(t *testing.T) {
+	x, d := opened(t)
+	x.LoadDirectory(7, testkit.Register{})
+	worked, err := d.StepDirectory(t.Context())
+	works(t, worked, err)
+	x.LoseHubDisk()
+	x.LoadDirectory(1, testkit.Register{})
+	_, err = d.StepDirectory(t.Context())
+	wantFault(t, err, fault.Unverified, "DIRECTORY_ROLLED_BACK")
+	if found(t, d, "newest directory", "goes on with 7") != localv1.Level_LEVEL_PROBLEM {
+		t.Error("the desk that takes no directory is well")
+	}
+	hub := must(x.Hub.Examine(t.Context(), &localv1.ExamineRequest{}))(t)
+	if !slices.ContainsFunc(hub.GetFindings(), func(f *localv1.Finding) bool {
+		return f.GetLevel() == localv1.Level_LEVEL_PROBLEM && strings.Contains(f.GetWords(), "The desk of "+testkit.HMPBristol+" has directory 7")
+	}) {
+		t.Errorf("the hub of which no desk takes the directory is well: %v", hub.GetFindings())
+	}
+	at := must(x.Hub.GetStatus(t.Context(), &localv1.GetStatusRequest{}))(t).GetDirectoryRevisionAtDesks()
+	x.LoadDirectory(at+1, testkit.Register{})
+	worked, err = d.StepDirectory(t.Context())
+	works(t, worked, err)
+	for _, r := range []*localv1.ExamineResponse{must(d.Examine(t.Context(), &localv1.ExamineRequest{}))(t), must(x.Hub.Examine(t.Context(), &localv1.ExamineRequest{}))(t)} {
+		for _, f := range r.GetFindings() {
+			if f.GetLevel() == localv1.Level_LEVEL_PROBLEM {
+				t.Errorf("%v", f)
+			}
+		}
 	}
 }

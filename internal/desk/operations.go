@@ -142,6 +142,7 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 	} else {
 		add(ops.OK("staff", fmt.Sprintf("%d may use this desk", len(d.cfg.Staff))))
 	}
+	d.examineSync(add)
 	if _, known := dir.Prison(d.cfg.Identity.Party().ID); dir.Number() > 0 && !known {
 		add(ops.Problem("prison", "The directory does not name this prison, so the hub refers everything to a person.", "Ask the hub's operator to load a directory with "+d.cfg.Identity.Party().ID+" in it."))
 	}
@@ -172,6 +173,17 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 		}
 	}
 	return out, nil
+}
+
+// examineSync tells why the desk did not take the newest directory, where that does not pass by itself. That it has stopped
+// is told by another check.
+func (d *Desk) examineSync(add func(*localv1.Finding)) {
+	why := d.unsynced.Load()
+	if why == nil || why.Kind == fault.Unavailable || why.Kind == fault.Exhausted || why.Kind == fault.Deadline || d.follow.Stopped() != nil {
+		return
+	}
+	add(ops.Problem("newest directory", fmt.Sprintf("The hub's newest directory is not taken, so this desk goes on with %d. %s", d.directory.Load().Number(), why.Message),
+		fmt.Sprintf("Telephone the hub's operator. After the loss of a hub they load the directory again, with a number above %d.", d.directory.Load().Number())))
 }
 
 // examinePins names every authority whose key waits for a person, and every one that nothing can be sealed to any more.

@@ -203,6 +203,16 @@ func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *lo
 
 // StepDirectory syncs the directory whole, verifies it, and keeps it. It reports whether a newer one came into force.
 func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
+	worked, err := d.syncDirectory(ctx)
+	if err == nil {
+		d.unsynced.Store(nil)
+	} else {
+		d.unsynced.Store(fault.From(err))
+	}
+	return worked, err
+}
+
+func (d *Desk) syncDirectory(ctx context.Context) (bool, error) {
 	current := d.directory.Load()
 	asked, err := d.follow.Ask()
 	if err != nil {
@@ -239,7 +249,7 @@ func (d *Desk) StepDirectory(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if newer.Number() <= current.Number() {
-		return false, fault.New(fault.Unverified, "DIRECTORY_ROLLED_BACK", "The hub serves an older directory than it did. Telephone its operator.")
+		return false, fault.Newf(fault.Unverified, "DIRECTORY_ROLLED_BACK", "The hub serves an older directory than it did: %d, and this desk has %d. Telephone its operator.", newer.Number(), current.Number())
 	}
 	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		if err := d.judgeDirectory(ctx, tx, newer); err != nil {

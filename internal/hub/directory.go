@@ -10,6 +10,7 @@ import (
 	"postern/internal/failpoint"
 	"postern/internal/fault"
 	"postern/internal/ledger"
+	"postern/internal/rpc"
 	"postern/internal/schema"
 	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
@@ -25,6 +26,7 @@ func (h *Hub) ListAuthorities(ctx context.Context, req *posternv1.ListAuthoritie
 	if err := h.ahead(ctx, req.GetKnownLogs(), ledger.Sent); err != nil {
 		return nil, err
 	}
+	h.hearRevision(ctx, req.GetKnownRevision())
 	out, cut := &posternv1.ListAuthoritiesResponse{}, h.cfg.Ledger.Cut()
 	_, _, out.Checkpoint = cut.Head(ledger.Sent)
 	var err error
@@ -61,6 +63,38 @@ func (h *Hub) ListAuthorities(ctx context.Context, req *posternv1.ListAuthoritie
 		out.NextPageToken = place(end, digest)
 	}
 	return out, nil
+}
+
+// revisionAt is a directory revision that a desk says to have.
+type revisionAt struct {
+	prison string
+	number uint64
+}
+
+// believed bounds what a desk is believed of its directory's number, so that none can use up the numbers there are.
+const believed = 1 << 53
+
+// hearRevision remembers the largest revision above the one in force that a desk says to have, such as from a hub before
+// this one that was lost: desks take none but a larger one.
+func (h *Hub) hearRevision(ctx context.Context, number uint64) {
+	p, _ := rpc.Party(ctx)
+	if p.Role != posternv1.Role_ROLE_DESK || number <= h.directory.Load().Number() || number >= believed {
+		return
+	}
+	for {
+		was := h.atDesks.Load()
+		if was != nil && was.number >= number || h.atDesks.CompareAndSwap(was, &revisionAt{p.ID, number}) {
+			return
+		}
+	}
+}
+
+// atDesk is the largest revision that a desk has, while it is above the one in force; the zero revisionAt for none.
+func (h *Hub) atDesk() revisionAt {
+	if r := h.atDesks.Load(); r != nil && r.number > h.directory.Load().Number() {
+		return *r
+	}
+	return revisionAt{}
 }
 
 // A place in a revision is the index of the next entry and the start of the revision's digest, so that a token for an

@@ -81,6 +81,7 @@ type Hub struct {
 	delivery  *delivery.Delivery
 	selfCheck *ledger.SelfCheck
 	directory atomic.Pointer[directory.Directory] // the revision in force; replaced after its leaf is committed
+	atDesks   atomic.Pointer[revisionAt]          // the largest revision above the one in force of which a desk told; nil for none since the start
 	policy    atomic.Pointer[engine.Engine]       // what decides; replaced after its leaf is committed
 	refused   atomic.Pointer[policyRefusal]       // the last policy that was refused since the start; nil for none
 

@@ -85,6 +85,10 @@ func (h *Hub) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1.
 	if d.Number() > 0 {
 		add(ops.OK("directory", fmt.Sprintf("revision %d: %d authorities, %d prisons, %d agreements", d.Number(), len(d.Authorities()), len(d.Prisons()), len(d.Agreements()))))
 	}
+	if at := h.atDesk(); at.number > 0 {
+		add(ops.Problem("directory at desks", fmt.Sprintf("The desk of %s has directory %d, and takes none that is not above it; %d is in force.", at.prison, at.number, d.Number()),
+			"Load the directory again: postern hub directory load FILE takes the next number above. Where no hub was lost, ask the prison how it came by that number."))
+	}
 	add(keys(d, now)...)
 	add(agreements(d, now)...)
 	waits, err := h.examineOutbox(ctx, now)

@@ -186,3 +186,24 @@ func TestNoUpdateWithoutADelivery(t *testing.T) {
 		t.Error(page.GetUpdates())
 	}
 }
+
+// TestNobodyUsesUpTheNumbersOfTheDirectory: a desk is believed a number within reason, and an inbox none.
+func TestNobodyUsesUpTheNumbersOfTheDirectory(t *testing.T) {
+	w := newWorld(t)
+	says := func(path string, number uint64) uint64 {
+		_, err := posternv1.NewDirectoryServiceClient(w.ToHub(path)).ListAuthorities(t.Context(), &posternv1.ListAuthoritiesRequest{KnownRevision: number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return must(w.Hub.GetStatus(t.Context(), &localv1.GetStatusRequest{}))(t).GetDirectoryRevisionAtDesks()
+	}
+	desk, inbox := "/prison/"+testkit.HMPBristol+"/desk", "/authority/"+testkit.Bristol+"/inbox"
+	for _, c := range []struct {
+		path         string
+		number, want uint64
+	}{{desk, 1, 0}, {desk, 1<<64 - 1, 0}, {inbox, 9, 0}, {desk, 8, 8}, {desk, 5, 8}} {
+		if got := says(c.path, c.number); got != c.want {
+			t.Errorf("%s says %d: %d is believed, want %d", c.path, c.number, got, c.want)
+		}
+	}
+}

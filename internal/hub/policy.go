@@ -221,6 +221,9 @@ func (h *Hub) recordPolicy(ctx context.Context, e *engine.Engine, served *poster
 func (h *Hub) examinePolicy() []*localv1.Finding {
 	p := h.policy.Load()
 	found := ops.OK("policy", "revision "+p.Revision())
+	if p == h.cfg.Engine {
+		found = ops.OK("policy", "revision "+p.Revision()+", the one that is built in: none was activated at this hub")
+	}
 	if p.Refuses() {
 		found = ops.Problem("policy", "The policy in force cannot be used by this program, so everything is referred to a person.",
 			"Sign and activate a policy that this program can use, or start the program that it was made for.")

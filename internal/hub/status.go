@@ -16,7 +16,7 @@ import (
 
 // GetStatus says how the hub is: its logs, what is in force, which queues wait.
 func (h *Hub) GetStatus(ctx context.Context, _ *localv1.GetStatusRequest) (*localv1.GetStatusResponse, error) {
-	out := &localv1.GetStatusResponse{DirectoryRevision: h.directory.Load().Number(), PolicyRevision: h.policy.Load().Revision()}
+	out := &localv1.GetStatusResponse{DirectoryRevision: h.directory.Load().Number(), DirectoryRevisionAtDesks: h.atDesk().number, PolicyRevision: h.policy.Load().Revision()}
 	for _, log := range []ledger.Log{ledger.Sent, ledger.Received} {
 		size, root, checkpoint := h.cfg.Ledger.Head(log)
 		out.Logs = append(out.Logs, &localv1.LogStatus{

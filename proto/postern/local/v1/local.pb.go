@@ -2199,9 +2199,12 @@ type GetStatusResponse struct {
 	// Since when deliveries are paused; absent when they are not.
 	PauseTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=pause_time,json=pauseTime,proto3" json:"pause_time,omitempty"`
 	// What is kept back after the loss of a hub before this one; absent when nothing is.
-	Hold          *HoldStatus `protobuf:"bytes,6,opt,name=hold,proto3" json:"hold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Hold *HoldStatus `protobuf:"bytes,6,opt,name=hold,proto3" json:"hold,omitempty"`
+	// The largest directory revision that a desk said to have since the start, while it is above the one in force: desks
+	// take none but a larger one. 0 while there is none.
+	DirectoryRevisionAtDesks uint64 `protobuf:"varint,7,opt,name=directory_revision_at_desks,json=directoryRevisionAtDesks,proto3" json:"directory_revision_at_desks,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -2274,6 +2277,13 @@ func (x *GetStatusResponse) GetHold() *HoldStatus {
 		return x.Hold
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetDirectoryRevisionAtDesks() uint64 {
+	if x != nil {
+		return x.DirectoryRevisionAtDesks
+	}
+	return 0
 }
 
 // HoldStatus says for whom a hub waits that replaced a lost one.
@@ -3141,7 +3151,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x15LoadDirectoryResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12-\n" +
 	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x12\n" +
-	"\x10GetStatusRequest\"\xc0\x02\n" +
+	"\x10GetStatusRequest\"\xff\x02\n" +
 	"\x11GetStatusResponse\x12/\n" +
 	"\x04logs\x18\x01 \x03(\v2\x1b.postern.local.v1.LogStatusR\x04logs\x12-\n" +
 	"\x12directory_revision\x18\x02 \x01(\x04R\x11directoryRevision\x12'\n" +
@@ -3149,7 +3159,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x06queues\x18\x04 \x03(\v2\x1d.postern.local.v1.QueueStatusR\x06queues\x129\n" +
 	"\n" +
 	"pause_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tpauseTime\x120\n" +
-	"\x04hold\x18\x06 \x01(\v2\x1c.postern.local.v1.HoldStatusR\x04hold\"w\n" +
+	"\x04hold\x18\x06 \x01(\v2\x1c.postern.local.v1.HoldStatusR\x04hold\x12=\n" +
+	"\x1bdirectory_revision_at_desks\x18\a \x01(\x04R\x18directoryRevisionAtDesks\"w\n" +
 	"\n" +
 	"HoldStatus\x125\n" +
 	"\bend_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
