@@ -65,14 +65,14 @@ func (a *app) printExport(dir string, logs []*localv1.ExportedLog) error {
 		list := make([]map[string]any, len(logs))
 		for i, l := range logs {
 			list[i] = map[string]any{"id": l.GetOrigin(), "folder": l.GetFolder(), "old_size": l.GetOldSize(), "size": l.GetSize(),
-				"absent": l.GetAbsent(), "root": l.GetRoot()}
+				"absent": l.GetAbsent(), "root": l.GetRoot(), "lost": l.GetLost()}
 		}
 		return a.printJSON(map[string]any{"directory": dir, "logs": list})
 	}
 	a.line("Exported and signed: %s", dir)
 	for _, l := range logs {
-		if l.GetFolder() == "" {
-			a.line("  %s: ended; the hub has lost it, and nothing of it is here", l.GetOrigin())
+		if l.GetLost() {
+			a.line("  %s: ended; the hub says that it has lost it or its end, and %d entries of it are here", l.GetOrigin(), l.GetSize())
 			continue
 		}
 		a.line("  %s: %d entries in %s, %d of them new; %d without a body", l.GetOrigin(), l.GetSize(), l.GetFolder(), l.GetSize()-l.GetOldSize(), l.GetAbsent())
@@ -168,7 +168,7 @@ func (a *app) printVerified(r *archive.Report) error {
 	if a.output == "json" {
 		list := make([]map[string]any, len(r.Logs))
 		for i, l := range r.Logs {
-			list[i] = map[string]any{"id": l.Origin, "folder": l.Folder, "size": l.Size, "absent": l.Absent,
+			list[i] = map[string]any{"id": l.Origin, "folder": l.Folder, "size": l.Size, "absent": l.Absent, "ended": l.Ended,
 				"root": base64.StdEncoding.EncodeToString(l.Root[:])}
 		}
 		return a.printJSON(map[string]any{"verified": true, "time": r.Time.Format("2006-01-02T15:04:05Z07:00"), "signed_by": r.By.URI(), "logs": list, "lost": append([]string{}, r.Lost...)})
@@ -176,6 +176,9 @@ func (a *app) printVerified(r *archive.Report) error {
 	a.line("Verified: exported %s by %s", plain.Time(r.Time), r.By.URI())
 	for _, l := range r.Logs {
 		a.line("  %s: %d entries, root %s, %d without a body", l.Origin, l.Size, base64.StdEncoding.EncodeToString(l.Root[:]), l.Absent)
+		if l.Ended > l.Size {
+			a.line("    its end is not here: a later log says that it had %d entries", l.Ended)
+		}
 	}
 	for _, origin := range r.Lost {
 		a.line("  %s: ended; nothing of it is here", origin)

@@ -127,10 +127,17 @@ func TestAnExportGoesOnAfterAnOlderCopy(t *testing.T) {
 	x.RestoreHub(copied)
 	x.NewGeneration(known...)
 	a = audits(t, x, a.keys...)
-	now := sizes(a.exports(t, dir))
+	r := a.exports(t, dir)
+	now := sizes(r)
 	for origin, size := range before {
 		if now[origin] != size {
 			t.Errorf("%s: %d entries of %d are left", origin, now[origin], size)
+		}
+	}
+	for _, l := range r.Logs { // that the auditor looked is an event of the received log, which is lost
+		_, generation := verify.Generation(l.Origin)
+		if short := l.Ended > l.Size; short != (generation == 1 && strings.HasSuffix(l.Origin, "received")) || generation == 1 && l.Ended == 0 {
+			t.Errorf("%s has %d entries, and is said to have ended with %d", l.Origin, l.Size, l.Ended)
 		}
 	}
 	if again := sizes(a.exports(t, dir)); again[x.Ledger.Origin(ledger.Received)] <= now[x.Ledger.Origin(ledger.Received)] { // that it was disclosed

@@ -175,7 +175,7 @@ func (a *Auditor) lost(ctx context.Context, w *archive.Writer, now *localv1.Expo
 			return fault.Newf(fault.Unverified, "EXPORT_WITHHELD", "The hub says that it has lost events of the log %s, and shows that it has not. Telephone its operator.", now.Origin)
 		}
 	}
-	now.OldSize, now.Size, now.Written = held.Size, held.Size, held.Size
+	now.Lost, now.OldSize, now.Size, now.Written = true, held.Size, held.Size, held.Size
 	return nil
 }
 

@@ -72,6 +72,7 @@ type LogReport struct {
 	verify.Head
 	Folder string
 	Absent uint64 // entries without a body
+	Ended  uint64 // the size of its largest end that a later log of the folder names: with less, the end is not here; 0 for none
 }
 
 // folders are the names a log's folder can have: plain on every file system, and none of the folder's own files.

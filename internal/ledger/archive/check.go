@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"io"
 
+	"google.golang.org/protobuf/proto"
+
 	"postern/internal/fault"
 	"postern/internal/ledger/verify"
 	logv1 "postern/proto/postern/log/v1"
@@ -26,6 +28,7 @@ func (b bundle) names() [3]string {
 type result struct {
 	row    []hash     // of the entries
 	first  logv1.Kind // of the first of them
+	ends   []string   // the checkpoints that the first of them names, where it opens a generation and has a body
 	absent int        // entries without a body
 	err    error
 }
@@ -42,6 +45,7 @@ type checking struct {
 	*folder
 	*buffers
 	row    []hash
+	ends   []string
 	absent int
 }
 
@@ -59,7 +63,7 @@ func (f *folder) checkBundle(b bundle) result {
 	c := checking{bundle: b, folder: f, buffers: f.buffers.Get().(*buffers), row: make([]hash, 0, b.width)}
 	defer f.buffers.Put(c.buffers)
 	err := c.run()
-	return result{c.row, c.leaves[0].Kind, c.absent, err}
+	return result{c.row, c.leaves[0].Kind, c.ends, c.absent, err}
 }
 
 func (c *checking) run() error {
@@ -147,6 +151,13 @@ func (c *checking) opened() error {
 				return c.at(i, "ENTRY_WRONG", "it is not the entry that was exported; see %s.", c.names()[inEntries])
 			}
 			return c.at(i, "BODY_WRONG", "its body in %s does not open it. %s", c.names()[inBodies], fault.From(err).Message).Because(err)
+		}
+		if i == 0 && c.leaves[i].Kind == logv1.Kind_KIND_GENERATION_OPENED {
+			core := &logv1.Core{}
+			if err := proto.Unmarshal(body.Core, core); err != nil {
+				return c.at(i, "BODY_WRONG", "what it says of the log before it cannot be read.").Because(err)
+			}
+			c.ends = core.GetFollowsCheckpoints()
 		}
 	}
 	if len(rest) > 0 {

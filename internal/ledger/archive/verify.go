@@ -47,6 +47,7 @@ type folder struct {
 type log struct {
 	LogReport
 	checkpoint string
+	ends       []string // of logs before it, which its first entry names
 	tree       tree
 }
 
@@ -74,7 +75,22 @@ func check(ctx context.Context, fsys fs.FS, c Config, origins []string) (*folder
 		}
 		f.logs = append(f.logs, l)
 	}
+	for _, l := range f.logs {
+		l.Ended = f.named(l.Origin)
+	}
 	return f, f.leftOver()
+}
+
+// named is the size of the largest end of a log that a later one names.
+func (f *folder) named(origin string) (size uint64) {
+	for _, later := range f.logs {
+		for _, end := range later.ends {
+			if h, err := verify.ReadHead(end); err == nil && h.Origin == origin && verify.Succeeds(origin, later.Origin) {
+				size = max(size, h.Size)
+			}
+		}
+	}
+	return size
 }
 
 func (f *folder) report() *Report {
@@ -127,7 +143,7 @@ func (f *folder) checkLog(ctx context.Context, g manifestLog) (*log, error) {
 			f.used[name] = true
 		}
 		if b.n == 0 {
-			first = r.first
+			first, l.ends = r.first, r.ends
 		}
 		l.Absent += uint64(r.absent)
 		if err := f.continues(l, r.row); err != nil {

@@ -2898,7 +2898,10 @@ type ExportedLog struct {
 	// How many of them are without a body: erased, or outside the auditor's scope.
 	Absent uint64 `protobuf:"varint,6,opt,name=absent,proto3" json:"absent,omitempty"`
 	// The root in base64; empty until the log is complete.
-	Root          string `protobuf:"bytes,7,opt,name=root,proto3" json:"root,omitempty"`
+	Root string `protobuf:"bytes,7,opt,name=root,proto3" json:"root,omitempty"`
+	// The hub exports nothing more of it: a later log has followed it, and the hub says that it lost its end, or all of it.
+	// What the folder held stays.
+	Lost          bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2980,6 +2983,13 @@ func (x *ExportedLog) GetRoot() string {
 		return x.Root
 	}
 	return ""
+}
+
+func (x *ExportedLog) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
 }
 
 var File_postern_local_v1_local_proto protoreflect.FileDescriptor
@@ -3196,7 +3206,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"W\n" +
 	"\x0eExportResponse\x121\n" +
 	"\x04logs\x18\x01 \x03(\v2\x1d.postern.local.v1.ExportedLogR\x04logs\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done\"\xb2\x01\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\"\xc6\x01\n" +
 	"\vExportedLog\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x16\n" +
 	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x19\n" +
@@ -3204,7 +3214,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x04size\x18\x04 \x01(\x04R\x04size\x12\x18\n" +
 	"\awritten\x18\x05 \x01(\x04R\awritten\x12\x16\n" +
 	"\x06absent\x18\x06 \x01(\x04R\x06absent\x12\x12\n" +
-	"\x04root\x18\a \x01(\tR\x04root*\xe8\x01\n" +
+	"\x04root\x18\a \x01(\tR\x04root\x12\x12\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost*\xe8\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_QUEUED\x10\x01\x12\x11\n" +
