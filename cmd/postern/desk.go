@@ -165,8 +165,20 @@ func (a *app) deskStatus(c *cobra.Command, args []string) error {
 			return a.printJSON(plain.Map(out.GetNotification()))
 		}
 		a.printNotification(out.GetNotification())
+		a.printChildren(out.GetChildren())
 		return nil
 	})
+}
+
+// printChildren names the children of a notification by the numbers that a withdrawal of a part has.
+func (a *app) printChildren(names []string) {
+	for i, name := range names {
+		id := "case.child_named"
+		if name == "" {
+			id = "case.child_number"
+		}
+		a.line("  %s", a.language().Text(id, words.Args{"number": i + 1, "name": visible(name)}))
+	}
 }
 
 func (a *app) deskListCommand() *cobra.Command {

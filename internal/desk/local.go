@@ -127,6 +127,13 @@ func (d *Desk) GetNotification(ctx context.Context, req *localv1.GetNotification
 			return err
 		}
 		out.Notification = d.forReader(ctx, shown)
+		if len(shown.GetFormChildren()) > 0 {
+			f := &posternv1.Form{}
+			if err := d.loadIfThere(s, schema.DeskForm, shown.GetFormId(), f); err != nil {
+				return err
+			}
+			out.Children = childrenOf(f, shown)
+		}
 		if !proto.Equal(out.GetNotification().GetDecision(), shown.GetDecision()) {
 			return nil // the receipt would say what the check found
 		}

@@ -114,6 +114,9 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 	d.submit.Lock()
 	defer d.submit.Unlock()
 	n, digest, err := d.target(ctx, req)
+	if err == nil && by.ID != d.itself().ID { // what the desk carries over was said, and stands
+		err = notInIt(n, paths)
+	}
 	if err != nil {
 		return "", nil, err
 	}
@@ -166,6 +169,22 @@ func scope(req *localv1.WithdrawNotificationRequest) ([]string, error) {
 	}
 	paths := slices.Compact(slices.Sorted(slices.Values(req.GetPaths())))
 	return paths, fault.InvalidFields("BAD_WITHDRAWAL", "The withdrawal cannot be taken like this.", fields)
+}
+
+// notInIt names paths of children that a notification of this desk does not have: nobody is to believe that one was taken
+// back who goes in another. How many children another prison's has, only the hub knows.
+func notInIt(n *localv1.Notification, paths []string) error {
+	var fields []fault.Field
+	for _, p := range paths {
+		child, ok := section.ChildOf(p)
+		if !ok {
+			child, ok = section.ChildOf(p + "/home")
+		}
+		if ok && !n.GetElsewhere() && child > len(n.GetFormChildren()) {
+			fields = append(fields, fault.Field{Path: "paths", Reason: "There is no child " + strconv.Itoa(child) + " in it.", Fix: "Children are numbered as `postern desk status` shows them."})
+		}
+	}
+	return fault.InvalidFields("NO_CHILD", "The withdrawal cannot be taken like this.", fields)
 }
 
 // target finds what is withdrawn: a notification of this desk, with the digest of its manifest, or another prison's,

@@ -184,6 +184,27 @@ func TestWhatCannotBeWithdrawnIsSaidPlainly(t *testing.T) {
 	}
 }
 
+// Children are numbered by their notification: what has another number there, or goes to another team, is no child of it,
+// and nobody hears that she was taken back.
+func TestAChildWhoIsNotInItIsNotWithdrawn(t *testing.T) {
+	x := testkit.NewExchange(t)
+	d := x.Desk(testkit.HMPBristol)
+	ids := d.Take(formtest.New(testkit.Bristol, testkit.Lancashire))
+	for _, path := range []string{"child/2", "child/2/phone", "child/99"} {
+		_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: ids[1], Method: byPhone, Paths: []string{"parent/birth", path}}, testkit.Staff)
+		wantFault(t, err, fault.Invalid, "NO_CHILD")
+	}
+	if n := d.Get(ids[1]).GetNotification(); len(n.GetWithdrawals()) != 0 {
+		t.Errorf("something was taken: %v", n)
+	}
+	if n := withdraws(t, d, ids[1], "", "child/1"); len(n.GetWithdrawals()) != 1 || len(n.GetWithdrawals()[0].GetPaths()) != 0 {
+		t.Errorf("its one child: %v", n.GetWithdrawals())
+	}
+	if names := d.Get(ids[0]).GetChildren(); len(names) != 1 || names[0] == "" {
+		t.Errorf("its children are called %q", names)
+	}
+}
+
 // What the hub says of a withdrawal, or of a decision made again, counts with its receipt only.
 func TestTheHubsWordAloneWithdrawsNothing(t *testing.T) {
 	edits := map[string]func(*posternv1.Update){

@@ -947,7 +947,9 @@ type GetNotificationResponse struct {
 	// The notification.
 	Notification *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
 	// The receipt of its decision, once there is one.
-	Receipt       *v1.Receipt `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt *v1.Receipt `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// What each child is called, by the numbers of the notification; empty where this desk does not hold the form.
+	Children      []string `protobuf:"bytes,3,rep,name=children,proto3" json:"children,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -992,6 +994,13 @@ func (x *GetNotificationResponse) GetNotification() *Notification {
 func (x *GetNotificationResponse) GetReceipt() *v1.Receipt {
 	if x != nil {
 		return x.Receipt
+	}
+	return nil
+}
+
+func (x *GetNotificationResponse) GetChildren() []string {
+	if x != nil {
+		return x.Children
 	}
 	return nil
 }
@@ -3072,10 +3081,11 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x1cWithdrawNotificationResponse\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\"(\n" +
 	"\x16GetNotificationRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x8c\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xa8\x01\n" +
 	"\x17GetNotificationResponse\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\x12-\n" +
-	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\"\x81\x01\n" +
+	"\areceipt\x18\x02 \x01(\v2\x13.postern.v1.ReceiptR\areceipt\x12\x1a\n" +
+	"\bchildren\x18\x03 \x03(\tR\bchildren\"\x81\x01\n" +
 	"\x18ListNotificationsRequest\x12/\n" +
 	"\x06states\x18\x01 \x03(\x0e2\x17.postern.local.v1.StateR\x06states\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\bR\awaiting\x12\x1a\n" +
