@@ -21,6 +21,8 @@ const (
 	stateWithdrawn   = localv1.State_STATE_WITHDRAWN
 	stateStopAsked   = localv1.State_STATE_STOP_ASKED
 	stateClosed      = localv1.State_STATE_CLOSED
+
+	statePartWithdrawn = localv1.State_STATE_PART_WITHDRAWN
 )
 
 // StateWords says what a state means to the person at the counter.
@@ -34,7 +36,7 @@ func StateWordsIn(lang words.Language, s localv1.State) string {
 // event is something that a desk hears and that may move a notification on; its text stands in docs/states.md.
 type event string
 
-// The events. Whatever else a desk hears leaves the state as it is; so does a withdrawal of a part.
+// The events. Whatever else a desk hears leaves the state as it is; so does a withdrawal of a part of what it sent itself.
 const (
 	decidedShare    event = "the hub decides SHARE"
 	decidedWait     event = "the hub decides WAIT"
@@ -48,6 +50,7 @@ const (
 	undelivered     event = "the hub's reply UNDELIVERED, or it no longer takes what a hub before it had taken"
 	withdrawn       event = "a withdrawal is recorded, and nothing had begun to be sent"
 	stopAsked       event = "a withdrawal is recorded, and the team is asked to stop"
+	partWithdrawn   event = "a withdrawal of a part of another prison's is recorded"
 	notWithdrawn    event = "the hub refuses a withdrawal taken for another prison"
 	closed          event = "the hub's reply CLOSED"
 	submittedAgain  event = "what was missing came, or the time was up: the desk submits again"
@@ -65,7 +68,7 @@ var moves = map[localv1.State]map[event]localv1.State{
 		decidedShare: stateAccepted, decidedWait: stateWaiting, decidedWithhold: stateWithheld, decidedRefer: stateReferred,
 		againShare: stateAccepted, againWait: stateWaiting, againWithhold: stateWithheld, againRefer: stateReferred,
 		acknowledged: stateDelivered, undelivered: stateUndelivered,
-		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, notWithdrawn: stateReferred, closed: stateClosed,
+		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, notWithdrawn: stateReferred, partWithdrawn: statePartWithdrawn, closed: stateClosed,
 	},
 	stateWaiting: {
 		submittedAgain: stateQueued, replaced: stateClosed, notToShare: stateWithheld,
@@ -74,7 +77,7 @@ var moves = map[localv1.State]map[event]localv1.State{
 	stateWithheld: {submittedAgain: stateQueued, replaced: stateClosed, withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
 	stateReferred: {
 		submittedAgain: stateQueued, replaced: stateClosed, notToShare: stateWithheld, sentByHand: stateClosed,
-		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed,
+		withdrawn: stateWithdrawn, stopAsked: stateStopAsked, partWithdrawn: statePartWithdrawn, closed: stateClosed,
 	},
 	stateAccepted: {
 		againWait: stateWaiting, againWithhold: stateWithheld, againRefer: stateReferred,
@@ -86,6 +89,8 @@ var moves = map[localv1.State]map[event]localv1.State{
 	stateWithdrawn:   {stopAsked: stateStopAsked, closed: stateClosed},
 	stateStopAsked:   {closed: stateClosed},
 	stateClosed:      {},
+
+	statePartWithdrawn: {withdrawn: stateWithdrawn, stopAsked: stateStopAsked, closed: stateClosed},
 }
 
 // after is the state that follows s when e is heard.
@@ -134,16 +139,19 @@ func replied(r *posternv1.Reply) event {
 }
 
 // answered is the event of the hub's answer to a withdrawal. Of our own notification a part withdrawn leaves the rest
-// where it is; of another prison's there is nothing but the withdrawal to show.
+// where it is; of another prison's nothing is known here but that part, and what came of it says nothing of the rest.
 func answered(n *localv1.Notification, whole bool, answer *posternv1.Decision) event {
+	took := says(answer, ruleStopAsked) || says(answer, ruleWithdrawn)
 	switch {
 	case says(answer, ruleRefused) && n.GetElsewhere():
 		return notWithdrawn
-	case !whole && !n.GetElsewhere():
+	case !whole && took && n.GetElsewhere():
+		return partWithdrawn
+	case !whole:
 		return ""
 	case says(answer, ruleStopAsked):
 		return stopAsked
-	case says(answer, ruleWithdrawn):
+	case took:
 		return withdrawn
 	}
 	return ""

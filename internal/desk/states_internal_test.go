@@ -100,7 +100,7 @@ func TestThePageNamesEveryMove(t *testing.T) {
 // and hearing the same again changes nothing.
 func TestStatesGoForward(t *testing.T) {
 	events := []event{decidedShare, decidedWait, decidedWithhold, decidedRefer, againShare, againWait, againWithhold, againRefer,
-		acknowledged, undelivered, withdrawn, stopAsked, notWithdrawn, closed, submittedAgain, replaced, notToShare, sentByHand, ""}
+		acknowledged, undelivered, withdrawn, stopAsked, partWithdrawn, notWithdrawn, closed, submittedAgain, replaced, notToShare, sentByHand, ""}
 	rapid.Check(t, func(t *rapid.T) {
 		s, signed, ended := stateQueued, false, false
 		for _, e := range rapid.SliceOfN(rapid.SampledFrom(events), 1, 12).Draw(t, "events") {

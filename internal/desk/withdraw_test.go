@@ -158,6 +158,29 @@ func TestAnotherPrisonTakesItWithTheSlip(t *testing.T) {
 	}
 }
 
+// What came of a part says nothing of the rest, of which another prison knows nothing: only all of it is withdrawn.
+func TestAPartTakenAtAnotherPrisonIsNotAllOfIt(t *testing.T) {
+	x := testkit.NewExchange(t)
+	bristol, parc := x.Desk(testkit.HMPBristol), x.Desk(testkit.HMPParc)
+	f := formtest.New(testkit.Bristol)
+	f.Consent.Sections = slices.DeleteFunc(f.GetConsent().GetSections(), func(p string) bool { return p == "child/1/phone" })
+	id := bristol.Take(f)[0]
+	x.Settle()
+	sent := bristol.Get(id).GetNotification()
+	for _, path := range []string{"child/1/phone", "parent/birth"} { // the first was never agreed to, the second was sent
+		if n := withdraws(t, parc, sent.GetReference(), sent.GetSlipCode(), path); n.GetState() != localv1.State_STATE_PART_WITHDRAWN || n.GetWithdrawals()[len(n.GetWithdrawals())-1].GetAnswer() == nil {
+			t.Errorf("after %s Parc shows %v", path, n)
+		}
+	}
+	x.Settle()
+	if bristol.State(id) != localv1.State_STATE_DELIVERED || parc.State(sent.GetReference()) != localv1.State_STATE_PART_WITHDRAWN {
+		t.Errorf("Bristol shows %v, Parc %v", bristol.State(id), parc.State(sent.GetReference()))
+	}
+	if n := withdraws(t, parc, sent.GetReference(), sent.GetSlipCode()); n.GetState() != stateStopAsked {
+		t.Errorf("after all of it Parc shows %v", n)
+	}
+}
+
 func TestWhatCannotBeWithdrawnIsSaidPlainly(t *testing.T) {
 	x := testkit.NewExchange(t)
 	d := x.Desk(testkit.HMPBristol)

@@ -31,6 +31,8 @@ var states = map[localv1.State]stateWords{
 	localv1.State_STATE_WITHDRAWN:   {"case.tag_withdrawn", "grey", "case.next_withdrawn"},
 	localv1.State_STATE_STOP_ASKED:  {"case.tag_stop_asked", "purple", "case.next_stop_asked"},
 	localv1.State_STATE_CLOSED:      {"case.tag_closed", "grey", "case.next_closed"},
+
+	localv1.State_STATE_PART_WITHDRAWN: {"case.tag_part_withdrawn", "grey", "case.next_part_withdrawn"},
 }
 
 // stateTag is the state of a notification in a word or two.

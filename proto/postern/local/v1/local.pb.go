@@ -51,6 +51,8 @@ const (
 	State_STATE_STOP_ASKED State = 9
 	// It is closed.
 	State_STATE_CLOSED State = 10
+	// A part of another prison's was withdrawn at this desk, which knows nothing of the rest.
+	State_STATE_PART_WITHDRAWN State = 11
 )
 
 // Enum value maps for State.
@@ -67,19 +69,21 @@ var (
 		8:  "STATE_WITHDRAWN",
 		9:  "STATE_STOP_ASKED",
 		10: "STATE_CLOSED",
+		11: "STATE_PART_WITHDRAWN",
 	}
 	State_value = map[string]int32{
-		"STATE_UNSPECIFIED": 0,
-		"STATE_QUEUED":      1,
-		"STATE_WAITING":     2,
-		"STATE_WITHHELD":    3,
-		"STATE_REFERRED":    4,
-		"STATE_ACCEPTED":    5,
-		"STATE_DELIVERED":   6,
-		"STATE_UNDELIVERED": 7,
-		"STATE_WITHDRAWN":   8,
-		"STATE_STOP_ASKED":  9,
-		"STATE_CLOSED":      10,
+		"STATE_UNSPECIFIED":    0,
+		"STATE_QUEUED":         1,
+		"STATE_WAITING":        2,
+		"STATE_WITHHELD":       3,
+		"STATE_REFERRED":       4,
+		"STATE_ACCEPTED":       5,
+		"STATE_DELIVERED":      6,
+		"STATE_UNDELIVERED":    7,
+		"STATE_WITHDRAWN":      8,
+		"STATE_STOP_ASKED":     9,
+		"STATE_CLOSED":         10,
+		"STATE_PART_WITHDRAWN": 11,
 	}
 )
 
@@ -3225,7 +3229,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\awritten\x18\x05 \x01(\x04R\awritten\x12\x16\n" +
 	"\x06absent\x18\x06 \x01(\x04R\x06absent\x12\x12\n" +
 	"\x04root\x18\a \x01(\tR\x04root\x12\x12\n" +
-	"\x04lost\x18\b \x01(\bR\x04lost*\xe8\x01\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost*\x82\x02\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_QUEUED\x10\x01\x12\x11\n" +
@@ -3238,7 +3242,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x0fSTATE_WITHDRAWN\x10\b\x12\x14\n" +
 	"\x10STATE_STOP_ASKED\x10\t\x12\x10\n" +
 	"\fSTATE_CLOSED\x10\n" +
-	"2\xb3\x03\n" +
+	"\x12\x18\n" +
+	"\x14STATE_PART_WITHDRAWN\x10\v2\xb3\x03\n" +
 	"\vDeskService\x12W\n" +
 	"\n" +
 	"SubmitForm\x12#.postern.local.v1.SubmitFormRequest\x1a$.postern.local.v1.SubmitFormResponse\x12f\n" +
