@@ -109,6 +109,25 @@ func paths(err error) (all []string) {
 	return all
 }
 
+// A party with the certificate of another kind does not start, and leaves nothing behind: a hub would begin its logs in
+// somebody else's name.
+func TestNobodyStartsWithTheCertificateOfAnotherKind(t *testing.T) {
+	dir := folder(t)
+	others := map[string]string{"hub": "audit", "desk": "audit", "inbox": "desk", "audit": "operator"}
+	for kind, other := range others {
+		path := filepath.Join(dir, kind+".yaml")
+		edit(t, path, fmt.Sprintf("certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\nanchors", kind), fmt.Sprintf("certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\nanchors", other))
+		p, err := loaders[kind](path)
+		check(t, err)
+		if _, err = p.Build(t.Context(), runtime()); fault.From(err).Reason != "WRONG_CERTIFICATE" {
+			t.Errorf("%s with the certificate of %s: %v", kind, other, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, kind, "data")); err == nil {
+			t.Errorf("%s began a data folder", kind)
+		}
+	}
+}
+
 func TestEveryKindLoadsAndBuilds(t *testing.T) {
 	dir := folder(t)
 	for kind, load := range loaders {

@@ -178,6 +178,9 @@ func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database)
 	if b.identity, err = c.LoadIdentity(); err != nil {
 		return nil, err
 	}
+	if err = CertificateFor(kindOf(database), b.identity.Party()); err != nil {
+		return nil, err
+	}
 	if b.anchors, err = c.LoadAnchors(); err != nil {
 		return nil, err
 	}

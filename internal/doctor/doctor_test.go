@@ -13,7 +13,6 @@ import (
 	"postern/internal/config"
 	"postern/internal/demo"
 	"postern/internal/doctor"
-	"postern/internal/identity/ca"
 	localv1 "postern/proto/postern/local/v1"
 )
 
@@ -138,7 +137,10 @@ func TestDoctor(t *testing.T) {
 	check(t, os.Rename(file("inbox-E06000023", "recipient"), file("recipient-away")))
 	check(t, os.Mkdir(file("inbox-E06000023", "recipient"), 0o700))
 	has(t, examine(t, file("inbox-E06000023.yaml"), 0), "recipient key", problem, "Restore the key folder")
-	check(t, ca.Issue(file("ca"), "spiffe://demo.postern.example/auditor/x", ca.IssueConfig{OutCert: file("desk-PRI", "cert.pem"), OutKey: file("other-key.pem")}))
+	edit(t, file("desk-BLI.yaml"), "certificate: desk-BLI/cert.pem", "certificate: auditor/cert.pem")
+	edit(t, file("desk-BLI.yaml"), "key: desk-BLI/key.pem", "key: auditor/key.pem")
+	has(t, examine(t, file("desk-BLI.yaml"), 0), "certificate", problem, "This is the certificate of /auditor/demo; a desk needs /prison/…/desk. Correct identity.")
+	edit(t, file("desk-PRI.yaml"), "key: desk-PRI/key.pem", "key: auditor/key.pem")
 	has(t, examine(t, file("desk-PRI.yaml"), 0), "certificate", problem, "")
 
 	// A data folder that is not there is not made.

@@ -98,6 +98,9 @@ func (e *examination) anchor(f config.File) {
 // certificate looks at who we are.
 func (e *examination) certificate() {
 	i, err := e.LoadIdentity()
+	if err == nil {
+		err = config.CertificateFor(e.Kind(), i.Party())
+	}
 	if err != nil {
 		e.add(ops.Fault("certificate", err))
 		return

@@ -1,0 +1,36 @@
+package config
+
+import (
+	"cmp"
+	"strings"
+
+	"postern/internal/fault"
+	"postern/internal/identity"
+	"postern/internal/schema"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// certificates are what the certificate of each kind of party names, and how a person calls the party.
+var certificates = map[string]struct {
+	role         posternv1.Role
+	called, path string
+}{
+	"hub":   {posternv1.Role_ROLE_HUB, "a hub", "/hub/…"},
+	"desk":  {posternv1.Role_ROLE_DESK, "a desk", "/prison/…/desk"},
+	"inbox": {posternv1.Role_ROLE_INBOX, "an inbox", "/authority/…/inbox"},
+	"audit": {posternv1.Role_ROLE_AUDITOR, "an auditor", "/auditor/…"},
+}
+
+// CertificateFor refuses a certificate that is not of the kind that a configuration is of: every other party would refuse
+// what it does, and a hub would begin its logs under somebody else's name. kind is as Party has it.
+func CertificateFor(kind string, p identity.Party) error {
+	want := certificates[kind]
+	if p.Role == want.role {
+		return nil
+	}
+	return fault.Newf(fault.Precondition, "WRONG_CERTIFICATE", "This is the certificate of %s; %s needs %s. Correct identity.",
+		strings.TrimPrefix(p.URI(), "spiffe://"+p.Domain), want.called, want.path)
+}
+
+// kindOf is the kind of party that has a database; an auditor has none.
+func kindOf(d schema.Database) string { return cmp.Or(d.Name, "audit") }
