@@ -40,7 +40,7 @@ func (e *examination) probe(ctx context.Context, check string, to identity.Party
 		return []*localv1.Finding{ops.Problem(check, fault.From(err).Message, "Somebody else answers at "+address+", or one of the two has wrong or old certificates. Do not work around it.")}, err
 	}
 	if err != nil {
-		return []*localv1.Finding{ops.Fault(check, err)}, err
+		return ops.Faults(check, err), err
 	}
 	found := []*localv1.Finding{ops.OK(check, to.URI()+" answers and proved who it is")}
 	if !p.Serving {
@@ -67,7 +67,7 @@ func clock(with identity.Party, p rpc.Probed) *localv1.Finding {
 func (e *examination) inside(ctx context.Context) {
 	conn, done, err := e.open(ctx)
 	if err != nil {
-		e.add(ops.Fault("database", err))
+		e.add(ops.Faults("database", err)...)
 		return
 	}
 	if conn == nil {
@@ -76,7 +76,7 @@ func (e *examination) inside(ctx context.Context) {
 	defer done()
 	answer, err := localv1.NewOperationsServiceClient(conn).Examine(ctx, &localv1.ExamineRequest{})
 	if err != nil {
-		e.add(ops.Fault("party", err))
+		e.add(ops.Faults("party", err)...)
 		return
 	}
 	e.add(answer.GetFindings()...)
@@ -116,7 +116,7 @@ func (e *examination) enrolment(ctx context.Context, c *config.Inbox, up config.
 	defer cancel()
 	d, err := e.directory(ctx, up)
 	if err != nil {
-		e.add(ops.Fault("directory", err))
+		e.add(ops.Faults("directory", err)...)
 		return
 	}
 	me, now := e.identity.Party().ID, e.Clock()
@@ -133,7 +133,7 @@ func (e *examination) enrolment(ctx context.Context, c *config.Inbox, up config.
 	}
 	keys, err := inbox.LoadKeys(c.KeyDir())
 	if err != nil {
-		e.add(ops.Fault("recipient key", err))
+		e.add(ops.Faults("recipient key", err)...)
 		return
 	}
 	if _, ok := keys[key.GetKeyId()]; !ok {

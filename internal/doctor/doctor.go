@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) *Report {
 	}
 	e.report.Party = config.KindOf(data)
 	if e.Party, err = config.Load(o.Config, data); err != nil {
-		e.add(ops.Fault("config", err))
+		e.add(ops.Faults("config", err)...)
 		return e.report
 	}
 	e.add(ops.OK("config", "complete, for postern "+e.Kind()))
@@ -96,7 +96,7 @@ func Run(ctx context.Context, o Options) *Report {
 func (e *examination) upstream(ctx context.Context) {
 	up, err := e.Upstream()
 	if err != nil {
-		e.add(ops.Fault(hubCheck, err))
+		e.add(ops.Faults(hubCheck, err)...)
 		return
 	}
 	if up.Address == "" || e.identity == nil {
@@ -124,7 +124,7 @@ func (e *examination) peers(ctx context.Context, peers []*localv1.Peer) {
 			defer func() { <-places }()
 			to, err := identity.ParseURI(p.GetUri())
 			if err != nil {
-				found[i] = []*localv1.Finding{ops.Fault("inbox", err)}
+				found[i] = ops.Faults("inbox", err)
 				return
 			}
 			found[i], _ = e.probe(ctx, "inbox "+to.ID, to, p.GetAddress())

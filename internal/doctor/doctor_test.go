@@ -185,9 +185,14 @@ func TestAConfigurationThatCannotBeUsed(t *testing.T) {
 	check(t, os.WriteFile(path, []byte("log_key: {sent: a}\ncolour: blue\n"), 0o600))
 	r = examine(t, path, 0)
 	has(t, r, "config", problem, "colour")
-	has(t, r, "config", problem, "log_key.received: Missing.")
-	if r.Problems() != 1 || r.Party != "hub" {
+	has(t, r, "config", problem, "log_key.received: Missing. Give it a value.")
+	if r.Problems() < 5 || r.Party != "hub" { // each is a line of its own, and its fix the next
 		t.Errorf("%v", r)
+	}
+	for _, f := range r.Findings {
+		if strings.Contains(f.GetWords(), "\n") || f.GetFix() == "" {
+			t.Errorf("not one line with a fix: %v", f)
+		}
 	}
 }
 

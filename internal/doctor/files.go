@@ -102,12 +102,12 @@ func (e *examination) certificate() {
 		err = config.CertificateFor(e.Kind(), i.Party())
 	}
 	if err != nil {
-		e.add(ops.Fault("certificate", err))
+		e.add(ops.Faults("certificate", err)...)
 		return
 	}
 	anchors, err := e.LoadAnchors()
 	if err != nil {
-		e.add(ops.Fault("anchors", err))
+		e.add(ops.Faults("anchors", err)...)
 		return
 	}
 	const fix = "Ask whoever runs this party's certificate authority for a new one (postern ca issue) and put it in place; the party takes it by itself."
@@ -157,7 +157,7 @@ func (e *examination) disk() {
 	}
 	free, size, err := config.DiskFree(folder)
 	if err != nil {
-		e.add(ops.Fault("disk", err))
+		e.add(ops.Faults("disk", err)...)
 		return
 	}
 	words := fmt.Sprintf("%.1f GiB free of %.1f for the data folder", float64(free)/(1<<30), float64(size)/(1<<30))

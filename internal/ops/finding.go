@@ -25,9 +25,21 @@ func Problem(check, words, fix string) *localv1.Finding {
 	return &localv1.Finding{Check: check, Level: localv1.Level_LEVEL_PROBLEM, Words: words, Fix: fix}
 }
 
-// Fault is the finding of an error: its public words, which name the fix.
+// Fault is the finding of an error: its public words, which name the fix. One with faulty fields is for Faults.
 func Fault(check string, err error) *localv1.Finding {
 	return Problem(check, fault.From(err).Error(), "")
+}
+
+// Faults are the findings of an error: one for each faulty field, with its fix, and one for an error without fields.
+func Faults(check string, err error) []*localv1.Finding {
+	var out []*localv1.Finding
+	for _, f := range fault.From(err).Fields {
+		out = append(out, Problem(check, f.Path+": "+f.Reason, f.Fix))
+	}
+	if len(out) == 0 {
+		out = append(out, Fault(check, err))
+	}
+	return out
 }
 
 // Examine runs checks as findings: what holds with the words for it, what does not with its own.
@@ -35,7 +47,7 @@ func Examine(ctx context.Context, checks []Check) []*localv1.Finding {
 	var out []*localv1.Finding
 	for _, c := range checks {
 		if err := c.Holds(ctx); err != nil {
-			out = append(out, Fault(c.Name, err))
+			out = append(out, Faults(c.Name, err)...)
 		} else {
 			out = append(out, OK(c.Name, "well"))
 		}
