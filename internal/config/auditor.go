@@ -31,7 +31,7 @@ type Auditor struct {
 func LoadAuditor(path string) (*Auditor, error) {
 	c := &Auditor{}
 	err := load(path, c, &c.Common, func() map[string]string { return c.Hub.required(map[string]string{}) })
-	return c, checked(path, err, c.Web.check(auditsite.Roles()))
+	return c, checked(path, err, append(c.Hub.check(), c.Web.check(auditsite.Roles())...))
 }
 
 // LogKeys are the verifier keys of the hub's logs: all that is needed to verify a receipt offline.

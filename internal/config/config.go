@@ -61,14 +61,9 @@ type Limits struct {
 func (l Limits) limits() rpc.Limits { return rpc.Limits(l) }
 
 // check names limits that would let nobody in.
-func (l Limits) check() (wrong []fault.Field) {
-	for name, v := range map[string]float64{"calls_per_second": l.CallsPerSecond, "calls_burst": float64(l.CallsBurst), "calls_at_once": float64(l.CallsAtOnce),
-		"bytes_per_second": float64(l.BytesPerSecond), "bytes_burst": float64(l.BytesBurst)} {
-		if v < 0 {
-			wrong = append(wrong, fault.Field{Path: "limits." + name, Reason: "It is less than nothing.", Fix: "Give it a value above 0, or leave it out."})
-		}
-	}
-	return wrong
+func (l Limits) check() []fault.Field {
+	return negative("limits.", map[string]float64{"calls_per_second": l.CallsPerSecond, "calls_burst": float64(l.CallsBurst), "calls_at_once": float64(l.CallsAtOnce),
+		"bytes_per_second": float64(l.BytesPerSecond), "bytes_burst": float64(l.BytesBurst)})
 }
 
 // Peer is a hub as its clients know it.
@@ -108,7 +103,7 @@ func load(path string, cfg any, c *Common, required func() map[string]string) er
 			wrong = append(wrong, fault.Field{Path: field, Reason: "Missing.", Fix: "Give it a value."})
 		}
 	}
-	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", slices.Concat(wrong, c.checkOperations(), c.Limits.check()))
+	return fault.InvalidFields("BAD_CONFIG", "The configuration "+filepath.Base(path)+" cannot be used.", append(wrong, c.check()...))
 }
 
 // within reports whether a field is the one at a path, or lies below it.

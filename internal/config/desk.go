@@ -75,11 +75,8 @@ func LoadDesk(path string) (*Desk, error) {
 			"lawful_basis.article6": c.LawfulBasis.Article6, "lawful_basis.gateway": c.LawfulBasis.Gateway,
 		})
 	})
-	wrong := c.Web.check(desksite.Roles())
-	if c.DraftDays < 0 {
-		wrong = append(wrong, fault.Field{Path: "draft_days", Reason: "It is less than nothing.", Fix: "Give it a value above 0, or leave it out."})
-	}
-	err = checked(path, err, wrong)
+	err = checked(path, err, slices.Concat(c.Hub.check(), c.Retry.check(), c.Web.check(desksite.Roles()),
+		negative("", map[string]float64{"draft_days": c.DraftDays, "poll_seconds": c.PollSeconds})))
 	if err == nil {
 		_, _, err = c.codes()
 	}

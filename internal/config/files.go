@@ -88,6 +88,55 @@ func (c *Common) vaultFiles(database string) []File {
 	return files
 }
 
+// named are files and folders that a field lists.
+func (c *Common) named(field string, paths ...string) (files []File) {
+	for _, path := range paths {
+		if path != "" {
+			files = append(files, File{Field: field, Path: c.resolve(path)})
+		}
+	}
+	return files
+}
+
+// folders are folders that a field lists.
+func (c *Common) folders(field string, paths ...string) []File {
+	files := c.named(field, paths...)
+	for i := range files {
+		files[i].Folder = true
+	}
+	return files
+}
+
+// tables is a postcode table, or the folder of them.
+func (c *Common) tables(path string) []File {
+	if info, err := os.Stat(c.resolve(path)); err == nil && info.IsDir() {
+		return c.folders("postcodes", path)
+	}
+	return c.named("postcodes", path)
+}
+
+// secrets are files that nobody but the party's own user may read.
+func (c *Common) secrets(field, path string) []File {
+	files := c.named(field, path)
+	for i := range files {
+		files[i].Secret = true
+	}
+	return files
+}
+
+// site are what the pages of a party read.
+func (c *Common) site(w *Web) []File {
+	if w == nil {
+		return nil
+	}
+	const at = "web."
+	files := slices.Concat(c.named(at+"certificate", w.Certificate), c.secrets(at+"key", w.Key), c.named(at+"logo", w.Logo))
+	if o := w.SignIn.OpenID; o != nil {
+		files = append(files, c.secrets(at+"sign_in.openid.client_secret", o.Secret)...)
+	}
+	return files
+}
+
 func (c *Common) upstream(hub Peer) (Upstream, error) {
 	p, err := hub.party(c.TrustDomain)
 	return Upstream{hub.Address, p}, err
@@ -107,15 +156,8 @@ func (c *Hub) Files() []File {
 	files := append(c.files(),
 		File{Field: "log_key.sent", Path: c.resolve(c.LogKey.Sent), Secret: true},
 		File{Field: "log_key.received", Path: c.resolve(c.LogKey.Received), Secret: true})
-	for field, path := range map[string]string{"log_key.next.sent": c.LogKey.Next.Sent, "log_key.next.received": c.LogKey.Next.Received} {
-		if path != "" {
-			files = append(files, File{Field: field, Path: c.resolve(path), Secret: true})
-		}
-	}
-	if c.Policy != "" {
-		files = append(files, File{Field: "policy", Path: c.resolve(c.Policy), Folder: true})
-	}
-	return append(files, c.vaultFiles(c.Database())...)
+	return slices.Concat(files, c.secrets("log_key.next.sent", c.LogKey.Next.Sent), c.secrets("log_key.next.received", c.LogKey.Next.Received),
+		c.named("witness_files", c.WitnessFiles...), c.folders("policy", c.Policy), c.tables(c.Postcodes), c.vaultFiles(c.Database()))
 }
 
 // CheckpointPath is where the newest checkpoints are kept outside the database; empty for nowhere.
@@ -132,8 +174,8 @@ func (c *Desk) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
 
 // Files are what a desk reads.
 func (c *Desk) Files() []File {
-	files := append(c.files(), File{Field: "reference_key", Path: c.resolve(c.Reference), Secret: true})
-	return append(files, c.vaultFiles(c.Database())...)
+	return slices.Concat(c.files(), c.secrets("reference_key", c.Reference), c.named("hub.checkpoint_files", c.Hub.CheckpointFiles...),
+		c.tables(c.Postcodes), c.folders("arrivals", c.Arrivals), c.site(c.Web), c.vaultFiles(c.Database()))
 }
 
 // Kind is inbox.
@@ -152,10 +194,10 @@ func (c *Inbox) Files() []File {
 	for _, k := range keys {
 		files = append(files, File{Field: "recipient_keys", Path: k, Secret: true})
 	}
-	if m := c.Outlets.Mail; m != nil && m.Password != "" {
-		files = append(files, File{Field: "outlets.mail.password_file", Path: c.resolve(m.Password), Secret: true})
+	if m := c.Outlets.Mail; m != nil {
+		files = slices.Concat(files, c.secrets("outlets.mail.password_file", m.Password), c.named("outlets.mail.ca", m.CA))
 	}
-	return append(files, c.vaultFiles(c.Database())...)
+	return slices.Concat(files, c.named("hub.checkpoint_files", c.Hub.CheckpointFiles...), c.tables(c.Postcodes), c.folders("outlets.folder", c.Outlets.Folder), c.site(c.Web), c.vaultFiles(c.Database()))
 }
 
 // Kind is audit.
@@ -168,4 +210,6 @@ func (c *Auditor) Database() string { return "" }
 func (c *Auditor) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
 
 // Files are what an auditor reads.
-func (c *Auditor) Files() []File { return c.files() }
+func (c *Auditor) Files() []File {
+	return slices.Concat(c.files(), c.named("hub.checkpoint_files", c.Hub.CheckpointFiles...), c.folders("access_logs", c.AccessLogs...), c.site(c.Web))
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,6 +110,7 @@ func LoadHub(path string) (*Hub, error) {
 	err := load(path, c, &c.Common, func() map[string]string {
 		return map[string]string{"listen": c.Listen, "log_key.sent": c.LogKey.Sent, "log_key.received": c.LogKey.Received}
 	})
+	err = checked(path, err, slices.Concat(address("listen", c.Listen, listenFix), c.Retry.check(), negative("", map[string]float64{"gather_seconds": c.GatherSeconds})))
 	if err == nil {
 		_, err = c.scopes()
 	}

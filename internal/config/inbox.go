@@ -43,7 +43,7 @@ func LoadInbox(path string) (*Inbox, error) {
 		}
 		return c.Hub.required(required)
 	})
-	wrong := append(c.Web.check(inboxsite.Roles()), c.Outlets.check(c.Web)...)
+	wrong := slices.Concat(address("listen", c.Listen, listenFix), c.Hub.check(), c.Retry.check(), c.Web.check(inboxsite.Roles()), c.Outlets.check(c.Web))
 	if c.Collect && c.Listen != "" {
 		wrong = append(wrong, fault.Field{Path: "collect", Reason: "An inbox is sent to or collects, and this one has both listen and collect.",
 			Fix: "Leave one of them out, as the directory says of this authority."})

@@ -143,6 +143,14 @@ func TestDoctor(t *testing.T) {
 	edit(t, file("desk-PRI.yaml"), "key: desk-PRI/key.pem", "key: auditor/key.pem")
 	has(t, examine(t, file("desk-PRI.yaml"), 0), "certificate", problem, "")
 
+	// What pages, arrivals and access logs need is looked at like the rest.
+	edit(t, file("inbox-E06000023.yaml"), "web:\n", "web:\n  logo: nowhere.svg\n")
+	has(t, examine(t, file("inbox-E06000023.yaml"), 0), "file web.logo", problem, "nowhere.svg does not exist")
+	edit(t, file("desk-PRI.yaml"), "arrivals: desk-PRI/arrivals", "arrivals: desk-PRI/nowhere")
+	has(t, examine(t, file("desk-PRI.yaml"), 0), "file arrivals", problem, "nowhere does not exist")
+	edit(t, file("auditor.yaml"), "access_logs:\n", "access_logs:\n  - nowhere/access\n")
+	has(t, examine(t, file("auditor.yaml"), 0), "file access_logs", warning, "Copy what the site handed over to ")
+
 	// A data folder that is not there is not made.
 	check(t, os.RemoveAll(file("desk-PRI")))
 	has(t, examine(t, file("desk-PRI.yaml"), 0), "file data", warning, "mount its disk or restore")

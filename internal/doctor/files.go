@@ -46,6 +46,8 @@ func (e *examination) file(f config.File) *localv1.Finding {
 		return ops.Warning(check, "The data folder "+name+" does not exist yet.", "It is made when the party first starts. If it was there before, mount its disk or restore the backup first.")
 	case errors.Is(err, fs.ErrNotExist) && f.Field == config.VaultField:
 		return noVault(check, name)
+	case errors.Is(err, fs.ErrNotExist) && f.Field == "access_logs":
+		return ops.Warning(check, "The folder "+name+" does not exist, so nothing of it is found.", "Copy what the site handed over to "+f.Path+", or take it out of access_logs.")
 	case errors.Is(err, fs.ErrNotExist):
 		return ops.Problem(check, name+" does not exist.", "Put it there, or correct "+f.Field+" in the configuration.")
 	case err != nil:
