@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -17,17 +18,25 @@ import (
 // database, is damaged: then there is no file; store.ErrFull when it has no room.
 func (s *database) Backup(ctx context.Context, path string) (store.Report, error) {
 	if _, err := os.Lstat(path); err == nil {
-		return store.Report{}, fault.Newf(fault.Exists, "STORE_BACKUP_EXISTS", "There is a file %s already. Name another one.", path)
+		return store.Report{}, alreadyThere(path)
 	}
 	copied, report, err := s.copy(ctx, path)
 	if err != nil {
 		return store.Report{}, err
 	}
 	defer os.Remove(copied)
-	if err := os.Link(copied, path); err != nil { // unlike a rename, never over another file
+	err = os.Link(copied, path) // unlike a rename, never over another file
+	switch {
+	case errors.Is(err, fs.ErrExist): // somebody else's copy, since we looked
+		return store.Report{}, alreadyThere(path)
+	case err != nil:
 		return store.Report{}, unusable(path, err)
 	}
 	return report, syncDir(filepath.Dir(path))
+}
+
+func alreadyThere(path string) error {
+	return fault.Newf(fault.Exists, "STORE_BACKUP_EXISTS", "There is a file %s already. Name another one.", path)
 }
 
 // Scrub makes a copy beside the database, verifies it whole and removes it.

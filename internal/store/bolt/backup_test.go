@@ -99,6 +99,29 @@ func TestABackupNeverReplacesAFile(t *testing.T) {
 	}
 }
 
+// comes is a context in whose time, while the copy is written, somebody else's copy gets the name.
+type comes struct {
+	context.Context
+	path string
+}
+
+func (c comes) Err() error {
+	_ = os.WriteFile(c.path, []byte("precious"), 0o600)
+	return c.Context.Err()
+}
+
+// Of two at once to one file, the second hears the same as one that finds it there.
+func TestABackupThatFindsItsNameTakenSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, filepath.Join(dir, "desk.db"), testSchema)
+	path := filepath.Join(dir, "precious")
+	_, err := s.Backup(comes{t.Context(), path}, path)
+	wantFault(t, err, fault.Exists, "STORE_BACKUP_EXISTS")
+	if b, err := os.ReadFile(path); err != nil || string(b) != "precious" || len(names(t, dir)) != 2 {
+		t.Errorf("the file holds %q (%v), the folder %v", b, err, names(t, dir))
+	}
+}
+
 func TestABackupOfADamagedDatabaseIsNone(t *testing.T) {
 	file, _ := filled(t, 300, 60)
 	dir := t.TempDir()
