@@ -136,6 +136,9 @@ func (a *app) printNotification(n *localv1.Notification) {
 		a.line("  May have reached the team: %s", pathList(n.GetDecision().GetPaths()))
 		a.indented(plain.ToDoIn(lang, withTasks(n).GetObligations()))
 	case n.GetDecision() != nil:
+		if personDecided(n) {
+			a.line("  %s", lang.Text("desk.by_the_rules", nil))
+		}
 		a.indented(plain.DecisionIn(lang, withTasks(n)))
 		if goes := desk.WhatGoes(n); len(goes) > 0 {
 			a.line("  %s", lang.Text("desk.goes", words.Args{"sections": pathListIn(lang, goes)}))
@@ -153,6 +156,12 @@ func (a *app) printNotification(n *localv1.Notification) {
 	if c := n.GetReply().GetCode(); n.GetReply() != nil && c != posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && c != posternv1.ReplyCode_REPLY_CODE_UNDELIVERED {
 		a.line("  The team replied: %s", plain.Words(plain.Enum(n.GetReply().GetCode())))
 	}
+}
+
+// personDecided reports whether a person has ended since what the rules had decided: then that is not what holds now.
+func personDecided(n *localv1.Notification) bool {
+	considered := n.GetConsiderations()
+	return n.GetManual() != nil || len(considered) > 0 && !considered[len(considered)-1].GetShare()
 }
 
 func (a *app) deskStatus(c *cobra.Command, args []string) error {
