@@ -63,8 +63,8 @@ var ErrFailed = fault.New(fault.Unverified, "DEMO_FAILED", "A step of the demo d
 func Run(ctx context.Context, o Options) (err error) {
 	dir := o.Dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "postern-demo-"); err != nil {
-			return fault.From(err)
+		if dir, err = ownFolder(); err != nil {
+			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
@@ -142,12 +142,21 @@ func (s *stage) play(ctx context.Context, out io.Writer) (Result, error) {
 	return result, nil
 }
 
+// ownFolder makes a folder for a while.
+func ownFolder() (string, error) {
+	dir, err := os.MkdirTemp("", "postern-demo-")
+	if err != nil {
+		return "", fault.Newf(fault.Precondition, "TEMP_FOLDER", "No folder can be made in %s. Set TMPDIR to a folder that is there and may be written in.", os.TempDir()).Because(err)
+	}
+	return dir, nil
+}
+
 // elsewhen sets up all parties once more in a folder of their own, which is removed, for stories that need another hour
 // or day: what is kept in the demo's folder stays in step with the clock on the wall.
 func elsewhen(ctx context.Context, log *slog.Logger, fn func(*stage)) (err error) {
-	dir, err := os.MkdirTemp("", "postern-demo-")
+	dir, err := ownFolder()
 	if err != nil {
-		return fault.From(err)
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	f, err := prepare(dir)
