@@ -11,14 +11,14 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// heldBack is a carrier of the other side's "too much, try again in three hours", until open is called; it counts how
+// heldBack is a carrier of the other side's "too much, try again in an hour", until open is called; it counts how
 // often it was asked.
 func heldBack(l *testkit.Link) (asked *int, open func()) {
 	asked = new(int)
 	l.Carry(func(string, []byte, func() ([]byte, error)) ([]byte, error) {
 		*asked++
 		f := fault.New(fault.Exhausted, "RATE", "You are calling too often. Wait a moment.")
-		f.RetryAfter = 3 * time.Hour
+		f.RetryAfter = time.Hour
 		return nil, f
 	})
 	return asked, func() { l.Carry(nil) }
@@ -34,13 +34,13 @@ func TestWhoIsHeldBackWaitsAsLongAsItIsTold(t *testing.T) {
 		asked, open := heldBack(l)
 		for range 5 {
 			_ = step() // it says that it was held back
-			x.Clock.Advance(30 * time.Minute)
+			x.Clock.Advance(10 * time.Minute)
 		}
 		if *asked != 1 {
 			t.Errorf("%s asked %d times before it was time", what, *asked)
 		}
 		open()
-		x.Clock.Advance(30 * time.Minute)
+		x.Clock.Advance(10 * time.Minute)
 	}
 	id := d.Take(formtest.New(testkit.Bristol))[0]
 	patient("the desk", d.Link, func() error { _, err := d.StepSpool(t.Context()); return err })
