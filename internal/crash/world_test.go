@@ -113,9 +113,9 @@ func (w *world) wipe() {
 }
 
 // loadDirectory brings the demo's directory into force once more.
-func (w *world) loadDirectory() {
+func (w *world) loadDirectory(flags ...string) {
 	w.t.Helper()
-	w.run("hub", "--config", w.config(hub), "directory", "load", filepath.Join(w.dir, "directory.yaml"))
+	w.run(append([]string{"hub", "--config", w.config(hub), "directory", "load", filepath.Join(w.dir, "directory.yaml")}, flags...)...)
 }
 
 // edit replaces a pattern in a file.
