@@ -112,7 +112,8 @@ func (in *Inbox) keyMissing(ctx context.Context, d *posternv1.Delivery) error {
 // errWithdrawn: all of this manifest was withdrawn, so this is a late copy.
 var errWithdrawn = fault.New(fault.Precondition, "WITHDRAWN", "This was withdrawn.")
 
-// answered returns the answer to a delivery that was acknowledged before.
+// answered returns the answer to a delivery that was acknowledged before. It is signed anew: the hub judges the certificate of
+// the hour in which it hears, and that of the first answer may have been renewed since.
 func (in *Inbox) answered(ctx context.Context, deliveryID string) (*posternv1.DeliverResponse, error) {
 	if deliveryID == "" {
 		return nil, fault.InvalidFields("NO_DELIVERY_ID", "The delivery has no id.", []fault.Field{{Path: "delivery.delivery_id", Reason: "Missing.", Fix: "Give the delivery an id."}})
@@ -126,7 +127,12 @@ func (in *Inbox) answered(ctx context.Context, deliveryID string) (*posternv1.De
 		return nil, err
 	}
 	out := &posternv1.DeliverResponse{}
-	return out, proto.Unmarshal(row, out)
+	if err := proto.Unmarshal(row, out); err != nil {
+		return nil, fault.New(fault.Internal, "BAD_RECORD", "A record of this inbox cannot be read.").Because(err)
+	}
+	signed, err := envelope.SignStatement(in.cfg.Identity, envelope.TypeAcknowledgement, out.GetAcknowledgement().GetPayload())
+	out.Answer = &posternv1.DeliverResponse_Acknowledgement{Acknowledgement: signed}
+	return out, err
 }
 
 // check holds the delivery against the ledger and the desk: the receipt proves a recorded SHARE that is still valid,

@@ -2,11 +2,14 @@ package inbox_test
 
 import (
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/envelope"
 	"postern/internal/fault"
+	"postern/internal/inbox"
+	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -57,6 +60,32 @@ func TestAStopRequestAboutAnotherNotificationThatCameFirst(t *testing.T) {
 		s.deliver(about(s, name(s)))
 		if got := s.deliver(s.first); got != refusedWithdrawn {
 			t.Errorf("a late copy of what was withdrawn is answered %v", got)
+		}
+	}
+}
+
+// The hub did not hear the answer, and the certificate that it was signed under has ended when it sends again.
+func TestAnAcknowledgementOutlivesItsCertificate(t *testing.T) {
+	x, in, id := received(t)
+	own := x.Issue(bristolInbox, testkit.Now.AddDate(0, 0, -29), 30)
+	in.Restart(func(c *inbox.Config) { c.Identity = own })
+	in.Link.LoseAnswers(1 << 20)
+	if _, err := x.Desk(testkit.HMPBristol).Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff); err != nil {
+		t.Fatal(err)
+	}
+	x.Settle()
+	if item(t, in, id).GetStop() == nil {
+		t.Fatal("the request has not come")
+	}
+	x.Clock.Advance(48 * time.Hour)
+	if err := own.Replace(x.Issue(bristolInbox, x.Clock.Now().AddDate(0, 0, -3), 30)); err != nil {
+		t.Fatal(err)
+	}
+	in.Link.LoseAnswers(0)
+	x.Settle()
+	for _, q := range must(x.Hub.GetStatus(t.Context(), &localv1.GetStatusRequest{}))(t).GetQueues() {
+		if q.GetWaiting() > 0 {
+			t.Errorf("%d wait at the hub still", q.GetWaiting())
 		}
 	}
 }
