@@ -140,6 +140,9 @@ func (w *World) judgeNotification(n *notification) {
 func (w *World) judgeWhatGoesOn() {
 	for _, id := range w.ledger.takenOrder {
 		n := w.ledger.notifications[id]
+		if w.parties["desk-"+n.prison].back {
+			continue // by its dates what was there before is made after
+		}
 		at := w.Desk(n.prison).Get(n.id).GetNotification()
 		for _, taken := range at.GetWithdrawals() {
 			for _, other := range slices.Sorted(maps.Keys(w.ledger.notifications)) {

@@ -26,6 +26,7 @@ import (
 func (w *World) setClock() {
 	p := w.parties[pick(w, w.names())]
 	wrong := pick(w, []time.Duration{time.Minute, -time.Minute, time.Hour, -time.Hour, 26 * time.Hour, -26 * time.Hour})
+	before := p.skew
 	if p.skew != 0 {
 		p.skew = 0
 	} else if w.chance(w.swarm.skew) {
@@ -34,6 +35,7 @@ func (w *World) setClock() {
 	} else {
 		return
 	}
+	p.back = p.back || p.skew < before
 	w.say("the clock of %s is off by %v", p.name, p.skew)
 }
 

@@ -31,6 +31,7 @@ type party struct {
 	down bool          // its process does not run
 	sick bool          // its store stopped: only starting again helps
 	skew time.Duration // of its clock
+	back bool          // its clock ever went back: what it dates is not in order
 }
 
 // World is one history under way. Everything in it happens on the test's goroutine.
