@@ -245,9 +245,7 @@ func loseUnder(t *testing.T, n int, seed uint64, s shot, fired *record) {
 	w.loseHub()
 	s.record = filepath.Join(w.dir, "record")
 	w.start(hub, bristol, lancashire, deskPRI)
-	for range 3 { // a desk takes no older directory than it had
-		w.loadDirectory()
-	}
+	w.loadDirectory("--number", "100") // a desk takes no older directory than it had
 	p := w.launch(s.party, s.env())
 	if err := w.serves(s.party); err != nil {
 		w.revive()
