@@ -134,7 +134,7 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 		}
 		reference := ""
 		found, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
-			if !t.about(item.GetItem().GetId()) {
+			if of != "" && !names(of, item.GetItem().GetId()) { // whatever was named in a request before
 				return errOfAnother
 			}
 			in.takeFromView(item, t, d.GetDeliveryId())

@@ -43,6 +43,24 @@ func TestAStopRequestAboutAnotherNotificationStopsNothing(t *testing.T) {
 	}
 }
 
+// Also not after a part was taken back: what the desks named before says nothing of the next request.
+func TestAStopRequestAboutAnotherNotificationAfterARightOne(t *testing.T) {
+	for name, first := range map[string]func(*stopper) *posternv1.Delivery{
+		"by its manifest": func(s *stopper) *posternv1.Delivery { return s.good("child/1/phone") },
+		"by its reference": func(s *stopper) *posternv1.Delivery {
+			r := &posternv1.StopRequest{NotificationId: envelope.Reference(s.id), Paths: []string{"child/1/phone"}}
+			return s.delivery(s.request("/prison/PRI/desk", envelope.TypeStopRequest, r), nil)
+		},
+	} {
+		s := newStopper(t, true)
+		s.deliver(first(s))
+		r := &posternv1.StopRequest{NotificationId: s.newID()}
+		if got := s.deliver(s.delivery(s.request("/prison/PRI/desk", envelope.TypeStopRequest, r), nil)); got != refusedStop || len(s.sees().GetSections()) != 14 {
+			t.Errorf("%s: answered %v, and the team sees %d sections", name, got, len(s.sees().GetSections()))
+		}
+	}
+}
+
 // One that came before the notification stops nothing either, and hides no request about the notification itself.
 func TestAStopRequestAboutAnotherNotificationThatCameFirst(t *testing.T) {
 	about := func(s *stopper, name string) *posternv1.Delivery {
