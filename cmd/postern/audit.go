@@ -26,7 +26,9 @@ func (a *app) auditCommand() *cobra.Command {
 		&cobra.Command{Use: "show ID", Short: "Show one event with its proof, by event id, notification id or reference", Args: exactly(1), RunE: a.auditShow},
 		&cobra.Command{Use: "prove ID", Short: "Print the receipt of an event, cut to the newest checkpoint: a file for anybody to verify", Args: exactly(1), RunE: a.auditProve},
 		&cobra.Command{Use: "export DIR", Short: "Bring a folder up to date with both logs, in open formats, and sign what it holds", Args: exactly(1), RunE: a.auditExport},
-		a.auditVerifyCommand())
+		a.auditVerifyCommand(),
+		a.auditReplayCommand(),
+		a.auditWhatIfCommand())
 	c.AddCommand(logCommands(a, config.LoadAuditor)...)
 	return c
 }

@@ -19,14 +19,7 @@ func (a *app) auditListCommand() *cobra.Command {
 	var limit uint32
 	var token string
 	c := &cobra.Command{Use: "list", Short: "List the events within this auditor's scope, newest first", Args: exactly(0)}
-	c.Flags().StringVar(&f.Since, "since", "", "only events at or after this time: 2026-11-22 or 2026-11-22T09:30:00Z")
-	c.Flags().StringVar(&f.Until, "until", "", "only events before this time; a date alone is its beginning")
-	c.Flags().StringVar(&f.Prison, "prison", "", "only events of this prison, such as BLI")
-	c.Flags().StringVar(&f.Authority, "authority", "", "only events of this authority (GSS code)")
-	c.Flags().StringVar(&f.Outcome, "outcome", "", "only decisions with this outcome: SHARE, WAIT, WITHHOLD, REFER_TO_PERSON")
-	c.Flags().StringVar(&f.Rule, "rule", "", "only decisions in which this rule was a reason, such as consent_given")
-	c.Flags().StringVar(&f.Kind, "kind", "", "only events of this kind, such as decided")
-	c.Flags().StringVar(&f.Notification, "notification", "", "only events of this notification, by its id or reference")
+	questionFlags(c, &f)
 	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many events")
 	c.Flags().StringVar(&token, "page-token", "", "go on where a list with the same flags ended: it says the token on stderr")
 	coverage := coverageFlag(c)
@@ -55,6 +48,18 @@ func (a *app) auditListCommand() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// questionFlags are the flags that say which events.
+func questionFlags(c *cobra.Command, f *auditor.Question) {
+	c.Flags().StringVar(&f.Since, "since", "", "only events at or after this time: 2026-11-22 or 2026-11-22T09:30:00Z")
+	c.Flags().StringVar(&f.Until, "until", "", "only events before this time; a date alone is its beginning")
+	c.Flags().StringVar(&f.Prison, "prison", "", "only events of this prison, such as BLI")
+	c.Flags().StringVar(&f.Authority, "authority", "", "only events of this authority (GSS code)")
+	c.Flags().StringVar(&f.Outcome, "outcome", "", "only decisions with this outcome: SHARE, WAIT, WITHHOLD, REFER_TO_PERSON")
+	c.Flags().StringVar(&f.Rule, "rule", "", "only decisions in which this rule was a reason, such as consent_given")
+	c.Flags().StringVar(&f.Kind, "kind", "", "only events of this kind, such as decided")
+	c.Flags().StringVar(&f.Notification, "notification", "", "only events of this notification, by its id or reference")
 }
 
 // eventFilter is what was typed as a filter. What can match nothing is told by the name of its flag.

@@ -33,8 +33,9 @@ import (
 type Config struct {
 	Hub        posternv1.AuditServiceClient
 	Coverage   posternv1.CoverageServiceClient
-	LogKeys    verify.Keys        // of both logs
-	Identity   *identity.Identity // signs exports
+	Directory  posternv1.DirectoryServiceClient // the policies that were in force, to decide again with
+	LogKeys    verify.Keys                      // of both logs
+	Identity   *identity.Identity               // signs exports
 	Anchors    *identity.Anchors
 	Clock      func() time.Time
 	Memory     follow.Memory // where the auditor remembers what it has seen of the logs
@@ -51,6 +52,7 @@ type Auditor struct {
 	localv1.UnimplementedAuditorServiceServer
 	localv1.UnimplementedCoverageServiceServer
 	localv1.UnimplementedOperationsServiceServer
+	localv1.UnimplementedReplayServiceServer
 
 	cfg    Config
 	follow *follow.Follower // what is known of the hub's logs, and whether the auditor has stopped

@@ -41,13 +41,7 @@ func (a *Auditor) Extract(ctx context.Context, filter *posternv1.EventFilter) ([
 	var lines bytes.Buffer
 	var rows [][]string
 	for _, e := range events {
-		held, err := a.getEvent(ctx, e.GetEventId())
-		if err == nil {
-			err = a.check(e.GetEventId(), held)
-		}
-		if err == nil && !proto.Equal(e, held.GetEvent()) {
-			err = fault.New(fault.Unverified, "EVENT_DIFFERS", "The event as listed is not the one that the log holds.")
-		}
+		held, err := a.verified(ctx, e)
 		if err != nil {
 			return nil, err
 		}
@@ -65,21 +59,44 @@ func (a *Auditor) Extract(ctx context.Context, filter *posternv1.EventFilter) ([
 
 // fitting lists every event that fits.
 func (a *Auditor) fitting(ctx context.Context, filter *posternv1.EventFilter) (all []*posternv1.Event, err error) {
+	return all, a.each(ctx, filter, func(e *posternv1.Event) error {
+		if all = append(all, e); len(all) > MaxExtract {
+			return fault.Newf(fault.Precondition, "EXTRACT_TOO_LARGE",
+				"More than %d events fit. Ask for fewer, such as for one prison or one month; “postern audit export” takes all of both logs.", MaxExtract)
+		}
+		return nil
+	})
+}
+
+// each hands over every event that fits, as listed, the newest first.
+func (a *Auditor) each(ctx context.Context, filter *posternv1.EventFilter, take func(*posternv1.Event) error) error {
 	req := &posternv1.ListEventsRequest{Filter: filter, PageSize: 100}
 	for {
 		out, err := a.ListEvents(ctx, &localv1.ListEventsRequest{Request: req})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, out.GetResponse().GetEvents()...)
-		if len(all) > MaxExtract {
-			return nil, fault.Newf(fault.Precondition, "EXTRACT_TOO_LARGE",
-				"More than %d events fit. Ask for fewer, such as for one prison or one month; “postern audit export” takes all of both logs.", MaxExtract)
+		for _, e := range out.GetResponse().GetEvents() {
+			if err := take(e); err != nil {
+				return err
+			}
 		}
 		if req.PageToken = out.GetResponse().GetNextPageToken(); req.PageToken == "" {
-			return all, nil
+			return nil
 		}
 	}
+}
+
+// verified opens an event that was listed, and verifies that the log holds it as it was listed.
+func (a *Auditor) verified(ctx context.Context, e *posternv1.Event) (*posternv1.GetEventResponse, error) {
+	held, err := a.getEvent(ctx, e.GetEventId())
+	if err == nil {
+		err = a.check(e.GetEventId(), held)
+	}
+	if err == nil && !proto.Equal(e, held.GetEvent()) {
+		err = fault.New(fault.Unverified, "EVENT_DIFFERS", "The event as listed is not the one that the log holds.")
+	}
+	return held, err
 }
 
 var columns = []string{"event_id", "time", "kind", "reference", "prison", "authority", "outcome", "rules", "sections_offered", "sections_released", "policy_revision", "log", "index"}

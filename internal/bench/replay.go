@@ -14,9 +14,10 @@ import (
 
 	"postern/internal/engine"
 	"postern/policy"
+	posternv1 "postern/proto/postern/v1"
 )
 
-// replay measures row 8: stored inputs decided again, on one core, beside OPA's prepared query with inputs parsed
+// replay measures row 8: what `audit replay` does to a stored input and its decision, on one core, beside OPA's prepared query with inputs parsed
 // before.
 func (b *bench) replay() error {
 	folder, err := b.makeFolder("replay")
@@ -40,25 +41,24 @@ func (b *bench) replay() error {
 		return err
 	}
 	var stored [][]byte
+	var decided []*posternv1.Decision
 	var parsed []ast.Value
 	for _, m := range all {
-		_, input := e.Decide(b.ctx, m.input(time.Now()))
+		decision, input := e.Decide(b.ctx, m.input(time.Now()))
 		v, err := parse(input)
 		if err != nil {
 			return err
 		}
-		stored, parsed = append(stored, input), append(parsed, v)
+		stored, decided, parsed = append(stored, input), append(decided, decision), append(parsed, v)
 	}
 	var ours, theirs, ratio []float64
 	for round := range b.opts.rounds + 1 {
 		const times = 5
 		start := time.Now()
 		for i := range times * len(stored) {
-			in, err := engine.ParseInput(stored[i%len(stored)])
-			if err != nil {
-				return err
+			if lines, err := e.Replay(b.ctx, stored[i%len(stored)], decided[i%len(stored)]); err != nil || len(lines) > 0 {
+				return fmt.Errorf("decided again it came out otherwise, %q: %w", lines, err)
 			}
-			e.Decide(b.ctx, in)
 		}
 		own := float64(times*len(stored)) / time.Since(start).Seconds()
 		start = time.Now()

@@ -59,7 +59,8 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	for _, dir := range c.AccessLogs {
 		seen = append(seen, c.resolve(dir))
 	}
-	a, err := auditor.Open(ctx, auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), Coverage: posternv1.NewCoverageServiceClient(conn), LogKeys: keys,
+	a, err := auditor.Open(ctx, auditor.Config{Hub: posternv1.NewAuditServiceClient(conn), Coverage: posternv1.NewCoverageServiceClient(conn),
+		Directory: posternv1.NewDirectoryServiceClient(conn), LogKeys: keys,
 		Identity: b.identity, Anchors: b.anchors, Clock: rt.Clock, Memory: follow.InFile(filepath.Join(c.DataDir(), "known-logs.json")),
 		Notes: filepath.Join(c.DataDir(), "notes.json"), AccessLogs: seen, First: first, HubPhone: c.Hub.Phone, Log: rt.Log, Metrics: b.metrics})
 	if err != nil {
@@ -71,6 +72,7 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterAuditorServiceServer(r, a)
 		localv1.RegisterCoverageServiceServer(r, a)
 		localv1.RegisterOperationsServiceServer(r, a)
+		localv1.RegisterReplayServiceServer(r, a)
 		localv1.RegisterLogTrustServiceServer(r, a.Log())
 	}
 	s.Close = closeAll(conn)

@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	posternv1 "postern/proto/postern/v1"
 )
 
 // Difference is what changes from one bundle to another, in sentences.
@@ -273,13 +275,18 @@ func (d *Difference) outcomes(ctx context.Context, old, new fs.FS) error {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		before, _ := engines[0].Decide(ctx, all[name])
 		after, _ := engines[1].Decide(ctx, all[name])
-		var lines []string
-		for _, line := range differences(observed(before), observed(after)) {
-			lines = append(lines, strings.NewReplacer(": expected ", ": was ", ", decided ", ", becomes ").Replace(line))
-		}
-		if len(lines) > 0 {
+		if lines := changes(before, after); len(lines) > 0 {
 			d.Outcomes = append(d.Outcomes, Change{name, lines})
 		}
 	}
 	return nil
+}
+
+// changes says in which lines one decision becomes another.
+func changes(before, after *posternv1.Decision) []string {
+	var lines []string
+	for _, line := range differences(observed(before), observed(after)) {
+		lines = append(lines, strings.NewReplacer(": expected ", ": was ", ", decided ", ", becomes ").Replace(line))
+	}
+	return lines
 }

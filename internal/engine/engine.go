@@ -265,6 +265,9 @@ func tomorrow(in *Input) *timestamppb.Timestamp {
 	return timestamppb.New(now.Add(24 * time.Hour))
 }
 
+// policyErrorRule is the rule of a decision that no policy made.
+const policyErrorRule = "policy_error"
+
 func policyError(text string, paths ...string) *posternv1.Reason {
-	return &posternv1.Reason{RuleId: "policy_error", Text: text, Law: undecidedLaw, Paths: paths}
+	return &posternv1.Reason{RuleId: policyErrorRule, Text: text, Law: undecidedLaw, Paths: paths}
 }

@@ -29,6 +29,7 @@ type Config struct {
 	RefusalBudget int      // of the hub; its default when zero
 	NoDirectory   bool     // the hub starts without one
 	Leaks         bool     // it is the control of a search: a name is where none may be
+	Forges        bool     // it is the control of a replay: decisions come into the log that no policy made
 	Register      Register // the first directory, number 1
 
 	Hub    func(*hub.Config)    // changes what the hub is made of, at every start; nil for nothing
@@ -195,6 +196,8 @@ func (x *Exchange) Path(parts ...string) string {
 func (x *Exchange) close() {
 	if err := x.Ledger.CheckAll(context.Background()); err != nil {
 		x.t.Errorf("the ledger at the end: %v", err)
+	} else {
+		x.replay()
 	}
 	for _, d := range x.desks {
 		d.close()

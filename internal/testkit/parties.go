@@ -247,7 +247,7 @@ func (in *Inbox) Items() []*localv1.Item {
 func (x *Exchange) Auditor() *auditor.Auditor {
 	x.t.Helper()
 	return value(auditor.Open(x.t.Context(), auditor.Config{Hub: x.Audit(AuditorPath), Coverage: posternv1.NewCoverageServiceClient(x.ToHub(AuditorPath)),
-		LogKeys: x.LogKeys(), Clock: x.Clock.Now, Memory: follow.InFile(x.Path("auditor.json")), HubPhone: HubPhone, Log: x.Log.Logger(),
+		Directory: posternv1.NewDirectoryServiceClient(x.ToHub(AuditorPath)), LogKeys: x.LogKeys(), Clock: x.Clock.Now, Memory: follow.InFile(x.Path("auditor.json")), HubPhone: HubPhone, Log: x.Log.Logger(),
 		Identity: x.Identity(AuditorPath), Anchors: x.Anchors(), Notes: x.Path("notes.json"), AccessLogs: x.AccessLogs}))(x.t)
 }
 
