@@ -27,6 +27,7 @@ func (a *app) auditCommand() *cobra.Command {
 		&cobra.Command{Use: "prove ID", Short: "Print the receipt of an event, cut to the newest checkpoint: a file for anybody to verify", Args: exactly(1), RunE: a.auditProve},
 		&cobra.Command{Use: "export DIR", Short: "Bring a folder up to date with both logs, in open formats, and sign what it holds", Args: exactly(1), RunE: a.auditExport},
 		a.auditVerifyCommand(),
+		&cobra.Command{Use: "witness", Short: "See that the hub's logs go on from what was seen of them, and print their newest checkpoints", Args: exactly(0), RunE: a.auditWitness},
 		a.auditReplayCommand(),
 		a.auditWhatIfCommand())
 	c.AddCommand(logCommands(a, config.LoadAuditor)...)

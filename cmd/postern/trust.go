@@ -57,17 +57,7 @@ func (a *app) knownLog(ctx context.Context, s localv1.LogTrustServiceClient) err
 		}
 		return a.printJSON(m)
 	}
-	first := true
-	for _, l := range out.GetLogs() {
-		if l.GetEnded() {
-			continue
-		}
-		if !first {
-			a.line("")
-		}
-		first = false
-		fmt.Fprint(a.out, l.GetCheckpoint())
-	}
+	a.checkpoints(out.GetLogs())
 	if stop := out.GetStop(); stop != nil {
 		fmt.Fprintf(a.err, "STOPPED on %s, because of the log %s: %s\n", when(stop.GetStopTime()), stop.GetOrigin(), stop.GetWords())
 		if stop.GetPhone() != "" {
@@ -78,6 +68,36 @@ func (a *app) knownLog(ctx context.Context, s localv1.LogTrustServiceClient) err
 		}
 	}
 	return nil
+}
+
+// checkpoints prints those of the logs that go on, and nothing else: a file for another party.
+func (a *app) checkpoints(logs []*localv1.FollowedLog) {
+	first := true
+	for _, l := range logs {
+		if l.GetEnded() {
+			continue
+		}
+		if !first {
+			a.line("")
+		}
+		first = false
+		fmt.Fprint(a.out, l.GetCheckpoint())
+	}
+}
+
+// auditWitness asks the hub, where known-log prints what is remembered.
+func (a *app) auditWitness(c *cobra.Command, _ []string) error {
+	return a.auditor(c.Context(), func(ctx context.Context, auditor localv1.AuditorServiceClient) error {
+		out, err := auditor.Witness(ctx, &localv1.WitnessRequest{})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.printJSON(map[string]any{"logs": followed(out.GetLogs())})
+		}
+		a.checkpoints(out.GetLogs())
+		return nil
+	})
 }
 
 func followed(logs []*localv1.FollowedLog) []map[string]any {

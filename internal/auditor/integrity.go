@@ -3,10 +3,12 @@ package auditor
 import (
 	"context"
 	"encoding/base64"
+	"slices"
 
 	"postern/internal/fault"
 	"postern/internal/follow"
 	"postern/internal/ledger/verify"
+	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -63,6 +65,26 @@ func (a *Auditor) Integrity(ctx context.Context) ([]Continued, error) {
 		}
 		return nil
 	})
+}
+
+// Witness asks the hub for the newest checkpoint of every log that goes on, and verifies that each continues what this
+// auditor has seen. What it returns can be held against a hub that was put back: its `witness_files`.
+func (a *Auditor) Witness(ctx context.Context, _ *localv1.WitnessRequest) (*localv1.WitnessResponse, error) {
+	for _, origin := range newestFirst(a.cfg.LogKeys) {
+		if a.follow.Over(origin) {
+			continue
+		}
+		if _, err := a.since(ctx, origin, Visit{}); fault.KindOf(err) == fault.NotFound {
+			continue // the key is of a generation to come
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	known, err := a.follow.GetLogs(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.WitnessResponse{Logs: slices.DeleteFunc(known.GetLogs(), (*localv1.FollowedLog).GetEnded)}, a.follow.Stopped()
 }
 
 // since asks for one log, and verifies that it goes on from a visit.

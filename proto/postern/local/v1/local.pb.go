@@ -2509,6 +2509,89 @@ func (x *QueueStatus) GetBreaker() string {
 	return ""
 }
 
+// WitnessRequest asks the auditor to look.
+type WitnessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WitnessRequest) Reset() {
+	*x = WitnessRequest{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WitnessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WitnessRequest) ProtoMessage() {}
+
+func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WitnessRequest.ProtoReflect.Descriptor instead.
+func (*WitnessRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
+}
+
+// WitnessResponse is what was seen.
+type WitnessResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The logs that go on, with their newest checkpoints.
+	Logs          []*FollowedLog `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WitnessResponse) Reset() {
+	*x = WitnessResponse{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WitnessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WitnessResponse) ProtoMessage() {}
+
+func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WitnessResponse.ProtoReflect.Descriptor instead.
+func (*WitnessResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *WitnessResponse) GetLogs() []*FollowedLog {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
 // ListEventsRequest asks for events.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2520,7 +2603,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2615,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2628,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEventsRequest) GetRequest() *v1.ListEventsRequest {
@@ -2566,7 +2649,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2661,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2674,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEventsResponse) GetResponse() *v1.ListEventsResponse {
@@ -2612,7 +2695,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[32]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2707,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[32]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2720,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -2660,7 +2743,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[33]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2755,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[33]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2768,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetEventResponse) GetResponse() *v1.GetEventResponse {
@@ -2713,7 +2796,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[34]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2808,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[34]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2821,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetProofRequest) GetId() string {
@@ -2759,7 +2842,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[35]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2854,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[35]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2867,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetProofResponse) GetReceipt() *v1.Receipt {
@@ -2805,7 +2888,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[36]
+	mi := &file_postern_local_v1_local_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2900,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[36]
+	mi := &file_postern_local_v1_local_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2913,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExportRequest) GetDirectory() string {
@@ -2853,7 +2936,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[37]
+	mi := &file_postern_local_v1_local_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2948,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[37]
+	mi := &file_postern_local_v1_local_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2961,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExportResponse) GetLogs() []*ExportedLog {
@@ -2921,7 +3004,7 @@ type ExportedLog struct {
 
 func (x *ExportedLog) Reset() {
 	*x = ExportedLog{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[38]
+	mi := &file_postern_local_v1_local_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3016,7 @@ func (x *ExportedLog) String() string {
 func (*ExportedLog) ProtoMessage() {}
 
 func (x *ExportedLog) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[38]
+	mi := &file_postern_local_v1_local_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3029,7 @@ func (x *ExportedLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedLog.ProtoReflect.Descriptor instead.
 func (*ExportedLog) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{38}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExportedLog) GetOrigin() string {
@@ -3009,7 +3092,7 @@ var File_postern_local_v1_local_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1fpostern/local/v1/teamwork.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x15postern/v1/form.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
+	"\x1cpostern/local/v1/local.proto\x12\x10postern.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpostern/local/v1/case.proto\x1a\x1fpostern/local/v1/redirect.proto\x1a\x1fpostern/local/v1/teamwork.proto\x1a\x1cpostern/local/v1/trust.proto\x1a\x1epostern/v1/audit_service.proto\x1a\x18postern/v1/consent.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/directory.proto\x1a\x15postern/v1/form.proto\x1a\x17postern/v1/report.proto\x1a\x1apostern/v1/statement.proto\"L\n" +
 	"\x11SubmitFormRequest\x12\x1b\n" +
 	"\tform_json\x18\x01 \x01(\fR\bformJson\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
@@ -3202,7 +3285,10 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\awaiting\x18\x02 \x01(\rR\awaiting\x12;\n" +
 	"\voldest_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"oldestTime\x12\x18\n" +
-	"\abreaker\x18\x04 \x01(\tR\abreaker\"L\n" +
+	"\abreaker\x18\x04 \x01(\tR\abreaker\"\x10\n" +
+	"\x0eWitnessRequest\"D\n" +
+	"\x0fWitnessResponse\x121\n" +
+	"\x04logs\x18\x01 \x03(\v2\x1d.postern.local.v1.FollowedLogR\x04logs\"L\n" +
 	"\x11ListEventsRequest\x127\n" +
 	"\arequest\x18\x01 \x01(\v2\x1d.postern.v1.ListEventsRequestR\arequest\"P\n" +
 	"\x12ListEventsResponse\x12:\n" +
@@ -3260,13 +3346,14 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\rLoadDirectory\x12&.postern.local.v1.LoadDirectoryRequest\x1a'.postern.local.v1.LoadDirectoryResponse\x12T\n" +
 	"\tGetStatus\x12\".postern.local.v1.GetStatusRequest\x1a#.postern.local.v1.GetStatusResponse\x12K\n" +
 	"\x06Backup\x12\x1f.postern.local.v1.BackupRequest\x1a .postern.local.v1.BackupResponse\x12H\n" +
-	"\x05Check\x12\x1e.postern.local.v1.CheckRequest\x1a\x1f.postern.local.v1.CheckResponse2\xde\x02\n" +
+	"\x05Check\x12\x1e.postern.local.v1.CheckRequest\x1a\x1f.postern.local.v1.CheckResponse2\xae\x03\n" +
 	"\x0eAuditorService\x12W\n" +
 	"\n" +
 	"ListEvents\x12#.postern.local.v1.ListEventsRequest\x1a$.postern.local.v1.ListEventsResponse\x12Q\n" +
 	"\bGetEvent\x12!.postern.local.v1.GetEventRequest\x1a\".postern.local.v1.GetEventResponse\x12Q\n" +
 	"\bGetProof\x12!.postern.local.v1.GetProofRequest\x1a\".postern.local.v1.GetProofResponse\x12M\n" +
-	"\x06Export\x12\x1f.postern.local.v1.ExportRequest\x1a .postern.local.v1.ExportResponse0\x01B(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
+	"\x06Export\x12\x1f.postern.local.v1.ExportRequest\x1a .postern.local.v1.ExportResponse0\x01\x12N\n" +
+	"\aWitness\x12 .postern.local.v1.WitnessRequest\x1a!.postern.local.v1.WitnessResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
 var (
 	file_postern_local_v1_local_proto_rawDescOnce sync.Once
@@ -3281,7 +3368,7 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_postern_local_v1_local_proto_goTypes = []any{
 	(State)(0),                           // 0: postern.local.v1.State
 	(*SubmitFormRequest)(nil),            // 1: postern.local.v1.SubmitFormRequest
@@ -3314,143 +3401,149 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(*HoldStatus)(nil),                   // 28: postern.local.v1.HoldStatus
 	(*LogStatus)(nil),                    // 29: postern.local.v1.LogStatus
 	(*QueueStatus)(nil),                  // 30: postern.local.v1.QueueStatus
-	(*ListEventsRequest)(nil),            // 31: postern.local.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),           // 32: postern.local.v1.ListEventsResponse
-	(*GetEventRequest)(nil),              // 33: postern.local.v1.GetEventRequest
-	(*GetEventResponse)(nil),             // 34: postern.local.v1.GetEventResponse
-	(*GetProofRequest)(nil),              // 35: postern.local.v1.GetProofRequest
-	(*GetProofResponse)(nil),             // 36: postern.local.v1.GetProofResponse
-	(*ExportRequest)(nil),                // 37: postern.local.v1.ExportRequest
-	(*ExportResponse)(nil),               // 38: postern.local.v1.ExportResponse
-	(*ExportedLog)(nil),                  // 39: postern.local.v1.ExportedLog
-	(*v1.Decision)(nil),                  // 40: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),        // 41: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                     // 42: postern.v1.Reply
-	(*GateSetting)(nil),                  // 43: postern.local.v1.GateSetting
-	(*RecordedCall)(nil),                 // 44: postern.local.v1.RecordedCall
-	(*RecordedConsideration)(nil),        // 45: postern.local.v1.RecordedConsideration
-	(*ManualClosure)(nil),                // 46: postern.local.v1.ManualClosure
-	(*Followup)(nil),                     // 47: postern.local.v1.Followup
-	(*Task)(nil),                         // 48: postern.local.v1.Task
-	(v1.DestinationSource)(0),            // 49: postern.v1.DestinationSource
-	(*v1.Champion)(nil),                  // 50: postern.v1.Champion
-	(v1.Route)(0),                        // 51: postern.v1.Route
-	(*v1.Obligation)(nil),                // 52: postern.v1.Obligation
-	(*RecordedReview)(nil),               // 53: postern.local.v1.RecordedReview
-	(v1.WithdrawalMethod)(0),             // 54: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 55: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 56: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 57: postern.local.v1.Work
-	(*Mark)(nil),                         // 58: postern.local.v1.Mark
-	(v1.ChangeReason)(0),                 // 59: postern.v1.ChangeReason
-	(v1.StopAnswerCode)(0),               // 60: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 61: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 62: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 63: postern.v1.Signed
-	(*v1.ListEventsRequest)(nil),         // 64: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 65: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 66: postern.v1.GetEventResponse
+	(*WitnessRequest)(nil),               // 31: postern.local.v1.WitnessRequest
+	(*WitnessResponse)(nil),              // 32: postern.local.v1.WitnessResponse
+	(*ListEventsRequest)(nil),            // 33: postern.local.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),           // 34: postern.local.v1.ListEventsResponse
+	(*GetEventRequest)(nil),              // 35: postern.local.v1.GetEventRequest
+	(*GetEventResponse)(nil),             // 36: postern.local.v1.GetEventResponse
+	(*GetProofRequest)(nil),              // 37: postern.local.v1.GetProofRequest
+	(*GetProofResponse)(nil),             // 38: postern.local.v1.GetProofResponse
+	(*ExportRequest)(nil),                // 39: postern.local.v1.ExportRequest
+	(*ExportResponse)(nil),               // 40: postern.local.v1.ExportResponse
+	(*ExportedLog)(nil),                  // 41: postern.local.v1.ExportedLog
+	(*v1.Decision)(nil),                  // 42: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),        // 43: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                     // 44: postern.v1.Reply
+	(*GateSetting)(nil),                  // 45: postern.local.v1.GateSetting
+	(*RecordedCall)(nil),                 // 46: postern.local.v1.RecordedCall
+	(*RecordedConsideration)(nil),        // 47: postern.local.v1.RecordedConsideration
+	(*ManualClosure)(nil),                // 48: postern.local.v1.ManualClosure
+	(*Followup)(nil),                     // 49: postern.local.v1.Followup
+	(*Task)(nil),                         // 50: postern.local.v1.Task
+	(v1.DestinationSource)(0),            // 51: postern.v1.DestinationSource
+	(*v1.Champion)(nil),                  // 52: postern.v1.Champion
+	(v1.Route)(0),                        // 53: postern.v1.Route
+	(*v1.Obligation)(nil),                // 54: postern.v1.Obligation
+	(*RecordedReview)(nil),               // 55: postern.local.v1.RecordedReview
+	(v1.WithdrawalMethod)(0),             // 56: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 57: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 58: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 59: postern.local.v1.Work
+	(*Mark)(nil),                         // 60: postern.local.v1.Mark
+	(v1.ChangeReason)(0),                 // 61: postern.v1.ChangeReason
+	(v1.StopAnswerCode)(0),               // 62: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 63: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 64: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 65: postern.v1.Signed
+	(*FollowedLog)(nil),                  // 66: postern.local.v1.FollowedLog
+	(*v1.ListEventsRequest)(nil),         // 67: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 68: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 69: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	40, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	41, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	41, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	42, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	42, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	43, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	43, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	44, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
 	4,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
-	41, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
-	43, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
-	44, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
-	45, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
-	46, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
-	47, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
-	48, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
-	41, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
-	49, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
-	50, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
-	41, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
-	51, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
-	52, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
-	53, // 20: postern.local.v1.Notification.review:type_name -> postern.local.v1.RecordedReview
-	54, // 21: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	41, // 22: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	40, // 23: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	54, // 24: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	43, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
+	45, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
+	46, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
+	47, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
+	48, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
+	49, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
+	50, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
+	43, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
+	51, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
+	52, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
+	43, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
+	53, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
+	54, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
+	55, // 20: postern.local.v1.Notification.review:type_name -> postern.local.v1.RecordedReview
+	56, // 21: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	43, // 22: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	42, // 23: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	56, // 24: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
 	3,  // 25: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
 	3,  // 26: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	55, // 27: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	57, // 27: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
 	0,  // 28: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
 	3,  // 29: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
 	13, // 30: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	41, // 31: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	43, // 31: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
 	14, // 32: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	56, // 33: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	57, // 34: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	58, // 35: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	41, // 36: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	59, // 37: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
-	41, // 38: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
-	41, // 39: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	60, // 40: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	60, // 41: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	58, // 33: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	59, // 34: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	60, // 35: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	43, // 36: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	61, // 37: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
+	43, // 38: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
+	43, // 39: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	62, // 40: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	62, // 41: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
 	13, // 42: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
 	13, // 43: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
 	19, // 44: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	40, // 45: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	61, // 46: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	41, // 47: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	55, // 48: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	62, // 49: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	59, // 50: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
-	63, // 51: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	55, // 52: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	42, // 45: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	63, // 46: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	43, // 47: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	57, // 48: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	64, // 49: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	61, // 50: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
+	65, // 51: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	57, // 52: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
 	29, // 53: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
 	30, // 54: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	41, // 55: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	43, // 55: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
 	28, // 56: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	41, // 57: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	41, // 58: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	64, // 59: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	65, // 60: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	66, // 61: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	55, // 62: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	39, // 63: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 64: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 65: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 66: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 67: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 68: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 69: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 70: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 71: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 72: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 73: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 74: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	31, // 75: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	33, // 76: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	35, // 77: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	37, // 78: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	2,  // 79: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 80: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 81: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 82: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 83: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 84: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 85: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 86: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 87: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 88: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 89: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	32, // 90: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	34, // 91: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	36, // 92: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	38, // 93: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	79, // [79:94] is the sub-list for method output_type
-	64, // [64:79] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	43, // 57: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	43, // 58: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	66, // 59: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
+	67, // 60: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	68, // 61: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	69, // 62: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	57, // 63: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	41, // 64: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 65: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 66: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 67: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 68: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 69: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 70: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 71: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 72: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 73: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 74: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 75: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	33, // 76: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	35, // 77: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	37, // 78: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	39, // 79: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	31, // 80: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
+	2,  // 81: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 82: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 83: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 84: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 85: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 86: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 87: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 88: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 89: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 90: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 91: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	34, // 92: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	36, // 93: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	38, // 94: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	40, // 95: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	32, // 96: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
+	81, // [81:97] is the sub-list for method output_type
+	65, // [65:81] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -3461,6 +3554,7 @@ func file_postern_local_v1_local_proto_init() {
 	file_postern_local_v1_case_proto_init()
 	file_postern_local_v1_redirect_proto_init()
 	file_postern_local_v1_teamwork_proto_init()
+	file_postern_local_v1_trust_proto_init()
 	file_postern_local_v1_local_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3468,7 +3562,7 @@ func file_postern_local_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -669,6 +669,7 @@ const (
 	AuditorService_GetEvent_FullMethodName   = "/postern.local.v1.AuditorService/GetEvent"
 	AuditorService_GetProof_FullMethodName   = "/postern.local.v1.AuditorService/GetProof"
 	AuditorService_Export_FullMethodName     = "/postern.local.v1.AuditorService/Export"
+	AuditorService_Witness_FullMethodName    = "/postern.local.v1.AuditorService/Witness"
 )
 
 // AuditorServiceClient is the client API for AuditorService service.
@@ -685,6 +686,8 @@ type AuditorServiceClient interface {
 	GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error)
 	// Export brings a folder up to date with the hub's logs, and says how far it is.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
+	// Witness looks at the hub's logs now, and sees that they continue what was seen of them.
+	Witness(ctx context.Context, in *WitnessRequest, opts ...grpc.CallOption) (*WitnessResponse, error)
 }
 
 type auditorServiceClient struct {
@@ -744,6 +747,16 @@ func (c *auditorServiceClient) Export(ctx context.Context, in *ExportRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuditorService_ExportClient = grpc.ServerStreamingClient[ExportResponse]
 
+func (c *auditorServiceClient) Witness(ctx context.Context, in *WitnessRequest, opts ...grpc.CallOption) (*WitnessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WitnessResponse)
+	err := c.cc.Invoke(ctx, AuditorService_Witness_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditorServiceServer is the server API for AuditorService service.
 // All implementations must embed UnimplementedAuditorServiceServer
 // for forward compatibility.
@@ -758,6 +771,8 @@ type AuditorServiceServer interface {
 	GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error)
 	// Export brings a folder up to date with the hub's logs, and says how far it is.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
+	// Witness looks at the hub's logs now, and sees that they continue what was seen of them.
+	Witness(context.Context, *WitnessRequest) (*WitnessResponse, error)
 	mustEmbedUnimplementedAuditorServiceServer()
 }
 
@@ -779,6 +794,9 @@ func (UnimplementedAuditorServiceServer) GetProof(context.Context, *GetProofRequ
 }
 func (UnimplementedAuditorServiceServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Export not implemented")
+}
+func (UnimplementedAuditorServiceServer) Witness(context.Context, *WitnessRequest) (*WitnessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Witness not implemented")
 }
 func (UnimplementedAuditorServiceServer) mustEmbedUnimplementedAuditorServiceServer() {}
 func (UnimplementedAuditorServiceServer) testEmbeddedByValue()                        {}
@@ -866,6 +884,24 @@ func _AuditorService_Export_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuditorService_ExportServer = grpc.ServerStreamingServer[ExportResponse]
 
+func _AuditorService_Witness_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WitnessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditorServiceServer).Witness(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditorService_Witness_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditorServiceServer).Witness(ctx, req.(*WitnessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditorService_ServiceDesc is the grpc.ServiceDesc for AuditorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -884,6 +920,10 @@ var AuditorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetProof",
 			Handler:    _AuditorService_GetProof_Handler,
+		},
+		{
+			MethodName: "Witness",
+			Handler:    _AuditorService_Witness_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
