@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,19 +50,24 @@ func (o *OpenID) Watch(ctx context.Context, site Sessions) {
 // Step asks about everybody who is due. Who is signed out there, no longer known, or has other roles now, is signed out
 // here; what was saved is kept.
 func (o *OpenID) Step(ctx context.Context, site Sessions) {
-	live := map[string]bool{}
-	site.EndSessions(func(p web.Person) bool { live[p.Session] = true; return false })
 	now := o.cfg.Clock()
+	// Ours before the site's: who signs in between the two is at the site by then, and must not be taken for gone.
 	var due []string
 	o.mu.Lock()
+	followed := slices.Collect(maps.Keys(o.sessions))
 	for id, s := range o.sessions {
-		if !live[id] {
-			delete(o.sessions, id)
-		} else if !now.Before(s.asked.Add(o.cfg.Recheck)) {
+		if !now.Before(s.asked.Add(o.cfg.Recheck)) {
 			due = append(due, id)
 		}
 	}
 	o.mu.Unlock()
+	live := map[string]bool{}
+	site.EndSessions(func(p web.Person) bool { live[p.Session] = true; return false })
+	for _, id := range followed {
+		if !live[id] {
+			o.forget(id)
+		}
+	}
 	for _, id := range due {
 		if result := o.ask(ctx, id, now); result != "" {
 			o.forget(id)

@@ -85,6 +85,36 @@ func TestWhoSignsOutElsewhereIsSignedOutHere(t *testing.T) {
 	}
 }
 
+// hasty is a site where somebody signs in right after it was asked who is signed in.
+type hasty struct {
+	*web.Site
+	signIn func()
+}
+
+func (h *hasty) EndSessions(end func(web.Person) bool) int {
+	ended := h.Site.EndSessions(end)
+	if signIn := h.signIn; signIn != nil {
+		h.signIn = nil
+		signIn()
+	}
+	return ended
+}
+
+// Whoever signs in while the provider is asked about the others is asked about too, from then on.
+func TestWhoSignsInMeanwhileIsAskedAboutToo(t *testing.T) {
+	p := start(t)
+	s, one, two := twoIn(t, p)
+	late := s.person()
+	s.openid.Step(t.Context(), &hasty{s.site, func() { late.signIn() }})
+	s.still(one, two, late)
+	late.signOutThere(p.issuer + "/session/end")
+	s.ask(11 * time.Minute)
+	s.still(one, two)
+	if late.in() {
+		t.Error("who signed out elsewhere goes on here")
+	}
+}
+
 func TestWhoHasOtherRolesNowSignsInAgain(t *testing.T) {
 	p := start(t)
 	s, one, two := twoIn(t, p)
