@@ -143,6 +143,11 @@ func engineVersion() string {
 // a refusal.
 func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []byte) {
 	verbatim, leaves := in.written()
+	return e.decide(ctx, in, verbatim, leaves), verbatim
+}
+
+// decide decides an Input that is written down as verbatim.
+func (e *Engine) decide(ctx context.Context, in *Input, verbatim []byte, leaves places) *posternv1.Decision {
 	d, err := e.answer(ctx, in, verbatim, leaves)
 	if err != nil {
 		// Rules read facts only, so what went wrong holds no name; it may hold pseudonymous facts and stays in the log.
@@ -160,7 +165,7 @@ func (e *Engine) Decide(ctx context.Context, in *Input) (*posternv1.Decision, []
 	if now, err := time.Parse(time.RFC3339, in.Now); err == nil {
 		d.DecideTime = timestamppb.New(now)
 	}
-	return d, verbatim
+	return d
 }
 
 // answer is what the policy says, from memory or afresh.

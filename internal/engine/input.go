@@ -153,15 +153,21 @@ type Consideration struct {
 // ParseInput reads an Input as Decide wrote it. A key it does not know is a fault: an input with facts that this version
 // cannot see would be decided without them.
 func ParseInput(data []byte) (*Input, error) {
+	in, _, err := readInput(data)
+	return in, err
+}
+
+// readInput also says whether the Input is written again as the same bytes.
+func readInput(data []byte) (_ *Input, same bool, _ error) {
 	var in Input
 	// What is written again as the same bytes was read whole. A replay reads millions of these; only another spelling,
 	// and whatever is wrong, needs the reader that says what.
 	if json.Unmarshal(data, &in) == nil && bytes.Equal(in.json(), data) {
-		return &in, nil
+		return &in, true, nil
 	}
 	in = Input{}
 	if err := strict.JSON(data, &in); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return &in, nil
+	return &in, false, nil
 }

@@ -12,8 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"postern/internal/fault"
 	"postern/internal/section"
 	"postern/policy"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // TestSharesExactlyWhatMayBeShared compares the policy with a second telling of its rules in Go, for every child.
@@ -121,6 +123,22 @@ func TestReplayIsExact(t *testing.T) {
 		}
 		if in.value().Compare(read.value()) != 0 {
 			t.Fatal("what was read is not what was evaluated")
+		}
+		var spelt bytes.Buffer // otherwise, as an earlier program may have
+		if err := json.Indent(&spelt, verbatim, "", " "); err != nil {
+			t.Fatal(err)
+		}
+		other := proto.CloneOf(first)
+		other.Outcome = (first.GetOutcome() + 1) % 5
+		for _, input := range [][]byte{verbatim, spelt.Bytes()} {
+			for was, differs := range map[*posternv1.Decision]bool{first: false, other: true} {
+				if lines, err := e.Replay(t.Context(), input, was); err != nil || len(lines) > 0 != differs {
+					t.Fatalf("of %v replay says %q, %v: %s", was, lines, err, input)
+				}
+			}
+		}
+		if _, err := e.Replay(t.Context(), verbatim[1:], first); fault.KindOf(err) != fault.Unverified {
+			t.Fatalf("of an input that is none replay says %v", err)
 		}
 	})
 }

@@ -23,11 +23,15 @@ func ForReplay(ctx context.Context, archive []byte) (*Engine, error) {
 // Replay decides a stored Input again, and says in which lines that is another decision than was; none when it is the same
 // to the word. By which rules and which program it was made is no difference.
 func (e *Engine) Replay(ctx context.Context, input []byte, was *posternv1.Decision) ([]string, error) {
-	in, err := ParseInput(input)
+	in, same, err := readInput(input)
 	if err != nil {
 		return nil, fault.New(fault.Unverified, "BAD_INPUT", "What a decision rests on cannot be read, so that it cannot be made again.").Because(err)
 	}
-	is, _ := e.Decide(ctx, in)
+	var leaves places
+	if !same || e.memory != nil {
+		input, leaves = in.written()
+	}
+	is := e.decide(ctx, in, input, leaves)
 	is.PolicyRevision, is.EngineVersion = was.GetPolicyRevision(), was.GetEngineVersion()
 	if proto.Equal(was, is) {
 		return nil, nil
