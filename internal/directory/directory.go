@@ -9,7 +9,7 @@
 // authority only when both of them signed it.
 //
 // It does not know today's date: what depends on a date takes one. It does not refuse an older revision than the one
-// in use; whoever replaces one asks Newer first. What it returns is shared and must not be changed.
+// in use; whoever replaces one compares their numbers first. What it returns is shared and must not be changed.
 package directory
 
 import (
@@ -31,7 +31,6 @@ import (
 // Directory is one verified revision. It never changes and may be used from any goroutine.
 type Directory struct {
 	revision    *posternv1.DirectoryRevision
-	digest      [sha256.Size]byte
 	operator    identity.Party
 	authorities []*posternv1.Authority
 	entries     map[string][]*posternv1.Authority // by code, in the order of their dates
@@ -75,7 +74,7 @@ func Open(signed *posternv1.Signed, entries [][]byte, anchors *identity.Anchors,
 		return nil, unverified("DIRECTORY_NUMBER", "The directory revision has no number.")
 	}
 	d := &Directory{
-		revision: r, digest: sha256.Sum256(signed.GetPayload()), operator: operator,
+		revision: r, operator: operator,
 		entries: map[string][]*posternv1.Authority{}, keys: map[string]*posternv1.RecipientKey{}, byID: map[string]*posternv1.Prison{},
 	}
 	statements, err := d.read(entries)
@@ -182,25 +181,8 @@ func (d *Directory) verifyAgreements(statements []*posternv1.Signed, anchors *id
 	return faults
 }
 
-// Newer says whether next replaces current, which may be nil: false for the very same revision. An older number, or
-// the same number on other content, is an error: somebody put back an old directory, or made two of one number.
-func Newer(current, next *Directory) (bool, error) {
-	switch {
-	case current == nil || next.Number() > current.Number():
-		return true, nil
-	case next.Number() == current.Number() && next.digest == current.digest:
-		return false, nil
-	}
-	return false, fault.Newf(fault.Precondition, "DIRECTORY_NOT_NEWER",
-		"The directory in use is revision %d and this one is revision %d with other content. Give it a number above %d and sign it again.",
-		current.Number(), next.Number(), current.Number())
-}
-
 // Number is the number of the revision, from 1.
 func (d *Directory) Number() uint64 { return d.revision.GetNumber() }
-
-// Digest is the SHA-256 of the signed payload: the subject of the ledger's directory_changed event.
-func (d *Directory) Digest() [sha256.Size]byte { return d.digest }
 
 // SignedBy is the operator who signed the revision.
 func (d *Directory) SignedBy() identity.Party { return d.operator }

@@ -345,30 +345,6 @@ func TestAgreementsAreCheckedBeforeTheyAreSigned(t *testing.T) {
 	wantFault(t, directory.SignAgreement(&posternv1.Signed{}, w.id(desk)), "NOT_AN_AGREEMENT")
 }
 
-func TestNewer(t *testing.T) {
-	w := newWorld(t)
-	one, two := w.directory(1), w.directory(2)
-	r, entries := w.build(1)
-	r.CreateTime = timestamppb.New(morning.Add(-time.Minute))
-	otherOne := value(w.open(r, entries))(t)
-	for _, c := range []struct {
-		name          string
-		current, next *directory.Directory
-		want, fails   bool
-	}{
-		{"the first", nil, one, true, false},
-		{"a larger number", one, two, true, false},
-		{"the very same", one, w.directory(1), false, false},
-		{"an older one", two, one, false, true},
-		{"two of one number", one, otherOne, false, true},
-	} {
-		got, err := directory.Newer(c.current, c.next)
-		if got != c.want || (err != nil) != c.fails {
-			t.Errorf("%s: %v, %v", c.name, got, err)
-		}
-	}
-}
-
 // A revision is public bytes from anybody: no change of one byte may open as something else, or panic.
 func FuzzOpen(f *testing.F) {
 	f.Add(uint16(3), uint8(1), uint8(0))

@@ -15,7 +15,7 @@ var keyRevision = []byte("revision")
 func keyEntry(n int) []byte { return binary.BigEndian.AppendUint32([]byte("entry"), uint32(n)) }
 
 // Save writes a signed revision with its entries over the one before, exactly as they came. The caller has opened them
-// and asked Newer.
+// and compared the numbers.
 func Save(tx store.Tx, ks store.Keyspace, signed *posternv1.Signed, entries [][]byte) error {
 	old, err := stored(tx, ks)
 	if err != nil {
