@@ -113,16 +113,7 @@ func Revision(source fs.FS) (string, error) {
 	return b.revision(), nil
 }
 
-// Tar is the bundle in source as a tar archive of the files that decide, the same bytes for the same revision: what a
-// hub keeps so that a decision can be replayed with the rules it was made by.
-func Tar(source fs.FS) ([]byte, error) {
-	b, err := readBundle(source)
-	if err != nil {
-		return nil, err
-	}
-	return tarOf(b.files)
-}
-
+// tarOf is files as a tar archive, the same bytes for the same files.
 func tarOf(files []file) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -61,12 +62,9 @@ func TestRevisionIsWhatDecides(t *testing.T) {
 }
 
 func TestTarHoldsWhatDecides(t *testing.T) {
-	first, err := Tar(policy.Bundle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := Tar(copyOf(t))
-	if err != nil || !bytes.Equal(first, again) {
+	first := patient(t).Archive()
+	again, err := New(t.Context(), Config{Bundle: copyOf(t)})
+	if err != nil || !bytes.Equal(first, again.Archive()) {
 		t.Errorf("the same bundle has two archives: %v", err)
 	}
 	unpacked := fstest.MapFS{}
@@ -100,9 +98,9 @@ func TestTarHoldsWhatDecides(t *testing.T) {
 func TestWhatCannotBeReadIsAFault(t *testing.T) {
 	broken := fstest.MapFS{"data.json": {Data: []byte("{")}}
 	for name, err := range map[string]error{
-		"no folder": second(Revision(brokenFS{})), "no folder to archive": second(Tar(brokenFS{})),
+		"no folder": second(Revision(brokenFS{})), "no folder to decide by": second(New(t.Context(), Config{Bundle: brokenFS{}})),
 		"settings that are not JSON": second(New(t.Context(), Config{Bundle: broken})),
-		"a long name":                second(Tar(fstest.MapFS{"data.json": {}, string(bytes.Repeat([]byte("x"), 300)) + ".rego": {}})),
+		"a long name":                second(tarOf([]file{{path: strings.Repeat("x", 300) + ".rego"}})),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"math/big"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -200,5 +202,9 @@ func forge(t *testing.T, dir, anchor, uri string) *identity.Identity {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		URIs: []*url.URL{value(url.Parse(uri))(t)}}
 	der := value(x509.CreateCertificate(rand.Reader, template, parent.Leaf, public, parent.PrivateKey))(t)
-	return value(identity.New([][]byte{der}, key))(t)
+	private := value(x509.MarshalPKCS8PrivateKey(key))(t)
+	cert, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	check(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	check(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	return value(identity.Load(cert, keyFile))(t)
 }

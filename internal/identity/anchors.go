@@ -121,9 +121,6 @@ func errAnchor(a anchor, what string) *fault.Error {
 	return fault.New(fault.Invalid, "ANCHORS", "The "+anchorNames[a]+" trust anchor "+what)
 }
 
-// Domain returns the trust domain.
-func (a *Anchors) Domain() string { return a.domain }
-
 // Ends says when the first authority of each anchor ends, and everybody it vouches for with it; an anchor without any is
 // not in it. The names are those of Party.Anchor.
 func (a *Anchors) Ends() map[string]time.Time {

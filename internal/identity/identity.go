@@ -33,35 +33,12 @@ func Load(certFile, keyFile string) (*Identity, error) {
 	if err != nil {
 		return nil, errIdentity("Certificate and key do not make a pair: both must be PEM, and the certificate made for this key.").Because(err)
 	}
-	return newIdentity(pair)
-}
-
-// New makes an Identity from a chain of DER certificates (leaf first) and the leaf's key, as Load does from files.
-func New(chain [][]byte, key crypto.Signer) (*Identity, error) {
-	if len(chain) == 0 || key == nil {
-		return nil, errIdentity("An identity needs a certificate and its key.")
-	}
-	leaf, err := x509.ParseCertificate(chain[0])
-	if err != nil {
-		return nil, errIdentity("The certificate cannot be read.").Because(err)
-	}
-	public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(key.Public()) {
-		return nil, errIdentity("Certificate and key do not make a pair.")
-	}
-	return newIdentity(tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf})
-}
-
-func newIdentity(pair tls.Certificate) (*Identity, error) {
 	party, err := partyOf(pair.Leaf)
 	if err == nil {
 		err = checkLeaf(pair.Leaf)
 	}
 	if err != nil {
 		return nil, errIdentity("The certificate is not one of a party. " + fault.From(err).Message).Because(err)
-	}
-	if _, ok := pair.PrivateKey.(crypto.Signer); !ok {
-		return nil, errIdentity("The key cannot sign.")
 	}
 	i := &Identity{party: party}
 	i.cert.Store(&pair)
