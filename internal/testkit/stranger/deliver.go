@@ -227,10 +227,8 @@ func (x *Inbox) take(d *pb.Delivery, r *receipts) error {
 	if key == nil {
 		return no(keyUnknown, errors.New(keyID))
 	}
-	it := &Item{ID: c.Manifest.NotificationId, DeliveryID: d.DeliveryId, Sender: c.Sender, Manifest: c.Manifest, SHA256: sha, Decision: d.Decision,
-		Facts: c.Facts, Sections: map[string]proto.Message{}, raw: n, keys: map[string][]byte{},
+	it := &Item{ID: c.Manifest.NotificationId, DeliveryID: d.DeliveryId, Sender: c.Sender, Manifest: c.Manifest, SHA256: sha, Facts: c.Facts, Sections: map[string]proto.Message{}, raw: n, keys: map[string][]byte{},
 		generation: max(x.Sent.generation(e.Checkpoint.Origin), x.Received.generation(e.Checkpoint.Origin)), index: e.Index}
-	it.Reference, _ = Reference(it.ID)
 	if passedOn {
 		it.PassedOnBy = x.Trust.inboxURI(offer.Authority)
 	}
@@ -310,7 +308,7 @@ func (x *Inbox) store(it *Item) error {
 	x.items[id], x.order = it, append(x.order, it)
 	if it.Mismatch = Mismatches(it.Facts, it.Sections); len(it.Mismatch) > 0 {
 		return x.pend(&pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256,
-			Report: &pb.Report_FactsMismatch{FactsMismatch: &pb.FactsMismatch{Paths: it.Mismatch}}}, nil)
+			Report: &pb.Report_FactsMismatch{FactsMismatch: &pb.FactsMismatch{Paths: it.Mismatch}}})
 	}
 	return nil
 }
@@ -378,7 +376,7 @@ func (x *Inbox) stop(d *pb.Delivery, r *receipts) error {
 	x.asked = append(x.asked, &Stop{d.DeliveryId, name, e.Core.ManifestSha256, req.Paths, it != nil})
 	if it == nil {
 		return x.pend(&pb.Report{DeliveryId: d.DeliveryId, NotificationId: name, ManifestSha256: e.Core.ManifestSha256,
-			Report: &pb.Report_StopAnswer{StopAnswer: &pb.StopAnswer{Code: pb.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}}}, nil)
+			Report: &pb.Report_StopAnswer{StopAnswer: &pb.StopAnswer{Code: pb.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}}})
 	}
 	return nil
 }

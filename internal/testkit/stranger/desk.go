@@ -35,14 +35,12 @@ const (
 // Outgoing is a statement that a desk made, with all that came of it.
 type Outgoing struct {
 	ID, Reference, Authority, Slip string
-	Message                        []byte   // the serialized notification, as first sent
-	SHA256                         []byte   // of its manifest
-	Earlier                        [][]byte // of manifests of the same id
+	Message                        []byte // the serialized notification, as first sent
+	SHA256                         []byte // of its manifest
 	Kind                           logpb.Kind
 	State                          State
 	Decision                       *pb.Decision
-	Answered, EverShared           bool
-	Acknowledged, Undelivered      bool
+	Answered, Acknowledged         bool
 	Replies                        []*pb.Reply
 	Why                            string    // of a refusal
 	Of                             *Outgoing // of a withdrawal, what it withdraws, where this desk sent it
@@ -274,32 +272,6 @@ func (d *Desk) withdraw(w *pb.Withdrawal, of *Outgoing) (*Outgoing, error) {
 	return o, nil
 }
 
-// Again makes a new manifest of what waits or was referred, under the same id.
-func (d *Desk) Again(o *Outgoing, form *pb.Form) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if o.EverShared || o.State == Withdrawn || o.form == nil {
-		return errors.New("what is left is a new notification")
-	}
-	f, err := written(form)
-	if err != nil {
-		return err
-	}
-	for _, p := range split(f) {
-		if p.authority != o.Authority {
-			continue
-		}
-		n, err := d.build(f, p, o.kept)
-		if err != nil {
-			return err
-		}
-		o.Earlier = append(o.Earlier, o.SHA256)
-		o.Message, o.SHA256, o.form, o.part, o.State, o.Answered = n.Message, n.SHA256, f, p, Queued, false
-		return nil
-	}
-	return fmt.Errorf("the form tells %s nothing any more", o.Authority)
-}
-
 // Flush submits everything that is due: withdrawals first, and again what the hub may have lost.
 func (d *Desk) Flush(ctx context.Context) error {
 	d.mu.Lock()
@@ -417,7 +389,7 @@ func (o *Outgoing) decided(dec *pb.Decision) {
 	}
 	switch dec.Outcome {
 	case pb.Outcome_OUTCOME_SHARE:
-		o.State, o.EverShared = Shared, true
+		o.State = Shared
 	case pb.Outcome_OUTCOME_WAIT:
 		o.State = Waits
 	case pb.Outcome_OUTCOME_REFER_TO_PERSON:

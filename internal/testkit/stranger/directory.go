@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,13 +18,12 @@ type Directory struct {
 	Number      uint64
 	Authorities map[string]*pb.Authority
 	Pinned      map[string]*pb.RecipientKey
-	Waiting     map[string]*pb.RecipientKey // newer keys that do not follow: a person compares their ids
-	Published   uint64                      // the number of the last published key that was seen
+	Published   uint64 // the number of the last published key that was seen
 }
 
 // NewDirectory is a directory that knows nothing yet.
 func NewDirectory(t *Trust) *Directory {
-	return &Directory{Trust: t, Authorities: map[string]*pb.Authority{}, Pinned: map[string]*pb.RecipientKey{}, Waiting: map[string]*pb.RecipientKey{}}
+	return &Directory{Trust: t, Authorities: map[string]*pb.Authority{}, Pinned: map[string]*pb.RecipientKey{}}
 }
 
 // Key is the key to seal to, nil when there is none that is good now.
@@ -75,28 +73,14 @@ func (d *Directory) offer(s *pb.Signed, k *pb.RecipientKey) error {
 	switch {
 	case pinned == nil || k.Version > pinned.Version && follows(s, pinned):
 		d.Pinned[k.Authority] = k
-		delete(d.Waiting, k.Authority)
 	case k.Version < pinned.Version:
 		return refuse("REPLAYED_KEY", "%s version %d", k.Authority, k.Version)
 	case k.Version == pinned.Version:
 		if k.KeyId != pinned.KeyId || !bytes.Equal(k.ContinuityKey, pinned.ContinuityKey) {
 			return refuse("SWAPPED_KEY", "%s version %d", k.Authority, k.Version)
 		}
-	default:
-		d.Waiting[k.Authority] = k
 	}
-	return nil
-}
-
-// Trusted is a person's word that a waiting key has the id that the authority says.
-func (d *Directory) Trusted(authority, keyID string) error {
-	k := d.Waiting[authority]
-	if k == nil || k.KeyId != keyID {
-		return fmt.Errorf("no key %s of %s waits", keyID, authority)
-	}
-	d.Pinned[authority] = k
-	delete(d.Waiting, authority)
-	return nil
+	return nil // a newer key that does not follow waits for a person, and there is none here
 }
 
 // take checks a whole revision and uses it; should anything not hold, nothing changes.

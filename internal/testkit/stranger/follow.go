@@ -225,32 +225,3 @@ func (f *Follower) follow(ctx context.Context, came *Checkpoint) error {
 	f.Known = c
 	return nil
 }
-
-// Resume asks the hub to prove all that is remembered, and goes on when it does.
-func (f *Follower) Resume(ctx context.Context) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.Stopped == "" || f.Known == nil {
-		return nil
-	}
-	was := f.Stopped
-	if err := f.ask(ctx, f.Known); err != nil {
-		f.Stopped = was
-		return err
-	}
-	f.Stopped = ""
-	return nil
-}
-
-// GoOnFrom is an operator's word: the signed checkpoint to go on from.
-func (f *Follower) GoOnFrom(text string) error {
-	c, err := f.Keys.Checkpoint(text)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.Stopped = ""
-	f.Known = c
-	return nil
-}

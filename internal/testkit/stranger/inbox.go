@@ -16,16 +16,15 @@ import (
 
 // Item is a notification as a team sees it.
 type Item struct {
-	ID, Reference, DeliveryID string
-	Sender                    Party
-	Manifest                  *pb.Manifest
-	SHA256                    []byte
-	Decision                  *pb.Decision
-	Facts                     map[int]*pb.ChildFacts
-	Sections                  map[string]proto.Message
-	Mismatch                  []string // the sections that contradict the facts
-	Hidden                    bool     // another one, sealed to another key, is shown in its place
-	PassedOnBy                string   // the URI of the team that passed it on, if one did
+	ID, DeliveryID string
+	Sender         Party
+	Manifest       *pb.Manifest
+	SHA256         []byte
+	Facts          map[int]*pb.ChildFacts
+	Sections       map[string]proto.Message
+	Mismatch       []string // the sections that contradict the facts
+	Hidden         bool     // another one, sealed to another key, is shown in its place
+	PassedOnBy     string   // the URI of the team that passed it on, if one did
 
 	raw  *pb.SealedNotification
 	keys map[string][]byte // of the sections, for passing them on
@@ -124,13 +123,6 @@ func (x *Inbox) NewKey(from, until time.Time) (*pb.Signed, error) {
 	}
 	x.current, x.signedKey, x.follow = k, s, follow
 	return s, nil
-}
-
-// DropKey forgets a private key.
-func (x *Inbox) DropKey(id string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.keys, id)
 }
 
 // Items are what the team sees, oldest first.

@@ -60,10 +60,10 @@ func (x *Inbox) signReport(r *pb.Report) (*pb.Signed, error) {
 }
 
 // pend stores a report until the hub has it.
-func (x *Inbox) pend(r *pb.Report, redirected *pb.SealedNotification) error {
+func (x *Inbox) pend(r *pb.Report) error {
 	s, err := x.signReport(r)
 	if err == nil {
-		x.pending = append(x.pending, &pb.ReportRequest{Signed: s, Redirected: redirected})
+		x.pending = append(x.pending, &pb.ReportRequest{Signed: s})
 	}
 	return err
 }
@@ -71,7 +71,7 @@ func (x *Inbox) pend(r *pb.Report, redirected *pb.SealedNotification) error {
 // say stores a report and sends all that wait.
 func (x *Inbox) say(ctx context.Context, r *pb.Report) error {
 	x.mu.Lock()
-	err := x.pend(r, nil)
+	err := x.pend(r)
 	x.mu.Unlock()
 	if err != nil {
 		return err
@@ -83,12 +83,6 @@ func (x *Inbox) say(ctx context.Context, r *pb.Report) error {
 func (x *Inbox) Reply(ctx context.Context, it *Item, code pb.ReplyCode, paths ...string) error {
 	return x.say(ctx, &pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256,
 		Report: &pb.Report_Reply{Reply: &pb.Reply{Code: code, Paths: paths}}})
-}
-
-// Outcome sends what came of an item.
-func (x *Inbox) Outcome(ctx context.Context, it *Item, code pb.FamilyOutcomeCode) error {
-	return x.say(ctx, &pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256,
-		Report: &pb.Report_FamilyOutcome{FamilyOutcome: &pb.FamilyOutcome{Code: code}}})
 }
 
 // AnswerStop answers a stop request.
@@ -252,12 +246,6 @@ func (x *Inbox) passOn(it *Item, to *pb.RecipientKey, children []int) (*pb.Repor
 	n.Redirections = []*pb.Redirection{out}
 	s, err := x.signReport(&pb.Report{DeliveryId: it.DeliveryID, NotificationId: it.ID, ManifestSha256: it.SHA256, Report: &pb.Report_Redirect{Redirect: red}})
 	return &pb.ReportRequest{Signed: s, Redirected: n}, err
-}
-
-// Became asks what became of an item that was passed on.
-func (x *Inbox) Became(ctx context.Context, it *Item, authority string) (pb.RedirectState, error) {
-	a, err := x.Mailbox.GetRedirect(ctx, &pb.GetRedirectRequest{NotificationId: it.ID, ManifestSha256: it.SHA256, Authority: authority})
-	return a.GetState(), err
 }
 
 // redirection checks the one redirection of a notification that another team passed on.

@@ -79,9 +79,6 @@ func (d *Desk) update(ctx context.Context, u *pb.Update, proofs []*pb.Consistenc
 		return errors.New("not ours")
 	}
 	o := d.Items[i]
-	ours := func(sha []byte) bool {
-		return bytes.Equal(sha, o.SHA256) || slices.ContainsFunc(o.Earlier, func(e []byte) bool { return bytes.Equal(e, sha) })
-	}
 	switch {
 	case u.GetAcknowledgement() != nil:
 		s := u.GetAcknowledgement()
@@ -102,11 +99,9 @@ func (d *Desk) update(ctx context.Context, u *pb.Update, proofs []*pb.Consistenc
 			return err
 		}
 		switch {
-		case e.Kind == logpb.Kind_KIND_DECIDED && ours(e.Core.ManifestSha256) && e.Core.Outcome == u.GetDecision().Outcome:
-			if bytes.Equal(e.Core.ManifestSha256, o.SHA256) {
-				o.decided(u.GetDecision())
-			}
-		case e.Kind == logpb.Kind_KIND_WITHDRAWN && ours(e.Core.SubjectSha256):
+		case e.Kind == logpb.Kind_KIND_DECIDED && bytes.Equal(e.Core.ManifestSha256, o.SHA256) && e.Core.Outcome == u.GetDecision().Outcome:
+			o.decided(u.GetDecision())
+		case e.Kind == logpb.Kind_KIND_WITHDRAWN && bytes.Equal(e.Core.SubjectSha256, o.SHA256):
 			o.Decision = u.GetDecision()
 			if o.Decision.Outcome != pb.Outcome_OUTCOME_SHARE {
 				o.State = Withdrawn
@@ -117,7 +112,6 @@ func (d *Desk) update(ctx context.Context, u *pb.Update, proofs []*pb.Consistenc
 	case u.GetReply() != nil:
 		o.Replies = append(o.Replies, u.GetReply())
 		if u.GetReply().Code == pb.ReplyCode_REPLY_CODE_UNDELIVERED {
-			o.Undelivered = true
 			return d.reseal(o)
 		}
 	}
