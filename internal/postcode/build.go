@@ -16,8 +16,8 @@ import (
 	"postern/internal/fault"
 )
 
-// Licence is the note that must go with a table wherever it goes: the directory is public, its licence asks for the names.
-const Licence = "Contains OS data © Crown copyright and database right. Contains Royal Mail data © Royal Mail copyright and database right. " +
+// licence is the note that must go with a table wherever it goes: the directory is public, its licence asks for the names.
+const licence = "Contains OS data © Crown copyright and database right. Contains Royal Mail data © Royal Mail copyright and database right. " +
 	"Source: Office for National Statistics, licensed under the Open Government Licence v3.0. Northern Ireland left out."
 
 // CSV says what is known of the file to build a table of.
@@ -64,7 +64,7 @@ func Build(csvFile io.Reader, src CSV) (*Table, error) {
 	if b.info.Postcodes == 0 {
 		return nil, fault.New(fault.Invalid, "POSTCODE_EMPTY", "The file holds no postcode of England, Wales or Scotland. Get it again as it was published.")
 	}
-	b.info.CodesYear, b.info.Source, b.info.Licence = year, hex.EncodeToString(hash.Sum(nil)), Licence
+	b.info.CodesYear, b.info.Source, b.info.Licence = year, hex.EncodeToString(hash.Sum(nil)), licence
 	b.info.Vintage, b.info.VintageFrom = b.vintage(src)
 	b.info.Synthetic = src.Synthetic
 	return b.table()

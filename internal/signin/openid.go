@@ -20,8 +20,8 @@ import (
 	"postern/internal/web"
 )
 
-// BackPath is where the provider sends people back to; it must know the whole address.
-const BackPath = "/sign-in/back"
+// backPath is where the provider sends people back to; it must know the whole address.
+const backPath = "/sign-in/back"
 
 // OpenIDConfig says who signs people in, and what is made of what it says of them.
 type OpenIDConfig struct {
@@ -82,7 +82,7 @@ func NewOpenID(cfg OpenIDConfig) *OpenID {
 func (o *OpenID) Pages() []web.Page {
 	return append([]web.Page{
 		{Path: Path, Name: "signin.in", Open: true, Get: o.leave},
-		{Path: BackPath, Name: "signin.back", Open: true, Get: o.back},
+		{Path: backPath, Name: "signin.back", Open: true, Get: o.back},
 	}, out(o.signOut)...)
 }
 
@@ -248,7 +248,7 @@ func (o *OpenID) discover(ctx context.Context) (*oauth2.Config, error) {
 	if o.cfg.Secret == "" {
 		end.AuthStyle = oauth2.AuthStyleInParams
 	}
-	return &oauth2.Config{ClientID: o.cfg.ClientID, ClientSecret: o.cfg.Secret, Endpoint: end, RedirectURL: o.cfg.Site + BackPath,
+	return &oauth2.Config{ClientID: o.cfg.ClientID, ClientSecret: o.cfg.Secret, Endpoint: end, RedirectURL: o.cfg.Site + backPath,
 		Scopes: append([]string{oidc.ScopeOpenID}, o.cfg.Scopes...)}, nil
 }
 

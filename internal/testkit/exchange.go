@@ -252,8 +252,8 @@ func (x *Exchange) LogKeys() verify.Keys {
 	return value(verify.NewKeys(x.both...))(x.t)
 }
 
-// SentKeys are the verifier keys of the sent log, in all its generations.
-func (x *Exchange) SentKeys() verify.Keys {
+// sentKeys are the verifier keys of the sent log, in all its generations.
+func (x *Exchange) sentKeys() verify.Keys {
 	x.t.Helper()
 	return value(verify.NewKeys(x.sent...))(x.t)
 }

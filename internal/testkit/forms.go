@@ -40,7 +40,7 @@ func (x *Exchange) Seal(prison string, f *posternv1.Form, edits ...func(*envelop
 	id := func() string { return value(envelope.NewID(rand.Reader))(x.t) }
 	var out []*posternv1.SealedNotification
 	for _, p := range checked.Parts(id) {
-		children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: RefKey[:], FirstSubmit: now})
+		children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: refKey[:], FirstSubmit: now})
 		d := envelope.Draft{
 			Manifest: &posternv1.Manifest{
 				NotificationId: id(), Audience: Domain, CreateTime: timestamppb.New(now), ExpireTime: timestamppb.New(now.AddDate(0, 0, 30)),

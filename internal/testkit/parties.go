@@ -31,8 +31,8 @@ var Staff = desk.Staff{ID: "TEST01", Role: posternv1.StaffRole_STAFF_ROLE_RECEPT
 // HubPhone is the telephone number of the hub's operator.
 const HubPhone = "01632 960109"
 
-// RefKey is every desk's key for references.
-var RefKey = [32]byte{'r', 'e', 'f'}
+// refKey is every desk's key for references.
+var refKey = [32]byte{'r', 'e', 'f'}
 
 // Desk is a prison's desk with its database, its link to the hub and its control socket's client.
 type Desk struct {
@@ -79,7 +79,7 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 		Identity: x.speaksAs(deskPath(d.prison)), Anchors: x.cast.anchors, Store: d.Store, Vault: x.vault(name),
 		Hub: posternv1.NewSubmissionServiceClient(d.Link), Directory: posternv1.NewDirectoryServiceClient(d.Link),
 		Prover: posternv1.NewAuditServiceClient(d.Link), First: x.first, HubPhone: HubPhone,
-		LogKeys: x.SentKeys(), RefKey: RefKey[:], Unit: "Reception",
+		LogKeys: x.sentKeys(), RefKey: refKey[:], Unit: "Reception",
 		ReplyTo: &posternv1.ReplyTo{Role: "Resettlement team", Phone: "01632 960100"},
 		Basis:   &posternv1.LawfulBasis{Article6: posternv1.Article6Basis_ARTICLE6_BASIS_PUBLIC_TASK, Article9Condition: "art9.2.g", Gateway: "ca2004.s11"},
 		Staff:   map[uint32]desk.Staff{uint32(os.Getuid()): Staff}, Poll: time.Minute, Backoff: backoff,
@@ -180,7 +180,7 @@ func (in *Inbox) open(edits ...func(*inbox.Config)) {
 	cfg := inbox.Config{
 		Identity: x.speaksAs(inboxPath(in.authority)), Anchors: x.cast.anchors, Store: in.Store, Vault: x.vault(name),
 		Hub: posternv1.NewMailboxServiceClient(in.ToHub), HubParty: x.Identity(hubPath).Party(), Directory: posternv1.NewDirectoryServiceClient(in.ToHub), Prover: posternv1.NewAuditServiceClient(in.ToHub), First: x.first, HubPhone: HubPhone, Keys: value(inbox.LoadKeys(keys))(x.t), KeyDir: keys,
-		Postcodes: value(postcode.Sample())(x.t), LogKeys: x.SentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
+		Postcodes: value(postcode.Sample())(x.t), LogKeys: x.sentKeys(), AllLogs: x.LogKeys(), Backoff: backoff, Poll: time.Minute, Clock: x.clockOf(name), Rand: random{}, Log: x.Log.Logger(),
 	}
 	for _, edit := range edits {
 		edit(&cfg)

@@ -93,8 +93,8 @@ func notAllowed(p Page) Response {
 	}
 }
 
-// EndedPath is the page that says that a session has ended.
-const EndedPath = "/session/ended"
+// endedPath is the page that says that a session has ended.
+const endedPath = "/session/ended"
 
 // own are the pages that every site has.
 func (s *Site) own() []Page {
@@ -105,7 +105,7 @@ func (s *Site) own() []Page {
 			}
 			return View{Title: "web.extended", Template: "extended"}, nil
 		}},
-		{Path: EndedPath, Name: "web.ended", Open: true, Get: func(*Request) (Response, error) {
+		{Path: endedPath, Name: "web.ended", Open: true, Get: func(*Request) (Response, error) {
 			return View{Title: "web.ended", Template: "ended"}, nil
 		}},
 	}

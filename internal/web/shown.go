@@ -139,7 +139,7 @@ func (s *Shown) SessionWarning() template.HTML {
 	left := int(until.Sub(s.site.cfg.Now()).Seconds())
 	e := template.HTMLEscapeString
 	link := `<a class="govuk-link" href="/session/extend" target="_blank" rel="noopener" data-session-extend>` + e(s.T("web.stay")) + `</a>`
-	return template.HTML(`<div class="app-session" data-session-ends-in="` + strconv.Itoa(left) + `" data-session-ended="` + EndedPath + `">` +
+	return template.HTML(`<div class="app-session" data-session-ends-in="` + strconv.Itoa(left) + `" data-session-ended="` + endedPath + `">` +
 		`<p class="govuk-body-s">` + e(s.T("web.until", "time", s.Clock(until))) + " " + link + `</p>` +
 		`<div class="app-session__warning" data-session-warning hidden><p class="govuk-body">` + e(s.T("web.ends_soon")) + " " + link + `</p></div></div>`)
 }
