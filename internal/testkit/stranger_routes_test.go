@@ -48,7 +48,7 @@ func TestAStrangersTeamPassesOn(t *testing.T) {
 		to := strangerInboxOf(t, x, testkit.Lancashire, false, testkit.Register{Address: map[string]string{testkit.Bristol: l.Addr().String()}})
 		from := x.Inbox(testkit.Bristol, l)
 		d := strangerDesk(t, x, testkit.HMPParc)
-		f := family(testkit.Bristol)
+		f := family()
 		f.Consent.Authorities, f.Consent.FollowsChild = nil, true
 		s := tell(t, d, f)
 		x.Settle()
@@ -77,12 +77,12 @@ func TestAStrangersOtherStatements(t *testing.T) {
 	d := strangerDesk(t, x, testkit.HMPBristol)
 	said := &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: "2026-11-22"}
 	governor := posternv1.StaffRole_STAFF_ROLE_DUTY_GOVERNOR
-	urgent := family(testkit.Bristol)
+	urgent := family()
 	urgent.Route, urgent.Consent, urgent.Gate = posternv1.Route_ROUTE_URGENT, nil, posternv1.Gate_GATE_NOT_DONE
 	urgent.Urgency = &posternv1.Urgency{Provenance: said, Reason: posternv1.UrgencyReason_URGENCY_REASON_CHILD_MAY_BE_ALONE, WhatWasSaid: "nobody is there",
 		SaidBy: "the father", AuthorisedBy: &posternv1.Authorisation{StaffId: "S-9", Role: governor, ByPhone: true}, ConsentSought: posternv1.Answer_ANSWER_NO}
 	urgent.Calls = []*posternv1.Call{{CallTime: timestamppb.New(testkit.Now.Add(-time.Minute)), Result: posternv1.CallResult_CALL_RESULT_ANSWERED}}
-	duty := family(testkit.Bristol)
+	duty := family()
 	duty.Route, duty.Consent = posternv1.Route_ROUTE_DUTY, nil
 	considered := &posternv1.Consideration{Law: posternv1.ConsiderationLaw_CONSIDERATION_LAW_DUTY_S16LA, Relevant: posternv1.Answer_ANSWER_YES, HelpsFunction: "ca1989.s17",
 		NotMoreDetrimental: []uint32{1}, ParentTold: posternv1.Answer_ANSWER_YES, Paths: []string{"parent/name", "child/1/identity", "child/1/home", "child/1/safety"},
@@ -98,7 +98,7 @@ func TestAStrangersOtherStatements(t *testing.T) {
 			t.Errorf("%v: the team has %d sections, not %d", f.GetRoute(), len(items[len(items)-1].Sections), sections)
 		}
 	}
-	none := &posternv1.Form{FormId: uuid(), PrisonNumber: "Z" + uuid()[:8], Reception: family(testkit.Bristol).GetReception(),
+	none := &posternv1.Form{FormId: uuid(), PrisonNumber: "Z" + uuid()[:8], Reception: family().GetReception(),
 		Enquiry: posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_NO_CHILDREN}
 	asked := must(d.Take(none))(t)
 	counted := must(d.CountReceptions(&posternv1.ReceptionDay{ReceiveDate: "2026-11-21", Received: 12}))(t)

@@ -70,7 +70,7 @@ func soon(t *testing.T) context.Context {
 }
 
 // family is what a father says at the stranger's desk of himself and his child.
-func family(authority string) *posternv1.Form {
+func family() *posternv1.Form {
 	said := func() *posternv1.Provenance {
 		return &posternv1.Provenance{Known: posternv1.Known_KNOWN_KNOWN, Basis: posternv1.Basis_BASIS_PARENT_SAID, AsOfDate: "2026-11-22"}
 	}
@@ -80,7 +80,7 @@ func family(authority string) *posternv1.Form {
 		Reception: &posternv1.Reception{Reason: posternv1.ReceptionReason_RECEPTION_REASON_NEW_ADMISSION, ReceiveDate: "2026-11-22"},
 		Parent:    &posternv1.Parent{Name: &posternv1.ParentName{Provenance: said(), GivenName: "Obadiah", FamilyName: "Thistlewick"}},
 		Children: []*posternv1.Child{{
-			Authority: authority,
+			Authority: testkit.Bristol,
 			Identity:  &posternv1.ChildIdentity{Provenance: said(), GivenName: "Clementina", FamilyName: "Thistlewick", Born: &posternv1.ChildIdentity_DateOfBirth{DateOfBirth: "2019-03-04"}},
 			Relationship: &posternv1.ChildRelationship{Provenance: said(), Relationship: posternv1.Relationship_RELATIONSHIP_FATHER,
 				ParentalResponsibility: yes, PrimaryCarerBefore: no, LivedWithBefore: yes, AgreesToEarlyHelp: yes},
@@ -90,7 +90,7 @@ func family(authority string) *posternv1.Form {
 			Phone:  &posternv1.ChildPhone{Provenance: said(), CarerPhone: "01632 960777"},
 		}},
 		Consent: &posternv1.Consent{Id: uuid(), Version: 1, Jurisdiction: "GB-ENG", State: posternv1.ConsentState_CONSENT_STATE_GIVEN,
-			Understood: posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_YES, Children: []uint32{1}, Authorities: []string{authority},
+			Understood: posternv1.ConsentUnderstood_CONSENT_UNDERSTOOD_YES, Children: []uint32{1}, Authorities: []string{testkit.Bristol},
 			Sections: []string{"parent/name", "child/{n}/identity", "child/{n}/relationship", "child/{n}/home", "child/{n}/carer", "child/{n}/safety", "child/{n}/phone"},
 			Method:   posternv1.ConsentMethod_CONSENT_METHOD_FACE_TO_FACE, Witness: &posternv1.Witness{StaffId: "S-77", Role: "officer"},
 			GiveTime: timestamppb.New(testkit.Now.Add(-time.Hour)), SlipGiven: true},
@@ -126,7 +126,7 @@ func tell(t *testing.T, d *stranger.Desk, f *posternv1.Form) *stranger.Outgoing 
 // share has a stranger's desk submit a family, which must be shared.
 func share(t *testing.T, d *stranger.Desk) *stranger.Outgoing {
 	t.Helper()
-	o := tell(t, d, family(testkit.Bristol))
+	o := tell(t, d, family())
 	if o.State != stranger.Shared {
 		t.Fatalf("it was not shared: %v", o.Decision)
 	}
@@ -190,7 +190,7 @@ func TestAStrangersDeskTellsOurInbox(t *testing.T) {
 	s := share(t, d)
 	x.Settle()
 	item := must(in.GetItem(t.Context(), &localv1.GetItemRequest{Id: s.ID}))(t)
-	told := sectionsOf(family(testkit.Bristol))
+	told := sectionsOf(family())
 	if len(item.GetSections()) != len(told) || item.GetItem().GetFactsMismatch() {
 		t.Errorf("the team has %d sections of %d: %v", len(item.GetSections()), len(told), item.GetItem())
 	}

@@ -174,11 +174,10 @@ func accepted(id string, manifest []byte) *posternv1.Report {
 
 // shared is a notification that went from a prison to an authority, with all that names it.
 type shared struct {
-	prison, authority string
-	sealed            *posternv1.SealedNotification
-	id                string
-	manifest          []byte
-	event             string // 32 hex digits
+	prison   string
+	id       string
+	manifest []byte
+	event    string // 32 hex digits
 }
 
 func (d *doors) share(prison, authority string) shared {
@@ -186,7 +185,7 @@ func (d *doors) share(prison, authority string) shared {
 	n := d.Seal(prison, formtest.New(authority))[0]
 	d.submit(prison, n)
 	sum := sha256.Sum256(n.GetManifest().GetPayload())
-	s := shared{prison: prison, authority: authority, sealed: n, manifest: sum[:]}
+	s := shared{prison: prison, manifest: sum[:]}
 	for _, e := range d.events(logv1.Kind_KIND_DECIDED) {
 		if string(e.Core.GetManifestSha256()) == string(sum[:]) {
 			s.event, s.id = hex.EncodeToString(e.Leaf.EventID[:]), e.Details.GetNotificationId()

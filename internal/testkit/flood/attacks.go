@@ -74,7 +74,7 @@ func call(compressed byte, extra []hpack.HeaderField, message func(t Target) []b
 	return func(ctx context.Context, t Target, sent *atomic.Int64) error {
 		made.Do(func() { body = framed(message(t), compressed) })
 		return plain(func(t Target, c *Conn) error {
-			id, err := c.begin(t.Method, false, extra...)
+			id, err := c.begin(t.Method, extra...)
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ const megabyte = 1 << 20
 func Attacks() []Attack {
 	return []Attack{
 		{"rapid reset", "HEADERS and RST_STREAM, at once and again", 8, plain(func(t Target, c *Conn) error {
-			id, err := c.begin(t.Method, false)
+			id, err := c.begin(t.Method)
 			if err != nil {
 				return err
 			}
@@ -118,7 +118,7 @@ func Attacks() []Attack {
 		}},
 		{"empty DATA flood", "frames of a message that hold nothing of it", 8, plain(func(t Target, c *Conn) error {
 			if c.stream == 1 {
-				_, err := c.begin(t.Method, false)
+				_, err := c.begin(t.Method)
 				return err
 			}
 			return c.fr.WriteData(1, false, nil)
@@ -132,7 +132,7 @@ func Attacks() []Attack {
 		{"deaf calls", "calls whose answers have no window", 8, func(ctx context.Context, t Target, sent *atomic.Int64) error {
 			return over(ctx, t, false, func(c *Conn) error {
 				sent.Add(1)
-				id, err := c.begin(t.Method, false)
+				id, err := c.begin(t.Method)
 				if err != nil {
 					return err
 				}
@@ -197,7 +197,7 @@ func slowBodies(ctx context.Context, t Target, sent *atomic.Int64) error {
 	defer context.AfterFunc(ctx, c.Close)()
 	part := framed(make([]byte, 255<<10), 0)
 	for range 100 {
-		id, err := c.begin(t.Method, false)
+		id, err := c.begin(t.Method)
 		if err != nil {
 			return err
 		}

@@ -79,11 +79,11 @@ func (c *Conn) headers(path string, extra ...hpack.HeaderField) []byte {
 	return c.block.Bytes()
 }
 
-// begin sends the headers of a call and returns its stream.
-func (c *Conn) begin(path string, end bool, extra ...hpack.HeaderField) (uint32, error) {
+// begin sends the headers of a call, to which more comes, and returns its stream.
+func (c *Conn) begin(path string, extra ...hpack.HeaderField) (uint32, error) {
 	id := c.stream
 	c.stream += 2
-	return id, c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.headers(path, extra...), EndHeaders: true, EndStream: end})
+	return id, c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.headers(path, extra...), EndHeaders: true})
 }
 
 // framed is a message as gRPC carries it.
@@ -115,7 +115,7 @@ type Answer struct {
 // Ask makes one call with the given path, as nobody's library would let you, and waits for its answer; of a stream, for
 // its first `parts` messages, or all for 0.
 func (c *Conn) Ask(path string, message []byte, parts int, extra ...hpack.HeaderField) (Answer, error) {
-	id, err := c.begin(path, false, extra...)
+	id, err := c.begin(path, extra...)
 	if err != nil {
 		return Answer{Code: -1}, err
 	}

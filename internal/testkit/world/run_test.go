@@ -35,7 +35,7 @@ func TestWorld(t *testing.T) {
 	for seed := first; seed < first+uint64(n); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, seed)
-			w.run(actionsPerHistory)
+			w.run()
 			total.add(w.counts)
 		})
 		if t.Failed() {
@@ -89,7 +89,7 @@ func TestASeedPlaysAgain(t *testing.T) {
 		for round := range 2 {
 			t.Run(fmt.Sprintf("%d round %d", seed, round+1), func(t *testing.T) {
 				w := newWorld(t, seed)
-				w.run(actionsPerHistory)
+				w.run()
 				if round == 0 {
 					first = bytes.Clone(w.trace.Bytes())
 				} else if !bytes.Equal(first, w.trace.Bytes()) {

@@ -252,8 +252,8 @@ func (s severe) Errorf(format string, args ...any) { s.w.fails(format, args...) 
 // theEnd is the panic that ends a history.
 type theEnd struct{}
 
-// run plays the history: so many actions, then healing and the last judgement.
-func (w *World) run(actions int) {
+// run plays the history: its actions, then healing and the last judgement.
+func (w *World) run() {
 	defer func() {
 		for _, s := range w.streams {
 			s.end()
@@ -267,7 +267,7 @@ func (w *World) run(actions int) {
 		}
 		w.report()
 	}()
-	for range actions {
+	for range actionsPerHistory {
 		w.counts.steps++
 		w.act()
 		if len(w.wrong) > 0 {
