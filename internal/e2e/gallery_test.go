@@ -66,7 +66,7 @@ func galleryPages() []web.Page {
 		}
 	}
 	return []web.Page{
-		{Path: "/", Name: "web.home", Get: parts(ui.InsetText{Text: "Every component, in its states."})},
+		{Path: "/", Name: "web.home", Get: parts(ui.Link{Href: "/components", Text: "Every component, in its states."})},
 		{Path: "/components", Name: "web.menu", Get: parts(textParts()...)},
 		{Path: "/lists", Name: "web.language", Get: parts(listParts()...)},
 		{Path: "/panels", Name: "web.done", Get: parts(
@@ -145,7 +145,6 @@ func textParts() []ui.Component {
 		ui.NotificationBanner{Text: "This is not about one page."},
 		ui.NotificationBanner{Type: "success", TitleID: "worked", Text: "It worked.", DisableAutoFocus: ui.Off, Role: "region"},
 		ui.WarningText{Text: "Do not say where the parent is."},
-		ui.Details{Summary: "Why we ask", Text: "So that the right team comes."},
 		ui.Button{Text: "Begin", IsStartButton: true, Href: "/question"},
 		ui.Button{Text: "Second", Classes: "govuk-button--secondary"},
 		ui.Button{Text: "Withdraw", Classes: "govuk-button--warning"},

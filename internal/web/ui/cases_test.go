@@ -17,8 +17,8 @@ import (
 // ported is a value of each component that has cases.
 var ported = map[string]Component{
 	"back-link": BackLink{}, "breadcrumbs": Breadcrumbs{}, "button": Button{}, "character-count": CharacterCount{}, "checkboxes": Checkboxes{},
-	"date-input": DateInput{}, "details": Details{}, "error-message": ErrorMessage{}, "error-summary": ErrorSummary{}, "fieldset": Fieldset{},
-	"file-upload": FileUpload{}, "generic-header": GenericHeader{}, "hint": Hint{}, "input": Input{}, "inset-text": InsetText{}, "label": Label{},
+	"date-input": DateInput{}, "error-message": ErrorMessage{}, "error-summary": ErrorSummary{}, "fieldset": Fieldset{},
+	"file-upload": FileUpload{}, "generic-header": GenericHeader{}, "hint": Hint{}, "input": Input{}, "label": Label{},
 	"language-navigation": LanguageNavigation{}, "notification-banner": NotificationBanner{}, "pagination": Pagination{}, "panel": Panel{},
 	"phase-banner": PhaseBanner{}, "radios": Radios{}, "select": Select{}, "service-navigation": ServiceNavigation{}, "skip-link": SkipLink{},
 	"summary-list": SummaryList{}, "table": Table{}, "tabs": Tabs{}, "tag": Tag{}, "task-list": TaskList{}, "textarea": Textarea{},

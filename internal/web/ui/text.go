@@ -54,17 +54,6 @@ type Tag struct {
 // HTML is the component as a browser gets it.
 func (t Tag) HTML() template.HTML { return render("tag", t) }
 
-// InsetText sets a text apart.
-type InsetText struct {
-	Text       Content
-	ID         string
-	Classes    string
-	Attributes Attributes
-}
-
-// HTML is the component as a browser gets it.
-func (t InsetText) HTML() template.HTML { return render("inset-text", t) }
-
 // WarningText is what must not be missed.
 type WarningText struct {
 	Text             Content
@@ -75,18 +64,6 @@ type WarningText struct {
 
 // HTML is the component as a browser gets it.
 func (t WarningText) HTML() template.HTML { return render("warning-text", t) }
-
-// Details is text that opens under its summary.
-type Details struct {
-	Summary, Text Content
-	ID            string
-	Open          bool
-	Classes       string
-	Attributes    Attributes
-}
-
-// HTML is the component as a browser gets it.
-func (d Details) HTML() template.HTML { return render("details", d) }
 
 // ErrorItem is one fault of a page, and where to mend it.
 type ErrorItem struct {

@@ -39,7 +39,7 @@ func TestNoStringBecomesMarkup(t *testing.T) {
 // TestMarkupIsFoundDangerous is the control of the test above.
 func TestMarkupIsFoundDangerous(t *testing.T) {
 	for _, text := range []string{`<script>alert(1)</script>`, `<img src=x onerror=alert(1)>`, `<a href="javascript:alert(1)">x</a>`, `<p style="color:red">`} {
-		if dangerous(t, string(InsetText{Text: template.HTML(text)}.HTML())) == "" {
+		if dangerous(t, string(WarningText{Text: template.HTML(text)}.HTML())) == "" {
 			t.Errorf("%s is not found", text)
 		}
 	}
