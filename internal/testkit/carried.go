@@ -6,10 +6,8 @@ import (
 	"iter"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
-	"postern/internal/fault"
 	"postern/internal/rpc"
 )
 
@@ -45,8 +43,14 @@ func (s *carriedStream) CloseSend() (err error) {
 func (s *carriedStream) open() (next func() ([]byte, error), stop func()) {
 	var ended error
 	pull, end := iter.Pull(func(yield func([]byte) bool) {
-		served := &carriedServer{ctx: rpc.WithParty(context.WithoutCancel(s.ctx), s.link.caller), request: s.request, yield: yield}
-		ended = s.handler(served)
+		answer := func(b []byte) error {
+			if !yield(b) {
+				return errLost
+			}
+			return nil
+		}
+		ctx := rpc.WithParty(context.WithoutCancel(s.ctx), s.link.caller)
+		ended = s.handler(&serverStream{ctx: ctx, request: s.request, answer: answer})
 	})
 	next = func() ([]byte, error) {
 		b, ok := pull()
@@ -68,37 +72,4 @@ func (s *carriedStream) RecvMsg(m any) error {
 		return err
 	}
 	return proto.Unmarshal(b, m.(proto.Message))
-}
-
-// carriedServer is the handler's end.
-type carriedServer struct {
-	grpc.ServerStream // not used: a method that this does not have panics
-	ctx               context.Context
-	request           []byte
-	yield             func([]byte) bool
-	got               bool
-}
-
-func (s *carriedServer) Context() context.Context     { return s.ctx }
-func (s *carriedServer) SetHeader(metadata.MD) error  { return nil }
-func (s *carriedServer) SendHeader(metadata.MD) error { return nil }
-func (s *carriedServer) SetTrailer(metadata.MD)       {}
-
-func (s *carriedServer) RecvMsg(m any) error {
-	if s.got {
-		return io.EOF
-	}
-	s.got = true
-	return proto.Unmarshal(s.request, m.(proto.Message))
-}
-
-func (s *carriedServer) SendMsg(m any) error {
-	b, err := proto.Marshal(m.(proto.Message))
-	if err != nil {
-		return fault.From(err)
-	}
-	if !s.yield(b) {
-		return errLost
-	}
-	return nil
 }

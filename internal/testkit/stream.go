@@ -33,7 +33,7 @@ func (l *Link) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	return &clientStream{link: l, handler: handler, method: method, ctx: ctx, cut: cut, answers: make(chan []byte), ended: make(chan struct{})}, nil
 }
 
-// clientStream is the caller's end, and what both ends share.
+// clientStream is the caller's end.
 type clientStream struct {
 	grpc.ClientStream // not used: a method that this does not have panics
 	link              *Link
@@ -60,7 +60,8 @@ func (s *clientStream) CloseSend() error {
 	s.begin.Do(func() {
 		go func() {
 			defer close(s.ended)
-			if s.err = s.handler(&serverStream{clientStream: s, ctx: rpc.WithParty(s.ctx, s.link.caller)}); s.err != nil {
+			ctx := rpc.WithParty(s.ctx, s.link.caller)
+			if s.err = s.handler(&serverStream{ctx: ctx, request: s.request, answer: s.answer(ctx)}); s.err != nil {
 				s.err = public(s.err)
 			}
 		}()
@@ -98,11 +99,25 @@ func (s *clientStream) RecvMsg(m any) error {
 	}
 }
 
-// serverStream is the handler's end.
+// answer gives the caller an answer, when it takes it.
+func (s *clientStream) answer(ctx context.Context) func([]byte) error {
+	return func(b []byte) error {
+		select {
+		case s.answers <- b:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// serverStream is the handler's end of a stream, whoever brings its answers to the caller.
 type serverStream struct {
-	*clientStream
-	ctx context.Context
-	got bool
+	grpc.ServerStream // not used: a method that this does not have panics
+	ctx               context.Context
+	request           []byte
+	answer            func([]byte) error
+	got               bool
 }
 
 func (s *serverStream) Context() context.Context     { return s.ctx }
@@ -123,10 +138,5 @@ func (s *serverStream) SendMsg(m any) error {
 	if err != nil {
 		return fault.From(err)
 	}
-	select {
-	case s.answers <- b:
-		return nil
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
-	}
+	return s.answer(b)
 }

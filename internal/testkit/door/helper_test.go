@@ -132,9 +132,9 @@ func (d *doors) dial(path, address string) *rpc.Conn {
 }
 
 // submit submits at the service interface, as the desk of a prison.
-func (d *doors) submit(prison string, n *posternv1.SealedNotification) *posternv1.SubmitResponse {
+func (d *doors) submit(prison string, n *posternv1.SealedNotification) {
 	d.t.Helper()
-	return must(d.Submission(prison).Submit(d.t.Context(), &posternv1.SubmitRequest{Notification: n}))(d.t)
+	must(d.Submission(prison).Submit(d.t.Context(), &posternv1.SubmitRequest{Notification: n}))(d.t)
 }
 
 // statement seals a statement without sections, as a desk would.

@@ -1,8 +1,6 @@
 package valve
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"postern/internal/testkit"
 )
 
 var leaks = flag.Bool("leaks", false, "build the program with the leaks, and see each caught")
@@ -31,7 +31,7 @@ func TestEveryKindOfLeakIsCaught(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	overlay := overlayOf(t, page, dir)
+	overlay := testkit.Overlay(t, root, dir, "testdata/leaks.txtar", editsOf(t, page))
 	names := regexp.MustCompile(`(?m)^([a-z ]+): `).FindAllSubmatch(page.Comment, -1)
 	if len(names) < 11 {
 		t.Fatalf("%d leaks", len(names))
@@ -65,49 +65,15 @@ func TestEveryKindOfLeakIsCaught(t *testing.T) {
 	}
 }
 
-// overlayOf writes the program's files with the leaks into a folder, and the overlay for the go command that names them.
-func overlayOf(t *testing.T, page *txtar.Archive, dir string) string {
-	files := map[string]string{}
+// editsOf is the page as edits: pairs of the right lines of a file and what leaks there.
+func editsOf(t *testing.T, page *txtar.Archive) (edits []testkit.Edit) {
 	for i := 0; i+1 < len(page.Files); i += 2 {
 		right, wrong := page.Files[i], page.Files[i+1]
 		name, ok := strings.CutSuffix(right.Name, ": right")
 		if !ok || wrong.Name != name+": wrong" {
 			t.Fatalf("%s is not followed by what leaks there", right.Name)
 		}
-		if len(right.Data) == 0 {
-			files[name] = string(wrong.Data) // a file that the program does not have
-			continue
-		}
-		if files[name] == "" {
-			content, err := os.ReadFile(filepath.Join(root, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[name] = string(content)
-		}
-		if n := strings.Count(files[name], string(right.Data)); n != 1 {
-			t.Fatalf("these lines stand %d times in %s. Whoever changed them makes the leak again with the new ones:\n%s", n, name, right.Data)
-		}
-		files[name] = strings.Replace(files[name], string(right.Data), string(wrong.Data), 1)
+		edits = append(edits, testkit.Edit{File: name, Right: string(right.Data), Wrong: string(wrong.Data)})
 	}
-	replace := map[string]string{}
-	for name, content := range files {
-		path, err := filepath.Abs(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
-		if err := os.WriteFile(replace[path], []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlay := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, bytes.TrimSpace(out), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return overlay
+	return edits
 }

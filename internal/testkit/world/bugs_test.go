@@ -2,7 +2,6 @@ package world
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"postern/internal/testkit"
 )
 
 var (
@@ -29,8 +30,8 @@ const root = "../../.."
 // become which others. No file of the program holds a trace of it: it exists in the overlay of one build.
 type bug struct {
 	name, what string
-	by         string      // "world", or a package and the name of its test
-	edits      [][3]string // file, right, wrong
+	by         string // "world", or a package and the name of its test
+	edits      []testkit.Edit
 }
 
 func readBugs(t *testing.T) []bug {
@@ -56,50 +57,11 @@ func readBugs(t *testing.T) []bug {
 			if !ok || wrong.Name != path+": wrong" {
 				t.Fatalf("%s: %s is not followed by what is wrong there", name, right.Name)
 			}
-			b.edits = append(b.edits, [3]string{path, string(right.Data), string(wrong.Data)})
+			b.edits = append(b.edits, testkit.Edit{File: path, Right: string(right.Data), Wrong: string(wrong.Data)})
 		}
 		all = append(all, b)
 	}
 	return all
-}
-
-// overlay writes the files with the bug into a folder, and the overlay for the go command that names them.
-func (b bug) overlay(t *testing.T, dir string) string {
-	files := map[string]string{}
-	for _, e := range b.edits {
-		path := filepath.Join(root, e[0])
-		if _, ok := files[path]; !ok {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[path] = string(content)
-		}
-		if n := strings.Count(files[path], e[1]); n != 1 {
-			t.Fatalf("bugs/%s.txt: its right lines stand %d times in %s. Whoever changed them makes the bug again with the new ones:\n%s", b.name, n, e[0], e[1])
-		}
-		files[path] = strings.Replace(files[path], e[1], e[2], 1)
-	}
-	replace := map[string]string{}
-	for path, content := range files {
-		absolute, err := filepath.Abs(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		replace[absolute] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
-		if err := os.WriteFile(replace[absolute], []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(name, out, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // Every seeded bug stands on the page of scars, and fits the program as it is. With -kill each is built, and
@@ -119,12 +81,12 @@ func TestSeededBugs(t *testing.T) {
 					if row := []byte("| `" + b.name + "` | " + b.what + " | "); !bytes.Contains(page, row) {
 						t.Errorf("docs/scars.md has no row that begins\n%s", row)
 					}
-					b.overlay(t, t.TempDir()) // it fits the program as it is
+					testkit.Overlay(t, root, t.TempDir(), b.name, b.edits) // it fits the program as it is
 					return
 				}
 				t.Parallel()
 				dir := t.TempDir()
-				caught, by := b.kill(t, dir, b.overlay(t, dir))
+				caught, by := b.kill(t, dir, testkit.Overlay(t, root, dir, b.name, b.edits))
 				mu.Lock()
 				defer mu.Unlock()
 				if said[b.name] = by; !caught {
