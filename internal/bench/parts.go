@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"go.etcd.io/bbolt"
 	"google.golang.org/grpc"
@@ -72,9 +73,9 @@ func partsServer(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.beside.Close()) }()
 	ctx, cancel := context.WithCancel(ctx)
-	ran := make(chan error, 1)
-	go func() { ran <- p.run(ctx) }()
-	defer func() { cancel(); err = errors.Join(err, <-ran) }()
+	var run sync.WaitGroup
+	run.Go(func() { p.run(ctx) })
+	defer func() { cancel(); run.Wait() }()
 	return serveUnary(ctx, args, p.handle)
 }
 
@@ -105,7 +106,7 @@ func (p *parts) handle(_ any, ctx context.Context, decode func(any) error, _ grp
 }
 
 // run writes what waits, a batch a transaction.
-func (p *parts) run(ctx context.Context) error {
+func (p *parts) run(ctx context.Context) {
 	var n uint64
 	for {
 		var ops []partsOp
@@ -113,7 +114,7 @@ func (p *parts) run(ctx context.Context) error {
 		case op := <-p.queue:
 			ops = append(ops, op)
 		case <-ctx.Done():
-			return nil
+			return
 		}
 		for len(p.queue) > 0 {
 			ops = append(ops, <-p.queue)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -70,6 +72,23 @@ func Diff(ctx context.Context, old, new fs.FS) (*Difference, error) {
 	return d, nil
 }
 
+// both reads the two bundles in the same way.
+func both[T any](old, new fs.FS, read func(fs.FS) (T, error)) (was, is T, err error) {
+	if was, err = read(old); err == nil {
+		is, err = read(new)
+	}
+	return was, is, err
+}
+
+// modulesOf is the rule files of a bundle, parsed, by path.
+func modulesOf(source fs.FS) (map[string]*ast.Module, error) {
+	b, err := readBundle(source)
+	if err != nil {
+		return nil, err
+	}
+	return modules(b.files)
+}
+
 // keys are those of both maps, sorted.
 func keys[A, B any](a map[string]A, b map[string]B) []string {
 	out := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
@@ -78,11 +97,7 @@ func keys[A, B any](a map[string]A, b map[string]B) []string {
 }
 
 func (d *Difference) rules(_ context.Context, old, new fs.FS) error {
-	was, err := rulesByID(old)
-	if err != nil {
-		return err
-	}
-	is, err := rulesByID(new)
+	was, is, err := both(old, new, rulesByID)
 	if err != nil {
 		return err
 	}
@@ -111,11 +126,7 @@ func (d *Difference) rules(_ context.Context, old, new fs.FS) error {
 }
 
 func rulesByID(source fs.FS) (map[string]Rule, error) {
-	b, err := readBundle(source)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := modules(b.files)
+	parsed, err := modulesOf(source)
 	if err != nil {
 		return nil, err
 	}
@@ -130,11 +141,7 @@ func rulesByID(source fs.FS) (map[string]Rule, error) {
 
 // files compares what rules ask for, without the words that people read.
 func (d *Difference) files(_ context.Context, old, new fs.FS) error {
-	was, err := conditions(old)
-	if err != nil {
-		return err
-	}
-	is, err := conditions(new)
+	was, is, err := both(old, new, conditions)
 	if err != nil {
 		return err
 	}
@@ -152,11 +159,7 @@ func (d *Difference) files(_ context.Context, old, new fs.FS) error {
 }
 
 func conditions(source fs.FS) (map[string]string, error) {
-	b, err := readBundle(source)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := modules(b.files)
+	parsed, err := modulesOf(source)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +176,7 @@ func conditions(source fs.FS) (map[string]string, error) {
 }
 
 func (d *Difference) settings(_ context.Context, old, new fs.FS) error {
-	was, err := flat(old)
-	if err != nil {
-		return err
-	}
-	is, err := flat(new)
+	was, is, err := both(old, new, flat)
 	if err != nil {
 		return err
 	}
@@ -224,35 +223,36 @@ func flat(source fs.FS) (map[string]string, error) {
 }
 
 func (d *Difference) cases(_ context.Context, old, new fs.FS) error {
-	was, err := readWhole(old)
+	was, is, err := both(old, new, stories)
 	if err != nil {
 		return err
 	}
-	is, err := readWhole(new)
-	if err != nil {
-		return err
-	}
-	stories := func(files []file) map[string][]byte {
-		out := map[string][]byte{}
-		for _, f := range files {
-			if strings.HasPrefix(f.path, "cases/") {
-				out[strings.TrimSuffix(strings.TrimPrefix(f.path, "cases/"), ".yaml")] = f.data
-			}
-		}
-		return out
-	}
-	a, b := stories(was), stories(is)
-	for _, name := range keys(a, b) {
-		switch {
-		case a[name] == nil:
+	for _, name := range keys(was, is) {
+		switch a, b := was[name], is[name]; {
+		case a == nil:
 			d.Cases = append(d.Cases, name+" is new.")
-		case b[name] == nil:
+		case b == nil:
 			d.Cases = append(d.Cases, name+" is gone.")
-		case !bytes.Equal(a[name], b[name]):
+		case !bytes.Equal(a, b):
 			d.Cases = append(d.Cases, name+" tells another story, or expects something else.")
 		}
 	}
 	return nil
+}
+
+// stories is the cases of a bundle as they are written, by name.
+func stories(source fs.FS) (map[string][]byte, error) {
+	files, err := readWhole(source)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{}
+	for _, f := range files {
+		if name, ok := strings.CutPrefix(f.path, "cases/"); ok {
+			out[strings.TrimSuffix(name, ".yaml")] = f.data
+		}
+	}
+	return out, nil
 }
 
 // outcomes decides the cases of both bundles by both; a case that both have is told as the new one tells it.

@@ -55,7 +55,7 @@ func inputs() *rapid.Generator[*Input] {
 		in.Calls, in.Urgency, in.Consideration = calls(t), urgency(mostly), aConsideration(t, mostly)
 		in.Children = nil
 		for n := 1; n <= rapid.IntRange(0, 4).Draw(t, "children"); n++ {
-			in.Children = append(in.Children, aChild(t, n, mostly, rarely))
+			in.Children = append(in.Children, aChild(t, n, rarely))
 		}
 		return in
 	})
@@ -96,7 +96,7 @@ func aConsideration(t *rapid.T, mostly func(string, string, ...string) string) *
 	return c
 }
 
-func aChild(t *rapid.T, n int, mostly func(string, string, ...string) string, rarely func(string) bool) Child {
+func aChild(t *rapid.T, n int, rarely func(string) bool) Child {
 	c := Child{
 		Number: n, AsOfDate: "2026-11-23", CarerKnown: "YES",
 		CarerIsAdult:           rapid.SampledFrom([]string{"YES", "YES", "YES", "YES", "NO", "NOT_KNOWN", ""}).Draw(t, "adult"),

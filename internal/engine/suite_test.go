@@ -99,11 +99,7 @@ lawless := rego.metadata.rule()
 
 // TestEveryRuleHasItsCases: a story for every rule, so that nobody has to read Rego to see what it does.
 func TestEveryRuleHasItsCases(t *testing.T) {
-	b, err := readBundle(policy.Bundle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := modules(b.files)
+	parsed, err := modulesOf(policy.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}

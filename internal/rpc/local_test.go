@@ -40,14 +40,14 @@ func submitForm(ctx context.Context, conn grpc.ClientConnInterface, form []byte)
 }
 
 // serveLocal serves a counter at path until the test ends or stop is called.
-func serveLocal(t *testing.T, path string, c counter, log *logBuffer) (stop func() error) {
+func serveLocal(t *testing.T, path string, log *logBuffer) (stop func() error) {
 	t.Helper()
 	lis, err := rpc.ListenLocal(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := rpc.NewLocalServer(rpc.LocalConfig{Log: slog.New(slog.NewJSONHandler(log, nil)), Rand: bytes.NewReader(bytes.Repeat([]byte{0xab}, 800))})
-	c.register(s)
+	counter{}.register(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, lis) }()
@@ -74,7 +74,7 @@ func TestACommandReachesItsServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			log := &logBuffer{}
-			stop := serveLocal(t, path, counter{}, log)
+			stop := serveLocal(t, path, log)
 			info, err := os.Stat(path)
 			if err != nil || info.Mode().Perm() != 0o600 || info.Mode().Type() != fs.ModeSocket {
 				t.Fatalf("%v, %v", info.Mode(), err)
@@ -104,7 +104,7 @@ func TestACommandReachesItsServer(t *testing.T) {
 
 func TestOneServerAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
-	stop := serveLocal(t, path, counter{}, &logBuffer{})
+	stop := serveLocal(t, path, &logBuffer{})
 	_, err := rpc.ListenLocal(path)
 	wantFault(t, err, fault.Exists, "ALREADY_RUNNING")
 	if _, err := submitForm(t.Context(), dialLocal(t, path), []byte("ff")); err != nil {
@@ -113,7 +113,7 @@ func TestOneServerAtATime(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	serveLocal(t, path, counter{}, &logBuffer{})
+	serveLocal(t, path, &logBuffer{})
 }
 
 // Of many that start at once exactly one listens, and nobody's socket is lost.
@@ -159,7 +159,7 @@ func TestTheSocketOfADeadServerIsReplaced(t *testing.T) {
 	stale(t, path)
 	_, err := rpc.DialLocal(path)
 	wantFault(t, err, fault.Unavailable, "NOT_RUNNING")
-	serveLocal(t, path, counter{}, &logBuffer{})
+	serveLocal(t, path, &logBuffer{})
 	if _, err := submitForm(t.Context(), dialLocal(t, path), []byte("ff")); err != nil {
 		t.Fatal(err)
 	}
