@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/examples/forms"
@@ -81,6 +82,25 @@ func (d *driver) do(ctx context.Context, actions []action, each func()) {
 		})
 	}
 	counters.Wait()
+}
+
+// doUntil begins the actions and returns when so many have an answer: how many have by now, and what closes when all have.
+func (d *driver) doUntil(ctx context.Context, actions []action, answers int64) (*atomic.Int64, <-chan struct{}) {
+	var done atomic.Int64
+	reached, ended := make(chan struct{}), make(chan struct{})
+	if answers == 0 {
+		close(reached)
+	}
+	go func() {
+		defer close(ended)
+		d.do(ctx, actions, func() {
+			if done.Add(1) == answers {
+				close(reached)
+			}
+		})
+	}()
+	<-reached
+	return &done, ended
 }
 
 // anotherForm notes a new form in the ledger and returns its id.

@@ -91,28 +91,15 @@ func killWorld(t *testing.T, n int, seed uint64, binary string, sum *tally) {
 }
 
 // strike begins a burst of work, sends the victims a signal after some of it was answered and a little more time, and
-// starts them again when they are gone. After SIGTERM each must end well. The time is drawn so that a kill comes anywhere in what a party does: there is no event to wait for.
+// starts them again when they are gone. After SIGTERM each must end well. The time is drawn so that a kill comes anywhere
+// in what a party does: there is no event to wait for.
 func (d *driver) strike(victims []string, signal syscall.Signal, sum *tally) {
 	d.t.Helper()
 	actions := d.burst(6)
 	after, jitter := int64(d.random.IntN(6)), time.Duration(d.random.IntN(15_000))*time.Microsecond
-	var done atomic.Int64
-	reached := make(chan struct{})
-	if after == 0 {
-		close(reached)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		d.do(ctx, actions, func() {
-			if done.Add(1) == after {
-				close(reached)
-			}
-		})
-	}()
-	<-reached
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	done, ended := d.doUntil(ctx, actions, after)
 	<-time.After(jitter)
 	answered := done.Load()
 	for _, v := range victims {

@@ -97,10 +97,6 @@ func (v *volume) again() {
 
 // TestPowerCuts cuts the power of the disk under hub, desk and inbox, on ext4 and XFS, in the middle of work.
 func TestPowerCuts(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Log("0 power cuts: only root may mount a file system; the crash images of package store/bolt stand for them")
-		return
-	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	begun := time.Now()
@@ -150,21 +146,7 @@ func powered(t *testing.T, n int, seed uint64, kind, party, binary string) (*dri
 func (d *driver) cutDuring(v *volume, actions []action) int64 {
 	d.t.Helper()
 	after := int64(d.random.IntN(len(actions)))
-	var done atomic.Int64
-	reached := make(chan struct{})
-	if after == 0 {
-		close(reached)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		d.do(context.Background(), actions, func() {
-			if done.Add(1) == after {
-				close(reached)
-			}
-		})
-	}()
-	<-reached
+	done, ended := d.doUntil(context.Background(), actions, after)
 	answered := done.Load()
 	v.cut()
 	p := d.parties[v.party]
@@ -176,10 +158,6 @@ func (d *driver) cutDuring(v *volume, actions []action) int64 {
 
 // TestAStoreThatBelievesThePageCacheIsFoundOut is the control: the same cuts, and a desk whose commits are not synced.
 func TestAStoreThatBelievesThePageCacheIsFoundOut(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Log("only root may mount a file system")
-		return
-	}
 	d, v := powered(t, 0, rand.Uint64(), "ext4", deskBLI, must(forgetful())(t))
 	for range 5 {
 		var hand []action
