@@ -148,27 +148,30 @@ func TestWhileTheProviderIsDownPeopleStayForAWhile(t *testing.T) {
 	}
 }
 
-// withoutRefresh takes the refresh token out of what a provider answers, as one that gives none.
-type withoutRefresh struct{ http.RoundTripper }
+// rewritten gives the site other tokens than a provider's answer has.
+type rewritten struct {
+	http.RoundTripper
+	token *regexp.Regexp
+	by    func() string
+}
 
-var refreshToken = regexp.MustCompile(`,"refresh_token":"[^"]*"`)
-
-func (w withoutRefresh) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w rewritten) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := w.RoundTripper.RoundTrip(r)
 	if err != nil || !strings.HasSuffix(r.URL.Path, "/token") {
 		return answer, err
 	}
 	body, err := io.ReadAll(answer.Body)
 	answer.Body.Close()
-	cut := refreshToken.ReplaceAllString(string(body), "")
-	answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(cut)), int64(len(cut))
+	changed := w.token.ReplaceAllString(string(body), w.by())
+	answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(changed)), int64(len(changed))
 	answer.Header.Del("Content-Length")
 	return answer, err
 }
 
 func TestWhoCannotBeAskedAboutSignsInAgain(t *testing.T) {
 	p := start(t)
-	s, one, two := twoIn(t, p, func(c *signin.OpenIDConfig) { c.Client = &http.Client{Transport: withoutRefresh{&http.Transport{}}} })
+	none := rewritten{&http.Transport{}, regexp.MustCompile(`,"refresh_token":"[^"]*"`), func() string { return "" }}
+	s, one, two := twoIn(t, p, func(c *signin.OpenIDConfig) { c.Client = &http.Client{Transport: none} })
 	s.ask(39 * time.Minute)
 	s.still(one, two)
 	s.ask(time.Minute)
@@ -231,26 +234,7 @@ type counted chan time.Time
 
 func (c counted) EndSessions(func(web.Person) bool) int { c <- time.Now(); return 0 }
 
-// swapped gives the site another id token than the provider's answer has: one that the same provider made.
-type swapped struct {
-	http.RoundTripper
-	token func() string
-}
-
 var idToken = regexp.MustCompile(`"id_token":"[^"]*"`)
-
-func (w swapped) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := w.RoundTripper.RoundTrip(r)
-	if err != nil || !strings.HasSuffix(r.URL.Path, "/token") {
-		return answer, err
-	}
-	body, err := io.ReadAll(answer.Body)
-	answer.Body.Close()
-	changed := idToken.ReplaceAllString(string(body), `"id_token":"`+w.token()+`"`)
-	answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(changed)), int64(len(changed))
-	answer.Header.Del("Content-Length")
-	return answer, err
-}
 
 // What a real provider made is not believed where it is not for us, not for this attempt, or over.
 func TestARealTokenThatIsNotOursIsRefused(t *testing.T) {
@@ -280,7 +264,7 @@ func TestARealTokenThatIsNotOursIsRefused(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			nonce := c.nonce
 			s := with(t, p, func(cfg *signin.OpenIDConfig) {
-				cfg.Client = &http.Client{Transport: swapped{&http.Transport{}, func() string { return token(c.client, nonce) }}}
+				cfg.Client = &http.Client{Transport: rewritten{&http.Transport{}, idToken, func() string { return `"id_token":"` + token(c.client, nonce) + `"` }}}
 			})
 			s.later = c.later
 			w := s.person()
