@@ -106,7 +106,7 @@ func questions() *web.Form {
 		web.Field{Name: "one", Kind: web.One, Label: "One of several", Options: []web.Option{
 			{Value: "YES", Text: "Yes", Fields: []web.Field{{Name: "more", Label: "Where", Width: 10}}}, {Value: "NO", Text: "No"},
 			{Text: "or", Divider: true}, {Value: "UNKNOWN", Text: "I do not know"}}},
-		web.Field{Name: "many", Kind: web.Many, Label: "Any of several", Options: []web.Option{{Value: "A", Text: "The first", Hint: "With a hint"}, {Value: "B", Text: "The second"}, {Text: "or", Divider: true}, {Value: "NONE", Text: "None of these", Exclusive: true}}},
+		web.Field{Name: "many", Kind: web.Many, Label: "Any of several", Options: []web.Option{{Value: "A", Text: "The first", Hint: "With a hint"}, {Value: "B", Text: "The second"}, {Text: "or", Divider: true}, {Value: "NONE", Text: "None of these"}}},
 		web.Field{Name: "lines", Kind: web.Lines, Label: "Several lines", Most: 200},
 		web.Field{Name: "list", Kind: web.List, Label: "One of many", Options: []web.Option{{Value: "", Text: "Choose"}, {Value: "X", Text: "The tenth"}}},
 		web.Field{Name: "id", Kind: web.Hidden, Value: "7"},
@@ -151,8 +151,6 @@ func textParts() []ui.Component {
 		ui.Button{Text: "Not now", Disabled: true},
 		ui.Tag{Text: "Waiting", Classes: "govuk-tag--yellow"}, ui.Tag{Text: "Overdue", Classes: "govuk-tag--red"}, ui.Tag{Text: "Delivered", Classes: "govuk-tag--green"},
 		ui.Tabs{IDPrefix: "t", Title: "Contents", Items: []ui.Tab{{Label: "One", Panel: ui.TabPanel{Text: "The first"}}, {Label: "Two", Panel: ui.TabPanel{Text: "The second"}}}},
-		ui.Breadcrumbs{Items: []ui.Crumb{{Text: "Home", Href: "/"}, {Text: "Here"}}},
-		ui.FileUpload{Name: "file", Label: ui.Label{Text: "A file"}},
 		ui.Pagination{Previous: ui.NextLink{Href: "?page=1"}, Next: ui.NextLink{Href: "?page=3"}, Items: []ui.PageLink{{Number: "1", Href: "?page=1"}, {Number: "2", Href: "?page=2", Current: true}, {Number: "3", Href: "?page=3"}}},
 	}
 }

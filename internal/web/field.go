@@ -48,8 +48,6 @@ func (f *Form) show(x *Field) template.HTML {
 			list.Items = append(list.Items, ui.Option{Value: o.Value, Text: o.Text})
 		}
 		return list.HTML()
-	case Upload:
-		return ui.FileUpload{Name: x.Name, Label: label, Hint: hint, ErrorMessage: wrong}.HTML()
 	case Hidden:
 		return template.HTML(fmt.Sprintf(`<input type="hidden" name="%s" value="%s">`, template.HTMLEscapeString(x.Name), template.HTMLEscapeString(x.Value)))
 	default:
@@ -58,8 +56,7 @@ func (f *Form) show(x *Field) template.HTML {
 			width = "govuk-input--width-" + strconv.Itoa(x.Width)
 		}
 		return ui.Input{Name: x.Name, Value: x.Value, Label: label, Hint: hint, ErrorMessage: wrong, Classes: width,
-			Autocomplete: x.Autocomplete, InputMode: x.InputMode, Spellcheck: ui.Off,
-			Prefix: ui.Affix{Text: x.Prefix}, Suffix: ui.Affix{Text: x.Suffix}}.HTML()
+			InputMode: x.InputMode, Spellcheck: ui.Off}.HTML()
 	}
 }
 
@@ -80,9 +77,6 @@ func (f *Form) choices(x *Field) []ui.Choice {
 		c := ui.Choice{Value: o.Value, Text: o.Text}
 		if o.Hint != "" {
 			c.Hint = &ui.Hint{Text: o.Hint}
-		}
-		if o.Exclusive {
-			c.Behaviour = "exclusive"
 		}
 		for i := range o.Fields {
 			c.Conditional += f.show(&o.Fields[i])

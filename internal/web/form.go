@@ -24,7 +24,6 @@ const (
 	One                // one of several answers, all in sight
 	Many               // any of several answers
 	List               // one of many answers, in a list that opens
-	Upload             // a file
 	Hidden             // nothing to see; anybody can change it, so it must be checked like the others
 )
 
@@ -42,18 +41,14 @@ type Field struct {
 	Most          int    // the most characters, said and counted, for Lines; cut off for every kind at most
 	Width         int    // of a line, in characters: 2, 3, 4, 5, 10, 20 or 30
 	Rows          int    // of Lines
-	Autocomplete  string // off by default: a shared machine must not offer one family's names to the next
 	InputMode     string // which keyboard: numeric, tel, email
-	Prefix        string
-	Suffix        string
-	Inline        bool // answers beside one another
+	Inline        bool   // answers beside one another
 }
 
 // Option is an answer of a field.
 type Option struct {
 	Value, Text, Hint string
 	Divider           bool    // the text is a word between answers, such as "or"
-	Exclusive         bool    // unticks the others, for Many
 	Fields            []Field // asked only when this is chosen
 }
 
@@ -65,7 +60,6 @@ func (r *Request) Or() Option { return Option{Text: r.T("web.or"), Divider: true
 type Form struct {
 	Fields  []Field
 	Submit  string // an id of words for the button; "Continue" by default
-	Action  string // where it is sent; the page itself by default
 	Buttons []Button
 
 	language words.Language
@@ -123,7 +117,6 @@ func (f *Form) Read(r *Request) {
 			}
 		case Date:
 			x.Value = readDate(sent(x.Name+"-day"), sent(x.Name+"-month"), sent(x.Name+"-year"))
-		case Upload:
 		default:
 			x.Value = sent(x.Name)
 		}
@@ -251,14 +244,7 @@ func (f *Form) wrong(x *Field) *ui.ErrorMessage {
 // HTML is the form as a browser gets it.
 func (f *Form) HTML() (template.HTML, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<form method="post" novalidate autocomplete="off"`)
-	if f.Action != "" {
-		fmt.Fprintf(&b, ` action="%s"`, template.HTMLEscapeString(f.Action))
-	}
-	if slices.ContainsFunc(f.Fields, func(x Field) bool { return x.Kind == Upload }) {
-		b.WriteString(` enctype="multipart/form-data"`)
-	}
-	b.WriteString(">\n")
+	b.WriteString(`<form method="post" novalidate autocomplete="off">` + "\n")
 	for i := range f.Fields {
 		b.WriteString(string(f.show(&f.Fields[i])) + "\n")
 	}

@@ -20,12 +20,12 @@ import (
 func everyKind() *web.Form {
 	yes := web.Option{Value: "YES", Text: "Yes", Hint: "A hint", Fields: []web.Field{{Name: "more", Path: "child.more", Label: "More"}}}
 	return web.NewForm(
-		web.Field{Name: "line", Path: "child.line", Label: "Line", Hint: "Hint", Width: 10, Prefix: "£", Suffix: "a week"},
+		web.Field{Name: "line", Path: "child.line", Label: "Line", Hint: "Hint", Width: 10},
 		web.Field{Name: "lines", Path: "child.lines", Kind: web.Lines, Label: "Lines", Most: 100},
 		web.Field{Name: "plain", Path: "child.plain", Kind: web.Lines, Label: "Plain"},
 		web.Field{Name: "born", Path: "child.born", Kind: web.Date, Label: "Born"},
 		web.Field{Name: "one", Path: "child.one", Kind: web.One, Label: "One", Options: []web.Option{yes, {Text: "or", Divider: true}, {Value: "NO", Text: "No"}}},
-		web.Field{Name: "many", Path: "child.many", Kind: web.Many, Label: "Many", Options: []web.Option{{Value: "A", Text: "A"}, {Value: "B", Text: "B"}, {Value: "NONE", Text: "None", Exclusive: true}}},
+		web.Field{Name: "many", Path: "child.many", Kind: web.Many, Label: "Many", Options: []web.Option{{Value: "A", Text: "A"}, {Value: "B", Text: "B"}, {Value: "NONE", Text: "None"}}},
 		web.Field{Name: "list", Path: "child.list", Kind: web.List, Label: "List", Options: []web.Option{{Value: "", Text: "Choose"}, {Value: "X", Text: "X"}}},
 		web.Field{Name: "hidden", Kind: web.Hidden},
 	)

@@ -23,8 +23,6 @@ type Page struct {
 	Open  bool     // for people who are not signed in too
 	Get   Handler
 	Post  Handler
-
-	MaxBody int64 // the most bytes of its form, where it takes a file; the site's by default
 }
 
 // Handler answers a request for a page.
@@ -205,8 +203,6 @@ func (r *Request) readBody(most int64) error {
 	r.Body = http.MaxBytesReader(nil, r.Body, most)
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
-	case err == nil && kind == "multipart/form-data":
-		err = r.ParseMultipartForm(most)
 	case err == nil && kind == "application/x-www-form-urlencoded":
 		err = r.ParseForm()
 	case r.ContentLength == 0:

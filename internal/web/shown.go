@@ -109,14 +109,6 @@ func (s *Shown) BackLink() template.HTML {
 	return ui.BackLink{Text: s.T("web.back"), Href: s.Back}.HTML()
 }
 
-// Breadcrumbs are the pages above.
-func (s *Shown) Breadcrumbs() template.HTML {
-	if len(s.Crumbs) == 0 {
-		return ""
-	}
-	return ui.Breadcrumbs{Items: s.Crumbs, LabelText: s.T("web.crumbs"), CollapseOnMobile: true}.HTML()
-}
-
 // Notice is what the page before has to say, once.
 func (s *Shown) Notice() template.HTML {
 	if id, ok := s.r.Take(warning); ok {

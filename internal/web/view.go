@@ -33,7 +33,6 @@ type View struct {
 	Data     any    // what the template shows
 	Form     *Form
 	Back     string // where the back link leads; empty for none
-	Crumbs   []ui.Crumb
 	About    string // the reference of what is shown, for the journal; nothing that names a person
 	Status   int    // 200 by default
 	Wide     bool   // for tables: the whole width

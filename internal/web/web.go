@@ -265,7 +265,7 @@ func (s *Site) answer(p Page, r *Request) (Response, error) {
 			return nil, fault.New(fault.Denied, "ROLE", "This page is for people with another role.")
 		}
 	}
-	if err := r.readBody(cmp.Or(p.MaxBody, s.cfg.MaxBody)); err != nil {
+	if err := r.readBody(s.cfg.MaxBody); err != nil {
 		return nil, err
 	}
 	return handler(r)

@@ -87,3 +87,16 @@ func (c CharacterCount) script() Attributes {
 	said(a, "words-over-limit", "", c.WordsOverLimitText)
 	return a
 }
+
+// Plural is a text by the form of a number that a language knows, such as one and other.
+type Plural map[string]string
+
+// said adds texts for a script to attributes.
+func said(to Attributes, key, text string, plural Plural) {
+	for form, t := range plural {
+		to["data-i18n."+key+"."+form] = t
+	}
+	if text != "" {
+		to["data-i18n."+key] = text
+	}
+}

@@ -21,5 +21,4 @@ var differences = map[string]string{
 	"date-input: day and month":                   otherItems,
 	"date-input: month and year":                  otherItems,
 	"date-input: with field value and items":      "a part that is named in Items has its value there",
-	"file-upload: with value":                     "no browser takes a value for a file, so there is no such option",
 }

@@ -5,25 +5,6 @@ import (
 	"html/template"
 )
 
-// Crumb is a page above this one; without an Href it is this one.
-type Crumb struct {
-	Text       Content
-	Href       string
-	Attributes Attributes
-}
-
-// Breadcrumbs are the pages above this one.
-type Breadcrumbs struct {
-	Items            []Crumb
-	LabelText        string // "Breadcrumb" by default
-	CollapseOnMobile bool
-	Classes          string
-	Attributes       Attributes
-}
-
-// HTML is the component as a browser gets it.
-func (b Breadcrumbs) HTML() template.HTML { return render("breadcrumbs", b) }
-
 // GenericHeader is the header of a service that is not on GOV.UK.
 type GenericHeader struct {
 	Logo             Content
