@@ -29,7 +29,6 @@ type Facts struct {
 	Agreement          *posternv1.DataSharingAgreement // in force today between the two; nil for none
 	AgreementEnds      string                          // the last day it holds, which may be before its own; its own when empty
 	Ends               string                          // the last day of the recipient's entry in the directory; empty when it is open
-	Redirected         bool                            // whether another team passes it on
 	Now                time.Time
 }
 
@@ -45,7 +44,6 @@ func NewInput(f Facts) *Input {
 		DestinationSource: plain.Enum(offer.GetDestinationSource()),
 		ChangeReason:      plain.Enum(offer.GetChangeReason()),
 		Supersedes:        m.GetSupersedes() != "",
-		Redirected:        f.Redirected,
 		FirstSubmitTime:   firstSubmitted(f),
 		Gate:              plain.Enum(f.Hub.GetGate()),
 		Caller:            Caller{PrisonID: f.CallerPrison, Jurisdiction: f.PrisonJurisdiction, Known: f.PrisonKnown},

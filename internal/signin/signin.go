@@ -1,10 +1,11 @@
 // Package signin says who somebody is at a site: the pages that sign people in and out, for every site alike.
 //
 // There are two ways. OpenID asks a provider of OpenID Connect, and goes on asking. Trial lets anybody be one of some
-// named personas, and is for a machine that nobody else reaches; who puts a site together sees to that. Whichever way it is, what a site learns is a web.Person: an id as staff, a name for
-// the header, and roles by their short codes. Acting hands id and roles on to the party's own methods, so that a page
-// can forget neither. The package guarantees that a session begins only here, under a new number. It does not say which
-// roles there are, nor what they may do: pages declare that, and the party's methods ask again.
+// named personas, and is for a machine that nobody else reaches; who puts a site together sees to that. Whichever way it
+// is, what a site learns is a web.Person: an id as staff, a name for the header, and roles by their short codes. Acting
+// hands id and roles on to the party's own methods, so that a page can forget neither. The package guarantees that a
+// session begins only here, under a new number. It does not say which roles there are, nor what they may do: pages
+// declare that, and the party's methods ask again.
 package signin
 
 import (

@@ -264,6 +264,21 @@ func TestAFormOfAnotherSiteDoesNothing(t *testing.T) {
 	}
 }
 
+// What a browser sends from no form of ours is not read, whatever it says it is.
+func TestOnlyAFormIsRead(t *testing.T) {
+	b := newBench(t)
+	for kind, want := range map[string]int{"application/x-www-form-urlencoded": http.StatusSeeOther,
+		"multipart/form-data; boundary=x": http.StatusBadRequest, "application/json": http.StatusBadRequest, "": http.StatusBadRequest} {
+		r := httptest.NewRequest("POST", "http://localhost/sign-out", strings.NewReader("a=b"))
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%q is answered %d, want %d", kind, w.Code, want)
+		}
+	}
+}
+
 // A name that a stranger made lead to us must not make the stranger's page one of ours.
 func TestASiteKnowsItsNames(t *testing.T) {
 	ask := func(b *bench, host string) int {
