@@ -46,18 +46,7 @@ func Explain(ctx context.Context, e *Engine, inputJSON []byte) (string, error) {
 	}
 	tell(say, d.GetReasons())
 	for _, c := range d.GetChildren() {
-		say("")
-		say("Child %d: %s", c.GetNumber(), verdict(c.GetOutcome(), true))
-		own := slices.DeleteFunc(slices.Clone(c.GetReasons()), func(r *posternv1.Reason) bool { return said(d.GetReasons(), r) })
-		if tell(say, own); len(own) == 0 {
-			say("  Because: see above.")
-		}
-		if len(c.GetNeeds()) > 0 {
-			say("  It waits for: %s.", waitsFor(c.GetNeeds()))
-		}
-		if c.GetDueTime() != nil {
-			say("  Due: %s.", clock(c.GetDueTime()))
-		}
+		tellChild(say, d, c)
 	}
 	if len(d.GetPaths()) > 0 {
 		say("")
@@ -84,6 +73,22 @@ func Explain(ctx context.Context, e *Engine, inputJSON []byte) (string, error) {
 	say("")
 	say("Decided with rules %s by %s.", d.GetPolicyRevision()[:12], d.GetEngineVersion())
 	return b.String(), nil
+}
+
+// tellChild tells what was decided of one child, without the reasons that hold for all.
+func tellChild(say func(string, ...any), d *posternv1.Decision, c *posternv1.ChildDecision) {
+	say("")
+	say("Child %d: %s", c.GetNumber(), verdict(c.GetOutcome(), true))
+	own := slices.DeleteFunc(slices.Clone(c.GetReasons()), func(r *posternv1.Reason) bool { return said(d.GetReasons(), r) })
+	if tell(say, own); len(own) == 0 {
+		say("  Because: see above.")
+	}
+	if len(c.GetNeeds()) > 0 {
+		say("  It waits for: %s.", waitsFor(c.GetNeeds()))
+	}
+	if c.GetDueTime() != nil {
+		say("  Due: %s.", clock(c.GetDueTime()))
+	}
 }
 
 // needed are the words for what a rule may wait for.
@@ -150,18 +155,19 @@ func background(in *Input) []string {
 	if in.Statement != "OFFER" {
 		return nil
 	}
-	lines := map[string]func(*Input) []string{
-		"STANDARD": func(in *Input) []string { return []string{permission(in), agreed(in), checkDone(in)} },
-		"URGENT":   func(in *Input) []string { return []string{emergency(in), telephoned(in)} },
-		"DUTY":     func(in *Input) []string { return []string{considered(in)} },
-	}[in.Route]
-	if lines == nil {
-		return nil
+	switch in.Route {
+	case "STANDARD":
+		lines := []string{permission(in), agreed(in), checkDone(in)}
+		if len(in.Calls) > 0 {
+			lines = append(lines, telephoned(in))
+		}
+		return lines
+	case "URGENT":
+		return []string{emergency(in), telephoned(in)}
+	case "DUTY":
+		return []string{considered(in)}
 	}
-	if out := lines(in); in.Route != "STANDARD" || len(in.Calls) == 0 {
-		return out
-	}
-	return append(lines(in), telephoned(in))
+	return nil
 }
 
 func checkDone(in *Input) string {
