@@ -25,7 +25,7 @@ func (a *app) hubCommand() *cobra.Command {
 	loadDir.Flags().Uint64Var(&number, "number", 0, "the number of the revision; one more than the one in force and what desks have when left out")
 	loadDir.RunE = func(c *cobra.Command, args []string) error { return a.hubDirectoryLoad(c.Context(), args[0], number) }
 	dir.AddCommand(loadDir)
-	c.AddCommand(serveCommand(a, "Serve the hub", config.LoadHub), dir, a.hubBackupCommand(), a.hubRestoreCommand(), a.hubCheckCommand(), a.hubPolicyCommand())
+	c.AddCommand(serveCommand(a, "Serve the hub", config.LoadHub), dir, a.hubBackupCommand(), a.hubRestoreCommand(), a.hubCheckCommand(), a.hubPolicyCommand(), a.hubNewKeysCommand())
 	c.AddCommand(a.hubOperations()...)
 	c.AddCommand(a.deadLetterCommands()...)
 	return c

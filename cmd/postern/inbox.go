@@ -19,7 +19,7 @@ func (a *app) inboxCommand() *cobra.Command {
 	c.AddCommand(serveCommand(a, "Serve the inbox: receive deliveries and acknowledge them", config.LoadInbox),
 		&cobra.Command{Use: "list", Short: "List what the team has received, newest first", Args: exactly(0), RunE: a.inboxList},
 		&cobra.Command{Use: "show ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.inboxShow},
-		a.inboxAnswerStopCommand(), a.inboxRedirectCommand(), a.inboxOutletsCommand())
+		a.inboxAnswerStopCommand(), a.inboxRedirectCommand(), a.inboxOutletsCommand(), a.inboxNewKeyCommand())
 	c.AddCommand(a.inboxKeyCommands()...)
 	c.AddCommand(a.inboxWorkCommands()...)
 	c.AddCommand(logCommands(a, config.LoadInbox)...)

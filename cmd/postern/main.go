@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return nil
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.demoCommand(), a.hubCommand(), a.deskCommand(), a.inboxCommand(), a.auditCommand(), a.policyCommand(), a.postcodeCommand(),
+	root.AddCommand(a.demoCommand(), a.hubCommand(), a.deskCommand(), a.inboxCommand(), a.auditCommand(), a.agreementCommand(), a.policyCommand(), a.postcodeCommand(),
 		a.caCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand())
 	needsCommand(root)
 	err := root.ExecuteContext(ctx)

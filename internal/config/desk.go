@@ -129,7 +129,7 @@ func (c *Desk) deskConfig() (desk.Config, error) {
 	if err != nil {
 		return desk.Config{}, err
 	}
-	key, err := c.readKey(c.Reference)
+	key, err := c.readOwnKey("reference_key", c.Reference, "desk new-key")
 	if err != nil {
 		return desk.Config{}, err
 	}

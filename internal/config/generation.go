@@ -185,16 +185,6 @@ func generationKey(rt Runtime, origin, path string, n uint64) (skey, vkey string
 	return skey, vkey, writeNewKey(path, skey)
 }
 
-// writeNewKey writes a private key, mode 0600, and never over a file that is there.
-func writeNewKey(path, skey string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be made. Name a new file in a folder that you may write to.", path).Because(err)
-	}
-	_, err = f.WriteString(skey + "\n")
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
 // openGeneration opens the generation in the database, and returns what its sent log follows.
 func (c *Hub) openGeneration(ctx context.Context, rt Runtime, g ledger.Generation) (follows []string, err error) {
 	v, err := c.vaultFor(rt, c.Database())

@@ -199,10 +199,10 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 
 // openLedger opens the hub's ledger with its present keys and what cfg says.
 func (c *Hub) openLedger(ctx context.Context, rt Runtime, cfg ledger.Config) (_ *ledger.Ledger, err error) {
-	if cfg.Keys.Sent, err = c.readKey(c.LogKey.Sent); err != nil {
+	if cfg.Keys.Sent, err = c.readOwnKey("log_key.sent", c.LogKey.Sent, "hub new-keys"); err != nil {
 		return nil, err
 	}
-	if cfg.Keys.Received, err = c.readKey(c.LogKey.Received); err != nil {
+	if cfg.Keys.Received, err = c.readOwnKey("log_key.received", c.LogKey.Received, "hub new-keys"); err != nil {
 		return nil, err
 	}
 	cfg.EarlierKeys, cfg.Clock, cfg.Rand, cfg.Log = c.LogKey.Earlier, rt.Clock, rt.Rand, rt.Log
@@ -259,6 +259,15 @@ func (c *Common) readKey(path string) (string, error) {
 		return "", fault.Newf(fault.Precondition, "NO_KEY", "The key file %s cannot be read.", path).Because(err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// readOwnKey reads a key that a new party makes for itself, with a command.
+func (c *Common) readOwnKey(field, path, command string) (string, error) {
+	key, err := c.readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fault.Newf(fault.Precondition, "NO_KEY", "There is no file %s, which %s names. Put it back from its copy; a new party makes it: postern %s.", path, field, command).Because(err)
+	}
+	return key, err
 }
 
 // LoadPostcodes reads the postcode table; nil where none is configured.

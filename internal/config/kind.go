@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"strings"
+	"time"
 
 	"postern/internal/fault"
 	"postern/internal/identity"
@@ -34,3 +35,21 @@ func CertificateFor(kind string, p identity.Party) error {
 
 // kindOf is the kind of party that has a database; an auditor has none.
 func kindOf(d schema.Database) string { return cmp.Or(d.Name, "audit") }
+
+// VerifiedIdentity reads the identity of a party that is about to sign something for others to keep, with the anchors. It
+// must be of the party's kind and hold now: whoever reads the signature judges it so, and that would be far from here.
+func VerifiedIdentity(p Party, now time.Time) (*identity.Identity, *identity.Anchors, error) {
+	i, err := p.LoadIdentity()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := CertificateFor(p.Kind(), i.Party()); err != nil {
+		return nil, nil, err
+	}
+	anchors, err := p.LoadAnchors()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = Verifies(i, anchors, now)
+	return i, anchors, err
+}

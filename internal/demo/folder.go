@@ -14,6 +14,8 @@ type folder struct {
 	path      string
 	listeners map[string]net.Listener // the ports that setup chose and still holds, by party
 	addresses map[string]string       // host:port by party, in a new folder
+
+	sent, received string // the verifier keys of the hub's logs, in a new folder
 }
 
 // marker is the file by which a folder is known to be the demo's own: it writes keys and configurations, and where somebody

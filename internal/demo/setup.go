@@ -2,7 +2,6 @@ package demo
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
@@ -12,19 +11,15 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"postern/examples/forms"
+	"postern/internal/config"
 	"postern/internal/directory"
 	"postern/internal/fault"
 	"postern/internal/form"
 	"postern/internal/identity"
 	"postern/internal/identity/ca"
-	"postern/internal/inbox"
-	"postern/internal/ledger"
 	"postern/internal/postcode"
 	"postern/internal/section"
-	posternv1 "postern/proto/postern/v1"
 )
 
 // The cast. Prisons and authorities are real, since their codes are public; everybody and everything else is invented.
@@ -112,30 +107,23 @@ func (f *folder) makeCertificates() error {
 	return nil
 }
 
-func (f *folder) identity(party string) (*identity.Identity, error) {
-	return identity.Load(f.file(party, "cert.pem"), f.file(party, "key.pem"))
+// of is the part of a party's configuration from which its first keys are made, as the commands do it.
+func (f *folder) of(party string) config.Common {
+	return config.Common{TrustDomain: domain, Data: f.file(party),
+		Identity: config.Identity{Certificate: f.file(party, "cert.pem"), Key: f.file(party, "key.pem")},
+		Anchors: config.Anchors{Prison: f.file("ca", "prison", "ca.pem"), Authority: f.file("ca", "authority", "ca.pem"),
+			Hub: f.file("ca", "hub", "ca.pem"), Auditor: f.file("ca", "auditor", "ca.pem")}}
 }
 
 // makeKeys makes the log keys, the inboxes' recipient keys, the desks' reference keys and the signed agreements.
-func (f *folder) makeKeys() error {
-	for _, log := range []string{"sent", "received"} {
-		secret, public, err := ledger.GenerateKey(rand.Reader, domain+"/"+log)
-		if err != nil {
-			return err
-		}
-		if err := write(f.file("hub", log+".key"), secret+"\n", 0o600); err != nil {
-			return err
-		}
-		if err := write(f.file("hub", log+".vkey"), public+"\n", 0o644); err != nil {
-			return err
-		}
+func (f *folder) makeKeys() (err error) {
+	hub := config.Hub{Common: f.of("hub"), LogKey: config.LogKeys{Sent: f.file("hub", "sent.key"), Received: f.file("hub", "received.key")}}
+	if f.sent, f.received, err = hub.NewKeys(rand.Reader); err != nil {
+		return err
 	}
 	for _, code := range authorities {
-		i, err := f.identity(inboxParty(code))
-		if err != nil {
-			return err
-		}
-		statement, err := inbox.NewKey(f.file(inboxParty(code), "recipient"), i, 1, time.Now())
+		in := config.Inbox{Common: f.of(inboxParty(code)), RecipientKeys: f.file(inboxParty(code), "recipient")}
+		statement, err := in.NewKey(1, time.Now())
 		if err != nil {
 			return err
 		}
@@ -148,34 +136,30 @@ func (f *folder) makeKeys() error {
 		}
 	}
 	for _, id := range prisons {
-		key := make([]byte, 32)
-		rand.Read(key)
-		if err := write(f.file(deskParty(id), "reference.key"), hex.EncodeToString(key)+"\n", 0o600); err != nil {
+		desk := config.Desk{Common: f.of(deskParty(id)), Reference: f.file(deskParty(id), "reference.key")}
+		if err := desk.NewKey(rand.Reader); err != nil {
 			return err
 		}
 	}
-	return f.signAgreement()
+	return f.signAgreements()
 }
 
-// signAgreement makes the data-sharing agreements of the demo: both prisons with Bristol, and HMP Parc with Lancashire
+// signAgreements makes the data-sharing agreements of the demo: both prisons with Bristol, and HMP Parc with Lancashire
 // and with Bridgend. HMP Bristol has none with Lancashire, because it has not signed that one.
-func (f *folder) signAgreement() error {
+func (f *folder) signAgreements() error {
 	now := time.Now()
 	for _, a := range []struct {
 		name        string
 		prisons     []string
 		authorities []string
 	}{{"bristol", []string{hmpBristol, hmpParc}, []string{bristol}}, {"lancashire", []string{hmpParc}, []string{lancashire}}, {"bridgend", []string{hmpParc}, []string{bridgend}}} {
-		agreement := &posternv1.DataSharingAgreement{
-			Id: "demo-" + a.name, Version: 1, Prisons: a.prisons, Authorities: a.authorities,
-			StartDate: form.Today(now.AddDate(0, -1, 0)), EndDate: form.Today(now.AddDate(2, 0, 0)), ReviewDate: form.Today(now.AddDate(1, 0, 0)),
-			ContentDays: 14, DecisionYears: 6,
-		}
+		terms := fmt.Sprintf("id: demo-%s\nversion: 1\nprisons: [%s]\nauthorities: [%s]\nstart_date: %q\nend_date: %q\nreview_date: %q\ncontent_days: 14\ndecision_years: 6\nsections:\n",
+			a.name, strings.Join(a.prisons, ", "), strings.Join(a.authorities, ", "), form.Today(now.AddDate(0, -1, 0)), form.Today(now.AddDate(2, 0, 0)), form.Today(now.AddDate(1, 0, 0)))
 		for _, s := range section.All() {
-			agreement.Sections = append(agreement.Sections, s.Pattern)
+			terms += fmt.Sprintf("  - %q\n", s.Pattern)
 		}
-		signed, err := directory.NewAgreement(agreement)
-		if err != nil {
+		file := f.file("agreement-" + a.name + ".yaml")
+		if err := write(file, terms, 0o644); err != nil {
 			return err
 		}
 		var signers []string
@@ -186,20 +170,20 @@ func (f *folder) signAgreement() error {
 			signers = append(signers, inboxParty(c))
 		}
 		for _, party := range signers {
-			i, err := f.identity(party)
+			_, signed, err := directory.ReadAgreement(file)
+			if err != nil {
+				return err
+			}
+			i, err := identity.Load(f.file(party, "cert.pem"), f.file(party, "key.pem"))
 			if err != nil {
 				return err
 			}
 			if err := directory.SignAgreement(signed, i); err != nil {
 				return err
 			}
-		}
-		b, err := proto.Marshal(signed)
-		if err != nil {
-			return fault.From(err)
-		}
-		if err := write(f.file("agreement-"+a.name+".signed"), string(b), 0o644); err != nil {
-			return err
+			if err := directory.WriteAgreement(file, signed); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -233,33 +217,20 @@ func write(path, text string, mode os.FileMode) error {
 	return nil
 }
 
-func (f *folder) vkey(log string) (string, error) {
-	b, err := os.ReadFile(f.file("hub", log+".vkey"))
-	return strings.TrimSpace(string(b)), err
-}
-
 // writeConfigs writes one configuration a party, with paths relative to the folder.
 func (f *folder) writeConfigs() error {
-	sent, err := f.vkey("sent")
-	if err != nil {
-		return fault.From(err)
-	}
-	received, err := f.vkey("received")
-	if err != nil {
-		return fault.From(err)
-	}
-	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  phone: 01632 960109\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], sent)
+	peer := fmt.Sprintf("hub:\n  name: %s\n  address: %s\n  phone: 01632 960109\n  log_keys:\n    - %s\n", hubName, f.addresses["hub"], f.sent)
 	files := map[string]string{
 		"hub.yaml": f.common("hub") + fmt.Sprintf("listen: %s\nlog_key:\n  sent: hub/sent.key\n  received: hub/received.key\n", f.addresses["hub"]) +
 			"checkpoint_file: hub-checkpoints/newest\npostcodes: postcodes\nauditors:\n  - {name: demo, all: true}\noperator:\n  certificate: operator/cert.pem\n  key: operator/key.pem\ndeliver_to: [127.0.0.0/8]  # all inboxes of a demo are on this machine\ngather_seconds: 1  # elsewhere an hour: minutes would tell what a team does\n" + quickRetry,
-		"auditor.yaml": f.common("auditor") + peer + "    - " + received + "\n" + accessYAML() + f.webYAML("auditor"),
+		"auditor.yaml": f.common("auditor") + peer + "    - " + f.received + "\n" + accessYAML() + f.webYAML("auditor"),
 	}
 	for _, id := range prisons {
 		files[deskParty(id)+".yaml"] = f.common(deskParty(id)) + peer + fmt.Sprintf(deskYAML, deskParty(id), deskParty(id), os.Getuid()) + quickRetry + f.webYAML(deskParty(id))
 	}
 	for _, code := range authorities {
 		p := inboxParty(code)
-		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + received + "\n" + fmt.Sprintf("listen: %s\npostcodes: postcodes\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry + f.webYAML(p)
+		files[p+".yaml"] = f.common(p) + peer + "  received_keys:\n    - " + f.received + "\n" + fmt.Sprintf("listen: %s\npostcodes: postcodes\nrecipient_keys: %s/recipient\n", f.addresses[p], p) + quickRetry + f.webYAML(p)
 	}
 	for name, text := range files {
 		if name == "hub.yaml" {

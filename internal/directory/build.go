@@ -2,8 +2,6 @@ package directory
 
 import (
 	"crypto/sha256"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -71,49 +69,4 @@ func Sign(operator *identity.Identity, r *posternv1.DirectoryRevision) (*postern
 		return nil, fault.From(err)
 	}
 	return envelope.SignStatement(operator, typeDirectory, payload)
-}
-
-// NewAgreement makes the statement that the parties of a data-sharing agreement sign, each with SignAgreement, over
-// the same bytes. It checks what can be checked without a directory.
-func NewAgreement(a *posternv1.DataSharingAgreement) (*posternv1.Signed, error) {
-	codes, ids := map[string]bool{}, map[string]bool{}
-	for _, c := range a.GetAuthorities() {
-		codes[c] = true
-	}
-	for _, id := range a.GetPrisons() {
-		ids[id] = true
-	}
-	k := &checker{}
-	k.in("agreement", func() { k.agreement(a, codes, ids, map[string]bool{}) })
-	if err := fault.InvalidFields("AGREEMENT_INVALID", "The data-sharing agreement has problems.", k.faults); err != nil {
-		return nil, err
-	}
-	payload, err := deterministic.Marshal(a)
-	if err != nil {
-		return nil, fault.From(err)
-	}
-	return &posternv1.Signed{Payload: payload, PayloadType: typeAgreement}, nil
-}
-
-// SignAgreement adds the signature of one party: the desk of a prison or the inbox of an authority that it names.
-func SignAgreement(s *posternv1.Signed, i *identity.Identity) error {
-	a := &posternv1.DataSharingAgreement{}
-	if err := proto.Unmarshal(s.GetPayload(), a); err != nil || s.GetPayloadType() != typeAgreement {
-		return fault.New(fault.Invalid, "NOT_AN_AGREEMENT", "This is not a data-sharing agreement.").Because(err)
-	}
-	if !isParty(a, i.Party()) {
-		return fault.New(fault.Denied, "NOT_A_PARTY", fmt.Sprintf("%s is not a party of this data-sharing agreement.", i.Party().URI()))
-	}
-	return envelope.AddSignature(s, i)
-}
-
-// isParty says whether p may sign a: prisons sign with their desk's certificate, authorities with their inbox's.
-func isParty(a *posternv1.DataSharingAgreement, p identity.Party) bool {
-	switch p.Role {
-	case posternv1.Role_ROLE_DESK:
-		return slices.Contains(a.GetPrisons(), p.ID)
-	case posternv1.Role_ROLE_INBOX:
-		return slices.Contains(a.GetAuthorities(), p.ID)
-	}
-	return false
 }

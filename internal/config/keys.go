@@ -1,0 +1,129 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/internal/fault"
+	"postern/internal/inbox"
+	"postern/internal/ledger"
+)
+
+// The first keys of a party. Each is made once, where its configuration says, before the party serves for the first time;
+// whatever is there already stays as it is, since a key that was replaced is lost with all that rests on it.
+
+// NewKeys makes the first keys of both logs of a hub, mode 0600, and beside each private key a file with its verifier key,
+// which ends in .vkey. It returns the verifier keys.
+//
+// Errors: Exists KEY_EXISTS with both keys there, Precondition KEYS_IN_PART with one of them, KEYS_LOST beside logs that
+// other keys have signed.
+func (c *Hub) NewKeys(random io.Reader) (sent, received string, err error) {
+	files := []string{c.LogKey.Sent, c.LogKey.Received}
+	if files[0] == files[1] {
+		return "", "", fault.InvalidFields("BAD_CONFIG", "The hub's configuration has a fault.", []fault.Field{
+			{Path: "log_key.received", Reason: "It is the file of log_key.sent too.", Fix: "Name another file: each log has a key of its own."}})
+	}
+	there := slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !exists(c.resolve(f)) })
+	switch {
+	case len(there) == 1:
+		missing := files[1-slices.Index(files, there[0])]
+		return "", "", fault.Newf(fault.Precondition, "KEYS_IN_PART", "The log key %s is there, and %s is not. Put that back from its copy; only where no hub has served yet, take %s away and make both.", there[0], missing, there[0])
+	case len(there) == 2:
+		return "", "", c.keysExist()
+	case exists(c.Database()) || c.CheckpointFile != "" && exists(c.resolve(c.CheckpointFile)):
+		return "", "", fault.New(fault.Precondition, "KEYS_LOST", "This hub has logs already, which other keys have signed. Put those keys back, or open a new generation of the logs: postern hub new-generation.")
+	}
+	for i, vkey := range []*string{&sent, &received} {
+		var skey string
+		if skey, *vkey, err = ledger.GenerateKey(random, c.TrustDomain+"/"+[]string{"sent", "received"}[i]); err != nil {
+			return "", "", err
+		}
+		path := c.resolve(files[i])
+		if err = writeNewKey(path, skey); err == nil {
+			err = writeNew(verifierFile(path), *vkey, 0o644)
+		}
+		if err != nil {
+			return "", "", err
+		}
+	}
+	return sent, received, nil
+}
+
+// keysExist says that the log keys are there, and which they are.
+func (c *Hub) keysExist() error {
+	sent, err := c.verifierKey(c.LogKey.Sent)
+	if err != nil {
+		return err
+	}
+	received, err := c.verifierKey(c.LogKey.Received)
+	if err != nil {
+		return err
+	}
+	return fault.Newf(fault.Exists, "KEY_EXISTS", "This hub has its log keys already, in %s and %s, and they stay as they are. Their verifier keys:\n%s\n%s", c.LogKey.Sent, c.LogKey.Received, sent, received)
+}
+
+// verifierFile is where the verifier key of a log key's file is kept.
+func verifierFile(path string) string {
+	return strings.TrimSuffix(path, filepath.Ext(path)) + ".vkey"
+}
+
+// NewKey makes the desk's reference key, mode 0600.
+//
+// Errors: Exists KEY_EXISTS; Precondition KEYS_LOST beside the database of a desk that had one.
+func (c *Desk) NewKey(random io.Reader) error {
+	path := c.resolve(c.Reference)
+	switch {
+	case exists(path):
+		return fault.Newf(fault.Exists, "KEY_EXISTS", "This desk has its reference key already, in %s, and it stays as it is: another one would not find people entered before.", c.Reference)
+	case exists(c.Database()):
+		return fault.Newf(fault.Precondition, "KEYS_LOST", "This desk has a database already. Put its reference key back in %s from its copy: another one would not find people entered before.", c.Reference)
+	}
+	key := make([]byte, 32)
+	if _, err := io.ReadFull(random, key); err != nil {
+		return fault.From(err)
+	}
+	return writeNewKey(path, hex.EncodeToString(key))
+}
+
+// NewKey makes a first recipient key in the inbox's folder, signed by its certificate, and returns the path of the public
+// statement, which goes to the hub's operator. Version is 1, or one above the last where the folder was lost.
+//
+// Errors: Exists KEY_EXISTS where there is any key; what CertificateFor and Verifies say of the certificate.
+func (c *Inbox) NewKey(version uint32, now time.Time) (statement string, err error) {
+	if there, err := filepath.Glob(filepath.Join(c.KeyDir(), "*.key")); err != nil || len(there) > 0 {
+		return "", fault.Newf(fault.Exists, "KEY_EXISTS", "This inbox has a recipient key already, in %s. The next one is made by: postern inbox rotate-key.", c.RecipientKeys).Because(err)
+	}
+	i, _, err := VerifiedIdentity(c, now)
+	if err != nil {
+		return "", err
+	}
+	return inbox.NewKey(c.KeyDir(), i, version, now)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// writeNewKey writes a private key, mode 0600, and never over a file that is there. Its folder is made.
+func writeNewKey(path, key string) error { return writeNew(path, key, 0o600) }
+
+func writeNew(path, line string, mode fs.FileMode) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	}
+	if err != nil {
+		return fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be made. Name a new file in a folder that you may write to.", path).Because(err)
+	}
+	_, err = f.WriteString(line + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
+}
