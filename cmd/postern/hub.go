@@ -63,7 +63,7 @@ func (a *app) hubDirectoryLoad(ctx context.Context, file string, number uint64) 
 		if err != nil {
 			return err
 		}
-		if err := a.warnUnserved(cfg, signed, entries); err != nil {
+		if err := a.warnOf(cfg, signed, entries); err != nil {
 			return err
 		}
 		out, err := hub.LoadDirectory(ctx, &localv1.LoadDirectoryRequest{Revision: signed, Entries: entries})
@@ -90,19 +90,22 @@ func nextDirectory(s *localv1.GetStatusResponse) (uint64, error) {
 	return number + 1, nil
 }
 
-// warnUnserved names on stderr the authorities that a child may live in, by the postcode table, and that this directory
-// cannot send to. It is no fault: it is where the manual route begins.
-func (a *app) warnUnserved(cfg *config.Hub, signed *posternv1.Signed, entries [][]byte) error {
-	table, err := cfg.LoadPostcodes()
-	if err != nil || table == nil {
-		return err
-	}
+// warnOf names on stderr the agreements that lack signatures, and the authorities that a child may live in, by the postcode
+// table, and that this directory cannot send to. Neither is a fault: it is where the manual route begins.
+func (a *app) warnOf(cfg *config.Hub, signed *posternv1.Signed, entries [][]byte) error {
 	anchors, err := cfg.LoadAnchors()
 	if err != nil {
 		return err
 	}
 	d, err := directory.Open(signed, entries, anchors, time.Now())
 	if err != nil {
+		return err
+	}
+	for _, u := range d.Unsigned() {
+		fmt.Fprintf(a.err, "postern: %s: %s %s\n", visible(u.GetId()), u.Words(), u.Fix())
+	}
+	table, err := cfg.LoadPostcodes()
+	if err != nil || table == nil {
 		return err
 	}
 	codes := table.Authorities()

@@ -129,7 +129,7 @@ func (c *Desk) deskConfig() (desk.Config, error) {
 	if err != nil {
 		return desk.Config{}, err
 	}
-	key, err := c.readOwnKey("reference_key", c.Reference, "desk new-key")
+	key, err := c.ownKey("reference_key", c.Reference, "desk new-key")
 	if err != nil {
 		return desk.Config{}, err
 	}

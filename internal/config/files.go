@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/identity"
+	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 )
 
@@ -28,6 +29,8 @@ type Party interface {
 type Upstream struct {
 	Address string
 	Party   identity.Party
+	LogKeys verify.Keys // of its logs, as far as the party follows them
+	Sent    verify.Keys // of its sent log, as hub.log_keys says; an auditor's has both
 }
 
 // VaultField is the Field of the vault and its keys, which lie in the data folder whatever the configuration says.
@@ -39,7 +42,8 @@ type File struct {
 	Path   string // absolute
 	Secret bool   // nobody but the party's own user may read it
 	Folder bool
-	Anchor bool // certificates of an authority
+	Anchor bool   // certificates of an authority
+	New    string // the command that makes it for a new party; empty for none
 }
 
 // Load reads a configuration file of any kind.
@@ -139,7 +143,14 @@ func (c *Common) site(w *Web) []File {
 
 func (c *Common) upstream(hub Peer) (Upstream, error) {
 	p, err := hub.party(c.TrustDomain)
-	return Upstream{hub.Address, p}, err
+	if err != nil {
+		return Upstream{}, err
+	}
+	up := Upstream{Address: hub.Address, Party: p}
+	if up.Sent, err = hub.logKeys(); err == nil {
+		up.LogKeys, err = verify.NewKeys(slices.Concat(hub.LogKeys, hub.Received)...)
+	}
+	return up, err
 }
 
 // Kind is hub.
@@ -154,8 +165,8 @@ func (c *Hub) Upstream() (Upstream, error) { return Upstream{}, nil }
 // Files are what a hub reads. The operator's identity is not among them: it need not be on this machine.
 func (c *Hub) Files() []File {
 	files := append(c.files(),
-		File{Field: "log_key.sent", Path: c.resolve(c.LogKey.Sent), Secret: true},
-		File{Field: "log_key.received", Path: c.resolve(c.LogKey.Received), Secret: true})
+		File{Field: "log_key.sent", Path: c.resolve(c.LogKey.Sent), Secret: true, New: "hub new-keys"},
+		File{Field: "log_key.received", Path: c.resolve(c.LogKey.Received), Secret: true, New: "hub new-keys"})
 	return slices.Concat(files, c.secrets("log_key.next.sent", c.LogKey.Next.Sent), c.secrets("log_key.next.received", c.LogKey.Next.Received),
 		c.named("witness_files", c.WitnessFiles...), c.folders("policy", c.Policy), c.tables(c.Postcodes), c.vaultFiles(c.Database()))
 }
@@ -174,7 +185,7 @@ func (c *Desk) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
 
 // Files are what a desk reads.
 func (c *Desk) Files() []File {
-	return slices.Concat(c.files(), c.secrets("reference_key", c.Reference), c.named("hub.checkpoint_files", c.Hub.CheckpointFiles...),
+	return slices.Concat(append(c.files(), File{Field: "reference_key", Path: c.resolve(c.Reference), Secret: true, New: "desk new-key"}), c.named("hub.checkpoint_files", c.Hub.CheckpointFiles...),
 		c.tables(c.Postcodes), c.folders("arrivals", c.Arrivals), c.site(c.Web), c.vaultFiles(c.Database()))
 }
 
@@ -189,7 +200,7 @@ func (c *Inbox) Upstream() (Upstream, error) { return c.upstream(c.Hub) }
 
 // Files are what an inbox reads, with every private recipient key.
 func (c *Inbox) Files() []File {
-	files := append(c.files(), File{Field: "recipient_keys", Path: c.KeyDir(), Secret: true, Folder: true})
+	files := append(c.files(), File{Field: "recipient_keys", Path: c.KeyDir(), Secret: true, Folder: true, New: "inbox new-key"})
 	keys, _ := filepath.Glob(filepath.Join(c.KeyDir(), "*.key")) // fails for a bad pattern only
 	for _, k := range keys {
 		files = append(files, File{Field: "recipient_keys", Path: k, Secret: true})

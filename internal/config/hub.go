@@ -131,6 +131,9 @@ func (c *Hub) LoadOperator() (*identity.Identity, error) {
 
 // Build opens the hub's database and makes the hub.
 func (c *Hub) Build(ctx context.Context, rt Runtime) (*Service, error) {
+	if _, _, err := c.logKeys(); err != nil { // before there is a database: beside one NewKeys makes none
+		return nil, err
+	}
 	b, err := c.open(ctx, rt, schema.Hub)
 	if err != nil {
 		return nil, err
@@ -199,14 +202,19 @@ func (c *Hub) build(ctx context.Context, rt Runtime, b *base) (*hub.Hub, *rpc.In
 
 // openLedger opens the hub's ledger with its present keys and what cfg says.
 func (c *Hub) openLedger(ctx context.Context, rt Runtime, cfg ledger.Config) (_ *ledger.Ledger, err error) {
-	if cfg.Keys.Sent, err = c.readOwnKey("log_key.sent", c.LogKey.Sent, "hub new-keys"); err != nil {
-		return nil, err
-	}
-	if cfg.Keys.Received, err = c.readOwnKey("log_key.received", c.LogKey.Received, "hub new-keys"); err != nil {
+	if cfg.Keys.Sent, cfg.Keys.Received, err = c.logKeys(); err != nil {
 		return nil, err
 	}
 	cfg.EarlierKeys, cfg.Clock, cfg.Rand, cfg.Log = c.LogKey.Earlier, rt.Clock, rt.Rand, rt.Log
 	return ledger.Open(ctx, cfg)
+}
+
+// logKeys reads the present keys of both logs.
+func (c *Hub) logKeys() (sent, received string, err error) {
+	if sent, err = c.ownKey("log_key.sent", c.LogKey.Sent, "hub new-keys"); err == nil {
+		received, err = c.ownKey("log_key.received", c.LogKey.Received, "hub new-keys")
+	}
+	return sent, received, err
 }
 
 func (c *Hub) witnessFiles() []string {
@@ -251,23 +259,6 @@ func (c *Hub) NewLogKey(log, path string, random io.Reader) (vkey, now string, e
 		return "", "", err
 	}
 	return vkey, now, writeNewKey(path, skey)
-}
-
-func (c *Common) readKey(path string) (string, error) {
-	b, err := os.ReadFile(c.resolve(path))
-	if err != nil {
-		return "", fault.Newf(fault.Precondition, "NO_KEY", "The key file %s cannot be read.", path).Because(err)
-	}
-	return strings.TrimSpace(string(b)), nil
-}
-
-// readOwnKey reads a key that a new party makes for itself, with a command.
-func (c *Common) readOwnKey(field, path, command string) (string, error) {
-	key, err := c.readKey(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fault.Newf(fault.Precondition, "NO_KEY", "There is no file %s, which %s names. Put it back from its copy; a new party makes it: postern %s.", path, field, command).Because(err)
-	}
-	return key, err
 }
 
 // LoadPostcodes reads the postcode table; nil where none is configured.

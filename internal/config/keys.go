@@ -107,6 +107,23 @@ func (c *Inbox) NewKey(version uint32, now time.Time) (statement string, err err
 	return inbox.NewKey(c.KeyDir(), i, version, now)
 }
 
+func (c *Common) readKey(path string) (string, error) {
+	b, err := os.ReadFile(c.resolve(path))
+	if err != nil {
+		return "", fault.Newf(fault.Precondition, "NO_KEY", "The key file %s cannot be read.", path).Because(err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// ownKey reads a key that a new party makes for itself, with a command.
+func (c *Common) ownKey(field, path, command string) (string, error) {
+	key, err := c.readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fault.Newf(fault.Precondition, "NO_KEY", "There is no file %s, which %s names. Put it back from its copy; a new party makes it: postern %s.", path, field, command).Because(err)
+	}
+	return key, err
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)

@@ -50,6 +50,8 @@ func VerifiedIdentity(p Party, now time.Time) (*identity.Identity, *identity.Anc
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = Verifies(i, anchors, now)
-	return i, anchors, err
+	if _, err = Verifies(i, anchors, now); err != nil {
+		return nil, nil, fault.Newf(fault.Precondition, "CERTIFICATE", "%s Nobody would take what it signs. Correct identity, anchors or trust_domain, or the clock of this machine.", fault.From(err).Message).Because(err)
+	}
+	return i, anchors, nil
 }

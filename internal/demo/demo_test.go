@@ -15,6 +15,7 @@ import (
 	"postern/examples/forms"
 	"postern/internal/config"
 	"postern/internal/demo"
+	"postern/internal/directory"
 )
 
 // play plays the demo once and returns what it printed.
@@ -115,7 +116,7 @@ func everyFormIsTold(t *testing.T, text string) {
 func everyConfigLoads(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	if err != nil || len(files) != 8 { // hub, two desks, three inboxes, auditor, directory
+	if err != nil || len(files) != 11 { // hub, two desks, three inboxes, auditor, directory, three agreements
 		t.Fatalf("%d files: %v", len(files), err)
 	}
 	for _, path := range files {
@@ -129,6 +130,8 @@ func everyConfigLoads(t *testing.T, dir string) {
 			_, err = config.LoadInbox(path)
 		case name == "auditor.yaml":
 			_, err = config.LoadAuditor(path)
+		case strings.HasPrefix(name, "agreement-"):
+			_, _, err = directory.ReadAgreement(path)
 		case name != "directory.yaml":
 			t.Errorf("whose is %s?", name)
 		}

@@ -52,6 +52,12 @@ func (d *Desk) firstDirectory(ctx context.Context) error {
 	if d.directory.Load().Number() > 0 { // from here or from the loop
 		return nil
 	}
+	if err == nil {
+		return fault.New(fault.Unavailable, "NO_DIRECTORY", "The hub has no directory yet, so this desk knows no authority. Its operator loads one: postern hub directory load. Nothing was kept: submit the form again then.")
+	}
+	if why := fault.From(err); why.Kind == fault.Unverified || why.Kind == fault.Invalid || why.Kind == fault.Denied {
+		return fault.Newf(fault.Unavailable, "NO_DIRECTORY", "This desk has no directory, because it cannot take what the hub says: %s Nothing was kept: submit the form again when that is mended.", why.Message).Because(err)
+	}
 	return fault.New(fault.Unavailable, "NO_DIRECTORY", "This desk has never heard from the hub, so it knows no authority yet. Nothing was kept: submit the form again when the hub answers.").Because(err)
 }
 

@@ -29,7 +29,7 @@ func (d *Desk) Checks() []ops.Check {
 		}},
 		{Name: "directory", Holds: func(context.Context) error {
 			if d.directory.Load().Number() == 0 {
-				return fault.New(fault.Unavailable, "NO_DIRECTORY", "The desk has no directory yet, so it knows no authority. It comes from the hub by itself: see whether the hub answers.")
+				return fault.New(fault.Unavailable, "NO_DIRECTORY", "The desk has no directory yet, so it knows no authority. It comes from the hub by itself: see whether the hub answers, and whether its operator has loaded one.")
 			}
 			return nil
 		}},
@@ -166,6 +166,11 @@ func (d *Desk) Examine(ctx context.Context, _ *localv1.ExamineRequest) (*localv1
 				"Sign the next one with the authority; the hub's operator loads it."))
 		}
 	}
+	for _, u := range dir.Unsigned() {
+		if slices.Contains(u.GetPrisons(), d.cfg.Identity.Party().ID) {
+			add(ops.Warning("agreement "+u.GetId(), u.Words(), u.Fix()))
+		}
+	}
 	for _, a := range dir.ReviewDue(now) {
 		if slices.Contains(a.GetPrisons(), d.cfg.Identity.Party().ID) {
 			add(ops.Warning("review of "+a.GetId(), "The agreement was to be reviewed on "+a.GetReviewDate()+". It is in force all the same.",
@@ -182,7 +187,12 @@ func (d *Desk) examineSync(add func(*localv1.Finding)) {
 	if why == nil || why.Kind == fault.Unavailable || why.Kind == fault.Exhausted || why.Kind == fault.Deadline || d.follow.Stopped() != nil {
 		return
 	}
-	add(ops.Problem("newest directory", fmt.Sprintf("The hub's newest directory is not taken, so this desk goes on with %d. %s", d.directory.Load().Number(), why.Message),
+	words := fmt.Sprintf("The hub's newest directory is not taken, so this desk goes on with %d. %s", d.directory.Load().Number(), why.Message)
+	if why.Reason == "SIGNATURE_MISSING" || why.Reason == "ORIGIN_UNKNOWN" {
+		add(ops.Problem("newest directory", words, "Put them right under hub.log_keys, and start the desk again."))
+		return
+	}
+	add(ops.Problem("newest directory", words,
 		fmt.Sprintf("Telephone the hub's operator. After the loss of a hub they load the directory again, with a number above %d.", d.directory.Load().Number())))
 }
 

@@ -40,13 +40,20 @@ type termsYAML struct {
 // the terms is reported at once. Two files that do not say the same are an error: nobody signs what they have not read.
 func ReadAgreement(path string) (*posternv1.DataSharingAgreement, *posternv1.Signed, error) {
 	t := termsYAML{}
-	if err := strict.YAMLFile(path, &t); err != nil {
-		return nil, nil, err
+	unread := strict.YAMLFile(path, &t)
+	wrong := fault.From(unread).Fields
+	if unread != nil && (len(wrong) == 0 || slices.ContainsFunc(wrong, func(f fault.Field) bool { return f.Path == "document" })) {
+		return nil, nil, unread
 	}
 	a := &posternv1.DataSharingAgreement{Id: t.ID, Version: t.Version, Prisons: t.Prisons, Authorities: t.Authorities, Sections: t.Sections,
 		StartDate: t.StartDate, EndDate: t.EndDate, ReviewDate: t.ReviewDate, ContentDays: t.ContentDays, DecisionYears: t.DecisionYears}
 	s, err := NewAgreement(a)
-	if err != nil {
+	for _, f := range fault.From(err).Fields {
+		if !slices.ContainsFunc(wrong, func(w fault.Field) bool { return w.Path == f.Path }) {
+			wrong = append(wrong, f)
+		}
+	}
+	if err := fault.InvalidFields("AGREEMENT_INVALID", "The data-sharing agreement "+filepath.Base(path)+" has problems.", wrong); err != nil {
 		return nil, nil, err
 	}
 	file := SignedFile(path)
@@ -95,18 +102,16 @@ func valueOf(a *posternv1.DataSharingAgreement, f protoreflect.FieldDescriptor) 
 func NewAgreement(a *posternv1.DataSharingAgreement) (*posternv1.Signed, error) {
 	codes, ids := map[string]bool{}, map[string]bool{}
 	k := &checker{}
-	k.in("agreement", func() {
-		for i, c := range a.GetAuthorities() {
-			codes[c] = true
-			k.want(authorityCode.MatchString(c), fmt.Sprintf("authorities[%d]", i), "is not the GSS code of an upper-tier authority.",
-				"Give nine characters that start with E06, E08, E09, E10 or W06, such as E06000023.")
-		}
-		for i, id := range a.GetPrisons() {
-			ids[id] = true
-			k.want(prisonID.MatchString(id), fmt.Sprintf("prisons[%d]", i), "is not an id of the prison register.", "Give its three capital letters, such as BLI.")
-		}
-		k.agreement(a, codes, ids, map[string]bool{})
-	})
+	for i, c := range a.GetAuthorities() {
+		codes[c] = true
+		k.want(authorityCode.MatchString(c), fmt.Sprintf("authorities[%d]", i), "is not the GSS code of an upper-tier authority.",
+			"Give nine characters that start with E06, E08, E09, E10 or W06, such as E06000023.")
+	}
+	for i, id := range a.GetPrisons() {
+		ids[id] = true
+		k.want(prisonID.MatchString(id), fmt.Sprintf("prisons[%d]", i), "is not an id of the prison register.", "Give its three capital letters, such as BLI.")
+	}
+	k.agreement(a, codes, ids, map[string]bool{})
 	if err := fault.InvalidFields("AGREEMENT_INVALID", "The data-sharing agreement has problems.", k.faults); err != nil {
 		return nil, err
 	}
@@ -167,7 +172,7 @@ func Signings(s *posternv1.Signed, anchors *identity.Anchors, at time.Time) []Si
 		one.Signatures = []*posternv1.Signature{sig}
 		signing := Signing{Party: signerOf(sig)}
 		if _, err := envelope.VerifyStatement(one, typeAgreement, anchors, at); err != nil {
-			signing.Fault = fault.From(err).Message + " It signs again with its certificate of today."
+			signing.Fault = fault.From(err).Message + " Compare trust_domain and anchors; where they are right, it signs again with its certificate of today."
 		} else if !slices.Contains(parties, signing.Party) {
 			signing.Fault = "It is no party of the agreement. Have the signatures made anew without it."
 		}
@@ -189,10 +194,20 @@ func Signings(s *posternv1.Signed, anchors *identity.Anchors, at time.Time) []Si
 	return all
 }
 
-// Unsigned is an agreement that some of its parties have not signed: it counts for nobody who has an agreement with them only.
+// Unsigned is an agreement that some of its parties have not signed: it counts for none of their pairs.
 type Unsigned struct {
-	ID      string
-	Parties []string // such as /prison/BLI/desk
+	*posternv1.DataSharingAgreement
+	Missing []string // such as /prison/BLI/desk
+}
+
+// Words say what is missing.
+func (u Unsigned) Words() string {
+	return fmt.Sprintf("The agreement is not signed by %s, so nothing goes under it from or to there.", strings.Join(u.Missing, ", "))
+}
+
+// Fix says what to do.
+func (Unsigned) Fix() string {
+	return "They sign it (postern agreement sign); then the hub's operator loads a directory with the signed file."
 }
 
 // Unsigned lists the agreements that lack signatures, with whose.
@@ -203,7 +218,7 @@ func (d *Directory) Unsigned() (all []Unsigned) {
 			Prisons:     slices.DeleteFunc(slices.Clone(a.GetPrisons()), has(a.prisons)),
 			Authorities: slices.DeleteFunc(slices.Clone(a.GetAuthorities()), has(a.authorities))})
 		if len(missing) > 0 {
-			all = append(all, Unsigned{a.GetId(), missing})
+			all = append(all, Unsigned{a.DataSharingAgreement, missing})
 		}
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,6 +16,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/identity"
 	"postern/internal/inbox"
+	"postern/internal/ledger/verify"
 	"postern/internal/ops"
 	"postern/internal/rpc"
 	localv1 "postern/proto/postern/local/v1"
@@ -110,6 +112,47 @@ func (e *examination) open(ctx context.Context) (*grpc.ClientConn, func(), error
 	return conn, func() { stop(); s.Close() }, nil
 }
 
+// logKeys holds the newest generation of each log that the configuration has a verifier key for against what the hub signs:
+// a key that was mistyped, or is another hub's, looks like any other until then.
+func (e *examination) logKeys(ctx context.Context, up config.Upstream) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	conn, err := e.dial(up)
+	if err != nil {
+		e.add(ops.Faults(logKey, err)...)
+		return
+	}
+	defer conn.Close()
+	origins := up.LogKeys.Origins()
+	for _, origin := range origins {
+		if slices.ContainsFunc(origins, func(next string) bool { return verify.Succeeds(origin, next) }) {
+			continue
+		}
+		out, err := posternv1.NewAuditServiceClient(conn).GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: origin})
+		if fault.KindOf(err) == fault.NotFound {
+			e.add(ops.Problem(logKey, "The hub has no log "+origin+" for this party, and there is a verifier key of it.", logKeyFix))
+			continue
+		}
+		if err == nil {
+			_, err = verify.Checkpoint(out.GetCheckpoint(), up.LogKeys)
+		}
+		switch f := fault.From(err); {
+		case err == nil:
+			e.add(ops.OK(logKey, "the hub signs "+origin+" with one that is here"))
+		case f.Kind == fault.Unverified:
+			e.add(ops.Problem(logKey, f.Message, logKeyFix))
+		default:
+			e.add(ops.Faults(logKey, err)...)
+		}
+	}
+}
+
+// logKey names the findings about the verifier keys of the hub's logs.
+const (
+	logKey    = "log key"
+	logKeyFix = "The hub's operator has them in the .vkey files: that of the sent log for hub.log_keys, that of the received log for an inbox's hub.received_keys; an auditor has both under hub.log_keys."
+)
+
 // enrolment holds the directory of the hub against what this inbox has.
 func (e *examination) enrolment(ctx context.Context, c *config.Inbox, up config.Upstream) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
@@ -128,7 +171,7 @@ func (e *examination) enrolment(ctx context.Context, c *config.Inbox, up config.
 	e.add(ops.OK("directory", fmt.Sprintf("revision %d names %s", d.Number(), a.GetName())))
 	key, ok := d.RecipientKey(me)
 	if !ok {
-		e.add(ops.Problem("recipient key", "The directory has no recipient key of this authority, so nothing can be sealed to it.", "Make one and give its signed statement to the hub's operator."))
+		e.add(ops.Problem("recipient key", "The directory has no recipient key of this authority, so nothing can be sealed to it.", "Give the hub's operator its signed statement, the .signed file in the key folder, for recipient_key_file. Where there is none: postern inbox new-key."))
 		return
 	}
 	keys, err := inbox.LoadKeys(c.KeyDir())
@@ -141,7 +184,12 @@ func (e *examination) enrolment(ctx context.Context, c *config.Inbox, up config.
 		return
 	}
 	e.add(ops.Expiry("recipient key", "The recipient key that desks seal to", key.GetExpireTime().AsTime(), now,
-		"Make the next one and give its signed statement to the hub's operator."))
+		"The inbox makes and publishes the next one by itself while it serves; now: postern inbox rotate-key."))
+	for _, u := range d.Unsigned() {
+		if slices.Contains(u.GetAuthorities(), me) {
+			e.add(ops.Warning("agreement "+u.GetId(), u.Words(), u.Fix()))
+		}
+	}
 	for _, ending := range d.Ending(now, 60) {
 		if ending.Authority == me {
 			e.add(ops.Warning("agreement "+ending.GetId(), fmt.Sprintf("The agreement with %s ends on %s, and nothing goes on.", ending.Prison, ending.GetEndDate()), "Sign the next one with the prison; the hub's operator loads it."))
@@ -149,20 +197,31 @@ func (e *examination) enrolment(ctx context.Context, c *config.Inbox, up config.
 	}
 }
 
+func (e *examination) dial(up config.Upstream) (*rpc.Conn, error) {
+	return rpc.Dial(rpc.ClientConfig{Address: up.Address, Identity: e.identity, Anchors: e.anchors, Want: up.Party, Log: e.Log, Clock: e.Clock})
+}
+
 // directory fetches the hub's directory whole and verifies it.
 func (e *examination) directory(ctx context.Context, up config.Upstream) (*directory.Directory, error) {
-	conn, err := rpc.Dial(rpc.ClientConfig{Address: up.Address, Identity: e.identity, Anchors: e.anchors, Want: up.Party, Log: e.Log, Clock: e.Clock})
+	conn, err := e.dial(up)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	req := &posternv1.ListAuthoritiesRequest{}
 	var entries [][]byte
+	first := true
 	for {
 		page, err := posternv1.NewDirectoryServiceClient(conn).ListAuthorities(ctx, req)
 		if err != nil {
 			return nil, err
 		}
+		if h, err := verify.Checkpoint(page.GetCheckpoint(), up.LogKeys); first && err == nil { // or it is said already
+			if _, err = verify.Checkpoint(page.GetCheckpoint(), up.Sent); err != nil {
+				e.add(ops.Problem(logKey, "The verifier key of "+h.Origin+", the sent log, is not under hub.log_keys.", logKeyFix))
+			}
+		}
+		first = false
 		if page.GetRevision() == nil {
 			return directory.Empty(), nil
 		}

@@ -108,6 +108,7 @@ func (e *examination) upstream(ctx context.Context) {
 	if e.report.Unreachable || err != nil {
 		return
 	}
+	e.logKeys(ctx, up)
 	if c, ok := e.Party.(*config.Inbox); ok {
 		e.enrolment(ctx, c, up)
 	}

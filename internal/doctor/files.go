@@ -48,6 +48,8 @@ func (e *examination) file(f config.File) *localv1.Finding {
 		return noVault(check, name)
 	case errors.Is(err, fs.ErrNotExist) && f.Field == "access_logs":
 		return ops.Warning(check, "The folder "+name+" does not exist, so nothing of it is found.", "Copy what the site handed over to "+f.Path+", or take it out of access_logs.")
+	case errors.Is(err, fs.ErrNotExist) && f.New != "":
+		return ops.Problem(check, name+" does not exist.", "Put it back from its copy, or correct "+f.Field+" in the configuration. A new party makes it: postern "+f.New+" --config "+e.Config)
 	case errors.Is(err, fs.ErrNotExist):
 		return ops.Problem(check, name+" does not exist.", "Put it there, or correct "+f.Field+" in the configuration.")
 	case err != nil:

@@ -133,7 +133,7 @@ func keys(d *directory.Directory, now time.Time) []*localv1.Finding {
 		if a.GetStartDate() > today || (a.GetEndDate() != "" && a.GetEndDate() < today) {
 			continue
 		}
-		check, fix := "key "+a.GetCode(), a.GetName()+" must make a new recipient key; then load a directory with it."
+		check, fix := "key "+a.GetCode(), a.GetName()+" makes one (a first one: postern inbox new-key); then load a directory with it."
 		key, ok := d.RecipientKey(a.GetCode())
 		switch {
 		case ok:
@@ -150,13 +150,16 @@ func keys(d *directory.Directory, now time.Time) []*localv1.Finding {
 	return out
 }
 
-// agreements looks for those that end soon with nothing after them.
+// agreements looks for those that end soon with nothing after them, and those that lack signatures.
 func agreements(d *directory.Directory, now time.Time) []*localv1.Finding {
 	var out []*localv1.Finding
 	for _, e := range d.Ending(now, agreementDays) {
 		out = append(out, ops.Warning("agreement "+e.GetId(),
 			fmt.Sprintf("The agreement ends on %s, and nothing goes on between %s and %s.", e.GetEndDate(), e.Prison, e.Authority),
 			"Its parties must sign the next one; then load a directory with it. Without it every notification is withheld or referred."))
+	}
+	for _, u := range d.Unsigned() {
+		out = append(out, ops.Warning("agreement "+u.GetId(), u.Words(), u.Fix()))
 	}
 	return out
 }

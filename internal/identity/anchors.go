@@ -165,10 +165,10 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 		return Party{}, err
 	}
 	if at.Before(leaf.NotBefore) {
-		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" is not valid before "+leaf.NotBefore.UTC().Format(time.RFC3339)+".")
+		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" is not valid before "+leaf.NotBefore.UTC().Format(time.RFC3339)+": compare the clocks.")
 	}
 	if at.After(leaf.NotAfter) {
-		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" expired at "+leaf.NotAfter.UTC().Format(time.RFC3339)+": it must be renewed.")
+		return Party{}, errCertificate("CERTIFICATE_TIME", "The certificate of "+party.URI()+" expired at "+leaf.NotAfter.UTC().Format(time.RFC3339)+": it must be renewed, unless a clock is wrong.")
 	}
 	k, _ := kindOf(party.Role)
 	ways, err := t.ways(k.anchor, chain, at)

@@ -23,15 +23,15 @@ type Identity struct {
 func Load(certFile, keyFile string) (*Identity, error) {
 	certPEM, err := os.ReadFile(certFile)
 	if err != nil {
-		return nil, errIdentity("The certificate file cannot be read: check its path and who may read it.").Because(err)
+		return nil, errIdentity("The certificate file cannot be read: check that " + certFile + " is there, and who may read it.").Because(err)
 	}
 	keyPEM, err := os.ReadFile(keyFile)
 	if err != nil {
-		return nil, errIdentity("The key file cannot be read: check its path and who may read it.").Because(err)
+		return nil, errIdentity("The key file cannot be read: check that " + keyFile + " is there, and who may read it.").Because(err)
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, errIdentity("Certificate and key do not make a pair: both must be PEM, and the certificate made for this key.").Because(err)
+		return nil, errIdentity("Certificate and key do not make a pair: both must be PEM, and " + certFile + " made for the key in " + keyFile + ".").Because(err)
 	}
 	party, err := partyOf(pair.Leaf)
 	if err == nil {

@@ -97,7 +97,7 @@ type Inbox struct {
 // Open makes an inbox.
 func Open(cfg Config) (*Inbox, error) {
 	if len(cfg.Keys) == 0 {
-		return nil, fault.New(fault.Precondition, "NO_RECIPIENT_KEY", "The inbox has no private key, so it could open nothing. Restore its key folder.")
+		return nil, fault.New(fault.Precondition, "NO_RECIPIENT_KEY", "The inbox has no private key, so it could open nothing. Restore its key folder; a new inbox makes its first key: postern inbox new-key.")
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader

@@ -118,7 +118,7 @@ func Checkpoint(signed string, keys Keys) (Head, error) {
 	}
 	known := keys.byOrigin[h.Origin]
 	if len(known) == 0 {
-		return Head{}, refuse("ORIGIN_UNKNOWN", "The checkpoint is of a log that we hold no key for: %.100q.", h.Origin)
+		return Head{}, refuse("ORIGIN_UNKNOWN", "The checkpoint is of a log that we hold no key for: %.100q. Compare the verifier keys here with those that the hub's operator reads out.", h.Origin)
 	}
 	n, err := note.Open([]byte(signed), note.VerifierList(known...))
 	var bad *note.InvalidSignatureError
@@ -127,7 +127,7 @@ func Checkpoint(signed string, keys Keys) (Head, error) {
 	case errors.As(err, &bad):
 		return Head{}, refuse("SIGNATURE_WRONG", "The signature on the checkpoint of %s does not hold.", h.Origin)
 	case errors.As(err, &none):
-		return Head{}, refuse("SIGNATURE_MISSING", "No key that we trust has signed this checkpoint of %s.", h.Origin)
+		return Head{}, refuse("SIGNATURE_MISSING", "No key that we trust has signed this checkpoint of %s. Compare the verifier keys here with those that the hub's operator reads out.", h.Origin)
 	case err != nil, n.Text != text+"\n": // a note's text may hold blank lines, ours may not: all that is signed was read
 		return Head{}, refuse("CHECKPOINT_MALFORMED", "The checkpoint is not a signed note.")
 	}
