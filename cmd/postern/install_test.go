@@ -220,6 +220,38 @@ func TestThePageInstallsAnExchange(t *testing.T) {
 	in.noSecretTravelled()
 }
 
+// What the page quotes the program says: every quotation of its last table is somewhere in the source.
+func TestThePageOfInstallationQuotesTheProgram(t *testing.T) {
+	page, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	err = fs.WalkDir(os.DirFS("../../internal"), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join("../../internal", path))
+		source.Write(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| it says | it is |")
+	quotes := regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(table, -1)
+	if len(quotes) < 15 {
+		t.Errorf("only %d quotations", len(quotes))
+	}
+	for _, q := range quotes {
+		for piece := range strings.SplitSeq(q[1], "…") {
+			if !strings.Contains(source.String(), strings.TrimSpace(piece)) {
+				t.Errorf("nothing says %q", piece)
+			}
+		}
+	}
+}
+
 // noSecretTravelled looks for every private key of each machine on all others, and that nobody else may read it.
 func (in *installation) noSecretTravelled() {
 	in.t.Helper()

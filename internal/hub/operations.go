@@ -133,13 +133,13 @@ func keys(d *directory.Directory, now time.Time) []*localv1.Finding {
 		if a.GetStartDate() > today || (a.GetEndDate() != "" && a.GetEndDate() < today) {
 			continue
 		}
-		check, fix := "key "+a.GetCode(), a.GetName()+" makes one (a first one: postern inbox new-key); then load a directory with it."
+		check, fix := "key "+a.GetCode(), a.GetName()+" must make a new recipient key; then load a directory with it."
 		key, ok := d.RecipientKey(a.GetCode())
 		switch {
 		case ok:
 			out = append(out, ops.Expiry(check, "The recipient key of "+a.GetName(), key.GetExpireTime().AsTime(), now, fix))
 		case a.GetEndpoint() != nil:
-			out = append(out, ops.Warning(check, a.GetName()+" has an inbox and no recipient key, so nothing can be sealed to it.", fix))
+			out = append(out, ops.Warning(check, a.GetName()+" has an inbox and no recipient key, so nothing can be sealed to it.", a.GetName()+" makes its first one (postern inbox new-key); then load a directory with it."))
 		default:
 			apart++
 		}
