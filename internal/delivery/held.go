@@ -45,7 +45,7 @@ func (d *Delivery) holdBack(tx *ledger.Tx, it queue.Item) error {
 	if err != nil || !it.DueTime.Before(until) {
 		return err // it goes as ever, or is kept back already
 	}
-	w.Held, it.DueTime = true, until
+	w.Held, it.DueTime, it.Attempts = true, until, 0 // what is kept back is as if it had not been tried: see mayBeTried
 	if it.Body, err = w.bytes(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
@@ -67,6 +68,13 @@ func (h *Hub) heldUntil(route posternv1.Route, before bool, now time.Time) time.
 		return time.Time{}
 	}
 	return h.hold.until
+}
+
+// firstAtAnother reports whether a hub before this one knew what a notification says, though not this manifest: its desk made
+// it again when something came in, or for a child who goes on. What another prison took back of it there is not known here yet.
+func (h *Hub) firstAtAnother(v *envelope.Verified) bool {
+	first := v.Hub().GetFirstSubmitTime()
+	return first != nil && first.AsTime().Before(v.Manifest().GetCreateTime().AsTime()) && first.AsTime().Before(h.hold.until.Add(-HeldAfterLoss))
 }
 
 // HeldUntil is heldUntil for what was released before: a hub before this one had it exactly when its event is of an older

@@ -256,7 +256,7 @@ func (h *Hub) record(ctx context.Context, v *envelope.Verified, d decision, rele
 			Authority: m.GetOffer().GetAuthority(), NotificationID: id, ManifestSHA256: v.ManifestSHA256(), Sender: v.Sender(),
 			Decision: cutDecision(d.Decision), Notification: released, Basis: d.basis, Until: permissionEnds(m.GetOffer()),
 			Begun: resubmitted, // a hub before this one may have sent it
-			Held:  h.heldUntil(m.GetOffer().GetRoute(), resubmitted, h.cfg.Clock()),
+			Held:  h.heldUntil(m.GetOffer().GetRoute(), resubmitted || h.firstAtAnother(v), h.cfg.Clock()),
 		})
 	})
 	if err != nil {
