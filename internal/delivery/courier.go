@@ -146,7 +146,7 @@ func (d *Delivery) attempt(ctx context.Context, dest string) (worked bool, err e
 	to, address, err := d.route(dest)
 	switch {
 	case err != nil:
-		return true, d.failed(ctx, p, err, false)
+		return true, d.unrouted(ctx, p, err)
 	case address == "" || d.blocked(dest, now).After(now):
 		return false, nil // it collects, or has to be left alone for a while
 	}
@@ -265,6 +265,23 @@ func (d *Delivery) deadline(p pending) time.Time {
 		end = p.about.ValidUntil
 	}
 	return end
+}
+
+// unrouted deals with a delivery to which there is no way. Where its authority has left the directory, what it rests on has
+// changed: it is decided again now, and does not wait for a way that will not come.
+func (d *Delivery) unrouted(ctx context.Context, p pending, cause error) error {
+	stale := false
+	err := d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
+		stale, err = d.stale(s, p.about)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case stale && errors.Is(cause, errNoEndpoint):
+		return d.notBegun(ctx, p, errStale)
+	}
+	return d.failed(ctx, p, cause, false)
 }
 
 // notBegun deals with a send that could not begin.

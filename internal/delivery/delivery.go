@@ -145,6 +145,7 @@ type Outgoing struct {
 	Begun          bool                          // whether a send of it may have begun that this hub knows nothing of
 	Held           time.Time                     // until when it is kept back at the latest, or LetGo; zero for not at all
 	Until          time.Time                     // an earlier end than the decision's own, such as that of the permission; zero for none
+	First          [16]byte                      // of what was decided again, the first decision on its manifest; zero for none
 	PassedOn       [16]byte                      // of what another team passes on, the decision by which that team got it; zero for none. Its desk hears nothing of it
 
 	had waiting // what Replace takes the place of
@@ -177,6 +178,7 @@ type waiting struct {
 	ParkTime       time.Time `json:"park_time,omitzero"`
 	EraseTime      time.Time `json:"erase_time,omitzero"` // when its content goes
 	Held           bool      `json:"held,omitempty"`      // it is kept back until it is due, or LetGo
+	First          [16]byte  `json:"first,omitzero"`      // the event whose receipt goes along, at whose time the desk's certificate is judged: the first decision, or a withdrawal
 	PassedOn       [16]byte  `json:"passed_on,omitzero"`  // of what another team passes on, the decision by which that team got it
 	SeenTime       time.Time `json:"seen_time,omitzero"`  // of what was put by a clock that was ahead: when that was found
 }
@@ -302,7 +304,7 @@ func (d *Delivery) enqueue(tx *ledger.Tx, e ledger.Entry, core *logv1.Core, out 
 	if !out.Until.IsZero() && out.Until.Before(until) {
 		until = out.Until
 	}
-	w := waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, PassedOn: out.PassedOn, Held: !out.Held.IsZero(),
+	w := waiting{NotificationID: out.NotificationID, ManifestSHA256: out.ManifestSHA256, Sender: out.Sender.URI(), ValidUntil: until, Basis: out.Basis, First: out.First, PassedOn: out.PassedOn, Held: !out.Held.IsZero(),
 		Acknowledged: out.had.Acknowledged, Returned: out.had.Returned, SeenTime: out.had.SeenTime}
 	at.DueTime = d.cfg.Clock()
 	if end := d.deadline(pending{item: at, about: w}); out.Held.After(end) {

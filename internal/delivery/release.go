@@ -152,7 +152,7 @@ func (d *Delivery) narrow(tx *ledger.Tx, e ledger.Entry, rel Release, out Outgoi
 	if !e.Release(tx) {
 		return errReleased
 	}
-	w.EventID = e.EventID()
+	w.EventID, w.First = e.EventID(), out.First
 	content := &posternv1.Delivery{DeliveryId: it.ID, Decision: out.Decision, Content: &posternv1.Delivery_Notification{Notification: out.Notification}}
 	if err := d.putContent(tx, w.contentKey(it), content); err != nil {
 		return err
@@ -244,6 +244,7 @@ type Stop struct {
 	Authority      string // the GSS code of the team
 	NotificationID string
 	ManifestSHA256 []byte            // of the notification's manifest
+	Withdrawn      [16]byte          // the event of the withdrawal
 	Sender         string            // the URI of its desk, for the auditors who may see that prison's
 	Request        *posternv1.Signed // as the desk signed it
 }
@@ -264,7 +265,7 @@ func (d *Delivery) EnqueueStop(tx *ledger.Tx, e ledger.Entry, s Stop) error {
 		return err
 	}
 	return d.put(tx, e, queue.Item{Destination: s.Authority, Sequence: place, EnqueueTime: d.cfg.Clock(), DueTime: d.cfg.Clock()}, false, &posternv1.Delivery{Content: &posternv1.Delivery_StopRequest{StopRequest: s.Request}}, waiting{
-		NotificationID: s.NotificationID, ManifestSHA256: s.ManifestSHA256, Sender: s.Sender, Stop: subject[:], ValidUntil: d.cfg.Clock().Add(StopLife)})
+		NotificationID: s.NotificationID, ManifestSHA256: s.ManifestSHA256, Sender: s.Sender, First: s.Withdrawn, Stop: subject[:], ValidUntil: d.cfg.Clock().Add(StopLife)})
 }
 
 var errNotStop = fault.New(fault.Internal, "NOT_A_STOP", "Only the stop request that the entry records can be sent.")

@@ -117,14 +117,14 @@ func cmpErr(err, otherwise error) error {
 
 // stale reports whether a delivery must be decided again before it may go. What the inbox has had before is no new
 // sharing, and a stop request rests on no decision.
-func (d *Delivery) stale(tx *ledger.Tx, w waiting) (bool, error) {
+func (d *Delivery) stale(r store.Reader, w waiting) (bool, error) {
 	if w.Stop != nil || w.again() || d.cfg.Decider == nil {
 		return false, nil
 	}
 	if !d.cfg.Clock().Before(w.ValidUntil) {
 		return true, nil
 	}
-	now, err := d.cfg.Decider.Basis(tx)
+	now, err := d.cfg.Decider.Basis(r)
 	return now != w.Basis, err
 }
 
@@ -214,8 +214,12 @@ func (d *Delivery) release(ctx context.Context, p pending) (*posternv1.Delivery,
 		return nil, errNotCovered
 	}
 	out.Receipt, out.Consistency = receipt, consistency
+	first := p.about.First
 	if p.about.passedOn() {
-		if out.FirstReceipt, err = cut.Receipt(ctx, p.about.PassedOn); err != nil {
+		first = p.about.PassedOn
+	}
+	if first != [16]byte{} {
+		if out.FirstReceipt, err = cut.Receipt(ctx, first); err != nil {
 			return nil, err
 		}
 	}

@@ -146,8 +146,9 @@ func answers(r store.Reader, report *posternv1.Report, about shared) (logv1.Kind
 type shared struct {
 	*logv1.Details
 	event    [16]byte
-	desk     string // the URI of its desk
-	passedOn bool   // whether another team passed it on to that authority
+	first    [16]byte // the first decision on its manifest
+	desk     string   // the URI of its desk
+	passedOn bool     // whether another team passed it on to that authority
 }
 
 // asked is the event by which the authority was last asked to stop; nil for none.
@@ -166,35 +167,37 @@ func (s shared) asked(r store.Reader) ([]byte, error) {
 	return t.Stop, nil
 }
 
-// standsBy is the event by which a manifest of a notification stands. The notification is named by its id, or by its
+// standsBy are the events by which a manifest of a notification was decided first and stands. The notification is named by its id, or by its
 // reference: an inbox that is asked to stop what never came may know no more. Names that do not belong together are those
 // of nothing.
-func (h *Hub) standsBy(ctx context.Context, name string, manifest []byte) (event [16]byte, err error) {
+func (h *Hub) standsBy(ctx context.Context, name string, manifest []byte) (by decidedRow, err error) {
 	ids, err := h.notificationIDs(ctx, name)
 	if len(manifest) != sha256.Size || err != nil && fault.KindOf(err) == fault.Invalid {
-		return event, notYours
+		return by, notYours
 	}
 	if err != nil {
-		return event, err
+		return by, err
 	}
 	err = h.cfg.Store.View(ctx, func(r store.Snapshot) error {
 		for _, id := range ids {
 			row, ok, err := readDecided(r, id, manifest)
-			if event = row.newest; err != nil || ok {
+			if by = row; err != nil || ok {
 				return err
 			}
 		}
 		return notYours
 	})
-	return event, err
+	return by, err
 }
 
 // sharedWith finds the decision of a manifest that was shared with the authority: by this hub, or by one before it and
 // withdrawn since, so that the authority was asked to stop.
 func (h *Hub) sharedWith(ctx context.Context, authority, name string, manifest []byte) (s shared, err error) {
-	if s.event, err = h.standsBy(ctx, name, manifest); err != nil {
+	by, err := h.standsBy(ctx, name, manifest)
+	if err != nil {
 		return s, err
 	}
+	s.event, s.first = by.newest, by.first
 	at, err := h.logged(ctx, s.event)
 	if err != nil {
 		return s, err

@@ -119,7 +119,11 @@ func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *post
 	if p.told {
 		return p, h.toldOfRedirect(ctx, p, now)
 	}
-	first, err := h.logged(ctx, p.about.event)
+	stands, err := h.logged(ctx, p.about.event)
+	if err != nil {
+		return nil, err
+	}
+	first, err := h.logged(ctx, p.about.first)
 	if err != nil {
 		return nil, err
 	}
@@ -136,14 +140,14 @@ func (h *Hub) planRedirect(ctx context.Context, caller identity.Party, req *post
 		!bytes.Equal(r.GetRedirect().GetManifestSha256(), r.GetManifestSha256()):
 		return nil, fault.New(fault.Unverified, "REDIRECT_DIFFERS", "The report and what is passed on with it do not belong together.")
 	case len(p.v.Digests()) == 0 || slices.ContainsFunc(p.v.Digests(), func(d []byte) bool {
-		return !slices.ContainsFunc(first.Core.GetSectionsSha256(), func(s []byte) bool { return bytes.Equal(s, d) })
+		return !slices.ContainsFunc(stands.Core.GetSectionsSha256(), func(s []byte) bool { return bytes.Equal(s, d) })
 	}):
 		return nil, fault.New(fault.Denied, "NOT_RELEASED", "Only sections that a team was sent may be passed on.")
 	}
 	if err := h.readRedirect(ctx, p); err != nil {
 		return nil, err
 	}
-	return p, h.decideRedirect(ctx, p, first, now)
+	return p, h.decideRedirect(ctx, p, stands, now)
 }
 
 // readRedirect reads what a redirect rests on that may change until it is recorded.
@@ -231,7 +235,7 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 			Time: p.decided.GetDecideTime().AsTime(),
 			Core: &logv1.Core{
 				ManifestSha256: p.report.GetManifestSha256(), Outcome: p.decided.GetOutcome(), SectionsSha256: p.digests, PolicyRevision: p.decided.GetPolicyRevision(),
-				ValidUntilTime: p.decided.GetValidUntilTime(), FollowsEvent: p.about.event[:], SubjectSha256: p.digest[:],
+				ValidUntilTime: p.decided.GetValidUntilTime(), FollowsEvent: p.about.first[:], SubjectSha256: p.digest[:],
 			},
 			Details: &logv1.Details{
 				Caller: p.caller.URI(), NotificationId: id, Sender: &posternv1.Sender{PrisonId: prisonOf(p.about.Details)}, Authority: p.to, Input: p.decided.input,
@@ -264,7 +268,7 @@ func (h *Hub) recordRedirect(ctx context.Context, p *redirect) (event [16]byte, 
 		}
 		err = h.delivery.Enqueue(tx, entry, delivery.Outgoing{
 			Authority: p.to, NotificationID: id, ManifestSHA256: p.v.ManifestSHA256(), Sender: p.desk, Decision: cutDecision(p.decided.Decision),
-			Notification: p.goes, Basis: p.decided.basis, Until: permissionEnds(p.v.Manifest().GetOffer()), PassedOn: p.about.event,
+			Notification: p.goes, Basis: p.decided.basis, Until: permissionEnds(p.v.Manifest().GetOffer()), PassedOn: p.about.first,
 			Held: h.heldUntil(p.v.Manifest().GetOffer().GetRoute(), true, h.cfg.Clock()), // after a loss another prison may have heard of a withdrawal
 		})
 		if err != nil {

@@ -56,24 +56,35 @@ type standing struct {
 
 // decideAgain decides again on what of a release waits in the outbox or is kept, when these paths were withdrawn; errStale
 // when it is not there any more.
-func (h *Hub) decideAgain(ctx context.Context, rel delivery.Release, withdrawn []string, now time.Time) (*again, error) {
+func (h *Hub) decideAgain(ctx context.Context, id string, rel delivery.Release, withdrawn []string, now time.Time) (*again, error) {
 	at, err := h.logged(ctx, rel.EventID)
 	if err != nil {
 		return nil, err
 	}
 	var content *posternv1.Delivery
+	var decided decidedRow
+	known := false
 	err = h.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		if decided, known, err = readDecided(s, id, rel.Manifest); err != nil {
+			return err
+		}
 		content, err = h.delivery.Content(s, rel)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	first := at // whose time is that of the desk's signature: its certificate may have ended since
+	if known && decided.first != rel.EventID {
+		if first, err = h.logged(ctx, decided.first); err != nil {
+			return nil, err
+		}
+	}
 	if content == nil {
 		return nil, errStale // it was settled since we looked
 	}
 	v, err := envelope.Verify(content.GetNotification(), envelope.VerifyConfig{
-		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: at.Core.GetEventTime().AsTime()})
+		Audience: h.cfg.Identity.Party().Domain, Anchors: h.cfg.Anchors, At: first.Core.GetEventTime().AsTime()})
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +219,7 @@ func (h *Hub) decideStale(ctx context.Context, id string) error {
 	if tomb != nil {
 		withdrawn = tomb.Paths
 	}
-	a, err := h.decideAgain(ctx, s.rel, withdrawn, now)
+	a, err := h.decideAgain(ctx, id, s.rel, withdrawn, now)
 	if err != nil {
 		return err
 	}
@@ -296,6 +307,6 @@ func (h *Hub) recordAgain(tx *ledger.Tx, s standing, a *again, follows [16]byte)
 	}
 	return h.delivery.Replace(tx, entry, s.rel, delivery.Outgoing{
 		Authority: s.rel.Authority, NotificationID: s.id, ManifestSHA256: s.rel.Manifest, Sender: sender,
-		Decision: cutDecision(a.Decision), Notification: a.released, Basis: a.basis, Until: a.until,
+		Decision: cutDecision(a.Decision), Notification: a.released, Basis: a.basis, Until: a.until, First: decided.first,
 	})
 }

@@ -186,7 +186,7 @@ func (h *Hub) narrow(ctx context.Context, w *withdrawal, now time.Time) error {
 	if w.whole() || !w.touched || !w.waits && !w.had {
 		return nil
 	}
-	w.narrow, err = h.decideAgain(ctx, w.rel, w.tomb.with(w.paths, now).Paths, now)
+	w.narrow, err = h.decideAgain(ctx, w.id, w.rel, w.tomb.with(w.paths, now).Paths, now)
 	if err == nil || errors.Is(err, errStale) || ctx.Err() != nil {
 		return err
 	}
@@ -396,6 +396,7 @@ func (h *Hub) askToStop(tx *ledger.Tx, log ledger.Log, s delivery.Stop, caller s
 	if err != nil {
 		return [16]byte{}, err
 	}
+	s.Withdrawn = withdrawn
 	return entry.EventID(), h.delivery.EnqueueStop(tx, entry, s)
 }
 

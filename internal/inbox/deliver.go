@@ -161,7 +161,7 @@ func (in *Inbox) check(d *posternv1.Delivery) (v *envelope.Verified, origin stri
 }
 
 // vouched is the event that lets a delivery go, and how it is to be verified: by the desk's certificate as it was at the
-// decision, since what was rightly sent stays rightly sent. What the prison sent here is vouched for by the sent log and
+// first decision, since what was rightly sent stays rightly sent. What the prison sent here is vouched for by the sent log and
 // nothing else. What another team passed on is so by the received log, where its redirect is, and by the decision that it
 // follows: the sections are among those that the team was sent itself.
 func (in *Inbox) vouched(d *posternv1.Delivery) (event *verify.Event, as envelope.VerifyConfig, ok bool) {
@@ -172,8 +172,13 @@ func (in *Inbox) vouched(d *posternv1.Delivery) (event *verify.Event, as envelop
 		return err == nil && e.Kind == kind && e.Core.GetOutcome() == posternv1.Outcome_OUTCOME_SHARE
 	}
 	if len(d.GetNotification().GetRedirections()) == 0 {
-		if ok = shares(d.GetReceipt(), in.cfg.LogKeys, logv1.Kind_KIND_DECIDED); ok {
-			as.At = event.Core.GetEventTime().AsTime()
+		if ok = shares(d.GetReceipt(), in.cfg.LogKeys, logv1.Kind_KIND_DECIDED); !ok {
+			return event, as, false
+		}
+		as.At = event.Core.GetEventTime().AsTime()
+		if newest := event; d.GetFirstReceipt() != nil { // it was decided again
+			ok = shares(d.GetFirstReceipt(), in.cfg.LogKeys, logv1.Kind_KIND_DECIDED) && within(newest, event)
+			as.At, event = event.Core.GetEventTime().AsTime(), newest
 		}
 		return event, as, ok
 	}
@@ -185,11 +190,15 @@ func (in *Inbox) vouched(d *posternv1.Delivery) (event *verify.Event, as envelop
 		return nil, as, false
 	}
 	as.At, as.Redirected = first.Core.GetEventTime().AsTime(), event.Core.GetEventTime().AsTime()
-	among := !slices.ContainsFunc(event.Core.GetSectionsSha256(), func(d []byte) bool {
-		return !slices.ContainsFunc(first.Core.GetSectionsSha256(), func(s []byte) bool { return bytes.Equal(s, d) })
-	})
-	return event, as, among && bytes.Equal(event.Core.GetFollowsEvent(), first.EventID[:]) &&
-		bytes.Equal(event.Core.GetManifestSha256(), first.Core.GetManifestSha256())
+	return event, as, within(event, first) && bytes.Equal(event.Core.GetFollowsEvent(), first.EventID[:])
+}
+
+// within reports whether an event is about the manifest of another one, and about none but its sections.
+func within(event, first *verify.Event) bool {
+	return bytes.Equal(event.Core.GetManifestSha256(), first.Core.GetManifestSha256()) &&
+		!slices.ContainsFunc(event.Core.GetSectionsSha256(), func(d []byte) bool {
+			return !slices.ContainsFunc(first.Core.GetSectionsSha256(), func(s []byte) bool { return bytes.Equal(s, d) })
+		})
 }
 
 func (in *Inbox) open(v *envelope.Verified) ([]envelope.Plain, posternv1.RefusalReason) {
@@ -253,7 +262,7 @@ func (in *Inbox) item(d *posternv1.Delivery, v *envelope.Verified, opened []enve
 			ReceiveTime: timestamppb.New(in.cfg.Clock().Truncate(time.Second)), Children: uint32(len(v.Children())), ChildNumbers: numbersOf(v.Children()),
 			Route: plain.Enum(m.GetOffer().GetRoute()), FactsMismatch: mismatch,
 		},
-		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(),
+		NotShared: notShared(v, opened), Decision: d.GetDecision(), Sender: m.GetSender(), Receipt: d.GetReceipt(), FirstReceipt: d.GetFirstReceipt(),
 		SignedSupersedes: m.GetSupersedes(), SignedChangeReason: m.GetOffer().GetChangeReason(),
 	}
 	if by, ok := v.Redirector(); ok {

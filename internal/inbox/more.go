@@ -37,6 +37,7 @@ func (in *Inbox) addMore(tx store.Tx, manifest, sealed []byte, later *localv1.Ge
 	i.ChildNumbers = union(i.GetChildNumbers(), more.GetChildNumbers())
 	i.Children, i.FactsMismatch, i.MoreTime = uint32(len(i.GetChildNumbers())), i.GetFactsMismatch() || more.GetFactsMismatch(), in.now()
 	item.Decision, item.Receipt = both(item.GetDecision(), later.GetDecision()), later.GetReceipt()
+	item.FirstReceipt = later.GetFirstReceipt()
 	if sealed, err = in.seal(schema.InboxItem, manifest, item); err != nil {
 		return false, err
 	}

@@ -253,7 +253,11 @@ func (in *Inbox) recipient(ctx context.Context, authority string) (*directory.Di
 
 // redirection is what goes: of these children, or of all, and of the parent.
 func (in *Inbox) redirection(item *localv1.GetItemResponse, sealed *posternv1.SealedNotification, children []uint32, to *posternv1.RecipientKey) (*posternv1.SealedNotification, *posternv1.Redirect, error) {
-	event, err := verify.Receipt(item.GetReceipt(), in.cfg.LogKeys)
+	first := item.GetFirstReceipt()
+	if first == nil {
+		first = item.GetReceipt()
+	}
+	event, err := verify.Receipt(first, in.cfg.LogKeys)
 	if err != nil {
 		return nil, nil, err
 	}

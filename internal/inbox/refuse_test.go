@@ -68,6 +68,13 @@ func TestWhatDeskAndLedgerDoNotVouchForIsRefused(t *testing.T) {
 			core(func(c *logv1.Core) { c.SectionsSha256 = nil })(d)
 			d.GetNotification().Sections = nil
 		}, badReceipt},
+		"made again of another": {func(d *posternv1.Delivery) { d.FirstReceipt = other.GetReceipt() }, badReceipt},
+		"made again of less": {func(d *posternv1.Delivery) {
+			d.FirstReceipt = recorded(t, x, d, ledger.Sent, logv1.Kind_KIND_DECIDED, func(c *logv1.Core) { c.SectionsSha256 = c.SectionsSha256[1:] })
+		}, badReceipt},
+		"made again of a referral": {func(d *posternv1.Delivery) {
+			d.FirstReceipt = recorded(t, x, d, ledger.Sent, logv1.Kind_KIND_DECIDED, func(c *logv1.Core) { c.Outcome = posternv1.Outcome_OUTCOME_REFER_TO_PERSON })
+		}, badReceipt},
 		"another manifest":            {core(func(c *logv1.Core) { c.ManifestSha256[0] ^= 1 }), badReceipt},
 		"no end":                      {core(func(c *logv1.Core) { c.ValidUntilTime = nil }), staleDecision},
 		"past its end":                {core(func(c *logv1.Core) { c.ValidUntilTime = c.EventTime }), staleDecision},

@@ -179,7 +179,11 @@ func (in *Inbox) checkStop(d *posternv1.Delivery) (manifest []byte, request *pos
 	if err != nil || event.Kind != logv1.Kind_KIND_STOP_ASKED || !bytes.Equal(event.Core.GetSubjectSha256(), subject(d)) {
 		return nil, nil, "", false
 	}
-	request, _, err = envelope.OpenStopRequest(d.GetStopRequest(), in.cfg.Anchors, event.Core.GetEventTime().AsTime())
+	signed := event.Core.GetEventTime().AsTime()
+	if w, err := verify.Receipt(d.GetFirstReceipt(), in.cfg.AllLogs); err == nil && w.Kind == logv1.Kind_KIND_WITHDRAWN && bytes.Equal(w.EventID[:], event.Core.GetFollowsEvent()) {
+		signed = w.Core.GetEventTime().AsTime() // the team is asked later than the person withdrew
+	}
+	request, _, err = envelope.OpenStopRequest(d.GetStopRequest(), in.cfg.Anchors, signed)
 	manifest = event.Core.GetManifestSha256()
 	if err != nil || len(manifest) != sha256.Size || len(request.GetManifestSha256()) > 0 && !bytes.Equal(request.GetManifestSha256(), manifest) {
 		return nil, nil, "", false

@@ -188,8 +188,9 @@ func (x *Inbox) take(d *pb.Delivery, r *receipts) error {
 	}
 	if passedOn {
 		kind = logpb.Kind_KIND_REDIRECTED
-		f := r.first
-		if f == nil || f.Kind != logpb.Kind_KIND_DECIDED || f.Core.Outcome != pb.Outcome_OUTCOME_SHARE || !bytes.Equal(f.ID, e.Core.FollowsEvent) ||
+	}
+	if f := r.first; passedOn || f != nil {
+		if f == nil || f.Kind != logpb.Kind_KIND_DECIDED || f.Core.Outcome != pb.Outcome_OUTCOME_SHARE || passedOn && !bytes.Equal(f.ID, e.Core.FollowsEvent) ||
 			!bytes.Equal(f.Core.ManifestSha256, e.Core.ManifestSha256) || !within(e.Core.SectionsSha256, f.Core.SectionsSha256) {
 			return no(badReceipt, errors.New("the first decision"))
 		}
@@ -339,7 +340,11 @@ func (it *Item) drop(paths []string) {
 // stop takes a stop request: it needs nobody's agreement.
 func (x *Inbox) stop(d *pb.Delivery, r *receipts) error {
 	s, e, req := d.GetStopRequest(), r.receipt, &pb.StopRequest{}
-	p, err := x.Trust.Verify(s, TypeStopRequest, e.Core.EventTime.AsTime())
+	asked := e.Core.EventTime.AsTime()
+	if f := r.first; f != nil && f.Kind == logpb.Kind_KIND_WITHDRAWN && bytes.Equal(f.ID, e.Core.FollowsEvent) {
+		asked = f.Core.EventTime.AsTime()
+	}
+	p, err := x.Trust.Verify(s, TypeStopRequest, asked)
 	if err == nil {
 		err = parseKnown(s.Payload, req)
 	}

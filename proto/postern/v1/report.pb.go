@@ -380,10 +380,12 @@ type Delivery struct {
 	FollowsSequence uint64 `protobuf:"varint,8,opt,name=follows_sequence,json=followsSequence,proto3" json:"follows_sequence,omitempty"`
 	// With a delivery that this inbox has acknowledged before, that acknowledgement: it was lost since and comes again.
 	Acknowledgement *Signed `protobuf:"bytes,9,opt,name=acknowledgement,proto3" json:"acknowledgement,omitempty"`
-	// With a notification that another team passed on, the receipt of the decision by which that team got it.
-	FirstReceipt  *Receipt `protobuf:"bytes,10,opt,name=first_receipt,json=firstReceipt,proto3" json:"first_receipt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// With a notification that another team passed on, the receipt of the decision by which that team got it; with one that was decided again, that of the first decision on it; with a stop request, that of the withdrawal. The desk's certificate is judged at its time.
+	FirstReceipt *Receipt `protobuf:"bytes,10,opt,name=first_receipt,json=firstReceipt,proto3" json:"first_receipt,omitempty"`
+	// The origin of the sent log for which the number is counted.
+	SequenceOrigin string `protobuf:"bytes,11,opt,name=sequence_origin,json=sequenceOrigin,proto3" json:"sequence_origin,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
@@ -495,6 +497,13 @@ func (x *Delivery) GetFirstReceipt() *Receipt {
 		return x.FirstReceipt
 	}
 	return nil
+}
+
+func (x *Delivery) GetSequenceOrigin() string {
+	if x != nil {
+		return x.SequenceOrigin
+	}
+	return ""
 }
 
 type isDelivery_Content interface {
@@ -1071,7 +1080,7 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\x17postern/v1/report.proto\x12\n" +
 	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19postern/v1/decision.proto\x1a\x1apostern/v1/statement.proto\":\n" +
 	"\x0fAcknowledgement\x12'\n" +
-	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\"\x95\x04\n" +
+	"\x0fmanifest_sha256\x18\x01 \x01(\fR\x0emanifestSha256\"\xbe\x04\n" +
 	"\bDelivery\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12\x1a\n" +
@@ -1084,7 +1093,8 @@ const file_postern_v1_report_proto_rawDesc = "" +
 	"\x10follows_sequence\x18\b \x01(\x04R\x0ffollowsSequence\x12<\n" +
 	"\x0facknowledgement\x18\t \x01(\v2\x12.postern.v1.SignedR\x0facknowledgement\x128\n" +
 	"\rfirst_receipt\x18\n" +
-	" \x01(\v2\x13.postern.v1.ReceiptR\ffirstReceiptB\t\n" +
+	" \x01(\v2\x13.postern.v1.ReceiptR\ffirstReceipt\x12'\n" +
+	"\x0fsequence_origin\x18\v \x01(\tR\x0esequenceOriginB\t\n" +
 	"\acontent\"I\n" +
 	"\x04Held\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12)\n" +

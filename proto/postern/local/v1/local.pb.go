@@ -1690,8 +1690,10 @@ type GetItemResponse struct {
 	SignedSupersedes string `protobuf:"bytes,9,opt,name=signed_supersedes,json=signedSupersedes,proto3" json:"signed_supersedes,omitempty"`
 	// Why it replaces that one, as the desk signed it. Kept at the inbox and never shown.
 	SignedChangeReason v1.ChangeReason `protobuf:"varint,10,opt,name=signed_change_reason,json=signedChangeReason,proto3,enum=postern.v1.ChangeReason" json:"signed_change_reason,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of what was decided again, the receipt of the first decision, at whose time the desk's certificate is judged.
+	FirstReceipt  *v1.Receipt `protobuf:"bytes,11,opt,name=first_receipt,json=firstReceipt,proto3" json:"first_receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetItemResponse) Reset() {
@@ -1792,6 +1794,13 @@ func (x *GetItemResponse) GetSignedChangeReason() v1.ChangeReason {
 		return x.SignedChangeReason
 	}
 	return v1.ChangeReason(0)
+}
+
+func (x *GetItemResponse) GetFirstReceipt() *v1.Receipt {
+	if x != nil {
+		return x.FirstReceipt
+	}
+	return nil
 }
 
 // OpenedSection is one opened section.
@@ -3225,7 +3234,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\x12AnswerStopResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\" \n" +
 	"\x0eGetItemRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x9a\x04\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xd4\x04\n" +
 	"\x0fGetItemResponse\x12*\n" +
 	"\x04item\x18\x01 \x01(\v2\x16.postern.local.v1.ItemR\x04item\x12;\n" +
 	"\bsections\x18\x02 \x03(\v2\x1f.postern.local.v1.OpenedSectionR\bsections\x12\x1d\n" +
@@ -3238,7 +3247,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\aconsent\x18\b \x01(\v2\x13.postern.v1.ConsentR\aconsent\x12+\n" +
 	"\x11signed_supersedes\x18\t \x01(\tR\x10signedSupersedes\x12J\n" +
 	"\x14signed_change_reason\x18\n" +
-	" \x01(\x0e2\x18.postern.v1.ChangeReasonR\x12signedChangeReason\"=\n" +
+	" \x01(\x0e2\x18.postern.v1.ChangeReasonR\x12signedChangeReason\x128\n" +
+	"\rfirst_receipt\x18\v \x01(\v2\x13.postern.v1.ReceiptR\ffirstReceipt\"=\n" +
 	"\rOpenedSection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"#\n" +
@@ -3493,57 +3503,58 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	57, // 48: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
 	64, // 49: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
 	61, // 50: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
-	65, // 51: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	57, // 52: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 53: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 54: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	43, // 55: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 56: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	43, // 57: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	43, // 58: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	66, // 59: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
-	67, // 60: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	68, // 61: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	69, // 62: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	57, // 63: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	41, // 64: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 65: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 66: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 67: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 68: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 69: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 70: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 71: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 72: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 73: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 74: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 75: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	33, // 76: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	35, // 77: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	37, // 78: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	39, // 79: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	31, // 80: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
-	2,  // 81: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 82: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 83: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 84: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 85: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 86: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 87: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 88: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 89: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 90: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 91: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	34, // 92: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	36, // 93: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	38, // 94: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	40, // 95: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	32, // 96: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
-	81, // [81:97] is the sub-list for method output_type
-	65, // [65:81] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	57, // 51: postern.local.v1.GetItemResponse.first_receipt:type_name -> postern.v1.Receipt
+	65, // 52: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	57, // 53: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 54: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 55: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	43, // 56: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 57: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	43, // 58: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	43, // 59: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	66, // 60: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
+	67, // 61: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	68, // 62: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	69, // 63: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	57, // 64: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	41, // 65: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 66: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 67: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 68: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 69: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 70: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 71: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 72: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 73: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 74: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 75: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 76: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	33, // 77: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	35, // 78: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	37, // 79: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	39, // 80: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	31, // 81: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
+	2,  // 82: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 83: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 84: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 85: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 86: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 87: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 88: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 89: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 90: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 91: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 92: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	34, // 93: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	36, // 94: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	38, // 95: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	40, // 96: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	32, // 97: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
+	82, // [82:98] is the sub-list for method output_type
+	66, // [66:82] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
