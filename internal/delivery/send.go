@@ -67,7 +67,7 @@ func (d *Delivery) begin(ctx context.Context, p pending, due time.Time) (*poster
 		if err != nil {
 			return err
 		}
-		out.FollowsSequence = n.acknowledged
+		out.FollowsSequence, out.SequenceOrigin = n.acknowledged, d.cfg.Ledger.Origin(ledger.Sent)
 		// The last number given is kept for the next attempt at the same delivery. Any other takes a new one: so what an
 		// inbox acknowledges comes in the order of its numbers, and a number never means two deliveries.
 		if about.Number == 0 || about.Number != n.given {

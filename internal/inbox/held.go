@@ -25,7 +25,7 @@ func heldKey(origin string) []byte { return []byte("held " + origin) }
 // note counts a delivery that is being kept, in the transaction that keeps it. Without an origin it is not counted: then
 // it comes again one day, and is known by its id.
 func (in *Inbox) note(tx store.Tx, d *posternv1.Delivery, origin string) error {
-	if origin = in.countedUnder(origin); origin == "" || d.GetSequence() == 0 {
+	if origin = in.countedUnder(d, origin); origin == "" || d.GetSequence() == 0 {
 		return nil
 	}
 	highest, err := heldOf(tx, origin)
@@ -38,10 +38,15 @@ func (in *Inbox) note(tx store.Tx, d *posternv1.Delivery, origin string) error {
 	return tx.Put(schema.InboxMeta, heldKey(origin), binary.BigEndian.AppendUint64(nil, d.GetSequence()))
 }
 
-// countedUnder is the sent log under which a delivery is counted: its own, or, of one that the received log vouches for,
-// the one of the same generation. The hub gives all of an inbox's deliveries one row of numbers.
-func (in *Inbox) countedUnder(origin string) string {
+// countedUnder is the sent log under which a delivery is counted. The hub says which, since what it decided before its newest
+// generation of the log keeps its receipt and is counted with the rest. One that does not say counts it under its receipt's
+// log, or, of one that the received log vouches for, the sent one of the same generation. The hub gives all of an inbox's
+// deliveries one row of numbers.
+func (in *Inbox) countedUnder(d *posternv1.Delivery, origin string) string {
 	sent := in.cfg.LogKeys.Origins()
+	if slices.ContainsFunc(sent, func(o string) bool { return verify.SameLog(o, d.GetSequenceOrigin()) }) {
+		return d.GetSequenceOrigin()
+	}
 	if slices.Contains(sent, origin) || origin == "" {
 		return origin
 	}

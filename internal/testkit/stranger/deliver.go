@@ -120,6 +120,9 @@ func (x *Inbox) count(origin string, d *pb.Delivery) {
 	if d.Sequence == 0 {
 		return
 	}
+	if d.SequenceOrigin != "" {
+		origin = d.SequenceOrigin
+	}
 	if h := x.numbers[origin]; d.FollowsSequence <= h && d.Sequence > h {
 		x.counting, x.numbers[origin] = origin, d.Sequence
 	}
