@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/directory"
-	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/rpc"
@@ -53,19 +52,17 @@ func (p *published) over(d *directory.Directory) *directory.Directory {
 }
 
 // PublishKey takes a recipient key that follows the one in use, in one transaction with its leaf. A first key, and one
-// that does not follow, come into use by an operator's directory only: a person has looked.
+// that does not follow, come into use by an operator's directory only: a person has looked. One that has ended is taken too,
+// for the next one follows it; nothing is sealed to it.
 func (h *Hub) PublishKey(ctx context.Context, req *posternv1.PublishKeyRequest) (*posternv1.PublishKeyResponse, error) {
 	caller, _ := rpc.Party(ctx)
 	now := h.now()
-	k, err := envelope.VerifyRecipientKey(req.GetRecipientKey(), h.cfg.Anchors, now)
+	k, err := directory.VerifyPublished(req.GetRecipientKey(), h.cfg.Anchors, now)
 	if err != nil {
 		return nil, err
 	}
 	if k.GetAuthority() != caller.ID {
 		return nil, fault.New(fault.Denied, "SENDER_IS_NOT_CALLER", "The recipient key was signed by another inbox than the one that sends it.")
-	}
-	if !now.Before(k.GetExpireTime().AsTime()) {
-		return nil, fault.New(fault.Precondition, "KEY_EXPIRED", "The recipient key has ended already. Make a new one with `postern inbox rotate-key`.")
 	}
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()

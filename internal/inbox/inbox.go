@@ -90,6 +90,8 @@ type Inbox struct {
 	wake       chan struct{}            // capacity 1: a report was spooled
 	passed     chan struct{}            // capacity 1: something was passed on
 	resumed    atomic.Bool              // whether the hub was told how far we hold all
+	announced  atomic.Bool              // whether the newest recipient key was published since the start
+	toldChain  atomic.Bool              // whether all before it were
 	names      atomic.Pointer[map[string]named]
 	learned    time.Time // when the names were read last; StepNames alone has it
 }

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/directory"
 	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/schema"
@@ -146,12 +148,16 @@ func (in *Inbox) StepKeys(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if id := all[0].GetKeyId(); published != id && all[0].GetVersion() > 1 { // the first is in the operator's directory
+	// The first is in the operator's directory. Any other is published once more after each start: a hub that lost its disk, or
+	// was put back from a copy, may not know it, and after a new generation of its logs every inbox starts again.
+	if id := all[0].GetKeyId(); all[0].GetVersion() > 1 && (published != id || !in.announced.Load()) {
 		// A crash before it is noted publishes it again, and the hub answers the same.
-		if _, err := in.cfg.Hub.PublishKey(ctx, &posternv1.PublishKeyRequest{RecipientKey: all[0].signed}); err != nil {
+		if err := in.publish(ctx, all[0]); err != nil {
 			return false, err
 		}
-		return true, in.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(schema.InboxMeta, publishedKey, []byte(id)) })
+		if in.announced.Store(true); published != id {
+			return true, in.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(schema.InboxMeta, publishedKey, []byte(id)) })
+		}
 	}
 	for _, old := range all[1:] {
 		if old.GetExpireTime().AsTime().Add(forgetAfter).Before(now) {
@@ -159,6 +165,54 @@ func (in *Inbox) StepKeys(ctx context.Context) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// publish publishes a key. A hub that does not know the one before it is told of all before it first, once after each start:
+// it takes those that follow one another from the one in its directory on.
+func (in *Inbox) publish(ctx context.Context, newest *statement) error {
+	say := func(signed *posternv1.Signed) error {
+		_, err := in.cfg.Hub.PublishKey(ctx, &posternv1.PublishKeyRequest{RecipientKey: signed})
+		return err
+	}
+	err := say(newest.signed)
+	if err == nil || fault.From(err).Reason != directory.KeyNotContinued || in.toldChain.Load() {
+		return err
+	}
+	before, err := statements(in.cfg.KeyDir)
+	if err != nil {
+		return err
+	}
+	for _, s := range before {
+		if s.GetVersion() >= newest.GetVersion() {
+			break
+		}
+		if err := say(s.signed); err != nil && fault.KindOf(err) != fault.Precondition { // that is of one that it knows
+			return err
+		}
+	}
+	in.toldChain.Store(true)
+	return say(newest.signed)
+}
+
+// statements are those of all keys that were ever made in a folder, by version.
+func statements(dir string) (all []*statement, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.signed"))
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	r := &ring{statement: map[string]*statement{}}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fault.New(fault.Precondition, "KEY_FILE", "A recipient key's statement cannot be read. Check who may read the key folder.").Because(err)
+		}
+		if err := r.read(strings.TrimSuffix(filepath.Base(name), ".signed"), b); err != nil {
+			return nil, err
+		}
+	}
+	all = r.all()
+	slices.Reverse(all)
+	return all, nil
 }
 
 func (in *Inbox) published(ctx context.Context) (id string, err error) {
@@ -170,14 +224,13 @@ func (in *Inbox) published(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-// forget deletes a key. The private part goes last: a statement left alone would be read as a key that is missing.
+// forget deletes a private key. Its statement, which says nothing to anybody, stays: a hub that lost its disk sees by it how
+// the keys follow one another.
 func (in *Inbox) forget(id string) error {
 	in.ring.mu.Lock()
 	defer in.ring.mu.Unlock()
-	for _, extension := range []string{".signed", ".key"} {
-		if err := os.Remove(filepath.Join(in.cfg.KeyDir, id+extension)); err != nil && !os.IsNotExist(err) {
-			return fault.New(fault.Precondition, "KEY_FILE", "An old recipient key cannot be deleted. Check who may write to the key folder.").Because(err)
-		}
+	if err := os.Remove(filepath.Join(in.cfg.KeyDir, id+".key")); err != nil && !os.IsNotExist(err) {
+		return fault.New(fault.Precondition, "KEY_FILE", "An old recipient key cannot be deleted. Check who may write to the key folder.").Because(err)
 	}
 	delete(in.ring.private, id)
 	delete(in.ring.statement, id)
