@@ -314,7 +314,7 @@ func (d *Delivery) unsettled(ctx context.Context, p pending, o outcome) (was boo
 		return false, nil
 	case p.about.Stop != nil:
 		return true, d.failed(ctx, p, fault.New(fault.Precondition, o.why, "The inbox refused a stop request."), true)
-	case o.ranOut() && d.cfg.Decider != nil:
+	case o.ranOut() && d.cfg.Decider != nil && !p.about.again(): // what the inbox has had before is never decided again
 		return true, d.ranOut(ctx, p)
 	}
 	return false, nil

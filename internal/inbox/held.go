@@ -3,8 +3,10 @@ package inbox
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -99,12 +101,19 @@ func (in *Inbox) had(d *posternv1.Delivery, event *verify.Event) bool {
 		!bytes.Equal(ack.GetManifestSha256(), event.Core.GetManifestSha256()) {
 		return false
 	}
-	// Our certificate of then may have ended since, or may be newer than the decision.
-	party, err := envelope.VerifyStatement(d.GetAcknowledgement(), envelope.TypeAcknowledgement, in.cfg.Anchors, event.Core.GetEventTime().AsTime())
-	if err != nil {
-		party, err = envelope.VerifyStatement(d.GetAcknowledgement(), envelope.TypeAcknowledgement, in.cfg.Anchors, in.cfg.Clock())
+	// Our certificate of then may have ended since, and may be newer than the decision: when we signed does not matter.
+	times := []time.Time{event.Core.GetEventTime().AsTime(), in.cfg.Clock()}
+	for _, s := range d.GetAcknowledgement().GetSignatures() {
+		for _, der := range s.GetCertificates()[:min(1, len(s.GetCertificates()))] {
+			if leaf, err := x509.ParseCertificate(der); err == nil {
+				times = append(times, leaf.NotBefore)
+			}
+		}
 	}
-	return err == nil && party == in.cfg.Identity.Party()
+	return slices.ContainsFunc(times, func(at time.Time) bool {
+		party, err := envelope.VerifyStatement(d.GetAcknowledgement(), envelope.TypeAcknowledgement, in.cfg.Anchors, at)
+		return err == nil && party == in.cfg.Identity.Party()
+	})
 }
 
 // StepResume tells the hub how far this inbox holds all, once after each start; it reports whether it did. An inbox that

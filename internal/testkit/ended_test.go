@@ -7,7 +7,10 @@ import (
 	"postern/internal/desk"
 	"postern/internal/form/formtest"
 	"postern/internal/identity"
+	"postern/internal/inbox"
+	"postern/internal/schema"
 	"postern/internal/testkit"
+	logv1 "postern/proto/postern/log/v1"
 )
 
 // ending is HMP Parc's identity with a certificate that ends in two hours, and the one after it.
@@ -66,5 +69,36 @@ func TestWhatWasNarrowedIsPassedOnWhenTheDesksCertificateHasEnded(t *testing.T) 
 	s.withdraw()
 	if !s.stopped(s.lancashire) {
 		t.Error("Lancashire is not asked to stop")
+	}
+}
+
+// An inbox that is put back gets again what it lost, though the certificate has ended by which it had acknowledged that, and
+// which it did not have yet at the decision. It is not decided again, and no desk hears of it.
+func TestWhatWasLostComesAgainWhenTheInboxsCertificateHasEnded(t *testing.T) {
+	for way, edit := range ways {
+		t.Run(way, func(t *testing.T) {
+			x := testkit.NewExchange(t, edit)
+			d, in := x.Desk(testkit.HMPBristol), x.Inbox(testkit.Bristol)
+			own := x.Issue(bristolInbox, testkit.Now.Add(time.Hour), 1)
+			with := func(c *inbox.Config) { c.Identity = own }
+			d.Take(formtest.New(testkit.Bristol))
+			if _, err := d.StepSpool(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			copied := in.Backup()
+			x.Clock.Advance(2 * time.Hour)
+			in.Restart(with)
+			x.Settle()
+			if len(in.Items()) != 1 {
+				t.Fatal("it did not arrive")
+			}
+			told, decided := rows(t, x, schema.HubUpdate), kinds(t, x, logv1.Kind_KIND_DECIDED)
+			x.Clock.Advance(8 * 24 * time.Hour)
+			in.Restore(copied)
+			settle(x)
+			if n := len(in.Items()); n != 1 || rows(t, x, schema.HubUpdate) != told || kinds(t, x, logv1.Kind_KIND_DECIDED) != decided {
+				t.Errorf("%d items; the desk was told of %d, and %d were decided", n, rows(t, x, schema.HubUpdate)-told, kinds(t, x, logv1.Kind_KIND_DECIDED)-decided)
+			}
+		})
 	}
 }

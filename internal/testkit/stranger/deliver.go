@@ -3,6 +3,7 @@ package stranger
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -247,7 +248,13 @@ func (x *Inbox) hadIt(s *pb.Signed, sha []byte, at time.Time) bool {
 	if s == nil || !bytes.Equal(s.Payload, acknowledgement(sha)) {
 		return false
 	}
-	return x.Trust.verifyBy(s, TypeAcknowledgement, x.Me.URI, x.Now()) == nil || x.Trust.verifyBy(s, TypeAcknowledgement, x.Me.URI, at) == nil
+	times := []time.Time{x.Now(), at}
+	if len(s.Signatures) == 1 && len(s.Signatures[0].Certificates) > 0 {
+		if leaf, err := x509.ParseCertificate(s.Signatures[0].Certificates[0]); err == nil {
+			times = append(times, leaf.NotBefore)
+		}
+	}
+	return slices.ContainsFunc(times, func(at time.Time) bool { return x.Trust.verifyBy(s, TypeAcknowledgement, x.Me.URI, at) == nil })
 }
 
 // open opens every section of an item; one that does not open fails all.
