@@ -29,6 +29,7 @@ func (d *Delivery) Next(ctx context.Context, authority string) (*posternv1.Deliv
 	if address != "" {
 		return nil, ErrNotCollecting
 	}
+	d.answered(authority) // it is there: what it did not answer when it was sent to keeps nothing from it
 	for d.claim(authority) {
 		out, again, err := d.next(ctx, authority)
 		d.free(authority)

@@ -157,7 +157,7 @@ func byItself(err error) bool {
 		return false
 	}
 	switch fault.KindOf(err) {
-	case fault.Unavailable, fault.Deadline, fault.Exhausted, fault.Unauthenticated:
+	case fault.Unavailable, fault.Deadline, fault.Exhausted, fault.Unauthenticated, fault.Denied: // Denied: it does not take us for its hub
 		return false
 	}
 	reason := fault.From(err).Reason
