@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"postern/internal/desk"
 	"postern/internal/form/formtest"
 	"postern/internal/identity"
 	"postern/internal/testkit"
@@ -16,25 +15,24 @@ import (
 )
 
 // ending is a world in which the certificate of HMP Bristol's desk ends in two hours.
-func ending(t *testing.T) *world {
+func ending(t *testing.T) (w *world, own *identity.Identity) {
 	t.Helper()
-	var first *identity.Identity
-	w := newWorld(t, func(c *testkit.Config) {
+	w = newWorld(t, func(c *testkit.Config) {
 		c.IdentityOf = func(path string) *identity.Identity {
 			if path == "/prison/BLI/desk" {
-				return first
+				return own
 			}
 			return nil
 		}
 	})
-	first = w.Issue("/prison/BLI/desk", testkit.Now.AddDate(0, 0, -30).Add(2*time.Hour), 30)
-	return w
+	own = w.Issue("/prison/BLI/desk", testkit.Now.AddDate(0, 0, -30).Add(2*time.Hour), 30)
+	return w, own
 }
 
 // What waits is decided again, more than once, after the certificate of its desk has ended. It was good at the first decision,
 // so the team takes it.
 func TestWhatIsDecidedAgainOutlivesTheDesksCertificate(t *testing.T) {
-	w := ending(t)
+	w, _ := ending(t)
 	d, in := w.Desk(testkit.HMPBristol), w.Inbox(testkit.Bristol)
 	in.Link.Down(true)
 	id := d.Take(formtest.New(testkit.Bristol))[0]
@@ -54,14 +52,15 @@ func TestWhatIsDecidedAgainOutlivesTheDesksCertificate(t *testing.T) {
 
 // So does an inbox that lost what was narrowed meanwhile.
 func TestWhatIsNarrowedOutlivesTheDesksCertificate(t *testing.T) {
-	w := ending(t)
+	w, own := ending(t)
 	d, in := w.Desk(testkit.HMPBristol), w.Inbox(testkit.Bristol)
 	copied := in.Backup()
 	id := d.Take(formtest.New(testkit.Bristol))[0]
 	w.Settle()
 	w.Clock.Advance(12 * time.Hour)
-	renewed := w.Issue("/prison/BLI/desk", w.Clock.Now().AddDate(0, 0, -1), 30)
-	d.Restart(func(c *desk.Config) { c.Identity = renewed })
+	if err := own.Replace(w.Issue("/prison/BLI/desk", w.Clock.Now().AddDate(0, 0, -1), 30)); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{"child/1/school", "parent/custody"} {
 		must(d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Paths: []string{path}, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff))(t)
 		w.Settle()
