@@ -149,7 +149,7 @@ func (a *Auditor) Compare(ctx context.Context, with, checkpoints string) (all []
 			Reason: "This is not a checkpoint that the hub has signed.", Fix: "Paste all of it, from the name of the log to the last line, as “known-log” prints it."}})
 	}
 	for _, s := range seen {
-		err := a.follow.Given(ctx, nil, s)
+		err := a.follow.Compare(ctx, s)
 		if err != nil && a.follow.Stopped() == nil {
 			return all, err // it could not be found out, such as when the hub does not answer
 		}

@@ -55,13 +55,8 @@ func (f *Follower) newestFirst(origin string) []string {
 // what its operator named. The log that says it is one that is followed, or ends in turn with what such a one names; so
 // whoever would pass off another end must have written it down there, for everybody to see.
 func (f *Follower) ended(ctx context.Context, s Seen) error {
-	later := f.newestFirst(s.Head.Origin)
-	slices.Reverse(later)
-	for _, next := range later {
-		if !verify.Succeeds(s.Head.Origin, next) {
-			continue
-		}
-		ends, err := f.opening(ctx, next)
+	for _, next := range f.laterThan(s.Head.Origin) {
+		ends, _, err := f.opening(ctx, next)
 		switch {
 		case fault.KindOf(err) == fault.NotFound:
 			continue // lost, or not begun
@@ -75,30 +70,87 @@ func (f *Follower) ended(ctx context.Context, s Seen) error {
 }
 
 // opening asks which checkpoints the first event of a later generation names, and takes its newest checkpoint as any other.
-func (f *Follower) opening(ctx context.Context, origin string) ([]string, error) {
+// Of what is named as known beside, of the generation before it, the answer proves that its end continues it.
+func (f *Follower) opening(ctx context.Context, origin string, beside ...*posternv1.KnownLog) ([]string, *posternv1.GetCheckpointResponse, error) {
 	asked, err := f.Ask()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	answer, err := f.cfg.Hub.GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: origin, KnownLogs: asked.Known()})
+	answer, err := f.cfg.Hub.GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: origin, KnownLogs: append(asked.Known(), beside...)})
 	if err != nil {
-		return nil, f.Failed(ctx, asked, err)
+		return nil, nil, f.Failed(ctx, asked, err)
 	}
 	newest, err := f.Verify(answer.GetCheckpoint())
 	if err == nil {
 		err = f.Take(ctx, asked, answer.GetProofs(), newest)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if newest.Head.Origin != origin {
-		return nil, fault.Newf(fault.Unverified, "LOG_OF_ANOTHER", "Asked for the log %s, the hub answered with another.", origin)
+		return nil, nil, another(origin)
 	}
 	ends, err := f.opens(newest.Head, answer)
 	if err != nil {
-		return nil, f.stop(ctx, origin, err, newest.Checkpoint)
+		return nil, nil, f.stop(ctx, origin, err, newest.Checkpoint)
 	}
-	return ends, nil
+	return ends, answer, nil
+}
+
+func another(origin string) error {
+	return fault.Newf(fault.Unverified, "LOG_OF_ANOTHER", "Asked for the log %s, the hub answered with another.", origin)
+}
+
+// Compare holds a checkpoint that another party has seen against the logs, as Given does. Of a generation that has ended
+// they need not have seen the end: what the end continues holds too, and alarms nobody.
+func (f *Follower) Compare(ctx context.Context, s Seen) error {
+	if f.cfg.Hub != nil && f.Over(s.Head.Origin) {
+		if within, err := f.within(ctx, s); within || err != nil {
+			return err
+		}
+	}
+	return f.Given(ctx, nil, s)
+}
+
+// within reports whether an end of an ended generation, which a later one names, continues a checkpoint. It is Precondition
+// LOG_LOST when an end is larger, and the hub has nothing left to prove it from.
+func (f *Follower) within(ctx context.Context, s Seen) (bool, error) {
+	larger := false
+	for _, next := range f.laterThan(s.Head.Origin) {
+		ends, answer, err := f.opening(ctx, next, &posternv1.KnownLog{Origin: s.Head.Origin, Size: s.Head.Size})
+		if fault.KindOf(err) == fault.NotFound {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, checkpoint := range ends {
+			end, err := verify.ReadHead(checkpoint)
+			if err != nil || end.Origin != s.Head.Origin {
+				continue
+			}
+			if proved(answer.GetEnded(), s.Head, end) == nil {
+				return true, nil
+			}
+			larger = larger || end.Size > s.Head.Size
+		}
+	}
+	if !larger {
+		return false, nil
+	}
+	_, err := f.cfg.Hub.GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: s.Head.Origin})
+	if fault.KindOf(err) == fault.NotFound {
+		err = fault.Newf(fault.Precondition, "LOG_LOST",
+			"The hub has nothing left of the log %s, so nobody can prove that it went on from this. Hold it against an export of it: postern audit verify DIR --checkpoint FILE.", s.Head.Origin)
+	}
+	return false, err
+}
+
+// laterThan are the origins of the later generations of a log for which we have keys, the nearest first.
+func (f *Follower) laterThan(origin string) []string {
+	later := f.newestFirst(origin)
+	slices.Reverse(later)
+	return slices.DeleteFunc(later, func(o string) bool { return !verify.Succeeds(origin, o) })
 }
 
 // end remembers which checkpoints a generation ended with.
@@ -126,24 +178,47 @@ func names(checkpoints []string, head verify.Head) bool {
 	})
 }
 
-// succeeds checks that a new generation begins with what is known of the one before: its first event names that
-// checkpoint, or a later one that the hub proves to continue it. It returns the checkpoints that the event names.
-func (f *Follower) succeeds(before, newest verify.Head, answer *posternv1.GetCheckpointResponse) ([]string, error) {
+// succeeds checks that a new generation begins with what is known of one before: its first event names that checkpoint, or
+// a later one that the hub proves to continue it, or the end of a generation in between that succeeds in turn. It returns
+// the checkpoints that the event names.
+func (f *Follower) succeeds(ctx context.Context, before, newest verify.Head, answer *posternv1.GetCheckpointResponse) ([]string, error) {
 	ends, err := f.opens(newest, answer)
 	if err != nil {
 		return nil, err
 	}
 	for _, checkpoint := range ends {
 		end, err := verify.Checkpoint(checkpoint, f.cfg.Keys)
-		if err != nil || end.Origin != before.Origin {
-			continue // of another generation, or by a key that we were not given: it proves nothing to us
+		if err != nil {
+			continue // by a key that we were not given: it proves nothing to us
 		}
-		if proved(answer.GetEnded(), before, end) == nil {
+		if end.Origin == before.Origin && proved(answer.GetEnded(), before, end) == nil {
 			return ends, nil
+		}
+		if verify.Succeeds(before.Origin, end.Origin) && verify.Succeeds(end.Origin, newest.Origin) {
+			if err := f.between(ctx, before, end); fault.KindOf(err) != fault.Unverified {
+				return ends, err
+			}
 		}
 	}
 	return nil, fault.Newf(fault.Unverified, "GENERATION_UNPROVEN",
 		"The log %s does not begin with what this party knows of %s.", newest.Origin, before.Origin)
+}
+
+// between asks whether a generation that came and went while this party was away, and ended so, begins with what is known
+// of one before it.
+func (f *Follower) between(ctx context.Context, before, end verify.Head) error {
+	answer, err := f.cfg.Hub.GetCheckpoint(ctx, &posternv1.GetCheckpointRequest{Origin: end.Origin, KnownLogs: []*posternv1.KnownLog{{Origin: before.Origin, Size: before.Size}}})
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return another(end.Origin) // lost
+	case err != nil:
+		return err
+	}
+	if shown, err := verify.Checkpoint(answer.GetCheckpoint(), f.cfg.Keys); err != nil || shown != end {
+		return another(end.Origin)
+	}
+	_, err = f.succeeds(ctx, before, end, answer)
+	return err
 }
 
 // opens returns the checkpoints that the first event of a later generation names, under its newest checkpoint.

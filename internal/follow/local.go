@@ -127,7 +127,7 @@ func (f *Follower) renewLog(ctx context.Context, newestFirst []string, needed bo
 		case k != nil && k.Ended != nil:
 			return fault.Newf(fault.Unverified, "LOG_OLD_GENERATION", "The hub goes on with %s, which had ended.", o)
 		case k != nil:
-			known = Seen{k.head, k.Checkpoint}
+			known, needed = Seen{k.head, k.Checkpoint}, true // a hub that denies it proves nothing
 		case f.state.before(o) == nil && !needed:
 			continue // never seen, so nothing is to be proved
 		}

@@ -142,6 +142,9 @@ func (f *Follower) inquire(ctx context.Context, s Seen) error {
 	if err != nil {
 		return err
 	}
+	if newest.Head.Origin != origin { // or what it says of one log would end another
+		return f.stop(ctx, origin, another(origin), newest.Checkpoint)
+	}
 	if err := proved(answer.GetProofs(), s.Head, newest.Head); err != nil {
 		return f.stop(ctx, origin, err, newest.Checkpoint)
 	}
@@ -151,9 +154,12 @@ func (f *Follower) inquire(ctx context.Context, s Seen) error {
 			return f.stop(ctx, origin, err, newest.Checkpoint)
 		}
 	case before != nil:
-		ends, err := f.succeeds(before.head, newest.Head, answer)
-		if err != nil {
+		ends, err := f.succeeds(ctx, before.head, newest.Head, answer)
+		if fault.KindOf(err) == fault.Unverified {
 			return f.stop(ctx, origin, err, newest.Checkpoint)
+		}
+		if err != nil {
+			return err
 		}
 		return f.begin(ctx, before.head.Origin, ends, newest)
 	}
