@@ -197,6 +197,8 @@ func open(c Config) (s *database, err error) {
 		},
 	})
 	switch {
+	case err == nil && !inPlace(file, path): // replaced while we waited for its lock: what is written to it nobody would find
+		return nil, errors.Join(locked(path), db.Close())
 	case err == nil:
 		db.AllocSize = int(growth(0))
 		return newDatabase(db, file, c), nil
@@ -209,6 +211,16 @@ func open(c Config) (s *database, err error) {
 	default:
 		return nil, unusable(path, err)
 	}
+}
+
+// inPlace reports whether a file that was opened is the one under its name: a restore gives the name to another.
+func inPlace(file *os.File, path string) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, now)
 }
 
 // initialise writes the schema into an empty database.

@@ -18,7 +18,7 @@ import (
 type RestoreConfig struct {
 	Config        // the database that is replaced, or made
 	From   string // the copy
-	Force  bool   // also over a newer database
+	Force  bool   // also over a newer database, or one that this program cannot read
 	// Accept looks at the copy, which lies verified beside the database, before it takes its place; optional.
 	Accept func(ctx context.Context, copied string, verified store.Report) error
 }
@@ -28,7 +28,8 @@ type RestoreConfig struct {
 // that is returned, "" when there was none. A crash leaves the old database or the new one.
 //
 // Errors: those of Verify, about the copy; fault.Unavailable STORE_LOCKED; fault.Precondition STORE_RESTORE_OLDER when
-// the database in place is whole and newer. A damaged one is replaced whatever its age: that is what a backup is for.
+// the database in place is whole and newer, and STORE_NEWER, STORE_OLDER or STORE_OTHER_KIND when it is not this program's.
+// A damaged one is replaced whatever its age: that is what a backup is for.
 func Restore(ctx context.Context, c RestoreConfig) (aside string, report store.Report, err error) {
 	copied, err := copyIn(ctx, c)
 	if err != nil {
@@ -99,11 +100,18 @@ func replaceable(ctx context.Context, c RestoreConfig, old *os.File, copied stor
 	if err := lock(old, syscall.LOCK_EX); err != nil {
 		return err
 	}
-	report, err := verify(ctx, old, c.Schema)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if !inPlace(old, c.Path) {
+		return locked(c.Path)
 	}
-	if err == nil && report.Revision > copied.Revision && !c.Force {
+	report, err := verify(ctx, old, c.Schema)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case c.Force || errors.Is(err, store.ErrCorrupt) || fault.From(err).Reason == "STORE_NOT_A_DATABASE":
+		return nil
+	case err != nil: // of a newer program, or another kind: that is no damage
+		return err
+	case report.Revision > copied.Revision:
 		return fault.Newf(fault.Precondition, "STORE_RESTORE_OLDER",
 			"The database in place is whole and %d transactions newer than the copy. To lose those, use --force; it is kept beside the new one.",
 			report.Revision-copied.Revision)
