@@ -163,11 +163,17 @@ func origins(checkpoints []string) (all []string) {
 }
 
 // generationKey makes the key of the n-th generation of a log with an origin in a file, or takes the one that is there
-// already.
+// already. An empty file is what a crash leaves of one that was being made.
 func generationKey(rt Runtime, origin, path string, n uint64) (skey, vkey string, err error) {
 	first, _ := verify.Generation(origin)
 	want := verify.OriginOf(first, n)
-	if there, err := os.ReadFile(path); err == nil {
+	there, err := os.ReadFile(path)
+	if err == nil && len(there) == 0 {
+		if err = os.Remove(path); err == nil {
+			err = fs.ErrNotExist
+		}
+	}
+	if err == nil {
 		skey = strings.TrimSpace(string(there))
 		if vkey, err = ledger.VerifierKey(skey); err != nil {
 			return "", "", err
@@ -176,7 +182,8 @@ func generationKey(rt Runtime, origin, path string, n uint64) (skey, vkey string
 			return "", "", fault.Newf(fault.Precondition, "KEY_FILE", "The key in %s is for %s, and the next generation is %s. Name another folder.", path, got, want)
 		}
 		return skey, vkey, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return "", "", fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be read.", path).Because(err)
 	}
 	if skey, vkey, err = ledger.GenerateKey(rt.Rand, want); err != nil {

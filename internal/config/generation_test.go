@@ -72,6 +72,33 @@ func TestANewGenerationWithoutTheOldKeys(t *testing.T) {
 	}
 }
 
+// A crash while the keys were made leaves an empty file in the place of one, and the same command again goes on.
+func TestACrashWhileTheKeysOfAGenerationAreMade(t *testing.T) {
+	dir := folder(t)
+	p, err := config.LoadHub(filepath.Join(dir, "hub.yaml"))
+	check(t, err)
+	s, err := p.Build(t.Context(), runtime())
+	check(t, err)
+	check(t, s.Close())
+	next := filepath.Join(dir, "hub", "next")
+	check(t, os.Mkdir(next, 0o700))
+	check(t, os.WriteFile(filepath.Join(next, "sent.key"), nil, 0o600))
+	n, err := p.NewGeneration(t.Context(), runtime(), next, nil, nil)
+	check(t, err)
+	skey, err := os.ReadFile(n.SentKey)
+	check(t, err)
+	if vkey, err := ledger.VerifierKey(string(skey)); err != nil || vkey != n.SentVKey {
+		t.Errorf("the key is %q, %v", vkey, err)
+	}
+	check(t, os.WriteFile(n.SentKey, skey[:len(skey)/2], 0o600)) // which no crash leaves: it may be all that is left of a key
+	if _, err := p.NewGeneration(t.Context(), runtime(), next, nil, nil); fault.From(err).Reason != "LEDGER_KEY_MALFORMED" {
+		t.Errorf("with half a key: %v", err)
+	}
+	if left, err := os.ReadFile(n.SentKey); err != nil || len(left) != len(skey)/2 {
+		t.Errorf("half a key became %d bytes, %v", len(left), err)
+	}
+}
+
 // An earlier key that stands in the configuration need not be named, and may be.
 func TestEarlierKeysOfTheConfiguration(t *testing.T) {
 	dir := folder(t)

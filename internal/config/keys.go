@@ -129,7 +129,8 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// writeNewKey writes a private key, mode 0600, and never over a file that is there. Its folder is made.
+// writeNewKey writes a private key, mode 0600, durably, and never over a file that is there. Its folder is made. What the
+// key signs outlives a power cut, so the key must: its file, the name of that, and the name of its folder.
 func writeNewKey(path, key string) error { return writeNew(path, key, 0o600) }
 
 func writeNew(path, line string, mode fs.FileMode) error {
@@ -142,5 +143,18 @@ func writeNew(path, line string, mode fs.FileMode) error {
 		return fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be made. Name a new file in a folder that you may write to.", path).Because(err)
 	}
 	_, err = f.WriteString(line + "\n")
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	dir := filepath.Dir(path)
+	for _, name := range []string{dir, filepath.Dir(dir)} {
+		d, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

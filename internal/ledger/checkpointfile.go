@@ -153,8 +153,8 @@ func (f *checkpointFile) read(keys verify.Keys) (heads []verify.Head, err error)
 	return heads, nil
 }
 
-// notes are the signed notes in the file, unverified, of every place that can be read; nil when there is no file.
-func (f *checkpointFile) notes() (notes []string, err error) {
+// notes are the signed notes in the file; nil when there is no file. As in read, one place may be torn.
+func (f *checkpointFile) notes(keys verify.Keys) (notes []string, err error) {
 	if f.path == "" {
 		return nil, nil
 	}
@@ -173,6 +173,11 @@ func (f *checkpointFile) notes() (notes []string, err error) {
 		held, unread := verify.SplitCheckpoints(text)
 		if unread != nil {
 			err = errUnread.Because(unread)
+			continue
+		}
+		if _, unverified := notesOf(text, keys, false); unverified != nil {
+			err = errors.Unwrap(unverified) // which key is missing
+			continue
 		}
 		notes = append(notes, held...)
 	}

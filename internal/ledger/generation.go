@@ -175,7 +175,7 @@ func (l *Ledger) ending(ctx context.Context, c Generation) (ends perLog[[]string
 // known are the checkpoints that others know, and our own file's.
 func (c Generation) known() ([]string, error) {
 	file := checkpointFile{path: c.CheckpointFile}
-	ours, err := file.notes()
+	ours, err := file.notes(c.Before)
 	if err != nil {
 		return nil, err
 	}
