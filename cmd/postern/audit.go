@@ -98,7 +98,7 @@ func (a *app) printEvent(out *localv1.GetEventResponse) error {
 
 // verifyReceipt checks a receipt file with the log keys of the configuration, and nothing else: no network.
 func (a *app) verifyReceipt(name string, keys verify.Keys) error {
-	data, err := a.readInput(name)
+	data, err := a.readForeign(name)
 	if err != nil {
 		return err
 	}

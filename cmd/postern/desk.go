@@ -259,7 +259,11 @@ func (a *app) readInput(name string) ([]byte, error) {
 	}
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fault.Newf(fault.NotFound, "NO_FILE", "The file %s cannot be read. Check its name.", name).Because(err)
+		return nil, noFile(name, err)
 	}
 	return b, nil
+}
+
+func noFile(name string, err error) error {
+	return fault.Newf(fault.NotFound, "NO_FILE", "The file %s cannot be read. Check its name.", name).Because(err)
 }

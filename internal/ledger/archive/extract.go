@@ -29,6 +29,9 @@ const (
 	proofEnding   = ".tlog-proof"
 	maxExtract    = 64 << 20 // bytes of one file of an extract
 	maxUnpacked   = 4 * maxExtract
+
+	// MaxExtract is the most bytes that an extract may have; whoever reads one needs to read no more than shows that it has.
+	MaxExtract = maxExtract
 )
 
 // extractManifest is what is signed of an extract. Its JSON has one spelling: what encoding/json writes.
@@ -103,7 +106,7 @@ type ExtractReport struct {
 // added, and that every event it lists has a receipt that verifies with the log keys.
 func VerifyExtract(data []byte, against Config) (*ExtractReport, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
+	if err != nil || len(data) > MaxExtract {
 		return nil, wrong("EXTRACT_MALFORMED", "The file is damaged or is no extract.").Because(err)
 	}
 	files, unpacked := map[string][]byte{}, uint64(0)
@@ -176,7 +179,7 @@ func proven(files map[string][]byte, keys verify.Keys) (int, error) {
 		if !isProof {
 			continue
 		}
-		id = strings.TrimSuffix(id, proofEnding)
+		id, isProof = strings.CutSuffix(id, proofEnding) // so that no two are of one event
 		receipt, err := verify.UnmarshalFile(data)
 		if err != nil {
 			return 0, err
@@ -185,7 +188,7 @@ func proven(files map[string][]byte, keys verify.Keys) (int, error) {
 		if err != nil {
 			return 0, wrong("EXTRACT_RECEIPT", "The receipt of event %s does not hold. %s", id, fault.From(err).Message)
 		}
-		if hex.EncodeToString(event.EventID[:]) != id || !listed[id] {
+		if !isProof || hex.EncodeToString(event.EventID[:]) != id || !listed[id] {
 			return 0, wrong("EXTRACT_RECEIPT", "The receipt %s is of another event, or of one that is not listed.", id)
 		}
 		receipts++
