@@ -12,7 +12,8 @@ import (
 )
 
 // Backup writes a copy of the newest committed state to a new file while the store is used, makes it durable and
-// verifies it whole before it gets its name. The copy is a database like any other.
+// verifies it whole before it gets its name. The copy is a database like any other, with nothing in it that was deleted or
+// replaced before.
 //
 // Errors: fault.Exists STORE_BACKUP_EXISTS when there is such a file; store.ErrCorrupt when the copy, and so the
 // database, is damaged: then there is no file; store.ErrFull when it has no room.
@@ -20,7 +21,7 @@ func (s *database) Backup(ctx context.Context, path string) (store.Report, error
 	if _, err := os.Lstat(path); err == nil {
 		return store.Report{}, alreadyThere(path)
 	}
-	copied, report, err := s.copy(ctx, path)
+	copied, report, err := s.copy(ctx, path, blank)
 	if err != nil {
 		return store.Report{}, err
 	}
@@ -41,15 +42,30 @@ func alreadyThere(path string) error {
 
 // Scrub makes a copy beside the database, verifies it whole and removes it.
 func (s *database) Scrub(ctx context.Context) (store.Report, error) {
-	copied, report, err := s.copy(ctx, s.path)
+	copied, report, err := s.copy(ctx, s.path, func(*os.File) error { return nil })
 	if err != nil {
 		return store.Report{}, err
 	}
 	return report, os.Remove(copied)
 }
 
-// copy makes a verified copy under another name than path. Of one that is no good nothing stays.
-func (s *database) copy(ctx context.Context, path string) (name string, report store.Report, err error) {
+// blank overwrites the free pages of a copy, where what was deleted would last as long as the copy does.
+func blank(file *os.File) error {
+	p, err := newPager(file)
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, p.pageSize)
+	return p.eachFree(func(id uint64) error {
+		if _, err := file.WriteAt(zeros, int64(id)*p.pageSize); err != nil {
+			return copyFailed(file.Name(), err)
+		}
+		return nil
+	})
+}
+
+// copy makes a verified copy under another name than path, after finish has had it. Of one that is no good nothing stays.
+func (s *database) copy(ctx context.Context, path string, finish func(*os.File) error) (name string, report store.Report, err error) {
 	if err := s.ready(ctx); err != nil {
 		return "", store.Report{}, err
 	}
@@ -80,6 +96,9 @@ func (s *database) copy(ctx context.Context, path string) (name string, report s
 		return "", store.Report{}, ctx.Err()
 	case failed != nil:
 		return "", store.Report{}, copyFailed(path, failed)
+	}
+	if err := finish(file); err != nil {
+		return "", store.Report{}, err
 	}
 	if err := file.Sync(); err != nil {
 		return "", store.Report{}, copyFailed(path, err)

@@ -83,6 +83,40 @@ func TestABackupIsOneMomentOfADatabaseInUse(t *testing.T) {
 	}
 }
 
+// What was deleted or replaced lies in the free pages of the database until they are used again, and in none of a backup.
+func TestABackupHoldsNothingThatWasDeleted(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, filepath.Join(dir, "desk.db"), testSchema)
+	gone := bytes.Repeat([]byte("what was deleted. "), 40)
+	for i := range 100 {
+		put(t, s, "form", fmt.Sprint("k", i), string(gone))
+	}
+	for i := range 100 {
+		if i%2 == 0 {
+			put(t, s, "form", fmt.Sprint("k", i), "another value")
+			continue
+		}
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Delete("form", fmt.Append(nil, "k", i)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "copy.db")
+	if _, err := s.Backup(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{s.path: true, path: false} {
+		content, err := os.ReadFile(name)
+		if has := bytes.Contains(content, gone[:100]); err != nil || has != want {
+			t.Errorf("%s holds what was deleted: %t, %v", filepath.Base(name), has, err)
+		}
+	}
+	copied := mustOpen(t, path, testSchema)
+	put(t, copied, "form", "more", "v") // and its free pages are used
+	if v, err := get(copied, "form", "k0"); string(v) != "another value" || err != nil {
+		t.Errorf("%q, %v", v, err)
+	}
+}
+
 func TestABackupNeverReplacesAFile(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, filepath.Join(dir, "desk.db"), testSchema)

@@ -298,6 +298,20 @@ func (p *pager) records(ctx context.Context, b bucket, fn func([]element) error)
 
 // free counts the pages of the free list; then each page of the file must have been met once.
 func (p *pager) free() error {
+	err := p.eachFree(p.meet)
+	if err != nil {
+		return err
+	}
+	for id := uint64(2); id < p.high; id++ {
+		if !p.met[id] {
+			return damaged("page %d is neither used nor free", id)
+		}
+	}
+	return nil
+}
+
+// eachFree calls fn with each page of the free list.
+func (p *pager) eachFree(fn func(id uint64) error) error {
 	page, _, err := p.page(p.freelist, freelistPage)
 	if err != nil {
 		return err
@@ -315,13 +329,8 @@ func (p *pager) free() error {
 		if id < 2 || id >= p.high {
 			return damaged("a free page is said to be at %d, outside the file", id)
 		}
-		if err := p.meet(id); err != nil {
+		if err := fn(id); err != nil {
 			return err
-		}
-	}
-	for id := uint64(2); id < p.high; id++ {
-		if !p.met[id] {
-			return damaged("page %d is neither used nor free", id)
 		}
 	}
 	return nil
