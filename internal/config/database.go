@@ -48,7 +48,7 @@ type DatabaseReport struct {
 }
 
 // CheckDatabase reads every record of the hub's database, which no process may have open, recomputes both logs from
-// their leaves, and holds them against the checkpoint file.
+// their leaves, and holds them against the checkpoint file and what witnesses have seen.
 //
 // Errors: those of bolt.Verify, ledger.Open and Ledger.CheckAll, which name the first fault.
 func (c *Hub) CheckDatabase(ctx context.Context, rt Runtime) (DatabaseReport, error) {
@@ -75,6 +75,10 @@ func (c *Hub) checkLogs(ctx context.Context, rt Runtime, path string, verified s
 	if err != nil {
 		return report, err
 	}
+	var witnesses []string
+	if compare {
+		witnesses = c.witnessFiles()
+	}
 	checkpoints := ""
 	if compare && c.CheckpointFile != "" { // a copy: opening a ledger brings the file up to its own size
 		dir, err := os.MkdirTemp("", "postern-check-")
@@ -96,7 +100,7 @@ func (c *Hub) checkLogs(ctx context.Context, rt Runtime, path string, verified s
 		return report, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l, err := c.openLedger(ctx, rt, ledger.Config{Store: s, Vault: v, CheckpointFile: checkpoints})
+	l, err := c.openLedger(ctx, rt, ledger.Config{Store: s, Vault: v, CheckpointFile: checkpoints, WitnessFiles: witnesses})
 	if err != nil {
 		return report, err
 	}
@@ -117,7 +121,7 @@ type Restored struct {
 // a newer one. The copy is checked whole first, its logs included, and the replaced file is kept.
 //
 // Errors: those of CheckCopy, about the backup; those of bolt.Restore. Precondition LEDGER_FORKED when the backup is not
-// of the history that the checkpoint file knows.
+// of the history that the checkpoint file or a witness knows.
 func (c *Hub) RestoreDatabase(ctx context.Context, rt Runtime, from string, force bool) (Restored, error) {
 	var r Restored
 	d := c.database(schema.Hub)
