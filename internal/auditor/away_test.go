@@ -7,7 +7,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/auditor"
 	"postern/internal/fault"
+	"postern/internal/form/formtest"
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
 	"postern/internal/testkit"
@@ -168,4 +170,34 @@ func TestAHubThatDeniesALogIsNotTrustedAgain(t *testing.T) {
 	x.ToHub(testkit.AuditorPath).Requests(nil)
 	noError(t, again())
 	noError(t, a.list(t))
+}
+
+// TestAVisitOfBeforeTrustLog: the operator names a checkpoint below what somebody saw on their last visit. Their next visit
+// says that the log does not go on from that, and stops nobody.
+func TestAVisitOfBeforeTrustLog(t *testing.T) {
+	x, _ := audited(t)
+	copied := x.CopyHub()
+	x.Desk(testkit.HMPBristol).Take(formtest.New(testkit.Bristol))
+	x.Settle()
+	a := x.Auditor()
+	noError(t, listed(a, t))
+	if all, err := a.Integrity(as(t, "one")); err != nil || len(all) == 0 || all[0].Fault != "" {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	x.RestoreHub(copied)
+	for _, g := range []ledger.Log{ledger.Sent, ledger.Received} {
+		_, _, checkpoint := x.Ledger.Head(g)
+		_, err := a.Log().TrustLog(t.Context(), &localv1.TrustLogRequest{Checkpoint: checkpoint})
+		noError(t, err)
+	}
+	all, err := a.Integrity(as(t, "one"))
+	noError(t, a.Log().Stopped())
+	if err != nil || len(all) == 0 || all[0].Fault == "" || all[0].Now.Size >= all[0].Then.Size || all[0].Signed == "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func listed(a *auditor.Auditor, t *testing.T) error {
+	_, err := a.ListEvents(t.Context(), &localv1.ListEventsRequest{Request: &posternv1.ListEventsRequest{}})
+	return err
 }

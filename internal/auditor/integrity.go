@@ -41,7 +41,7 @@ func (a *Auditor) Integrity(ctx context.Context) ([]Continued, error) {
 		if l.GetEnded() {
 			continue
 		}
-		c, err := a.since(ctx, l.GetOrigin(), n.Visits[who][l.GetOrigin()])
+		c, err := a.since(ctx, l, n.Visits[who][l.GetOrigin()])
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func (a *Auditor) Witness(ctx context.Context, _ *localv1.WitnessRequest) (*loca
 		if a.follow.Over(origin) {
 			continue
 		}
-		if _, err := a.since(ctx, origin, Visit{}); fault.KindOf(err) == fault.NotFound {
+		if _, err := a.since(ctx, &localv1.FollowedLog{Origin: origin}, Visit{}); fault.KindOf(err) == fault.NotFound {
 			continue // the key is of a generation to come
 		} else if err != nil {
 			return nil, err
@@ -87,13 +87,19 @@ func (a *Auditor) Witness(ctx context.Context, _ *localv1.WitnessRequest) (*loca
 	return &localv1.WitnessResponse{Logs: slices.DeleteFunc(known.GetLogs(), (*localv1.FollowedLog).GetEnded)}, a.follow.Stopped()
 }
 
-// since asks for one log, and verifies that it goes on from a visit.
-func (a *Auditor) since(ctx context.Context, origin string, before Visit) (c Continued, err error) {
+// since asks for one log that is followed, and verifies that it goes on from a visit.
+func (a *Auditor) since(ctx context.Context, l *localv1.FollowedLog, before Visit) (c Continued, err error) {
+	origin := l.GetOrigin()
 	c = Continued{Origin: origin, Before: before, Then: verify.Head{Origin: origin, Root: verify.EmptyRoot}}
 	if before.Checkpoint != "" {
 		if c.Then, err = verify.Checkpoint(before.Checkpoint, a.cfg.LogKeys); err != nil {
 			return c, errNotes(err)
 		}
+	}
+	if c.Then.Size > l.GetSize() { // an operator has named a smaller one since; to claim more to the hub would stop us again
+		c.Signed, c.Fault = l.GetCheckpoint(), unproved
+		c.Now, err = verify.Checkpoint(c.Signed, a.cfg.LogKeys)
+		return c, err
 	}
 	asked, err := a.follow.Ask()
 	if err != nil {
@@ -136,8 +142,10 @@ func (c *Continued) prove(proofs []*posternv1.ConsistencyProof) {
 		}
 		return
 	}
-	c.Fault = "The hub did not prove that its log goes on from what you saw last."
+	c.Fault = unproved
 }
+
+const unproved = "The hub did not prove that its log goes on from what you saw last."
 
 // Compare holds checkpoints that another party has seen against the logs, as known-log prints them. One that the log's own
 // key has signed and whose tree the log does not continue shows that the hub tells people different things, and stops the
