@@ -67,3 +67,17 @@ func TestALedgerOpensOnAFullDisk(t *testing.T) {
 		t.Errorf("signed as\n%s", checkpoint)
 	}
 }
+
+// A new generation is opened when events or a key are lost: that the disk is full too must not keep a hub from signing.
+func TestAGenerationOpensOnAFullDisk(t *testing.T) {
+	h := newHub(t)
+	h.add(Sent, 3)
+	c := h.Config
+	c.Store, c.Keys = &full{Store: h.store}, nextGeneration(t, 2)
+	l, err := OpenGeneration(t.Context(), Generation{Config: c, Before: h.verifierKeys()})
+	check(t, err)
+	if size, _, _ := l.Head(Sent); size != 1 {
+		t.Errorf("it has %d leaves", size)
+	}
+	h.Ledger = l
+}

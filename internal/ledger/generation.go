@@ -115,7 +115,7 @@ func OpenGeneration(ctx context.Context, c Generation) (*Ledger, error) {
 			}
 		}
 		l.heads.Store(&heads)
-		err := l.Append(ctx, func(tx *Tx) error {
+		err := l.AppendReserved(ctx, func(tx *Tx) error { // a full disk is no reason not to go on
 			for _, g := range logs {
 				_, err := tx.Record(g, Event{Kind: logv1.Kind_KIND_GENERATION_OPENED,
 					Core: &logv1.Core{FollowsCheckpoints: *ends.of(g)}, Details: &logv1.Details{}})
