@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/grpc"
 
 	"postern/internal/fault"
@@ -41,12 +43,12 @@ func TestAnAnswerAboutAnotherLog(t *testing.T) {
 	shared(x)
 	_, _, shown := x.Ledger.Head(ledger.Sent)
 
-	var next ledger.Keys
 	vkeys := []string{x.Ledger.VerifierKey(ledger.Sent), x.Ledger.VerifierKey(ledger.Received)}
-	for g, skey := range map[ledger.Log]*string{ledger.Sent: &next.Sent, ledger.Received: &next.Received} {
-		var vkey string
-		var err error
-		*skey, vkey, err = ledger.GenerateKey(rand.Reader, x.Ledger.Origin(g)+"/2")
+	signers := map[ledger.Log]note.Signer{}
+	for _, g := range []ledger.Log{ledger.Sent, ledger.Received} {
+		skey, vkey, err := ledger.GenerateKey(rand.Reader, x.Ledger.Origin(g)+"/2")
+		check(t, err)
+		signers[g], err = note.NewSigner(skey)
 		check(t, err)
 		vkeys = append(vkeys, vkey)
 	}
@@ -55,27 +57,36 @@ func TestAnAnswerAboutAnotherLog(t *testing.T) {
 	defer s.Close()
 	v, err := vault.Open(vault.Config{Dir: filepath.Join(t.TempDir(), "vault")})
 	check(t, err)
-	l, err := ledger.Open(t.Context(), ledger.Config{Store: s, Vault: v, Keys: next})
+	var elsewhere ledger.Keys // a ledger that makes the event, and not the log
+	elsewhere.Sent, _, err = ledger.GenerateKey(rand.Reader, "elsewhere/sent")
 	check(t, err)
-	check(t, l.Append(t.Context(), func(tx *ledger.Tx) error {
-		_, err := tx.Record(ledger.Received, ledger.Event{Kind: logv1.Kind_KIND_GENERATION_OPENED, Core: &logv1.Core{FollowsCheckpoints: []string{sent}}, Details: &logv1.Details{}})
+	elsewhere.Received, _, err = ledger.GenerateKey(rand.Reader, "elsewhere/received")
+	check(t, err)
+	l, err := ledger.Open(t.Context(), ledger.Config{Store: s, Vault: v, Keys: elsewhere})
+	check(t, err)
+	var entry ledger.Entry
+	check(t, l.Append(t.Context(), func(tx *ledger.Tx) (err error) {
+		entry, err = tx.Record(ledger.Received, ledger.Event{Kind: logv1.Kind_KIND_GENERATION_OPENED, Core: &logv1.Core{FollowsCheckpoints: []string{sent}}, Details: &logv1.Details{}})
 		return err
 	}))
-	opening, err := l.Cut().Opening(t.Context(), l.Origin(ledger.Received))
+	opening, err := l.ReceiptOf(t.Context(), entry)
 	check(t, err)
-	_, _, another := l.Head(ledger.Received)
+	head := verify.Head{Origin: signers[ledger.Received].Name(), Size: 1, Root: tlog.RecordHash(opening.GetLeaf())}
+	signed, err := note.Sign(&note.Note{Text: head.Text()}, signers[ledger.Received])
+	check(t, err)
+	opening.TlogProof = verify.Proof{Checkpoint: string(signed)}.Text()
 
 	keys, err := verify.NewKeys(vkeys...)
 	check(t, err)
 	f, err := follow.Open(t.Context(), follow.Config{Keys: keys, Memory: follow.InFile(x.Path("seen.json")), Clock: x.Clock.Now, First: []string{sent, received},
-		Hub: dishonest{answer: &posternv1.GetCheckpointResponse{Checkpoint: another, Opening: opening}}, Log: slog.New(slog.DiscardHandler)})
+		Hub: dishonest{answer: &posternv1.GetCheckpointResponse{Checkpoint: string(signed), Opening: opening}}, Log: slog.New(slog.DiscardHandler)})
 	check(t, err)
 	seen, err := f.Verify(shown)
 	check(t, err)
 	err = f.Given(t.Context(), nil, seen)
 	known, _ := f.GetLogs(t.Context(), nil)
 	for _, k := range known.GetLogs() {
-		if k.GetEnded() || k.GetOrigin() == l.Origin(ledger.Received) {
+		if k.GetEnded() || k.GetOrigin() == head.Origin {
 			t.Errorf("%s, ended %t, is followed", k.GetOrigin(), k.GetEnded())
 		}
 	}

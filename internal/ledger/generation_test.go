@@ -12,6 +12,7 @@ import (
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
 	"postern/internal/store"
+	"postern/internal/store/bolt"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
@@ -257,6 +258,32 @@ func TestACrashWhileAGenerationOpens(t *testing.T) {
 		t.Fatalf("a failed commit: %v", err)
 	}
 	h2.unchanged(before)
+}
+
+// TestALaterGenerationIsNotFounded: the disk of a hub whose logs are of a later generation is lost, and the checkpoint file
+// with it. On an empty database its keys sign nothing: they signed an event at least.
+func TestALaterGenerationIsNotFounded(t *testing.T) {
+	h := newHub(t)
+	c := newHub(t).Config
+	for _, skey := range []string{"sent", "received"} {
+		c.Keys = testKeys(t)
+		if skey == "sent" {
+			c.Keys.Sent = nextGeneration(t, 2).Sent
+		} else {
+			c.Keys.Received = nextGeneration(t, 2).Received
+		}
+		empty, err := bolt.Open(t.Context(), bolt.Config{Path: filepath.Join(t.TempDir(), "hub.db"), Schema: schema.Hub})
+		check(t, err)
+		defer empty.Close()
+		c.Store = empty
+		_, err = Open(t.Context(), c)
+		wantFault(t, err, fault.Precondition, "LEDGER_SHORTER")
+		if sent, received, err := Origins(t.Context(), c.Store); err != nil || sent+received != "" {
+			t.Errorf("it signed %s %s, %v", sent, received, err)
+		}
+	}
+	check(t, h.generation(2))
+	h.reopen()
 }
 
 // TestADamagedGenerationIsRefused: the end of an old generation is held by the first leaf of the next.

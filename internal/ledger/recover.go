@@ -73,11 +73,16 @@ func (l *Ledger) recover(ctx context.Context) error {
 	return nil
 }
 
-// found signs the checkpoints of two empty logs, so that a store without them is recognised as a new one ever after.
+// found signs the checkpoints of two empty logs, so that a store without them is recognised as a new one ever after. Those
+// of a later generation were opened with an event each: they are lost, and their keys have signed more than nothing.
 func (l *Ledger) found(ctx context.Context, heads *perLog[published]) error {
 	for _, g := range logs {
 		var err error
 		origin := (*l.signers.of(g)).Name()
+		if _, n := verify.Generation(origin); n > 1 {
+			return fault.Newf(fault.Precondition, "LEDGER_SHORTER",
+				"The database has nothing of the %s log, which by its key's name follows another. Nothing is signed: restore the newest backup, or open a new generation.", g)
+		}
 		if *heads.of(g), err = l.sign(g, verify.Head{Origin: origin, Root: verify.EmptyRoot}); err != nil {
 			return err
 		}

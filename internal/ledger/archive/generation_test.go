@@ -1,6 +1,7 @@
 package archive_test
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -8,10 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"postern/internal/ledger"
 	"postern/internal/ledger/archive"
 	"postern/internal/ledger/verify"
 	"postern/internal/schema"
+	"postern/internal/store"
 	"postern/internal/store/bolt"
 	"postern/internal/vault"
 )
@@ -31,7 +35,11 @@ func named(tb testing.TB, t trust, generation uint64, ends ...string) *world {
 	check(tb, err)
 	c.Keys.Received, _, err = ledger.GenerateKey(chacha("received key"), verify.OriginOf("hub.example/received", generation))
 	check(tb, err)
-	if len(ends) == 0 {
+	if len(ends) == 0 { // the hub's program is another one: ours does not begin so
+		check(tb, s.Update(tb.Context(), func(tx store.Tx) error {
+			return errors.Join(tx.Put(schema.HubLog, []byte{byte(ledger.Sent)}, emptyLog(tb, c.Keys.Sent)),
+				tx.Put(schema.HubLog, []byte{byte(ledger.Received)}, emptyLog(tb, c.Keys.Received)))
+		}))
 		w.Ledger, err = ledger.Open(tb.Context(), c)
 	} else {
 		var before verify.Keys
@@ -43,6 +51,16 @@ func named(tb testing.TB, t trust, generation uint64, ends ...string) *world {
 	w.keys, err = verify.NewKeys(vkeys(tb, w)...)
 	check(tb, err)
 	return w
+}
+
+// emptyLog is the checkpoint of a log without entries.
+func emptyLog(tb testing.TB, skey string) []byte {
+	tb.Helper()
+	signer, err := note.NewSigner(skey)
+	check(tb, err)
+	signed, err := note.Sign(&note.Note{Text: verify.Head{Origin: signer.Name(), Root: verify.EmptyRoot}.Text()}, signer)
+	check(tb, err)
+	return signed
 }
 
 func vkeys(tb testing.TB, worlds ...*world) (all []string) {
