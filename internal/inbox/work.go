@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"postern/internal/delivery"
+	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/plain"
 	"postern/internal/rpc"
@@ -215,11 +216,11 @@ func (in *Inbox) AssignItems(ctx context.Context, req *localv1.AssignItemsReques
 	}
 	out := &localv1.AssignItemsResponse{}
 	for _, item := range req.GetItems() {
-		reference := item.GetId()
-		_, err := in.act(ctx, item, &localv1.Deed{Deed: &localv1.Deed_Assigned{Assigned: req.GetTo()}}, func(i *localv1.GetItemResponse) error {
-			reference = i.GetItem().GetReference()
-			return nil
-		}, nil)
+		_, err := in.act(ctx, item, &localv1.Deed{Deed: &localv1.Deed_Assigned{Assigned: req.GetTo()}}, func(*localv1.GetItemResponse) error { return nil }, nil)
+		reference := envelope.Reference(item.GetId())
+		if reference == "" {
+			reference, _ = envelope.ParseReference(item.GetId()) // as act found it
+		}
 		switch {
 		case errors.Is(err, changed):
 			out.Changed = append(out.Changed, reference)

@@ -28,6 +28,27 @@ type Page struct {
 // Handler answers a request for a page.
 type Handler func(*Request) (Response, error)
 
+// Instead are the pages with another answer where one fails for a reason, such as a name that two things have.
+func Instead(pages []Page, reason string, answer Handler) []Page {
+	with := func(h Handler) Handler {
+		if h == nil {
+			return nil
+		}
+		return func(r *Request) (Response, error) {
+			out, err := h(r)
+			if err != nil && fault.From(err).Reason == reason {
+				return answer(r)
+			}
+			return out, err
+		}
+	}
+	all := slices.Clone(pages)
+	for i, p := range all {
+		all[i].Get, all[i].Post = with(p.Get), with(p.Post)
+	}
+	return all
+}
+
 // Allows reports whether somebody may see the page.
 func (p Page) Allows(who Person) bool {
 	return p.Open || len(p.Roles) == 0 || slices.ContainsFunc(p.Roles, who.Has)

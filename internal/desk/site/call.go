@@ -101,7 +101,7 @@ func (s *site) callView(r *web.Request, n *localv1.Notification, f *web.Form) (w
 	if err != nil {
 		return web.View{}, err
 	}
-	return web.View{Template: "call", Form: f, Data: calling{N: n, Numbers: s.phones(r, numbers.GetNumbers())}, Back: casePath(n), About: n.GetReference()}, nil
+	return web.View{Template: "call", Form: f, Data: calling{N: n, Numbers: s.phones(r, numbers.GetNumbers())}, Back: here(r), About: n.GetReference()}, nil
 }
 
 // callFaults are the words for what is wrong with a call.
@@ -138,7 +138,7 @@ func (s *site) doCall(r *web.Request) (web.Response, error) {
 	if err := r.Tell("case.call_recorded"); err != nil {
 		return nil, err
 	}
-	return web.SeeOther(casePath(n)), nil
+	return web.SeeOther(here(r)), nil
 }
 
 func resultOf(f *web.Form) posternv1.CallResult {

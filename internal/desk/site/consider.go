@@ -103,7 +103,7 @@ func (s *site) consider(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	if !desk.ActionsOf(n).Consider {
-		return web.SeeOther(casePath(n)), nil // it came to its end, and its page says how
+		return web.SeeOther(here(r)), nil // it came to its end, and its page says how
 	}
 	return considerView(r, n, about, considerForm(r, n, about)), nil
 }
@@ -153,7 +153,7 @@ func (s *site) doConsider(r *web.Request) (web.Response, error) {
 		_, err = s.desk.Consider(r.Context(), req)
 	}
 	if fault.From(err).Reason == "ENDED" {
-		return web.SeeOther(casePath(n)), nil // somebody else decided, or it went: its page says which
+		return web.SeeOther(here(r)), nil // somebody else decided, or it went: its page says which
 	}
 	if err != nil {
 		return r.Again(considerView(r, n, about, f), inWords(r, err, considerFaults))
@@ -161,7 +161,7 @@ func (s *site) doConsider(r *web.Request) (web.Response, error) {
 	if err := r.Tell("case.decided"); err != nil {
 		return nil, err
 	}
-	return web.SeeOther(casePath(n)), nil
+	return web.SeeOther(here(r)), nil
 }
 
 // shareCodes fills in what is to be shared: of whom, what, and for which function of the authority.

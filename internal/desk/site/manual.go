@@ -17,11 +17,11 @@ import (
 
 // request is what the printed request for support says.
 type request struct {
-	Reference, Prison, To, Phone, For string
-	ReplyTo                           []string
-	Parts                             ui.Table
-	Until                             string
-	Basis                             string // the id
+	At, Reference, Prison, To, Phone, For string
+	ReplyTo                               []string
+	Parts                                 ui.Table
+	Until                                 string
+	Basis                                 string // the id
 }
 
 // request is the page to print for the manual route: what the person agreed to tell, and nothing else.
@@ -34,7 +34,7 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	n, reply := out.GetNotification(), out.GetReplyTo()
-	d := request{Reference: n.GetReference(), Basis: desk.RequestBasis(out.GetRoute()), Prison: out.GetPrison(), Phone: out.GetPhoneNumber(),
+	d := request{At: here(r), Reference: n.GetReference(), Basis: desk.RequestBasis(out.GetRoute()), Prison: out.GetPrison(), Phone: out.GetPhoneNumber(),
 		To: together(n.GetAuthorityName(), out.GetFrontDoor()), For: together(n.GetChampion().GetRole(), n.GetChampion().GetPhone(), n.GetChampion().GetMailbox()),
 		ReplyTo: slices.DeleteFunc([]string{reply.GetRole(), reply.GetPhone(), reply.GetMailbox(), reply.GetHours()}, func(s string) bool { return s == "" })}
 	if d.To == "" {
@@ -67,7 +67,7 @@ func (s *site) request(r *web.Request) (web.Response, error) {
 		row[1].Classes += " app-answer"
 		d.Parts.Rows = append(d.Parts.Rows, row)
 	}
-	return web.View{Template: "request", Data: d, Back: casePath(n), About: n.GetReference(), Wide: true}, nil
+	return web.View{Template: "request", Data: d, Back: here(r), About: n.GetReference(), Wide: true}, nil
 }
 
 // together puts together what is there, with commas.
@@ -87,8 +87,8 @@ func closureForm(r *web.Request, n *localv1.Notification) *web.Form {
 	return f
 }
 
-func closureView(n *localv1.Notification, f *web.Form) web.View {
-	return web.View{Form: f, Back: casePath(n), About: n.GetReference()}
+func closureView(r *web.Request, n *localv1.Notification, f *web.Form) web.View {
+	return web.View{Form: f, Back: here(r), About: n.GetReference()}
 }
 
 func (s *site) closeManual(r *web.Request) (web.Response, error) {
@@ -97,9 +97,9 @@ func (s *site) closeManual(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	if !desk.ActionsOf(n).Close {
-		return web.SeeOther(casePath(n)), nil
+		return web.SeeOther(here(r)), nil
 	}
-	return closureView(n, closureForm(r, n)), nil
+	return closureView(r, n, closureForm(r, n)), nil
 }
 
 // doCloseManual closes the manual route. The same again changes nothing.
@@ -118,13 +118,13 @@ func (s *site) doCloseManual(r *web.Request) (web.Response, error) {
 		_, err = s.desk.CloseManual(r.Context(), req)
 	}
 	if fault.From(err).Reason == "NO_MANUAL_ROUTE" {
-		return web.SeeOther(casePath(n)), nil
+		return web.SeeOther(here(r)), nil
 	}
 	if err != nil {
-		return r.Again(closureView(n, f), inWords(r, err, map[string]string{"how": "case.say_how", "to": "case.say_to", "send_time": "case.later_than_now"}))
+		return r.Again(closureView(r, n, f), inWords(r, err, map[string]string{"how": "case.say_how", "to": "case.say_to", "send_time": "case.later_than_now"}))
 	}
 	if err := r.Tell("case.closed_by_hand"); err != nil {
 		return nil, err
 	}
-	return web.SeeOther(casePath(n)), nil
+	return web.SeeOther(here(r)), nil
 }

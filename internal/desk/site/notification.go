@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"html/template"
 	"slices"
 	"strconv"
@@ -199,11 +200,11 @@ func caseSummary(r *web.Request, n *localv1.Notification, about *desk.About) ui.
 	for _, other := range []struct{ text, id string }{{"case.supersedes", n.GetSupersedes()}, {"case.superseded_by", n.GetSupersededBy()},
 		{"case.follows", n.GetFollows()}, {"case.reseals", n.GetReseals()}, {"case.resealed_by", n.GetResealedBy()}} {
 		if envelope.ValidID(other.id) {
-			list.Rows = append(list.Rows, caseRow(r.T(other.text), envelope.Reference(other.id)))
+			list.Rows = append(list.Rows, caseRow(r.T(other.text), other.id))
 		}
 	}
 	for _, f := range n.GetFollowups() {
-		list.Rows = append(list.Rows, caseRow(r.T("case.goes_on", "children", numberList(f.GetChildNumbers())), envelope.Reference(f.GetId())))
+		list.Rows = append(list.Rows, caseRow(r.T("case.goes_on", "children", numberList(f.GetChildNumbers())), f.GetId()))
 	}
 	for _, reference := range n.GetMayStillHold() {
 		list.Rows = append(list.Rows, caseRow(r.T("case.may_still_hold"), reference))
@@ -214,9 +215,9 @@ func caseSummary(r *web.Request, n *localv1.Notification, about *desk.About) ui.
 	return list
 }
 
-// caseRow names another notification, with the way to it.
-func caseRow(key, reference string) ui.SummaryRow {
-	return ui.SummaryRow{Key: ui.Words{Text: key}, Value: ui.Words{Text: ui.Link{Href: caseAt(reference), Text: reference}.HTML()}}
+// caseRow names another notification, by its id or its reference, with the way to it.
+func caseRow(key, name string) ui.SummaryRow {
+	return ui.SummaryRow{Key: ui.Words{Text: key}, Value: ui.Words{Text: ui.Link{Href: caseAt(name), Text: cmp.Or(envelope.Reference(name), name)}.HTML()}}
 }
 
 var routeWords = map[posternv1.Route]string{

@@ -83,7 +83,10 @@ func (s *site) find(r *web.Request) (web.Response, error) {
 	f.Read(r)
 	out, err := s.desk.GetNotification(r.Context(), &localv1.GetNotificationRequest{Id: f.Text("find")})
 	if err == nil {
-		return web.SeeOther(casePath(out.GetNotification())), nil
+		return web.SeeOther(caseAt(out.GetNotification().GetReference())), nil
+	}
+	if fault.From(err).Reason == "AMBIGUOUS" {
+		return web.SeeOther(caseAt(f.Text("find"))), nil
 	}
 	if kind := fault.KindOf(err); kind != fault.NotFound && kind != fault.Invalid {
 		return nil, err
@@ -253,8 +256,11 @@ func (s *site) notificationsCSV(r *web.Request) (web.Response, error) {
 	return web.File{Name: "notifications.csv", Kind: "text/csv; charset=utf-8", Body: sheet.CSV(head, lines)}, nil
 }
 
-// casePath is the page of a notification.
-func casePath(n *localv1.Notification) string { return caseAt(n.GetReference()) }
+// here is the page of the notification that is asked for, or of what is done there, under the name by which it is.
+func here(r *web.Request, then ...string) string { return caseAt(r.PathValue("reference"), then...) }
+
+// casePath is the page of a notification, or of what is done there: by its id, as two may share a reference.
+func casePath(n *localv1.Notification, then ...string) string { return caseAt(n.GetId(), then...) }
 
 // caseAt is the page of what a reference or an id names, or of what is done there.
 func caseAt(name string, then ...string) string {

@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"postern/internal/desk"
-	"postern/internal/envelope"
 	"postern/internal/fault"
 	"postern/internal/web"
 	"postern/internal/web/ui"
@@ -99,7 +98,7 @@ func (s *site) recorded(r *web.Request) (web.Response, error) {
 	}
 	data := map[string]any{"Panel": ui.Panel{Title: r.T(heading), Text: r.T("desk.recorded")}, "Next": next, "Practice": draft.GetPractice(), "Wales": s.wales(), "Slip": nil}
 	if ids := draft.GetNotificationIds(); len(ids) > 0 {
-		data["Slip"] = ui.Button{Text: r.T("desk.print_slip"), Href: "/notifications/" + envelope.Reference(ids[0]) + "/slip"}
+		data["Slip"] = ui.Button{Text: r.T("desk.print_slip"), Href: caseAt(ids[0], "slip")}
 	}
 	return about(draft, web.View{Template: "recorded", Data: data}), nil
 }

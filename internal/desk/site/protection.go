@@ -33,7 +33,7 @@ func (s *site) protection(r *web.Request) (web.Response, error) {
 	for _, at := range all {
 		n := at.Notifications[0]
 		row := []ui.Cell{{Text: personName(at.Person)}, {Text: plain.Visible(at.Person.Number)},
-			{Text: ui.Link{Href: "/protection/" + n.GetReference(), Text: n.GetReference()}.HTML()},
+			{Text: ui.Link{Href: "/protection/" + n.GetId(), Text: n.GetReference()}.HTML()},
 			{Text: r.When(n.GetCreateTime().AsTime())}, {Text: dueTag(r, n)}}
 		if at.Gate == posternv1.Gate_GATE_HOLD {
 			g.Held.Rows = append(g.Held.Rows, row)

@@ -29,7 +29,7 @@ func (s *site) review(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	if !desk.ActionsOf(n).Review {
-		return web.SeeOther(casePath(n)), nil // somebody has looked, or there is nothing to look at
+		return web.SeeOther(here(r)), nil // somebody has looked, or there is nothing to look at
 	}
 	return reviewView(r, n, about, reviewForm(r)), nil
 }
@@ -47,7 +47,7 @@ func (s *site) doReview(r *web.Request) (web.Response, error) {
 		_, err = s.desk.Review(r.Context(), &localv1.ReviewRequest{Id: n.GetId(), Findings: f.Text("findings")})
 	}
 	if fault.From(err).Reason == "ENDED" {
-		return web.SeeOther(casePath(n)), nil // a colleague was first, and its page says so
+		return web.SeeOther(here(r)), nil // a colleague was first, and its page says so
 	}
 	if err != nil {
 		return r.Again(reviewView(r, n, about, f), inWords(r, err, map[string]string{"findings": "case.say_findings"}))
@@ -55,5 +55,5 @@ func (s *site) doReview(r *web.Request) (web.Response, error) {
 	if err := r.Tell("case.reviewed"); err != nil {
 		return nil, err
 	}
-	return web.SeeOther(casePath(n)), nil
+	return web.SeeOther(here(r)), nil
 }

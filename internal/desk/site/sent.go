@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"strings"
 
+	"postern/internal/envelope"
 	"postern/internal/plain"
 	"postern/internal/web"
 	"postern/internal/web/ui"
@@ -46,7 +47,7 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 		waits = waits || n.GetState() == localv1.State_STATE_WAITING || n.GetState() == localv1.State_STATE_REFERRED || n.GetState() == localv1.State_STATE_WITHHELD
 		references = append(references, n.GetReference())
 		parts = append(parts, sentPart{Reference: n.GetReference(), Team: n.GetAuthorityName(), State: upper(r.T("state." + strings.TrimPrefix(strings.ToLower(n.GetState().String()), "state_"))),
-			ToDo: tasksOf(r, n), Slip: "/notifications/" + n.GetReference() + "/slip", Page: "/notifications/" + n.GetReference()})
+			ToDo: tasksOf(r, n), Slip: casePath(n, "slip"), Page: casePath(n)})
 	}
 	panel := ui.Panel{Title: r.T("fill.sent_done"), Text: sentLines(r, references)}
 	switch {
@@ -99,7 +100,8 @@ func (s *site) slip(r *web.Request) (web.Response, error) {
 		}
 		blocks[i].Heading = plain.Visible(b.Heading)
 	}
-	at := "/notifications/" + r.PathValue("reference")
-	return web.View{Template: "slip", About: r.PathValue("reference"), Back: at, Data: map[string]any{
+	name := r.PathValue("reference")
+	at := caseAt(name)
+	return web.View{Template: "slip", About: cmp.Or(envelope.Reference(name), name), Back: at, Data: map[string]any{
 		"Lang": string(lang), "Title": lang.Text("slip.title", nil), "Blocks": blocks, "English": at + "/slip?in=en", "Welsh": at + "/slip?in=cy"}}, nil
 }

@@ -33,7 +33,7 @@ func New(d *desk.Desk, shell web.Config) (*web.Site, error) {
 	}
 	s := &site{desk: d, now: shell.Now}
 	shell.Service, shell.Templates, shell.Navigation = "desk.service", templates, navigation()
-	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
+	shell.Pages = append(shell.Pages, signin.Acting(web.Instead(s.pages(), "AMBIGUOUS", s.which))...)
 	notices.Add(&shell, notices.Desk)
 	shell.Footer = append([]web.Link{{Text: "case.tonight", Href: "/tonight", Roles: Roles()}}, shell.Footer...)
 	return web.New(shell)

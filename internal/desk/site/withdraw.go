@@ -103,13 +103,13 @@ func (s *site) withdraw(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	if !desk.ActionsOf(n).Withdraw && len(n.GetWithdrawals()) > 0 { // taken before: this is what came of it
-		return web.SeeOther(caseAt(n.GetReference(), "withdrawn")), nil
+		return web.SeeOther(here(r, "withdrawn")), nil
 	}
-	return withdrawView(n, about, withdrawForm(r, n, about)), nil
+	return withdrawView(r, n, about, withdrawForm(r, n, about)), nil
 }
 
-func withdrawView(n *localv1.Notification, about *desk.About, f *web.Form) web.View {
-	return web.View{Template: "withdraw", Form: f, Data: canDo(n, about), Back: casePath(n), About: n.GetReference()}
+func withdrawView(r *web.Request, n *localv1.Notification, about *desk.About, f *web.Form) web.View {
+	return web.View{Template: "withdraw", Form: f, Data: canDo(n, about), Back: here(r), About: n.GetReference()}
 }
 
 // doWithdraw takes a withdrawal. It needs nobody's approval, and the same again changes nothing.
@@ -135,9 +135,9 @@ func (s *site) doWithdraw(r *web.Request) (web.Response, error) {
 		return web.SeeOther("/withdraw"), nil // another prison sent it, and the code is on the person's slip
 	}
 	if err != nil {
-		return r.Again(withdrawView(n, about, f), inWords(r, err, map[string]string{"paths": "case.say_which", "method": "case.say_method"}))
+		return r.Again(withdrawView(r, n, about, f), inWords(r, err, map[string]string{"paths": "case.say_which", "method": "case.say_method"}))
 	}
-	return web.SeeOther(caseAt(n.GetReference(), "withdrawn")), nil
+	return web.SeeOther(here(r, "withdrawn")), nil
 }
 
 // slipForm asks for what stands on a person's slip: with both, any prison can take a withdrawal.
@@ -162,7 +162,7 @@ func (s *site) doWithdrawBySlip(r *web.Request) (web.Response, error) {
 	reference, badReference := envelope.ParseReference(f.Text("reference"))
 	if badReference == nil {
 		here, err := s.desk.GetNotification(r.Context(), &localv1.GetNotificationRequest{Id: reference})
-		if err == nil && !here.GetNotification().GetElsewhere() {
+		if err == nil && !here.GetNotification().GetElsewhere() || fault.From(err).Reason == "AMBIGUOUS" {
 			return web.SeeOther(caseAt(reference, "withdraw")), nil
 		}
 		if err != nil && fault.KindOf(err) != fault.NotFound {
@@ -185,7 +185,7 @@ func (s *site) doWithdrawBySlip(r *web.Request) (web.Response, error) {
 	if err != nil {
 		return r.Again(web.View{Template: "by_slip", Form: f, Back: "/notifications"}, err)
 	}
-	return web.SeeOther(caseAt(out.GetNotification().GetReference(), "withdrawn")), nil
+	return web.SeeOther(casePath(out.GetNotification(), "withdrawn")), nil
 }
 
 var slipFaults = map[string]string{"reference": "case.bad_reference", "code": "case.bad_code"}
@@ -209,7 +209,7 @@ func (s *site) withdrawn(r *web.Request) (web.Response, error) {
 	}
 	taken := n.GetWithdrawals()
 	if len(taken) == 0 {
-		return web.SeeOther(casePath(n)), nil
+		return web.SeeOther(here(r)), nil
 	}
 	last := taken[len(taken)-1]
 	who, _ := r.Person()
@@ -218,7 +218,7 @@ func (s *site) withdrawn(r *web.Request) (web.Response, error) {
 	if d.Refused {
 		d.Title = "case.not_withdrawn"
 	}
-	return web.View{Template: "withdrawn", Data: d, Title: d.Title, About: n.GetReference(), Back: casePath(n)}, nil
+	return web.View{Template: "withdrawn", Data: d, Title: d.Title, About: n.GetReference(), Back: here(r)}, nil
 }
 
 // inWords puts the reader's words into the faults of fields, by the beginning of their paths: the desk's own name what a

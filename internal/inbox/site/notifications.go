@@ -44,6 +44,9 @@ type warned struct {
 // notShared is a section that did not come, and as far as the team may know, why.
 type notShared struct{ Name, Why string }
 
+// other is another notification that a page names.
+type other struct{ At, Reference string }
+
 // notification is what a page shows of one.
 type notification struct {
 	Item       *localv1.Item
@@ -58,10 +61,11 @@ type notification struct {
 	Parts      []part
 	NotShared  []notShared
 	Sender     *posternv1.Sender
-	Prison     string   // by its name
-	By         string   // the team that passed it on, by its name
-	Newer      []string // the references of those that put it right
-	Older      string   // the reference of the one that it puts right
+	Prison     string  // by its name
+	By         string  // the team that passed it on, by its name
+	At         string  // its page
+	Newer      []other // those that put it right
+	Older      *other  // the one that it puts right
 	OlderWords string
 	Received   string
 	Decision   []string
@@ -122,7 +126,7 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		return web.View{}, err
 	}
 	i := o.GetItem()
-	n := &notification{Item: i, Sender: o.GetSender(), Prison: s.prison(r, i), Received: r.When(i.GetReceiveTime().AsTime()),
+	n := &notification{Item: i, At: s.page(r), Sender: o.GetSender(), Prison: s.prison(r, i), Received: r.When(i.GetReceiveTime().AsTime()),
 		Whole: i.GetStop() != nil && len(i.GetStop().GetPaths()) == 0, Decision: plain.DecisionIn(r.Language, o.GetDecision()),
 		State: tag(r, i), Due: s.due(r, i, s.now().In(s.zone)), Assigned: people.name(r, i.GetWork().GetAssignedTo()),
 		Seen: strconv.Itoa(len(i.GetWork().GetDeeds())), HubPhone: s.inbox.HubPhone()}
@@ -130,10 +134,10 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		n.By = s.inbox.NameOf(r.Language, by)
 	}
 	for _, id := range i.GetSupersededBy() {
-		n.Newer = append(n.Newer, envelope.Reference(id))
+		n.Newer = append(n.Newer, other{pageOf(id), envelope.Reference(id)})
 	}
 	if id := i.GetSupersedes(); id != "" {
-		n.Older, n.OlderWords = envelope.Reference(id), r.T("inbox.puts_right")
+		n.Older, n.OlderWords = &other{pageOf(id), envelope.Reference(id)}, r.T("inbox.puts_right")
 		if i.GetChangeReason() == posternv1.ChangeReason_CHANGE_REASON_CHILD_ADDED {
 			n.OlderWords = r.T("inbox.child_added")
 		}

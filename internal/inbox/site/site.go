@@ -38,7 +38,7 @@ func New(in *inbox.Inbox, shell web.Config) (*web.Site, error) {
 	}
 	s := &site{inbox: in, zone: zone, now: shell.Now}
 	shell.Service, shell.Templates, shell.Navigation = "inbox.service", templates, navigation()
-	shell.Pages = append(shell.Pages, signin.Acting(s.pages())...)
+	shell.Pages = append(shell.Pages, signin.Acting(web.Instead(s.pages(), "AMBIGUOUS", s.which))...)
 	notices.Add(&shell, notices.Inbox)
 	return web.New(shell)
 }

@@ -221,7 +221,7 @@ func (s *site) row(r *web.Request, i *localv1.Item, people people, now time.Time
 	}
 	return []ui.Cell{
 		{Text: pick(r, i, first)},
-		{Text: ui.Link{Href: "/notifications/" + i.GetReference(), Text: i.GetReference()}.HTML()},
+		{Text: ui.Link{Href: pageOf(i.GetId()), Text: i.GetReference()}.HTML()},
 		{Text: r.T("web.when", "date", short(r, at, now), "time", r.Clock(at))}, {Text: lines(children)}, {Text: lines(areas)},
 		{Text: s.dueOrTold(r, i, now)}, {Text: people.name(r, i.GetWork().GetAssignedTo())}, {Text: tagAndNewer(r, i)},
 	}
@@ -263,13 +263,13 @@ func lines(texts []string) template.HTML {
 // pick is the box that chooses a row, with how much of its work was seen. The first has the name of the field for its id,
 // so that a fault leads to it.
 func pick(r *web.Request, i *localv1.Item, first bool) template.HTML {
-	id := "pick-" + i.GetReference()
+	id := "pick-" + i.GetId()
 	if first {
 		id = "pick"
 	}
 	e := template.HTMLEscapeString
 	return template.HTML(`<div class="govuk-checkboxes govuk-checkboxes--small"><div class="govuk-checkboxes__item"><input class="govuk-checkboxes__input" type="checkbox" name="pick" id="` + id +
-		`" value="` + i.GetReference() + `.` + strconv.Itoa(len(i.GetWork().GetDeeds())) + `"><label class="govuk-label govuk-checkboxes__label" for="` + id +
+		`" value="` + i.GetId() + `.` + strconv.Itoa(len(i.GetWork().GetDeeds())) + `"><label class="govuk-label govuk-checkboxes__label" for="` + id +
 		`"><span class="govuk-visually-hidden">` + e(r.T("inbox.pick_one", "reference", i.GetReference())) + `</span></label></div></div>`)
 }
 
@@ -422,13 +422,13 @@ func (s *site) assign(r *web.Request) (web.Response, error) {
 	f.Require("inbox.to_required", "to")
 	req := &localv1.AssignItemsRequest{To: strings.TrimPrefix(f.Text("to"), nobody)}
 	for _, picked := range f.Choices("pick") {
-		reference, deeds, _ := strings.Cut(picked, ".")
+		id, deeds, _ := strings.Cut(picked, ".")
 		n, err := strconv.ParseUint(deeds, 10, 32)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "NO_ROW", "This is not a row of the table.")
 		}
 		seen := uint32(n)
-		req.Items = append(req.Items, &localv1.Seen{Id: reference, Deeds: &seen})
+		req.Items = append(req.Items, &localv1.Seen{Id: id, Deeds: &seen})
 	}
 	if err := f.Err(); err != nil {
 		view, failed := s.table(r)

@@ -2,6 +2,7 @@ package site
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,11 @@ func about(r *web.Request, f *web.Form) *localv1.Seen {
 	return &localv1.Seen{Id: r.PathValue("reference"), Deeds: seenIn(f)}
 }
 
-func (s *site) page(r *web.Request) string { return "/notifications/" + r.PathValue("reference") }
+// page is the page of the notification that is asked for, under the name by which it is.
+func (s *site) page(r *web.Request) string { return pageOf(r.PathValue("reference")) }
+
+// pageOf is the page of a notification, by its id: two may share a reference.
+func pageOf(id string) string { return "/notifications/" + url.PathEscape(id) }
 
 // done leads back to the notification after something was done about it. Who was too late sees it with what was done.
 func (s *site) done(r *web.Request, err error, told string) (web.Response, error) {
