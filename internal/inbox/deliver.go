@@ -17,7 +17,6 @@ import (
 	"postern/internal/follow"
 	"postern/internal/form"
 	"postern/internal/ledger/verify"
-	"postern/internal/outlet"
 	"postern/internal/plain"
 	"postern/internal/rpc"
 	"postern/internal/schema"
@@ -343,7 +342,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 	case newer:
 		return in.keepAnswer(ctx, d, kept, origin)
 	}
-	tell := false
+	tell, again := false, in.wasHere(d)
 	reference := append(join(item.GetItem().GetReference(), item.GetItem().GetId(), ""), key...)
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		earlier, err := tx.Get(schema.InboxItem, key)
@@ -369,7 +368,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 			return err
 		}
 		if earlier != nil { // what this hub lets through is what may be passed on again
-			more, err := in.addMore(tx, key, earlier, without(item, t))
+			more, err := in.addMore(tx, key, earlier, without(item, t), again)
 			if err != nil {
 				return err
 			}
@@ -378,8 +377,9 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 			}
 			return in.keepSealed(tx, key, v.Signed(), t)
 		}
+		left := item
 		if len(before) > 0 || len(t.Paths) > 0 {
-			left := without(item, t)
+			left = without(item, t)
 			if err := in.takePlace(tx, left, before); err != nil {
 				return err
 			}
@@ -390,7 +390,7 @@ func (in *Inbox) keep(ctx context.Context, d *posternv1.Delivery, v *envelope.Ve
 		if err := tx.Put(schema.InboxItem, key, sealed); err != nil {
 			return err
 		}
-		if _, err := in.handOver(tx, parcel{Kind: outlet.Notification, Reference: item.GetItem().GetReference(), Manifest: key}); err != nil {
+		if _, err := in.handOver(tx, came(left, key, again)); err != nil {
 			return err
 		}
 		if item.GetItem().GetPassedOnBy() == "" {

@@ -116,6 +116,12 @@ func (in *Inbox) had(d *posternv1.Delivery, event *verify.Event) bool {
 	})
 }
 
+// wasHere reports whether a delivery is of what was here before, and may have been handed over.
+func (in *Inbox) wasHere(d *posternv1.Delivery) bool {
+	event, err := verify.Receipt(d.GetReceipt(), in.cfg.AllLogs)
+	return err == nil && in.had(d, event)
+}
+
 // StepResume tells the hub how far this inbox holds all, once after each start; it reports whether it did. An inbox that
 // was restored from an older copy gets again what it lost. One that collects says so whenever it collects.
 func (in *Inbox) StepResume(ctx context.Context) (bool, error) {

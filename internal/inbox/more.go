@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"postern/internal/outlet"
 	"postern/internal/schema"
 	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
@@ -17,8 +16,9 @@ import (
 // delivery had stays as it is, and what it had not is added: it was acknowledged, so nobody would send it again.
 
 // addMore adds to the item of a manifest what a later delivery of it holds beyond, and reports whether that was anything.
-// It is to be done anew then, whatever the team did about what it had. What was withdrawn is not in later.
-func (in *Inbox) addMore(tx store.Tx, manifest, sealed []byte, later *localv1.GetItemResponse) (bool, error) {
+// It is to be done anew then, whatever the team did about what it had. What was withdrawn is not in later. Again says that it
+// was here before, and lost.
+func (in *Inbox) addMore(tx store.Tx, manifest, sealed []byte, later *localv1.GetItemResponse, again bool) (bool, error) {
 	item, err := in.openItem(manifest, sealed)
 	if err != nil {
 		return false, err
@@ -44,7 +44,7 @@ func (in *Inbox) addMore(tx store.Tx, manifest, sealed []byte, later *localv1.Ge
 	if err := tx.Put(schema.InboxItem, manifest, sealed); err != nil {
 		return false, err
 	}
-	_, err = in.handOver(tx, parcel{Kind: outlet.Notification, Reference: i.GetReference(), Manifest: manifest})
+	_, err = in.handOver(tx, came(item, manifest, again))
 	return true, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"postern/internal/fault"
 	"postern/internal/outlet"
@@ -19,11 +20,19 @@ type parcel struct {
 	Kind      outlet.Kind `json:"kind"`
 	Reference string      `json:"reference"`
 	Manifest  []byte      `json:"manifest,omitempty"` // the key of the item; none of a test
+	Paths     []string    `json:"paths,omitempty"`    // of a notification what came, of a stop request what was withdrawn: with the manifest, which parcel it is
 	To        string      `json:"to,omitempty"`       // the team's mailbox that an alert is for
 	Staff     string      `json:"staff,omitempty"`    // the deputy that it is for, whose mailbox is looked up when it goes
 	Since     int64       `json:"since,omitempty"`    // which alert of a deputy it is
 	Begun     bool        `json:"begun,omitempty"`    // from here on it may have been handed over
 	Unclear   bool        `json:"unclear,omitempty"`  // it is not known, and a person says
+}
+
+// came is the parcel of what came of an item. What comes again, since it was here before and is lost, may have been handed
+// over, so a person says.
+func came(item *localv1.GetItemResponse, manifest []byte, again bool) parcel {
+	i := item.GetItem()
+	return parcel{Kind: outlet.Notification, Reference: i.GetReference(), Manifest: manifest, Paths: slices.Sorted(slices.Values(i.GetPaths())), Unclear: again}
 }
 
 // pack makes a parcel of what is in the inbox now: what was withdrawn meanwhile is not in it, and a notification that was
@@ -123,6 +132,9 @@ func (in *Inbox) write(tx store.Tx, item *queue.Item, p parcel) error {
 	return in.parcels.Retry(tx, *item)
 }
 
+// never is when a parcel is due that is not handed over by itself.
+func never(now time.Time) time.Time { return now.AddDate(100, 0, 0) }
+
 // unclear keeps a parcel for a person.
 func (in *Inbox) unclear(tx store.Tx, item queue.Item) error {
 	var p parcel
@@ -130,6 +142,6 @@ func (in *Inbox) unclear(tx store.Tx, item queue.Item) error {
 		return fault.From(err)
 	}
 	p.Unclear = true
-	item.DueTime = in.cfg.Clock().AddDate(100, 0, 0) // never by itself
+	item.DueTime = never(in.cfg.Clock())
 	return in.write(tx, &item, p)
 }

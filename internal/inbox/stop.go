@@ -142,7 +142,7 @@ func (in *Inbox) stop(ctx context.Context, d *posternv1.Delivery) (*posternv1.De
 			return nil
 		})
 		if found {
-			_, err = in.handOver(tx, parcel{Kind: outlet.Stop, Reference: reference, Manifest: manifest})
+			_, err = in.handOver(tx, parcel{Kind: outlet.Stop, Reference: reference, Manifest: manifest, Paths: t.Paths})
 		}
 		if err != nil || found {
 			return err
