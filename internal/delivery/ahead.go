@@ -14,12 +14,9 @@ import (
 // longer than longestWait, so that a later time is not believed. Which of two clocks was wrong nobody knows: so the time at
 // which something was put stays, and until then it has waited since it was found.
 
-// maxRetryAfter is the longest that an inbox can put a delivery off.
-const maxRetryAfter = time.Hour
-
 // longestWait is the longest from one attempt to the next.
 func (d *Delivery) longestWait() time.Duration {
-	return max(d.cfg.Backoff.Max+d.cfg.SendTimeout, maxRetryAfter)
+	return max(d.cfg.Backoff.Max+d.cfg.SendTimeout, queue.MaxAsked)
 }
 
 // mayBeTried is when an item may be tried: when it is due, or now, where a clock that was ahead says when.

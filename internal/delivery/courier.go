@@ -358,7 +358,7 @@ func (d *Delivery) failed(ctx context.Context, p pending, cause error, itself bo
 			return err
 		}
 		it.Attempts++
-		it.DueTime = d.cfg.Clock().Add(max(d.cfg.Backoff.After(it.Attempts, r), min(fault.From(cause).RetryAfter, maxRetryAfter)))
+		it.DueTime = d.cfg.Clock().Add(d.cfg.Backoff.Asked(it.Attempts, r, fault.From(cause).RetryAfter))
 		if end := d.deadline(p); end.Before(it.DueTime) {
 			it.DueTime = end // so that the desk hears in time that it was not delivered
 		}

@@ -145,3 +145,19 @@ func TestAWithdrawalDoesNotRunOut(t *testing.T) {
 		t.Errorf("after a hundred days: %v", d.State(id))
 	}
 }
+
+// What a desk tried in vain while its clock was a month ahead goes as soon as the clock is right.
+func TestWhatADeskPutOffWhileItsClockWasAheadGoes(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.New(testkit.Bristol))[0]
+	d.Restart(func(c *desk.Config) { c.Clock = func() time.Time { return x.Clock.Now().Add(30 * 24 * time.Hour) } })
+	d.Link.Down(true)
+	if _, err := d.StepSpool(t.Context()); err == nil {
+		t.Fatal("the hub is down")
+	}
+	d.Link.Down(false)
+	d.Restart()
+	if worked, err := d.StepSpool(t.Context()); !worked || err != nil || d.State(id) != localv1.State_STATE_ACCEPTED {
+		t.Errorf("with the clock right: %v, %v, %v", worked, err, d.State(id))
+	}
+}

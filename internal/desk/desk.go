@@ -181,7 +181,7 @@ func retryAfter(err error) time.Duration {
 	if err == nil {
 		return 0
 	}
-	return fault.From(err).RetryAfter
+	return min(fault.From(err).RetryAfter, queue.MaxAsked)
 }
 
 // lost returns store.ErrOutcomeUnknown when our own database has ended with it. It asks the database, because the error

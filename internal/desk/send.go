@@ -50,7 +50,7 @@ func (d *Desk) stepSpool(ctx context.Context, dueBy time.Time) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if ok && !item.DueTime.After(dueBy) {
+		if ok && item.Ready(dueBy, d.cfg.Backoff.Longest()) {
 			err := line.submit(ctx, item)
 			if fault.From(err).Reason == "LOG_NOT_FOLLOWED" { // not at the next poll: a person may stand at the counter
 				_, again := d.StepUpdates(ctx)
@@ -174,11 +174,7 @@ func (d *Desk) postpone(ctx context.Context, item queue.Item, cause error) error
 	if err != nil {
 		return errors.Join(err, cause)
 	}
-	wait := d.cfg.Backoff.After(item.Attempts, jitter)
-	if r := fault.From(cause).RetryAfter; r > wait {
-		wait = r
-	}
-	due := d.cfg.Clock().Add(wait)
+	due := d.cfg.Clock().Add(d.cfg.Backoff.Asked(item.Attempts, jitter, fault.From(cause).RetryAfter))
 	if err := failpoint.Hit(failpoint.DeskPostpone); err != nil {
 		return errors.Join(err, cause)
 	}

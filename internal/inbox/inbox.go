@@ -194,7 +194,7 @@ func (in *Inbox) loop(ctx context.Context, name string, step func(context.Contex
 			wait = max(wait, time.Minute)
 		}
 		if err != nil {
-			wait = max(wait, fault.From(err).RetryAfter) // the hub says when
+			wait = max(wait, min(fault.From(err).RetryAfter, queue.MaxAsked)) // the hub says when
 		}
 		select {
 		case <-ctx.Done():

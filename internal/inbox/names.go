@@ -57,7 +57,7 @@ func (in *Inbox) loadNames(ctx context.Context) error {
 // longer has stays: what came from there is still here.
 func (in *Inbox) StepNames(ctx context.Context) (bool, error) {
 	now := in.cfg.Clock()
-	if in.cfg.Directory == nil || !in.learned.IsZero() && now.Before(in.learned.Add(learnEvery)) {
+	if in.cfg.Directory == nil || !in.learned.IsZero() && !now.Before(in.learned) && now.Before(in.learned.Add(learnEvery)) {
 		return false, nil
 	}
 	dir, err := in.directory(ctx)

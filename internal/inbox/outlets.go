@@ -140,8 +140,14 @@ func (in *Inbox) wakeOutlets() {
 func (in *Inbox) StepOutlet(ctx context.Context, way string) (bool, error) {
 	var item queue.Item
 	var ok bool
+	now := in.cfg.Clock()
 	err := in.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
-		item, ok, _, err = in.parcels.Due(s, way, 0, math.MaxUint64, in.cfg.Clock())
+		item, ok, _, err = in.parcels.DueBy(s, way, 0, math.MaxUint64, now, func(it queue.Item) time.Time {
+			if it.Ready(now, in.cfg.Backoff.Longest()) && !isUnclear(it) {
+				return now
+			}
+			return it.DueTime
+		})
 		return err
 	})
 	if err != nil || !ok {

@@ -135,6 +135,12 @@ func (in *Inbox) write(tx store.Tx, item *queue.Item, p parcel) error {
 // never is when a parcel is due that is not handed over by itself.
 func never(now time.Time) time.Time { return now.AddDate(100, 0, 0) }
 
+// isUnclear reports whether a parcel waits for a person; one that cannot be read does not, and is found when it is tried.
+func isUnclear(item queue.Item) bool {
+	var p parcel
+	return json.Unmarshal(item.Body, &p) == nil && p.Unclear
+}
+
 // unclear keeps a parcel for a person.
 func (in *Inbox) unclear(tx store.Tx, item queue.Item) error {
 	var p parcel

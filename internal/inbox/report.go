@@ -141,7 +141,7 @@ func (in *Inbox) nextReport(s store.Snapshot) (next spooled, ok bool, err error)
 				return next, false, err
 			}
 			about := next.kind + string(next.report.GetManifestSha256())
-			if !it.DueTime.After(now) && !held[about] {
+			if it.Ready(now, max(in.cfg.Backoff.Longest(), refusedBackoff.Longest())) && !held[about] {
 				return next, true, nil
 			}
 			held[about] = true
@@ -205,10 +205,10 @@ func (in *Inbox) settleReport(ctx context.Context, sent spooled, sendErr error) 
 	}
 	retry, over := sent.Item, false
 	retry.Attempts++
-	wait := in.cfg.Backoff.After(sent.Attempts, jitter)
+	wait := in.cfg.Backoff.Asked(sent.Attempts, jitter, fault.From(sendErr).RetryAfter)
 	if refused(sendErr) {
 		retry.Refusals++
-		over, wait = retry.Refusals >= maxRefusals, refusedBackoff.After(retry.Refusals, jitter)
+		over, wait = retry.Refusals >= maxRefusals, refusedBackoff.Asked(retry.Refusals, jitter, fault.From(sendErr).RetryAfter)
 		level, what := in.cfg.Log.WarnContext, "the hub refused a report, trying again"
 		if over {
 			level, what = in.cfg.Log.ErrorContext, "the hub refused a report for days, and it is given up"
@@ -222,7 +222,7 @@ func (in *Inbox) settleReport(ctx context.Context, sent spooled, sendErr error) 
 		case sendErr == nil:
 			return in.reports.Remove(tx, sent.Item)
 		}
-		retry.DueTime = in.cfg.Clock().Add(max(wait, fault.From(sendErr).RetryAfter))
+		retry.DueTime = in.cfg.Clock().Add(wait)
 		return in.reports.Retry(tx, retry)
 	})
 }

@@ -15,6 +15,17 @@ type Backoff struct {
 	Max  time.Duration // the longest wait ever
 }
 
+// MaxAsked is the longest that the other side can put something off.
+const MaxAsked = time.Hour
+
+// Longest is the longest from one attempt to the next, whatever the other side asks.
+func (b Backoff) Longest() time.Duration { return max(b.Max, MaxAsked) }
+
+// Asked returns the wait after a failure of which the other side says how long to wait at least.
+func (b Backoff) Asked(attempts uint32, r float64, atLeast time.Duration) time.Duration {
+	return max(b.After(attempts, r), min(atLeast, MaxAsked))
+}
+
 // After returns the wait after the given number of failed attempts, for a random number r from 0 up to but not 1:
 // evenly spread from nothing to Base doubled for each attempt after the first, at most Max.
 func (b Backoff) After(attempts uint32, r float64) time.Duration {

@@ -33,6 +33,12 @@ type Item struct {
 // Key is the item's place as bytes, in the order of its line: for what the owner keeps beside it in a keyspace of its own.
 func (it Item) Key() []byte { return key(it.Destination, it.Sequence) }
 
+// Ready reports whether an item may be tried at now: when it is due, or when it is due later than anything is ever put off.
+// A clock that was ahead for a moment, and was set right, leaves such times behind.
+func (it Item) Ready(now time.Time, longest time.Duration) bool {
+	return !it.DueTime.After(now) || it.DueTime.After(now.Add(longest))
+}
+
 // Config says where a queue keeps its items.
 type Config struct {
 	Keyspace store.Keyspace // the queue's alone
@@ -168,14 +174,9 @@ func (q *Queue) Head(s store.Snapshot, dest string) (it Item, ok bool, err error
 	return it, ok, err
 }
 
-// Due returns the first item of a line, from one sequence number up to but not another, that may be tried at now. When
-// there is none, soonest says when the next one may be; zero when nothing waits there. It passes over what waits for a
-// later moment, so one that fails holds up no other.
-func (q *Queue) Due(s store.Snapshot, dest string, from, to uint64, now time.Time) (it Item, ok bool, soonest time.Time, err error) {
-	return q.DueBy(s, dest, from, to, now, func(it Item) time.Time { return it.DueTime })
-}
-
-// DueBy is Due where the owner says when an item may be tried next.
+// DueBy returns the first item of a line, from one sequence number up to but not another, that may be tried at now, where
+// its owner says from when on each may. When there is none, soonest says when the next one may be; zero when nothing waits
+// there. It passes over what waits for a later moment, so one that fails holds up no other.
 func (q *Queue) DueBy(s store.Snapshot, dest string, from, to uint64, now time.Time, at func(Item) time.Time) (it Item, ok bool, soonest time.Time, err error) {
 	err = s.Scan(q.ks, key(dest, from), key(dest, to), func(k, v []byte) (bool, error) {
 		next, err := decode(k, v)

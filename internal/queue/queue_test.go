@@ -292,7 +292,7 @@ func TestDueFindAndLine(t *testing.T) {
 		{"nothing is there", 10, 100, at(9), "", time.Time{}},
 	} {
 		view(func(s store.Snapshot) error {
-			it, ok, soonest, err := q.Due(s, "E06", c.from, c.to, c.now)
+			it, ok, soonest, err := q.DueBy(s, "E06", c.from, c.to, c.now, func(it queue.Item) time.Time { return it.DueTime })
 			if it.ID != c.want || ok != (c.want != "") || !ok && !soonest.Equal(c.soonest) {
 				t.Errorf("%s: %q, %v, soonest %v", c.name, it.ID, ok, soonest)
 			}
@@ -309,4 +309,14 @@ func TestDueFindAndLine(t *testing.T) {
 		}
 		return errors.Join(err, err2, err3, err4)
 	})
+}
+
+func TestNothingIsPutOffForLongerThanTheLongestWait(t *testing.T) {
+	now := time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC)
+	longest := queue.Backoff{Base: time.Second, Max: 10 * time.Minute}.Longest()
+	for after, want := range map[time.Duration]bool{-time.Second: true, 0: true, time.Second: false, longest: false, longest + 1: true} {
+		if got := (queue.Item{DueTime: now.Add(after)}).Ready(now, longest); got != want {
+			t.Errorf("due after %s: %v", after, got)
+		}
+	}
 }
