@@ -194,8 +194,15 @@ func (c *Common) open(ctx context.Context, rt Runtime, database schema.Database)
 	if b.vault, err = c.vaultFor(rt, file.Path); err != nil {
 		return nil, err
 	}
-	b.store, err = bolt.Open(ctx, file)
-	return b, err
+	s, err := bolt.Open(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.vault.Fits(ctx, s, database.Sealed...); err != nil { // a hub's ledger asks the same of its newest record
+		return nil, errors.Join(err, s.Close())
+	}
+	b.store = s
+	return b, nil
 }
 
 // dial connects to the hub; nothing is sent before the first call.

@@ -26,4 +26,5 @@ var Desk = Database{
 	Version: 3,
 	Keyspaces: []store.Keyspace{DeskMeta, DeskForm, DeskFormParts, DeskNotification, DeskReference, DeskSpool, DeskMessage,
 		DeskReceipt, DeskDirectory, DeskCursor, DeskPin, DeskDue, DeskContent, DeskDraft},
+	Sealed: []store.Keyspace{DeskForm, DeskNotification, DeskMessage, DeskDraft},
 }

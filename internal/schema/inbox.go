@@ -24,4 +24,5 @@ var Inbox = Database{
 	Version:   8,
 	Oldest:    8,
 	Keyspaces: []store.Keyspace{InboxMeta, InboxItem, InboxDelivery, InboxReference, InboxReport, InboxTombstone, InboxReplaced, InboxSealed, InboxRedirect, InboxWork, InboxTeam, InboxParcel},
+	Sealed:    []store.Keyspace{InboxItem, InboxSealed, InboxWork, InboxTeam},
 }

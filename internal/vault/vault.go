@@ -58,6 +58,7 @@ type Vault struct {
 	epochs  map[string]*epoch
 	current *epoch
 	rand    io.Reader
+	dir     string // for the words of a fault
 }
 
 const (
@@ -117,7 +118,7 @@ func Open(c Config) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{epochs: map[string]*epoch{}, rand: c.Rand}
+	v := &Vault{epochs: map[string]*epoch{}, rand: c.Rand, dir: c.Dir}
 	for name, key := range keys {
 		e, err := newEpoch(name, key)
 		if err != nil {
