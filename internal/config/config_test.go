@@ -323,7 +323,14 @@ func TestTheOperatorIsNeededToSignOnly(t *testing.T) {
 	if i.Party().URI() != "spiffe://"+domain+"/operator/main" {
 		t.Error(i.Party().URI())
 	}
-	edit(t, path, "operator: {certificate: operator/cert.pem, key: operator/key.pem}\n", "")
+	edit(t, path, "operator: {certificate: operator/cert.pem, key: operator/key.pem}", "operator: {certificate: inbox/cert.pem, key: inbox/key.pem}")
+	c, err = config.LoadHub(path)
+	check(t, err)
+	if _, err := c.LoadOperator(); fault.From(err).Reason != "WRONG_CERTIFICATE" ||
+		!strings.Contains(err.Error(), "This is the certificate of /authority/E06000023/inbox; an operator needs /operator/…. Correct operator.") {
+		t.Errorf("with the certificate of an inbox: %v", err)
+	}
+	edit(t, path, "operator: {certificate: inbox/cert.pem, key: inbox/key.pem}\n", "")
 	c, err = config.LoadHub(path)
 	check(t, err)
 	if _, err := c.LoadOperator(); fault.From(err).Reason != "NO_OPERATOR" {

@@ -120,13 +120,17 @@ func LoadHub(path string) (*Hub, error) {
 	return c, err
 }
 
-// LoadOperator reads the operator's identity.
+// LoadOperator reads the operator's identity, and no other party's: whoever reads a directory would refuse what it signs.
 func (c *Hub) LoadOperator() (*identity.Identity, error) {
 	if c.Operator.Certificate == "" {
 		return nil, fault.InvalidFields("NO_OPERATOR", "No operator is configured on this machine.", []fault.Field{
 			{Path: "operator.certificate", Reason: "Missing.", Fix: "Name the operator's certificate and key, or load the directory where they are."}})
 	}
-	return identity.Load(c.resolve(c.Operator.Certificate), c.resolve(c.Operator.Key))
+	i, err := identity.Load(c.resolve(c.Operator.Certificate), c.resolve(c.Operator.Key))
+	if err == nil {
+		err = CertificateFor(operator, i.Party())
+	}
+	return i, err
 }
 
 // Build opens the hub's database and makes the hub.

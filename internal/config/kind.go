@@ -11,16 +11,20 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// certificates are what the certificate of each kind of party names, and how a person calls the party.
+// certificates are what the certificate of each kind of party names, how a person calls the party, and the field that names
+// the certificate. Only a hub's operator is none that a configuration is of.
 var certificates = map[string]struct {
-	role         posternv1.Role
-	called, path string
+	role                posternv1.Role
+	called, path, field string
 }{
-	"hub":   {posternv1.Role_ROLE_HUB, "a hub", "/hub/…"},
-	"desk":  {posternv1.Role_ROLE_DESK, "a desk", "/prison/…/desk"},
-	"inbox": {posternv1.Role_ROLE_INBOX, "an inbox", "/authority/…/inbox"},
-	"audit": {posternv1.Role_ROLE_AUDITOR, "an auditor", "/auditor/…"},
+	"hub":    {posternv1.Role_ROLE_HUB, "a hub", "/hub/…", "identity"},
+	"desk":   {posternv1.Role_ROLE_DESK, "a desk", "/prison/…/desk", "identity"},
+	"inbox":  {posternv1.Role_ROLE_INBOX, "an inbox", "/authority/…/inbox", "identity"},
+	"audit":  {posternv1.Role_ROLE_AUDITOR, "an auditor", "/auditor/…", "identity"},
+	operator: {posternv1.Role_ROLE_OPERATOR, "an operator", "/operator/…", "operator"},
 }
+
+const operator = "operator"
 
 // CertificateFor refuses a certificate that is not of the kind that a configuration is of: every other party would refuse
 // what it does, and a hub would begin its logs under somebody else's name. kind is as Party has it.
@@ -29,8 +33,8 @@ func CertificateFor(kind string, p identity.Party) error {
 	if p.Role == want.role {
 		return nil
 	}
-	return fault.Newf(fault.Precondition, "WRONG_CERTIFICATE", "This is the certificate of %s; %s needs %s. Correct identity.",
-		strings.TrimPrefix(p.URI(), "spiffe://"+p.Domain), want.called, want.path)
+	return fault.Newf(fault.Precondition, "WRONG_CERTIFICATE", "This is the certificate of %s; %s needs %s. Correct %s.",
+		strings.TrimPrefix(p.URI(), "spiffe://"+p.Domain), want.called, want.path, want.field)
 }
 
 // kindOf is the kind of party that has a database; an auditor has none.

@@ -85,7 +85,7 @@ func (e *examination) inside(ctx context.Context) {
 	e.peers(ctx, answer.GetPeers())
 }
 
-// open connects to the party that serves, or builds it in this process; nil for one that was never started.
+// open connects to the party that serves, or builds it in this process; nil for one that was never started, or that cannot start with the certificate it has.
 func (e *examination) open(ctx context.Context) (*grpc.ClientConn, func(), error) {
 	conn, err := rpc.DialLocal(e.Socket())
 	if err == nil {
@@ -101,6 +101,9 @@ func (e *examination) open(ctx context.Context) (*grpc.ClientConn, func(), error
 		return nil, nil, nil
 	}
 	e.add(ops.Warning("process", "The party does not serve.", start))
+	if e.identity == nil {
+		return nil, nil, nil // it cannot be built, and was said why
+	}
 	s, err := e.Build(ctx, config.NewRuntime(e.Log))
 	if err != nil {
 		return nil, nil, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,14 @@ func TestDoctor(t *testing.T) {
 	has(t, examine(t, file("inbox-E06000023.yaml"), 0), "recipient key", problem, "Restore the key folder")
 	edit(t, file("desk-BLI.yaml"), "certificate: desk-BLI/cert.pem", "certificate: auditor/cert.pem")
 	edit(t, file("desk-BLI.yaml"), "key: desk-BLI/key.pem", "key: auditor/key.pem")
-	has(t, examine(t, file("desk-BLI.yaml"), 0), "certificate", problem, "This is the certificate of /auditor/demo; a desk needs /prison/…/desk. Correct identity.")
+	r = examine(t, file("desk-BLI.yaml"), 0)
+	has(t, r, "certificate", problem, "This is the certificate of /auditor/demo; a desk needs /prison/…/desk. Correct identity.")
+	if slices.ContainsFunc(r.Findings, func(f *localv1.Finding) bool { return f.GetCheck() == "database" }) {
+		t.Errorf("the same is said again: %v", r.Findings)
+	}
+	edit(t, file("hub.yaml"), "certificate: operator/cert.pem", "certificate: auditor/cert.pem")
+	edit(t, file("hub.yaml"), "key: operator/key.pem", "key: auditor/key.pem")
+	has(t, examine(t, file("hub.yaml"), 0), "operator", problem, "This is the certificate of /auditor/demo; an operator needs /operator/…. Correct operator.")
 	edit(t, file("desk-PRI.yaml"), "key: desk-PRI/key.pem", "key: auditor/key.pem")
 	has(t, examine(t, file("desk-PRI.yaml"), 0), "certificate", problem, "")
 

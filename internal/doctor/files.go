@@ -123,8 +123,18 @@ func (e *examination) certificate() {
 	} else {
 		e.add(found)
 	}
+	e.operator()
 	e.lists(anchors, now)
 	e.identity, e.anchors = i, anchors
+}
+
+// operator looks at the certificate that a hub's operator signs with, where it is on this machine.
+func (e *examination) operator() {
+	if c, ok := e.Party.(*config.Hub); ok && c.Operator.Certificate != "" {
+		if _, err := c.LoadOperator(); err != nil {
+			e.add(ops.Faults("operator", err)...)
+		}
+	}
 }
 
 // lists looks at the revocation lists. They hold for weeks, so only the last one is a warning.
