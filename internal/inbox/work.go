@@ -96,7 +96,7 @@ func (in *Inbox) noted(ctx context.Context, tx store.Tx, key []byte, d *localv1.
 		return err
 	}
 	d.Time, d.StaffId = in.now(), by
-	if same(w, d) {
+	if same(&localv1.Item{Work: w}, d) {
 		return nil
 	}
 	return in.did(tx, key, w, d)
@@ -113,9 +113,12 @@ func (in *Inbox) sawAll(r store.Reader, key []byte, seen *uint32) error {
 
 // same reports whether the newest deed about the same thing is this one by the same person: then there is nothing to do.
 // While the prison has not heard the reply, to say again what was said is a deed: it was told by telephone, or is to be sent
-// once more.
-func same(w *localv1.Work, d *localv1.Deed) bool {
-	if w.GetUnheardTime() != nil && (d.GetReplied() != nil || d.GetOutcome() != 0) {
+// once more. So it is after more came, or went astray: what was said before is not about that.
+func same(i *localv1.Item, d *localv1.Deed) bool {
+	w := i.GetWork()
+	if about := d.GetReplied() != nil || d.GetOutcome() != 0; about && (w.GetUnheardTime() != nil || !doneSince(i, func(old *localv1.Deed) bool {
+		return (old.GetReplied() != nil) == (d.GetReplied() != nil) && (old.GetOutcome() != 0) == (d.GetOutcome() != 0)
+	})) {
 		return false
 	}
 	for _, old := range slices.Backward(w.GetDeeds()) {
@@ -157,12 +160,6 @@ func (in *Inbox) act(ctx context.Context, seen *localv1.Seen, d *localv1.Deed, a
 	}
 	var w *localv1.Work
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		if w, err = in.readWork(tx, key); err != nil || same(w, d) {
-			return err
-		}
-		if seen.Deeds != nil && int(seen.GetDeeds()) != len(w.GetDeeds()) {
-			return changed
-		}
 		sealed, err := tx.Get(schema.InboxItem, key)
 		if err != nil || sealed == nil {
 			return errors.Join(err, notHere)
@@ -170,6 +167,15 @@ func (in *Inbox) act(ctx context.Context, seen *localv1.Seen, d *localv1.Deed, a
 		item, err := in.openItem(key, sealed)
 		if err != nil {
 			return err
+		}
+		if w, err = in.readWork(tx, key); err != nil {
+			return err
+		}
+		if item.Item.Work = w; same(item.GetItem(), d) {
+			return nil
+		}
+		if seen.Deeds != nil && int(seen.GetDeeds()) != len(w.GetDeeds()) {
+			return changed
 		}
 		if err := allowed(item); err != nil {
 			return err

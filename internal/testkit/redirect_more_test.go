@@ -68,6 +68,14 @@ func TestWhatGoesAstrayAfterAnOutcomeIsToDo(t *testing.T) {
 	if i.GetDueTime() == nil {
 		t.Errorf("nobody is led to what did not arrive: %v", i.GetPassedOn())
 	}
+	// Who telephoned says the same of it as before. That is no second press, and a second press of it is one.
+	for range 2 {
+		w, err := s.bristol.RecordOutcome(ctx, &localv1.RecordOutcomeRequest{Item: &localv1.Seen{Id: s.id}, Outcome: posternv1.FamilyOutcomeCode_FAMILY_OUTCOME_CODE_NOT_REACHED})
+		if i = s.bristol.Items()[0]; err != nil || i.GetDueTime() != nil || len(w.GetWork().GetDeeds()) != 2 {
+			t.Errorf("telephoned, it is due at %v: %v, %v", i.GetDueTime(), w.GetWork().GetDeeds(), err)
+		}
+		s.Clock.Advance(time.Minute)
+	}
 }
 
 // The second child lives where the first does, who waits for a call, and goes alone.
@@ -108,6 +116,12 @@ func TestWhatComesOnceMoreWithAnotherChildShowsHer(t *testing.T) {
 		t.Fatalf("%v, Lancashire has %d", s.state(), len(s.lancashire.Items()))
 	}
 	s.lancashire.Link.LoseAnswers(0)
+	ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "LEE"})
+	reply := &localv1.ReplyItemRequest{Item: &localv1.Seen{Id: s.id}, Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ALREADY_KNOWN}}
+	if _, err := s.lancashire.ReplyItem(ctx, reply); err != nil || s.lancashire.Items()[0].GetDueTime() != nil {
+		t.Fatalf("of the first child answered: %v", err)
+	}
+	s.Clock.Advance(time.Minute)
 	out := s.passOn()
 	for range 3 {
 		s.Settle()
@@ -116,6 +130,12 @@ func TestWhatComesOnceMoreWithAnotherChildShowsHer(t *testing.T) {
 	s.Settle()
 	if !slices.ContainsFunc(s.lancashire.Items()[0].GetPaths(), func(p string) bool { return strings.HasPrefix(p, "child/2/") }) {
 		t.Errorf("decided %v for children %d; Bristol sees %v, and Lancashire has %v", out.GetDecision().GetOutcome(), len(out.GetDecision().GetChildren()), s.state(), s.lancashire.Items()[0].GetPaths())
+	}
+	if s.lancashire.Items()[0].GetDueTime() == nil {
+		t.Error("nothing is due about her")
+	}
+	if w, err := s.lancashire.ReplyItem(ctx, reply); err != nil || s.lancashire.Items()[0].GetDueTime() != nil {
+		t.Errorf("known as her brother is, she is still to be answered for: %v, %v", w.GetWork().GetDeeds(), err)
 	}
 }
 
