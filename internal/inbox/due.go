@@ -106,6 +106,11 @@ func staying(i *localv1.Item) []uint32 {
 	})
 }
 
+// WithAnother reports whether a child is with another team, or on the way to it.
+func WithAnother(i *localv1.Item, child uint32) bool {
+	return slices.ContainsFunc(i.GetPassedOn(), func(p *localv1.PassedOn) bool { return !DidNotArrive(p) && wentAlong(p, child) })
+}
+
 // wentAlong reports whether a child is among those who were passed on.
 func wentAlong(p *localv1.PassedOn, child uint32) bool {
 	return len(p.GetChildren()) == 0 || slices.Contains(p.GetChildren(), child)

@@ -152,7 +152,7 @@ func (s *site) notification(r *web.Request) (web.View, error) {
 		n.Outcome = r.T(outcomes[code])
 	}
 	for _, p := range i.GetPassedOn() {
-		n.PassedOn = append(n.PassedOn, r.T(passedOn[p.GetState()], "name", p.GetName(), "phone", p.GetPhone()))
+		n.PassedOn = append(n.PassedOn, went(r, p))
 	}
 	if all := i.GetWork().GetDeputyAlerts(); i.GetDueTime() != nil && len(all) > 0 {
 		n.Deputy = s.deputyTold(r, all[len(all)-1], s.now().In(s.zone))

@@ -3,6 +3,7 @@ package site
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"postern/internal/fault"
@@ -18,6 +19,19 @@ var passedOn = map[posternv1.RedirectState]string{
 	posternv1.RedirectState_REDIRECT_STATE_UNSPECIFIED: "inbox.passed_on", posternv1.RedirectState_REDIRECT_STATE_SENT: "inbox.passed_on",
 	posternv1.RedirectState_REDIRECT_STATE_DELIVERED: "inbox.passed_on_there", posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED: "inbox.passed_on_lost",
 	posternv1.RedirectState_REDIRECT_STATE_NOT_SHARED: "inbox.passed_on_not",
+}
+
+// went is where something stands that was passed on, with who of the children went, where not all did.
+func went(r *web.Request, p *localv1.PassedOn) string {
+	name := p.GetName()
+	var children []string
+	for _, n := range p.GetChildren() {
+		children = append(children, r.T("inbox.told_child", "number", n))
+	}
+	if len(children) > 0 {
+		name += " (" + strings.Join(children, ", ") + ")"
+	}
+	return r.T(passedOn[p.GetState()], "name", name, "phone", p.GetPhone())
 }
 
 // whereForm asks where the child is: by a corrected postcode, or by an authority from the list.
@@ -59,7 +73,9 @@ func (s *site) confirm(r *web.Request, o opened, a *posternv1.Authority) web.Vie
 	for _, n := range o.GetItem().GetChildNumbers() {
 		number := strconv.Itoa(int(n))
 		children.Options = append(children.Options, web.Option{Value: number, Text: r.T("inbox.told_child", "number", number)})
-		children.Values = append(children.Values, number)
+		if !inbox.WithAnother(o.GetItem(), n) { // who went to another team goes along only if somebody says so
+			children.Values = append(children.Values, number)
+		}
 	}
 	f := web.NewForm(children)
 	f.Submit = "inbox.pass_on"
