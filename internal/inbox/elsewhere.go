@@ -113,8 +113,11 @@ func notPassedOn(tx store.Tx, manifest []byte, authority string) error {
 // keepPassedOn notes on an item that it was passed on, in the place of what was noted of the same authority before.
 func (in *Inbox) keepPassedOn(ctx context.Context, key []byte, p *localv1.PassedOn) (*localv1.PassedOn, error) {
 	err := in.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		err := in.notePassedOn(tx, key, p)
+		before, err := in.passedOnIn(tx, passing{manifest: key, authority: p.GetAuthority()})
 		if err == nil {
+			err = in.notePassedOn(tx, key, p)
+		}
+		if err == nil && (before == nil || DidNotArrive(before)) { // or it is the same again
 			err = in.noted(ctx, tx, key, &localv1.Deed{Deed: &localv1.Deed_PassedOn{PassedOn: p.GetAuthority()}})
 		}
 		if err == nil && p.GetState() != passedOn {

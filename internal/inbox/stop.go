@@ -291,18 +291,20 @@ func (in *Inbox) AnswerStop(ctx context.Context, req *localv1.AnswerStopRequest)
 		return nil, err
 	}
 	err = in.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		again := false
 		_, err := in.change(tx, manifest, func(item *localv1.GetItemResponse) error {
 			if item.GetItem().GetStop().GetDeliveryId() != before.GetDeliveryId() {
 				return furtherWithdrawn
 			}
+			again = item.GetItem().GetStop().GetAnswer() == code
 			item.Item.Stop.Answer = code
 			out.Item = item.GetItem()
 			return nil
 		})
-		if err == nil {
-			err = in.sawAll(tx, manifest, req.SeenDeeds)
+		if err != nil || again {
+			return err
 		}
-		if err == nil {
+		if err = in.sawAll(tx, manifest, req.SeenDeeds); err == nil {
 			err = in.noted(ctx, tx, manifest, &localv1.Deed{Deed: &localv1.Deed_StopAnswered{StopAnswered: code}})
 		}
 		if err != nil {

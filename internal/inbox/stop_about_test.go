@@ -27,6 +27,20 @@ func TestAnAnswerIsToTheRequestThatWasSeen(t *testing.T) {
 	}
 }
 
+// Two stop requests answered alike by one person are two deeds in the history; a second press is none.
+func TestEachAnswerToAStopRequestIsADeed(t *testing.T) {
+	s := newStopper(t, true)
+	for n, paths := range [][]string{{"child/1/phone"}, {}} {
+		s.deliver(s.good(paths...))
+		for range 2 {
+			must(s.in.AnswerStop(as(t, "LEE"), &localv1.AnswerStopRequest{Id: s.id, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}))(t)
+		}
+		if deeds := s.sees().GetItem().GetWork().GetDeeds(); len(deeds) != n+1 {
+			t.Errorf("after %d requests the history has %v", n+1, deeds)
+		}
+	}
+}
+
 // A stop request that a desk signed about another notification stops nothing here, whatever the hub records of it.
 func TestAStopRequestAboutAnotherNotificationStopsNothing(t *testing.T) {
 	s := newStopper(t, true)

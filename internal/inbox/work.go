@@ -85,7 +85,7 @@ func (in *Inbox) keepWork(tx store.Tx, key []byte, w *localv1.Work) error {
 	return tx.Put(schema.InboxWork, key, sealed)
 }
 
-// noted adds the deed of whoever calls, where it can be told who: a part of the inbox that calls itself is nobody.
+// noted adds the deed of whoever calls, who knows that it was not done before, where it can be told who: a part of the inbox that calls itself is nobody.
 func (in *Inbox) noted(ctx context.Context, tx store.Tx, key []byte, d *localv1.Deed) error {
 	by, err := actor(ctx)
 	if err != nil {
@@ -96,9 +96,6 @@ func (in *Inbox) noted(ctx context.Context, tx store.Tx, key []byte, d *localv1.
 		return err
 	}
 	d.Time, d.StaffId = in.now(), by
-	if same(&localv1.Item{Work: w}, d) {
-		return nil
-	}
 	return in.did(tx, key, w, d)
 }
 

@@ -78,6 +78,34 @@ func TestWhatGoesAstrayAfterAnOutcomeIsToDo(t *testing.T) {
 	}
 }
 
+// What did not arrive and is passed on to the same team again was done twice, and the same pressed again once.
+func TestPassingOnOnceMoreIsADeed(t *testing.T) {
+	s := newFound(t, formtest.New(testkit.Bristol))
+	s.lancashire.Link.Down(true)
+	passOn := func() (deeds int) {
+		t.Helper()
+		ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "LEE"})
+		for range 2 {
+			if _, err := s.bristol.RedirectItem(ctx, &localv1.RedirectItemRequest{Id: s.id, Authority: testkit.Lancashire}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(s.bristol.Items()[0].GetWork().GetDeeds())
+	}
+	if n := passOn(); n != 1 {
+		t.Errorf("once, the history has %d", n)
+	}
+	s.Clock.Advance(25 * time.Hour)
+	s.Settle()
+	if s.state() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED {
+		t.Fatalf("still %v", s.state())
+	}
+	s.lancashire.Link.Down(false)
+	if n := passOn(); n != 2 {
+		t.Errorf("twice, the history has %d", n)
+	}
+}
+
 // The second child lives where the first does, who waits for a call, and goes alone.
 func TestReviewTheAddressOfASecondChild(t *testing.T) {
 	x := testkit.NewExchange(t)
