@@ -145,6 +145,12 @@ func (a *app) printNotification(n *localv1.Notification) {
 			a.line("  %s", lang.Text("desk.goes", words.Args{"sections": pathListIn(lang, goes)}))
 		}
 	}
+	if n.GetSupersedes() != "" {
+		a.line("  %s", lang.Text("desk.puts_right", words.Args{"reference": envelope.Reference(n.GetSupersedes())}))
+	}
+	if desk.Reconsidered(n) {
+		a.line("  %s", lang.Text("case.next_duty_again", nil))
+	}
 	if n.GetResealedBy() != "" {
 		a.line("  The team's key had changed: sealed again, and sent as %s", envelope.Reference(n.GetResealedBy()))
 	}

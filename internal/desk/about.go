@@ -193,6 +193,15 @@ func ActionsOf(n *localv1.Notification) Actions {
 	return out
 }
 
+// Reconsidered reports whether a notification puts right what was shared under the duty, and the safeguarding lead has not
+// considered yet whether that is shared too.
+func Reconsidered(n *localv1.Notification) bool {
+	return n.GetRoute() == posternv1.Route_ROUTE_DUTY && n.GetState() == stateReferred && len(n.GetConsiderations()) == 0 &&
+		slices.ContainsFunc(n.GetTasks(), func(t *localv1.Task) bool {
+			return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_CONSIDER_DUTY
+		})
+}
+
 // Heard is when the hub last answered this desk, and whether it has been silent for longer than the desk leaves it alone:
 // then all that a team or the hub does is as of that time. It is zero until the first answer after a start.
 func (d *Desk) Heard() (at time.Time, silent bool) {
@@ -206,7 +215,8 @@ func (d *Desk) Heard() (at time.Time, silent bool) {
 func silence(poll time.Duration) time.Duration { return max(3*poll, time.Minute) }
 
 // CorrectionOf is a form to begin a draft with that puts an earlier one right: all that the earlier one says, under a new
-// id that BeginDraft gives, with nothing that came in since. It is asked through again from the beginning, permission too.
+// id that BeginDraft gives, with nothing that came in since. It is asked through again from the beginning, permission too. What was shared under
+// the duty keeps its route, and is considered anew: what the safeguarding lead decided was about what it said then.
 func (d *Desk) CorrectionOf(ctx context.Context, name string) (*posternv1.Form, error) {
 	if _, err := d.fillsIn(ctx); err != nil {
 		return nil, err

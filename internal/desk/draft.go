@@ -213,13 +213,13 @@ func (d *Desk) endDraft(ctx context.Context, draft *localv1.Draft) error {
 
 // FormOf is the form of a draft as it is checked, looked ahead at and taken: a pure function of the draft, so that it is
 // the same form every time. It tells of children only where the person agreed to that; a person who said no is one who
-// declined, and one who has children nobody described is one who was not asked for permission. What is urgent tells of
-// them whatever the person said.
+// declined, and one who has children nobody described is one who was not asked for permission. What is urgent, or puts
+// right what was shared under the duty, tells of them whatever the person said.
 func FormOf(draft *localv1.Draft) *posternv1.Form {
 	f := proto.CloneOf(draft.GetForm())
 	agreed := f.GetConsent().GetState()
 	switch {
-	case f.GetRoute() == posternv1.Route_ROUTE_URGENT:
+	case f.GetRoute() > posternv1.Route_ROUTE_STANDARD:
 		return aboutChildren(f)
 	case f.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN && f.GetEnquiry() != posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_UNSPECIFIED:
 		f.Consent = nil

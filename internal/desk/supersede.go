@@ -50,6 +50,9 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 				return err
 			}
 		}
+		if err := openConsideration(f, all); err != nil {
+			return err
+		}
 		for _, n := range all {
 			message := &posternv1.SealedNotification{}
 			if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
@@ -76,6 +79,18 @@ func agreedSince(f *posternv1.Form, n *localv1.Notification) error {
 	return fault.InvalidFields("PERMISSION_TAKEN_BACK", "The person took this permission back.", []fault.Field{{
 		Path: "consent.give_time", Reason: "The person took permission back after this, and nothing goes by it any more.",
 		Fix: "Ask the person again. If they agree, give the time of that."}})
+}
+
+// openConsideration refuses a form of the duty route that nobody has considered, unless it puts right what went by that route:
+// what was not shared under the duty begins with the safeguarding lead.
+func openConsideration(f *posternv1.Form, earlier []*localv1.Notification) error {
+	byDuty := func(n *localv1.Notification) bool { return n.GetRoute() == posternv1.Route_ROUTE_DUTY }
+	if f.GetRoute() != posternv1.Route_ROUTE_DUTY || f.GetConsideration() != nil || slices.ContainsFunc(earlier, byDuty) {
+		return nil
+	}
+	return fault.InvalidFields("NOT_CONSIDERED", "Nobody has considered the duty to share.", []fault.Field{{
+		Path: "consideration", Reason: "The form that this one puts right did not go by the duty route, and nobody has considered this one.",
+		Fix: "Send it by the route of the earlier form, or ask the safeguarding lead to fill in what they decided."}})
 }
 
 // ofForm lists the notifications of a form, and those in which children of them went on.

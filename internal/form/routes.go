@@ -92,9 +92,13 @@ func (c *checker) urgencyCall(at string, call *posternv1.UrgencyCall) {
 	missing(call.GetResult() == posternv1.CallResult_CALL_RESULT_ANSWERED && blank(call.GetWho()), "who", "form.call_who")
 }
 
-// considered checks what a person decided on the duty to share. Whether it is enough to share on is for policy.
+// considered checks what a person decided on the duty to share. Whether it is enough to share on is for policy. A form that puts
+// another right may leave it open: then it is considered anew, and nothing goes until it is.
 func (c *checker) considered() {
 	d := c.form.GetConsideration()
+	if d == nil && c.form.GetSupersedes() != "" && blank(c.form.GetConsiderationReasons()) {
+		return
+	}
 	if d == nil {
 		c.add("consideration", "form.consideration_missing")
 		return
@@ -185,6 +189,9 @@ func withoutConsent(content *posternv1.Form, hub *posternv1.HubFacts) {
 		hub.UrgencyReason = content.GetUrgency().GetReason()
 		hub.AuthorisedRole = content.GetUrgency().GetAuthorisedBy().GetRole()
 	case posternv1.Route_ROUTE_DUTY:
+		if content.GetConsideration() == nil {
+			return // nobody has considered it yet
+		}
 		hub.Consideration = proto.CloneOf(content.GetConsideration())
 		sum := sha256.Sum256([]byte(content.GetConsiderationReasons()))
 		hub.Consideration.ReasonsSha256 = sum[:]

@@ -128,7 +128,8 @@ const (
 
 // mayTell reports whether a section may be told, and so is asked for: of a child, by its number, or of the parent. It goes
 // by what the person agreed to, of a child nobody described yet by what they agreed to for every child. On the urgent route
-// nobody is asked to agree, and it goes by what helps to find the child tonight.
+// nobody is asked to agree, and it goes by what helps to find the child tonight; on the duty route it may be put right what the
+// form says already, beside the minimum.
 func mayTell(draft *localv1.Draft, pattern string, child int) bool {
 	c := desk.FormOf(draft).GetConsent()
 	sec, ok := section.ByPattern(pattern)
@@ -138,16 +139,20 @@ func mayTell(draft *localv1.Draft, pattern string, child int) bool {
 	if urgent(draft) {
 		return form.Urgently(sec, draft.GetForm().GetUrgency().GetReason())
 	}
+	if byDuty(draft) {
+		_, there := section.Get(draft.GetForm(), sec.Path(child))
+		return there || sec.Class == posternv1.SectionClass_SECTION_CLASS_MINIMUM
+	}
 	if sec.PerChild && child > len(draft.GetForm().GetChildren()) {
 		return slices.Contains(c.GetSections(), pattern)
 	}
 	return consent.Covers(c, sec.Path(child))
 }
 
-// keepUnasked keeps the sections that a page of the urgent route did not ask for: they were said before, and nobody took
-// them back. On the standard route they go, because the person does not agree to tell them any more.
+// keepUnasked keeps the sections that a page of a route without permission did not ask for: they were said before, and nobody
+// took them back. On the standard route they go, because the person does not agree to tell them any more.
 func keepUnasked(draft *localv1.Draft, was, now proto.Message, of string, child int, names []string) {
-	if !urgent(draft) {
+	if !urgent(draft) && !byDuty(draft) {
 		return
 	}
 	before, after := was.ProtoReflect(), now.ProtoReflect()

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/envelope"
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	"postern/internal/web/webtest"
@@ -131,4 +132,28 @@ func TestAnUrgentFormOfSomebodyWhoSaidNoIsPutRight(t *testing.T) {
 	says(t, b.Get(tasks.Header.Get("Location")+"/check").Submit(url.Values{}).Follow(), "PN-")
 	p.x.Settle()
 	says(t, b.Get(at(reference)), "A later form put this one right")
+}
+
+// What was shared under the duty is put right by whoever finds the mistake; the pages say that the safeguarding lead decides.
+func TestAFormOfTheDutyRouteIsPutRight(t *testing.T) {
+	p := bristol(t)
+	reference := p.take(formtest.Duty(testkit.Bristol, 1))
+	b := p.as("RECEPTION_OFFICER")
+	draft := b.Get(at(reference)).Submit(url.Values{}).Header.Get("Location")
+	tasks := b.Get(draft)
+	if strings.Contains(tasks.Main(), "Permission") {
+		t.Errorf("it asks for permission: %s", tasks.Main())
+	}
+	linkTo(t, tasks, "/children/1/home")
+	check := b.Get(draft + "/check")
+	says(t, check, "a person here decides")
+	sent := check.Submit(url.Values{}).Follow()
+	says(t, sent, "The safeguarding lead considers the duty to share anew")
+	p.x.Settle()
+	newer := envelope.Reference(p.get(reference).GetSupersededBy())
+	for _, role := range []string{"RECEPTION_OFFICER", "SAFEGUARDING_LEAD"} {
+		says(t, p.as(role).Get(at(newer)), "puts right what was shared under the duty to share", "Puts right", reference)
+	}
+	says(t, p.as("SAFEGUARDING_LEAD").Get("/decisions"), newer)
+	says(t, p.as("SAFEGUARDING_LEAD").Get(at(newer, "consider")), reference, "Share")
 }

@@ -142,6 +142,8 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_withdrawal_refused"
 	case n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
 		return "case.next_asked"
+	case desk.Reconsidered(n):
+		return "case.next_duty_again"
 	case n.GetManual() != nil:
 		return "case.next_manual"
 	case n.GetSupersededBy() != "":

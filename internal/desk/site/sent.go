@@ -40,8 +40,11 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 			return nil, err
 		}
 		n := got.GetNotification()
-		if n.GetRoute() == posternv1.Route_ROUTE_URGENT {
+		switch n.GetRoute() {
+		case posternv1.Route_ROUTE_URGENT:
 			next = "fill.what_next_urgent"
+		case posternv1.Route_ROUTE_DUTY:
+			next = "fill.what_next_duty"
 		}
 		queued = queued || n.GetState() == localv1.State_STATE_QUEUED
 		waits = waits || n.GetState() == localv1.State_STATE_WAITING || n.GetState() == localv1.State_STATE_REFERRED || n.GetState() == localv1.State_STATE_WITHHELD

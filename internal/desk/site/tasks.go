@@ -22,6 +22,9 @@ func steps(draft *localv1.Draft) []step {
 	if urgent(draft) {
 		return urgentSteps(draft)
 	}
+	if byDuty(draft) {
+		return append([]step{{path: "person", text: "desk.person"}}, childSteps(draft)...)
+	}
 	all := []step{{path: "tonight", text: "desk.tonight"}, {path: "person", text: "desk.person"}, {path: "children", text: "desk.children"}}
 	if draft.GetForm().GetEnquiry() == posternv1.EnquiryOutcome_ENQUIRY_OUTCOME_CHILDREN {
 		all = append(all, step{path: "permission", text: "desk.permission"})
