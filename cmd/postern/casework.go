@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/config"
+	"postern/internal/desk"
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -145,6 +147,52 @@ func (a *app) deskReviewCommand() *cobra.Command {
 	return c
 }
 
+// deskMovedCommand is `postern desk moved`.
+func (a *app) deskMovedCommand() *cobra.Command {
+	return &cobra.Command{Use: "moved ID PRISON", Args: exactly(2),
+		Short: "Record that the person has moved to another prison, by its id in the directory, or OTHER; this prison's own for somebody who is back",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.casework(c.Context(), func(ctx context.Context, desk localv1.CaseworkServiceClient) error {
+				out, err := desk.RecordMove(ctx, &localv1.RecordMoveRequest{Id: args[0], PrisonId: args[1]})
+				if err != nil {
+					return err
+				}
+				if a.output == "json" {
+					all := make([]map[string]any, len(out.GetNotifications()))
+					for i, n := range out.GetNotifications() {
+						all[i] = plain.Map(n)
+					}
+					return a.printJSON(all)
+				}
+				for _, n := range out.GetNotifications() {
+					a.printNotification(n)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// deskReadObjectionsCommand is `postern desk read-objections`.
+func (a *app) deskReadObjectionsCommand() *cobra.Command {
+	return &cobra.Command{Use: "read-objections ID", Args: exactly(1),
+		Short: "Record that the safeguarding lead has read what the person objected to (role SAFEGUARDING_LEAD)",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.casework(c.Context(), func(ctx context.Context, desk localv1.CaseworkServiceClient) error {
+				out, err := desk.ReadObjections(ctx, &localv1.ReadObjectionsRequest{Id: args[0]})
+				if err != nil {
+					return err
+				}
+				if a.output == "json" {
+					return a.printJSON(plain.Map(out.GetNotification()))
+				}
+				a.printNotification(out.GetNotification())
+				return nil
+			})
+		},
+	}
+}
+
 // deskCloseManualCommand is `postern desk close-manual`.
 func (a *app) deskCloseManualCommand() *cobra.Command {
 	var how, to, at string
@@ -265,6 +313,15 @@ func (a *app) printCasework(n *localv1.Notification) {
 	}
 	if v := n.GetReview(); v != nil {
 		a.line("  The safeguarding lead reviewed what was shared %s; what they found is kept here.", when(v.GetReviewTime()))
+	}
+	if m := n.GetMove(); m != nil {
+		a.line("  Moved to another prison, recorded %s: %s", when(m.GetRecordTime()), cmp.Or(strings.TrimSpace(visible(m.GetPrisonName())+" "+m.GetPrisonId()), "not in the directory"))
+	}
+	if desk.NotAskedHere(n) {
+		a.line("  %s", a.language().Text("case.next_moved", nil))
+	}
+	if desk.ActionsOf(n).Read {
+		a.line("  %s", a.language().Text("case.objection_unread", nil))
 	}
 	if m := n.GetManual(); m != nil {
 		a.line("  Sent by hand %s: %s, to %s", when(m.GetSendTime()), plain.Words(plain.Enum(m.GetHow())), visible(m.GetTo()))

@@ -172,6 +172,8 @@ type Actions struct {
 	Review   bool // and has to look again at what was shared urgently
 	ByHand   bool // it goes by the manual route
 	Close    bool // that it went by hand may be noted, also once the person has taken it back
+	Move     bool // that the person has moved may be recorded, or that they are back
+	Read     bool // the safeguarding lead has an objection to read
 	Correct  bool // another form may put it right
 	Back     bool // all of it was taken back, so that what is still to be done does not rest on permission
 	Waits    bool // and the hub has not said yet what that came to
@@ -183,6 +185,7 @@ func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
 	out := Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), Review: mayReview(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
+		Move: !n.GetElsewhere(), Read: unreadObjection(n),
 		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !back(n)}
 	for _, w := range n.GetWithdrawals() {
 		if len(w.GetPaths()) == 0 && takesBack(w) {

@@ -210,7 +210,7 @@ func (d *Desk) composeAgain(n *localv1.Notification, message *posternv1.SealedNo
 		return c, err
 	}
 	c.state.Follows, c.state.LeftOutPaths = n.GetId(), m.withdrawn
-	c.state.Gate, c.state.Calls = n.GetGate(), callsOf(n, going)
+	c.state.Gate, c.state.Calls, c.state.Move = n.GetGate(), callsOf(n, going), n.GetMove()
 	if order != nil {
 		c.state.Considerations = n.GetConsiderations()
 	}

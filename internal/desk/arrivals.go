@@ -35,6 +35,7 @@ const (
 	Begun      Stage = "draft"
 	Asked      Stage = "asked" // and there is nothing to send
 	AskedLater Stage = "again" // nobody could ask; to be asked again
+	Moved      Stage = "moved" // nobody asked, and the person is at another prison
 	Sent       Stage = "sent"
 )
 
@@ -73,7 +74,18 @@ func (d *Desk) Arrivals(ctx context.Context, daysAgo int, lang words.Language) (
 		return Day{}, fault.New(fault.NotFound, "NO_DAY", "Arrivals are listed for the last seven days. Choose one of them.")
 	}
 	people, faults := d.arrivals(lang)
-	return Day{People: d.cameOn(daysAgo, people, drafts), Faults: faults, Folder: d.cfg.Arrivals != ""}, nil
+	day := Day{People: d.cameOn(daysAgo, people, drafts), Faults: faults, Folder: d.cfg.Arrivals != ""}
+	for i, p := range day.People {
+		if p.Stage != AskedLater {
+			continue
+		}
+		if gone, err := d.movedAway(ctx, p.Draft); err != nil {
+			return Day{}, err
+		} else if gone {
+			day.People[i].Stage = Moved
+		}
+	}
+	return day, nil
 }
 
 // NotBegun counts those whom nobody has begun to ask, by how many days ago they came: midnight takes nobody off. There is
@@ -170,7 +182,13 @@ func (d *Desk) AskAgain(ctx context.Context) (due []*localv1.Draft, err error) {
 	today := form.Today(d.cfg.Clock())
 	for _, draft := range all {
 		if !draft.GetPractice() && notAsked(draft) && !superseded(draft, all) {
-			if day := AskAgainOn(draft); day != "" && day <= today {
+			day := AskAgainOn(draft)
+			if day == "" || day > today {
+				continue
+			}
+			if gone, err := d.movedAway(ctx, draft); err != nil {
+				return nil, err
+			} else if !gone {
 				due = append(due, draft)
 			}
 		}
@@ -308,6 +326,9 @@ func (d *Desk) Prison() *posternv1.Prison {
 	}
 	return &posternv1.Prison{Id: id, Name: id}
 }
+
+// Prisons are the prisons of the directory.
+func (d *Desk) Prisons() []*posternv1.Prison { return d.directory.Load().At(d.cfg.Clock()).Prisons() }
 
 // Consented is a consent as the desk records it, given the answers: who took it, here and now, under which law and which
 // notice. The page says what was agreed.

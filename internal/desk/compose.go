@@ -156,6 +156,7 @@ func (d *Desk) compose(checked *form.Checked, f *posternv1.Form, dir *directory.
 		if err != nil {
 			return nil, err
 		}
+		c.state.Move = moved(earlier)
 		out = append(out, c)
 	}
 	return out, nil

@@ -160,7 +160,9 @@ func (d *Desk) slip(lang words.Language, n *localv1.Notification, f *posternv1.F
 		s.Prison = d.cfg.Identity.Party().ID
 	}
 	if s.Enquiry != nil {
-		s.AskAgain = askAgain(n, manifest, d.cfg.Clock())
+		if n.GetMove() == nil {
+			s.AskAgain = askAgain(n, manifest, d.cfg.Clock())
+		}
 		return s, nil
 	}
 	a, _ := dir.Authority(n.GetAuthority())

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/consent"
+	"postern/internal/form"
 	"postern/internal/schema"
 	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
@@ -33,7 +35,7 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 			n.Tasks = append(n.Tasks, d.task(n, o, now))
 		}
 	}
-	if err := d.addPolice(s, n); err != nil {
+	if err := errors.Join(d.addPolice(s, n), d.askLater(s, n)); err != nil {
 		return nil, err
 	}
 	alertGovernor(n)
@@ -41,7 +43,7 @@ func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notifi
 		a, _ := d.directory.Load().At(now).Authority(n.GetAuthority())
 		n.Champion = a.GetChampion()
 	}
-	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) {
+	if due := n.GetDecision().GetDueTime(); due != nil && open(n) && !n.GetResubmitting() && undecided(n) && !onlyAsks(n) {
 		n.DueTime, n.Overdue = due, !due.AsTime().After(now)
 	}
 	if due, owed := owedToAChild(n); owed && due != nil && (n.GetDueTime() == nil || due.AsTime().Before(n.GetDueTime().AsTime())) {
@@ -164,6 +166,39 @@ func (d *Desk) addPolice(s store.Snapshot, n *localv1.Notification) error {
 	return nil
 }
 
+// askLater says until when the person is asked again where the hub is not asked once more, as under a hold: once the first day
+// has passed that is the last, and nothing is overdue before.
+func (d *Desk) askLater(s store.Snapshot, n *localv1.Notification) error {
+	i := slices.IndexFunc(n.GetTasks(), func(t *localv1.Task) bool {
+		return t.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN && t.GetOverdue()
+	})
+	if i < 0 || waits(n) {
+		return nil
+	}
+	message, manifest := &posternv1.SealedNotification{}, &posternv1.Manifest{}
+	if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
+		return err
+	}
+	facts, err := hubFacts(message)
+	if err == nil {
+		err = proto.Unmarshal(message.GetManifest().GetPayload(), manifest)
+	}
+	if err != nil {
+		return err
+	}
+	since := facts.GetFirstSubmitTime().AsTime()
+	if ended := consent.Expiry(manifest.GetOffer().GetConsent()); says(n.GetDecision(), "consent_expired") && ended.After(since) {
+		since = ended
+	}
+	task := n.GetTasks()[i]
+	due := form.InLondon(task.GetDueTime().AsTime())
+	days := consent.AskAgain(due.AddDate(0, 0, -1)) // at the hour at which it is due
+	if first, last := days[0], days[len(days)-1]; form.Today(first) == form.Today(consent.AskAgain(form.InLondon(since))[0]) {
+		task.DueTime, task.Overdue = timestamppb.New(last), !last.After(d.cfg.Clock())
+	}
+	return nil
+}
+
 // undecided reports whether anything of a notification waits or needs a decision.
 func undecided(n *localv1.Notification) bool {
 	return n.GetState() == stateWaiting || n.GetState() == stateReferred || len(openChildren(n)) > 0
@@ -258,6 +293,8 @@ func done(n *localv1.Notification, o *posternv1.Obligation) bool {
 		return ended || len(n.GetConsiderations()) > 0
 	case posternv1.ObligationKind_OBLIGATION_KIND_REVIEW:
 		return n.GetReview() != nil || n.GetResealedBy() != ""
+	case posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN:
+		return ended || n.GetMove() != nil
 	}
 	return ended
 }
@@ -301,7 +338,7 @@ func (d *Desk) first(s store.Snapshot, n *localv1.Notification) (reference strin
 }
 
 // listed reports whether a notification, as it is shown, is among those that are asked for. What nobody decides any more needs
-// a person all the same while somebody has to telephone about a child; what could not be delivered needs none once another went
+// a person all the same while somebody has to telephone about a child, or has not read what the person objected to; what could not be delivered needs none once another went
 // in its place.
 func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool {
 	replaced := req.GetReferred() && n.GetState() == stateUndelivered && (n.GetSupersededBy() != "" || n.GetResealedBy() != "")
@@ -309,7 +346,7 @@ func listed(req *localv1.ListNotificationsRequest, n *localv1.Notification) bool
 		return true
 	}
 	_, owed := owedToAChild(n)
-	return req.GetWaiting() && waits(n) || req.GetReferred() && owed ||
+	return req.GetWaiting() && waits(n) || req.GetReferred() && (owed || unreadObjection(n)) ||
 		req.GetReferred() && open(n) && (n.GetState() == stateReferred || len(openChildren(n, posternv1.Outcome_OUTCOME_REFER_TO_PERSON)) > 0)
 }
 

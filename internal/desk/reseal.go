@@ -134,6 +134,6 @@ func (d *Desk) composeResealed(n *localv1.Notification, m *posternv1.Manifest, m
 	}
 	c.state.Reseals, c.state.LeftOutPaths = n.GetId(), how.withdrawn
 	c.state.Gate, c.state.Calls, c.state.Considerations = n.GetGate(), n.GetCalls(), n.GetConsiderations()
-	c.state.Review = n.GetReview()
+	c.state.Review, c.state.Move = n.GetReview(), n.GetMove()
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"slices"
 	"strings"
 
 	"postern/internal/plain"
@@ -31,6 +32,35 @@ func StateWords(s localv1.State) string { return StateWordsIn(words.English, s) 
 // StateWordsIn is StateWords in a language.
 func StateWordsIn(lang words.Language, s localv1.State) string {
 	return lang.Text("state."+strings.ToLower(plain.Enum(s)), nil)
+}
+
+// StandsIn is what a notification's state means, as its reader sees it: of one that waits, for what.
+func StandsIn(lang words.Language, n *localv1.Notification) string {
+	if what := WaitsFor(n); what != "" {
+		return lang.Text("state.waiting_"+what, nil)
+	}
+	return StateWordsIn(lang, n.GetState())
+}
+
+// WaitsFor is what a notification waits for where that is not the check, by what its reader may see of it: "call" or "ask".
+// Whatever rests on the check waits for that alone, or a hold would read otherwise than a wait.
+func WaitsFor(n *localv1.Notification) string {
+	d := n.GetDecision()
+	if n.GetState() != stateWaiting || awaitsCheck(d) {
+		return ""
+	}
+	needs := func(need string) bool {
+		return slices.ContainsFunc(d.GetChildren(), func(c *posternv1.ChildDecision) bool { return slices.Contains(c.GetNeeds(), need) })
+	}
+	switch {
+	case needs("call"):
+		return "call"
+	case needs(askNeed) || slices.ContainsFunc(d.GetObligations(), func(o *posternv1.Obligation) bool {
+		return o.GetKind() == posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN
+	}):
+		return "ask"
+	}
+	return ""
 }
 
 // event is something that a desk hears and that may move a notification on; its text stands in docs/states.md.

@@ -167,3 +167,24 @@ func TestEveryStateHasItsWords(t *testing.T) {
 		}
 	}
 }
+
+// What waits says for what; whatever rests on the check says that alone.
+func TestWhatAWaitIsFor(t *testing.T) {
+	child := func(rule string, needs ...string) *posternv1.Decision {
+		return &posternv1.Decision{Children: []*posternv1.ChildDecision{{Number: 1, Needs: needs, Reasons: []*posternv1.Reason{{RuleId: rule}}}}}
+	}
+	asks := &posternv1.Decision{Obligations: []*posternv1.Obligation{{Kind: posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN}}}
+	for want, d := range map[string]*posternv1.Decision{
+		"waiting for a telephone call: nothing is sent until somebody has telephoned and it is recorded": child(ruleUnphoned, "call"),
+		"waiting until the person is asked again":                                                        asks,
+		"waiting: a colleague checks every form before it goes":                                          child(ruleNotDone, checkNeed, "call"),
+	} {
+		n := &localv1.Notification{State: stateWaiting, Decision: d}
+		if got := StandsIn(words.English, n); got != want {
+			t.Errorf("it is said to be %q, not %q", got, want)
+		}
+		if n.State = stateAccepted; StandsIn(words.English, n) != StateWords(stateAccepted) {
+			t.Errorf("accepted, it is said to be %q", StandsIn(words.English, n))
+		}
+	}
+}

@@ -18,7 +18,10 @@ var london = sync.OnceValue(func() *time.Location {
 })
 
 // Today returns the civil date in Europe/London at a moment, such as 2026-11-22.
-func Today(now time.Time) string { return now.In(london()).Format(time.DateOnly) }
+func Today(now time.Time) string { return InLondon(now).Format(time.DateOnly) }
+
+// InLondon is a moment by the clocks of Europe/London, where a day later is the same hour of the next day.
+func InLondon(t time.Time) time.Time { return t.In(london()) }
 
 // parseDate reads a civil date as midnight UTC.
 func parseDate(s string) (time.Time, bool) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postern/internal/desk"
+	"postern/internal/envelope"
 	"postern/internal/web"
 	"postern/internal/web/ui"
 	localv1 "postern/proto/postern/local/v1"
@@ -38,6 +39,16 @@ type arrivalRow struct {
 	Href                 string // to go on
 	Arrival, Again       string // to begin
 	Action               string // id of the words of what can be done
+	Moved                string // where it is recorded that they have moved, of somebody to be asked again
+}
+
+// movePath is where it is recorded that the person of a draft that came to its end has moved.
+func movePath(draft *localv1.Draft) string {
+	ids := draft.GetNotificationIds()
+	if len(ids) == 0 {
+		return ""
+	}
+	return caseAt(envelope.Reference(ids[0]), "moved")
 }
 
 func (s *site) people(r *web.Request, people []desk.Arrived) (rows []arrivalRow) {
@@ -50,6 +61,9 @@ func (s *site) people(r *web.Request, people []desk.Arrived) (rows []arrivalRow)
 			row.Stage, row.Href, row.Action = ui.Tag{Text: r.T("desk.stage_draft"), Classes: "govuk-tag--yellow"}, after(r, p.Draft, ""), "desk.resume"
 		case desk.AskedLater:
 			row.Stage, row.Again, row.Action = ui.Tag{Text: r.T("desk.stage_again"), Classes: "govuk-tag--yellow"}, p.Draft.GetId(), "desk.ask_again"
+			row.Moved = movePath(p.Draft)
+		case desk.Moved:
+			row.Stage, row.Href, row.Action = ui.Tag{Text: r.T("desk.stage_moved"), Classes: "govuk-tag--grey"}, sentPath(p.Draft), "desk.look"
 		case desk.Asked:
 			row.Stage, row.Href, row.Action = ui.Tag{Text: r.T("desk.stage_asked"), Classes: "govuk-tag--grey"}, sentPath(p.Draft), "desk.look"
 		default:

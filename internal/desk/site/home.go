@@ -16,6 +16,7 @@ type begun struct {
 	Changed           string // when it was saved last
 	By                string
 	Practice          bool
+	Moved             string // where it is recorded that they have moved, of somebody to be asked again
 }
 
 // home shows what there is to do: who has to be asked, which drafts to go on with, what waits and what needs a decision.
@@ -83,6 +84,6 @@ func (s *site) toDo(r *web.Request, data map[string]any) error {
 
 func (s *site) begun(r *web.Request, d *localv1.Draft) begun {
 	name := d.GetForm().GetParent().GetName()
-	return begun{Name: fullName(r, name.GetFamilyName(), name.GetGivenName()), Href: draftPath(d, ""), Draft: d.GetId(), Practice: d.GetPractice(), By: d.GetChangeStaffId(),
+	return begun{Name: fullName(r, name.GetFamilyName(), name.GetGivenName()), Href: draftPath(d, ""), Draft: d.GetId(), Practice: d.GetPractice(), By: d.GetChangeStaffId(), Moved: movePath(d),
 		Changed: r.When(d.GetChangeTime().AsTime())}
 }

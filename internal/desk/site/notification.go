@@ -142,6 +142,8 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_withdrawal_refused"
 	case n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
 		return "case.next_asked"
+	case desk.NotAskedHere(n):
+		return "case.next_moved"
 	case desk.Reconsidered(n):
 		return "case.next_duty_again"
 	case n.GetManual() != nil:
@@ -150,6 +152,10 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_superseded"
 	case n.GetResealedBy() != "" && n.GetState() == localv1.State_STATE_UNDELIVERED:
 		return "case.next_resealed"
+	case desk.WaitsFor(n) == "call":
+		return "case.next_waiting_call"
+	case desk.WaitsFor(n) == "ask":
+		return "case.next_waiting_ask"
 	default:
 		return states[n.GetState()].next
 	}
@@ -197,6 +203,9 @@ func caseSummary(r *web.Request, n *localv1.Notification, about *desk.About) ui.
 	}
 	if !about.Until.IsZero() {
 		add("case.permission_until", r.Date(about.Until))
+	}
+	if n.GetMove() != nil {
+		add("case.moved_to", movedTo(r, n.GetMove()))
 	}
 	add("case.slip_code", n.GetSlipCode())
 	for _, other := range []struct{ text, id string }{{"case.supersedes", n.GetSupersedes()}, {"case.superseded_by", n.GetSupersededBy()},

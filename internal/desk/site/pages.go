@@ -49,6 +49,8 @@ func (s *site) pages() []web.Page {
 		{Path: "/decisions", Name: "case.decisions", Roles: []string{safeguardingLead}, Get: s.decisions},
 		{Path: "/notifications/{reference}/consider", Name: "case.consider", Roles: []string{safeguardingLead}, Get: s.consider, Post: s.doConsider},
 		{Path: "/notifications/{reference}/review", Name: "case.review", Roles: []string{safeguardingLead}, Get: s.review, Post: s.doReview},
+		{Path: "/notifications/{reference}/moved", Name: "case.moved", Roles: fillsIn, Get: s.move, Post: s.doMove},
+		{Path: "/notifications/{reference}/objections", Name: "case.objections", Roles: []string{safeguardingLead}, Post: s.readObjections},
 		{Path: "/protection", Name: "case.protection", Roles: []string{publicProtection}, Get: s.protection},
 		{Path: "/protection/{reference}", Name: "case.gate", Roles: []string{publicProtection}, Get: s.gate, Post: s.setGate},
 	}

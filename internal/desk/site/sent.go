@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"strings"
 
+	"postern/internal/desk"
 	"postern/internal/envelope"
 	"postern/internal/plain"
 	"postern/internal/web"
@@ -49,7 +50,7 @@ func (s *site) sent(r *web.Request) (web.Response, error) {
 		queued = queued || n.GetState() == localv1.State_STATE_QUEUED
 		waits = waits || n.GetState() == localv1.State_STATE_WAITING || n.GetState() == localv1.State_STATE_REFERRED || n.GetState() == localv1.State_STATE_WITHHELD
 		references = append(references, n.GetReference())
-		parts = append(parts, sentPart{Reference: n.GetReference(), Team: n.GetAuthorityName(), State: upper(r.T("state." + strings.TrimPrefix(strings.ToLower(n.GetState().String()), "state_"))),
+		parts = append(parts, sentPart{Reference: n.GetReference(), Team: n.GetAuthorityName(), State: upper(desk.StandsIn(r.Language, n)),
 			ToDo: tasksOf(r, n), Slip: casePath(n, "slip"), Page: casePath(n)})
 	}
 	panel := ui.Panel{Title: r.T("fill.sent_done"), Text: sentLines(r, references)}

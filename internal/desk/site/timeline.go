@@ -61,6 +61,9 @@ func timeline(r *web.Request, n *localv1.Notification) ui.Timeline {
 	if v := n.GetReview(); v != nil {
 		add(v.GetReviewTime(), happened{label: r.T("case.was_reviewed"), by: v.GetStaffId(), text: plain.Visible(v.GetFindings())})
 	}
+	if m := n.GetMove(); m != nil {
+		add(m.GetRecordTime(), happened{label: r.T("case.was_moved", "prison", movedTo(r, m)), by: m.GetStaffId()})
+	}
 	if d := n.GetDecision(); d != nil && !n.GetResubmitting() {
 		add(d.GetDecideTime(), happened{label: r.T("case.hub_decided", "outcome", plain.OutcomeIn(r.Language, d.GetOutcome()))})
 	}
@@ -69,6 +72,7 @@ func timeline(r *web.Request, n *localv1.Notification) ui.Timeline {
 		if !refused(w.GetAnswer()) {
 			add(w.GetAnswer().GetDecideTime(), happened{label: r.T("case.withdrawal_answered")})
 		}
+		add(w.GetReadTime(), happened{label: r.T("case.was_read"), by: w.GetReadStaffId()})
 	}
 	if m := n.GetManual(); m != nil {
 		add(m.GetSendTime(), happened{label: r.T("case.was_sent_by_hand", "how", r.T(manualWords[m.GetHow()])), by: m.GetStaffId(), text: plain.Visible(m.GetTo())})

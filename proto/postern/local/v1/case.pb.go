@@ -399,6 +399,79 @@ func (x *RecordedReview) GetFindings() string {
 	return ""
 }
 
+// RecordedMove is that the person has moved to another prison, as staff of this one recorded it. Nobody is told by it.
+type RecordedMove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of that prison in the directory; empty for one that is not in it.
+	PrisonId string `protobuf:"bytes,1,opt,name=prison_id,json=prisonId,proto3" json:"prison_id,omitempty"`
+	// What the directory called that prison in English; empty for one that is not in it.
+	PrisonName string `protobuf:"bytes,2,opt,name=prison_name,json=prisonName,proto3" json:"prison_name,omitempty"`
+	// The staff id of who recorded it.
+	StaffId string `protobuf:"bytes,3,opt,name=staff_id,json=staffId,proto3" json:"staff_id,omitempty"`
+	// When it was recorded.
+	RecordTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=record_time,json=recordTime,proto3" json:"record_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordedMove) Reset() {
+	*x = RecordedMove{}
+	mi := &file_postern_local_v1_case_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordedMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordedMove) ProtoMessage() {}
+
+func (x *RecordedMove) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_case_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordedMove.ProtoReflect.Descriptor instead.
+func (*RecordedMove) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RecordedMove) GetPrisonId() string {
+	if x != nil {
+		return x.PrisonId
+	}
+	return ""
+}
+
+func (x *RecordedMove) GetPrisonName() string {
+	if x != nil {
+		return x.PrisonName
+	}
+	return ""
+}
+
+func (x *RecordedMove) GetStaffId() string {
+	if x != nil {
+		return x.StaffId
+	}
+	return ""
+}
+
+func (x *RecordedMove) GetRecordTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordTime
+	}
+	return nil
+}
+
 // ManualClosure is how a person sent a request for support by hand.
 type ManualClosure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -416,7 +489,7 @@ type ManualClosure struct {
 
 func (x *ManualClosure) Reset() {
 	*x = ManualClosure{}
-	mi := &file_postern_local_v1_case_proto_msgTypes[4]
+	mi := &file_postern_local_v1_case_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +501,7 @@ func (x *ManualClosure) String() string {
 func (*ManualClosure) ProtoMessage() {}
 
 func (x *ManualClosure) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_case_proto_msgTypes[4]
+	mi := &file_postern_local_v1_case_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +514,7 @@ func (x *ManualClosure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManualClosure.ProtoReflect.Descriptor instead.
 func (*ManualClosure) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{4}
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ManualClosure) GetHow() ManualRoute {
@@ -485,7 +558,7 @@ type Followup struct {
 
 func (x *Followup) Reset() {
 	*x = Followup{}
-	mi := &file_postern_local_v1_case_proto_msgTypes[5]
+	mi := &file_postern_local_v1_case_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +570,7 @@ func (x *Followup) String() string {
 func (*Followup) ProtoMessage() {}
 
 func (x *Followup) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_case_proto_msgTypes[5]
+	mi := &file_postern_local_v1_case_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +583,7 @@ func (x *Followup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Followup.ProtoReflect.Descriptor instead.
 func (*Followup) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{5}
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Followup) GetId() string {
@@ -548,7 +621,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_postern_local_v1_case_proto_msgTypes[6]
+	mi := &file_postern_local_v1_case_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +633,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_case_proto_msgTypes[6]
+	mi := &file_postern_local_v1_case_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +646,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{6}
+	return file_postern_local_v1_case_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Task) GetKind() v1.ObligationKind {
@@ -646,6 +719,13 @@ const file_postern_local_v1_case_proto_rawDesc = "" +
 	"\vreview_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"reviewTime\x12\x1a\n" +
 	"\bfindings\x18\x03 \x01(\tR\bfindings\"\xa4\x01\n" +
+	"\fRecordedMove\x12\x1b\n" +
+	"\tprison_id\x18\x01 \x01(\tR\bprisonId\x12\x1f\n" +
+	"\vprison_name\x18\x02 \x01(\tR\n" +
+	"prisonName\x12\x19\n" +
+	"\bstaff_id\x18\x03 \x01(\tR\astaffId\x12;\n" +
+	"\vrecord_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordTime\"\xa4\x01\n" +
 	"\rManualClosure\x12/\n" +
 	"\x03how\x18\x01 \x01(\x0e2\x1d.postern.local.v1.ManualRouteR\x03how\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x127\n" +
@@ -682,40 +762,42 @@ func file_postern_local_v1_case_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_case_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_case_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_postern_local_v1_case_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_postern_local_v1_case_proto_goTypes = []any{
 	(ManualRoute)(0),              // 0: postern.local.v1.ManualRoute
 	(*GateSetting)(nil),           // 1: postern.local.v1.GateSetting
 	(*RecordedCall)(nil),          // 2: postern.local.v1.RecordedCall
 	(*RecordedConsideration)(nil), // 3: postern.local.v1.RecordedConsideration
 	(*RecordedReview)(nil),        // 4: postern.local.v1.RecordedReview
-	(*ManualClosure)(nil),         // 5: postern.local.v1.ManualClosure
-	(*Followup)(nil),              // 6: postern.local.v1.Followup
-	(*Task)(nil),                  // 7: postern.local.v1.Task
-	(v1.Gate)(0),                  // 8: postern.v1.Gate
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(v1.CallResult)(0),            // 10: postern.v1.CallResult
-	(*v1.Consideration)(nil),      // 11: postern.v1.Consideration
-	(*v1.Decision)(nil),           // 12: postern.v1.Decision
-	(v1.ObligationKind)(0),        // 13: postern.v1.ObligationKind
+	(*RecordedMove)(nil),          // 5: postern.local.v1.RecordedMove
+	(*ManualClosure)(nil),         // 6: postern.local.v1.ManualClosure
+	(*Followup)(nil),              // 7: postern.local.v1.Followup
+	(*Task)(nil),                  // 8: postern.local.v1.Task
+	(v1.Gate)(0),                  // 9: postern.v1.Gate
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(v1.CallResult)(0),            // 11: postern.v1.CallResult
+	(*v1.Consideration)(nil),      // 12: postern.v1.Consideration
+	(*v1.Decision)(nil),           // 13: postern.v1.Decision
+	(v1.ObligationKind)(0),        // 14: postern.v1.ObligationKind
 }
 var file_postern_local_v1_case_proto_depIdxs = []int32{
-	8,  // 0: postern.local.v1.GateSetting.gate:type_name -> postern.v1.Gate
-	9,  // 1: postern.local.v1.GateSetting.set_time:type_name -> google.protobuf.Timestamp
-	9,  // 2: postern.local.v1.RecordedCall.call_time:type_name -> google.protobuf.Timestamp
-	10, // 3: postern.local.v1.RecordedCall.result:type_name -> postern.v1.CallResult
-	11, // 4: postern.local.v1.RecordedConsideration.codes:type_name -> postern.v1.Consideration
-	12, // 5: postern.local.v1.RecordedConsideration.answer:type_name -> postern.v1.Decision
-	9,  // 6: postern.local.v1.RecordedReview.review_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: postern.local.v1.ManualClosure.how:type_name -> postern.local.v1.ManualRoute
-	9,  // 8: postern.local.v1.ManualClosure.send_time:type_name -> google.protobuf.Timestamp
-	13, // 9: postern.local.v1.Task.kind:type_name -> postern.v1.ObligationKind
-	9,  // 10: postern.local.v1.Task.due_time:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 0: postern.local.v1.GateSetting.gate:type_name -> postern.v1.Gate
+	10, // 1: postern.local.v1.GateSetting.set_time:type_name -> google.protobuf.Timestamp
+	10, // 2: postern.local.v1.RecordedCall.call_time:type_name -> google.protobuf.Timestamp
+	11, // 3: postern.local.v1.RecordedCall.result:type_name -> postern.v1.CallResult
+	12, // 4: postern.local.v1.RecordedConsideration.codes:type_name -> postern.v1.Consideration
+	13, // 5: postern.local.v1.RecordedConsideration.answer:type_name -> postern.v1.Decision
+	10, // 6: postern.local.v1.RecordedReview.review_time:type_name -> google.protobuf.Timestamp
+	10, // 7: postern.local.v1.RecordedMove.record_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: postern.local.v1.ManualClosure.how:type_name -> postern.local.v1.ManualRoute
+	10, // 9: postern.local.v1.ManualClosure.send_time:type_name -> google.protobuf.Timestamp
+	14, // 10: postern.local.v1.Task.kind:type_name -> postern.v1.ObligationKind
+	10, // 11: postern.local.v1.Task.due_time:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_case_proto_init() }
@@ -729,7 +811,7 @@ func file_postern_local_v1_case_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_case_proto_rawDesc), len(file_postern_local_v1_case_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

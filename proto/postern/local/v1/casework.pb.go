@@ -490,6 +490,199 @@ func (x *ReviewResponse) GetNotification() *Notification {
 	return nil
 }
 
+// RecordMoveRequest is where the person has moved to.
+type RecordMoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id or the reference of a notification about the person.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The id of the prison in the directory, OTHER for one that is not in it, or the id of this prison for somebody who is back.
+	PrisonId      string `protobuf:"bytes,2,opt,name=prison_id,json=prisonId,proto3" json:"prison_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordMoveRequest) Reset() {
+	*x = RecordMoveRequest{}
+	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordMoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordMoveRequest) ProtoMessage() {}
+
+func (x *RecordMoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordMoveRequest.ProtoReflect.Descriptor instead.
+func (*RecordMoveRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RecordMoveRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RecordMoveRequest) GetPrisonId() string {
+	if x != nil {
+		return x.PrisonId
+	}
+	return ""
+}
+
+// RecordMoveResponse is what became of it.
+type RecordMoveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notifications about the person, the one that was named first.
+	Notifications []*Notification `protobuf:"bytes,1,rep,name=notifications,proto3" json:"notifications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordMoveResponse) Reset() {
+	*x = RecordMoveResponse{}
+	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordMoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordMoveResponse) ProtoMessage() {}
+
+func (x *RecordMoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordMoveResponse.ProtoReflect.Descriptor instead.
+func (*RecordMoveResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RecordMoveResponse) GetNotifications() []*Notification {
+	if x != nil {
+		return x.Notifications
+	}
+	return nil
+}
+
+// ReadObjectionsRequest names what was read.
+type ReadObjectionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id or the reference of the notification.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadObjectionsRequest) Reset() {
+	*x = ReadObjectionsRequest{}
+	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadObjectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadObjectionsRequest) ProtoMessage() {}
+
+func (x *ReadObjectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadObjectionsRequest.ProtoReflect.Descriptor instead.
+func (*ReadObjectionsRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReadObjectionsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ReadObjectionsResponse is the notification of which the objections were read.
+type ReadObjectionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notification.
+	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadObjectionsResponse) Reset() {
+	*x = ReadObjectionsResponse{}
+	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadObjectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadObjectionsResponse) ProtoMessage() {}
+
+func (x *ReadObjectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadObjectionsResponse.ProtoReflect.Descriptor instead.
+func (*ReadObjectionsResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReadObjectionsResponse) GetNotification() *Notification {
+	if x != nil {
+		return x.Notification
+	}
+	return nil
+}
+
 // GetRequestForSupportRequest asks for the printed request.
 type GetRequestForSupportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -501,7 +694,7 @@ type GetRequestForSupportRequest struct {
 
 func (x *GetRequestForSupportRequest) Reset() {
 	*x = GetRequestForSupportRequest{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +706,7 @@ func (x *GetRequestForSupportRequest) String() string {
 func (*GetRequestForSupportRequest) ProtoMessage() {}
 
 func (x *GetRequestForSupportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[8]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +719,7 @@ func (x *GetRequestForSupportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequestForSupportRequest.ProtoReflect.Descriptor instead.
 func (*GetRequestForSupportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{8}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetRequestForSupportRequest) GetId() string {
@@ -561,7 +754,7 @@ type GetRequestForSupportResponse struct {
 
 func (x *GetRequestForSupportResponse) Reset() {
 	*x = GetRequestForSupportResponse{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +766,7 @@ func (x *GetRequestForSupportResponse) String() string {
 func (*GetRequestForSupportResponse) ProtoMessage() {}
 
 func (x *GetRequestForSupportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[9]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +779,7 @@ func (x *GetRequestForSupportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequestForSupportResponse.ProtoReflect.Descriptor instead.
 func (*GetRequestForSupportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{9}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetRequestForSupportResponse) GetNotification() *Notification {
@@ -662,7 +855,7 @@ type CloseManualRequest struct {
 
 func (x *CloseManualRequest) Reset() {
 	*x = CloseManualRequest{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +867,7 @@ func (x *CloseManualRequest) String() string {
 func (*CloseManualRequest) ProtoMessage() {}
 
 func (x *CloseManualRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +880,7 @@ func (x *CloseManualRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseManualRequest.ProtoReflect.Descriptor instead.
 func (*CloseManualRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{10}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CloseManualRequest) GetId() string {
@@ -729,7 +922,7 @@ type CloseManualResponse struct {
 
 func (x *CloseManualResponse) Reset() {
 	*x = CloseManualResponse{}
-	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +934,7 @@ func (x *CloseManualResponse) String() string {
 func (*CloseManualResponse) ProtoMessage() {}
 
 func (x *CloseManualResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
+	mi := &file_postern_local_v1_casework_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +947,7 @@ func (x *CloseManualResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseManualResponse.ProtoReflect.Descriptor instead.
 func (*CloseManualResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{11}
+	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CloseManualResponse) GetNotification() *Notification {
@@ -795,6 +988,15 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bfindings\x18\x02 \x01(\tR\bfindings\"T\n" +
 	"\x0eReviewResponse\x12B\n" +
+	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\"@\n" +
+	"\x11RecordMoveRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\tprison_id\x18\x02 \x01(\tR\bprisonId\"Z\n" +
+	"\x12RecordMoveResponse\x12D\n" +
+	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"'\n" +
+	"\x15ReadObjectionsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\\\n" +
+	"\x16ReadObjectionsResponse\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\"-\n" +
 	"\x1bGetRequestForSupportRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x9e\x03\n" +
@@ -814,13 +1016,16 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x127\n" +
 	"\tsend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\"Y\n" +
 	"\x13CloseManualResponse\x12B\n" +
-	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification2\xad\x04\n" +
+	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification2\xeb\x05\n" +
 	"\x0fCaseworkService\x12N\n" +
 	"\aSetGate\x12 .postern.local.v1.SetGateRequest\x1a!.postern.local.v1.SetGateResponse\x12W\n" +
 	"\n" +
 	"RecordCall\x12#.postern.local.v1.RecordCallRequest\x1a$.postern.local.v1.RecordCallResponse\x12Q\n" +
 	"\bConsider\x12!.postern.local.v1.ConsiderRequest\x1a\".postern.local.v1.ConsiderResponse\x12K\n" +
-	"\x06Review\x12\x1f.postern.local.v1.ReviewRequest\x1a .postern.local.v1.ReviewResponse\x12u\n" +
+	"\x06Review\x12\x1f.postern.local.v1.ReviewRequest\x1a .postern.local.v1.ReviewResponse\x12W\n" +
+	"\n" +
+	"RecordMove\x12#.postern.local.v1.RecordMoveRequest\x1a$.postern.local.v1.RecordMoveResponse\x12c\n" +
+	"\x0eReadObjections\x12'.postern.local.v1.ReadObjectionsRequest\x1a(.postern.local.v1.ReadObjectionsResponse\x12u\n" +
 	"\x14GetRequestForSupport\x12-.postern.local.v1.GetRequestForSupportRequest\x1a..postern.local.v1.GetRequestForSupportResponse\x12Z\n" +
 	"\vCloseManual\x12$.postern.local.v1.CloseManualRequest\x1a%.postern.local.v1.CloseManualResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
@@ -836,7 +1041,7 @@ func file_postern_local_v1_casework_proto_rawDescGZIP() []byte {
 	return file_postern_local_v1_casework_proto_rawDescData
 }
 
-var file_postern_local_v1_casework_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_postern_local_v1_casework_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_postern_local_v1_casework_proto_goTypes = []any{
 	(*SetGateRequest)(nil),               // 0: postern.local.v1.SetGateRequest
 	(*SetGateResponse)(nil),              // 1: postern.local.v1.SetGateResponse
@@ -846,54 +1051,64 @@ var file_postern_local_v1_casework_proto_goTypes = []any{
 	(*ConsiderResponse)(nil),             // 5: postern.local.v1.ConsiderResponse
 	(*ReviewRequest)(nil),                // 6: postern.local.v1.ReviewRequest
 	(*ReviewResponse)(nil),               // 7: postern.local.v1.ReviewResponse
-	(*GetRequestForSupportRequest)(nil),  // 8: postern.local.v1.GetRequestForSupportRequest
-	(*GetRequestForSupportResponse)(nil), // 9: postern.local.v1.GetRequestForSupportResponse
-	(*CloseManualRequest)(nil),           // 10: postern.local.v1.CloseManualRequest
-	(*CloseManualResponse)(nil),          // 11: postern.local.v1.CloseManualResponse
-	(v1.Gate)(0),                         // 12: postern.v1.Gate
-	(*Notification)(nil),                 // 13: postern.local.v1.Notification
-	(v1.CallResult)(0),                   // 14: postern.v1.CallResult
-	(*timestamppb.Timestamp)(nil),        // 15: google.protobuf.Timestamp
-	(*v1.Consideration)(nil),             // 16: postern.v1.Consideration
-	(*OpenedSection)(nil),                // 17: postern.local.v1.OpenedSection
-	(*v1.ReplyTo)(nil),                   // 18: postern.v1.ReplyTo
-	(v1.Route)(0),                        // 19: postern.v1.Route
-	(ManualRoute)(0),                     // 20: postern.local.v1.ManualRoute
+	(*RecordMoveRequest)(nil),            // 8: postern.local.v1.RecordMoveRequest
+	(*RecordMoveResponse)(nil),           // 9: postern.local.v1.RecordMoveResponse
+	(*ReadObjectionsRequest)(nil),        // 10: postern.local.v1.ReadObjectionsRequest
+	(*ReadObjectionsResponse)(nil),       // 11: postern.local.v1.ReadObjectionsResponse
+	(*GetRequestForSupportRequest)(nil),  // 12: postern.local.v1.GetRequestForSupportRequest
+	(*GetRequestForSupportResponse)(nil), // 13: postern.local.v1.GetRequestForSupportResponse
+	(*CloseManualRequest)(nil),           // 14: postern.local.v1.CloseManualRequest
+	(*CloseManualResponse)(nil),          // 15: postern.local.v1.CloseManualResponse
+	(v1.Gate)(0),                         // 16: postern.v1.Gate
+	(*Notification)(nil),                 // 17: postern.local.v1.Notification
+	(v1.CallResult)(0),                   // 18: postern.v1.CallResult
+	(*timestamppb.Timestamp)(nil),        // 19: google.protobuf.Timestamp
+	(*v1.Consideration)(nil),             // 20: postern.v1.Consideration
+	(*OpenedSection)(nil),                // 21: postern.local.v1.OpenedSection
+	(*v1.ReplyTo)(nil),                   // 22: postern.v1.ReplyTo
+	(v1.Route)(0),                        // 23: postern.v1.Route
+	(ManualRoute)(0),                     // 24: postern.local.v1.ManualRoute
 }
 var file_postern_local_v1_casework_proto_depIdxs = []int32{
-	12, // 0: postern.local.v1.SetGateRequest.gate:type_name -> postern.v1.Gate
-	13, // 1: postern.local.v1.SetGateResponse.notifications:type_name -> postern.local.v1.Notification
-	14, // 2: postern.local.v1.RecordCallRequest.result:type_name -> postern.v1.CallResult
-	15, // 3: postern.local.v1.RecordCallRequest.call_time:type_name -> google.protobuf.Timestamp
-	13, // 4: postern.local.v1.RecordCallResponse.notifications:type_name -> postern.local.v1.Notification
-	16, // 5: postern.local.v1.ConsiderRequest.codes:type_name -> postern.v1.Consideration
-	13, // 6: postern.local.v1.ConsiderResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 7: postern.local.v1.ReviewResponse.notification:type_name -> postern.local.v1.Notification
-	13, // 8: postern.local.v1.GetRequestForSupportResponse.notification:type_name -> postern.local.v1.Notification
-	17, // 9: postern.local.v1.GetRequestForSupportResponse.sections:type_name -> postern.local.v1.OpenedSection
-	18, // 10: postern.local.v1.GetRequestForSupportResponse.reply_to:type_name -> postern.v1.ReplyTo
-	15, // 11: postern.local.v1.GetRequestForSupportResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	19, // 12: postern.local.v1.GetRequestForSupportResponse.route:type_name -> postern.v1.Route
-	20, // 13: postern.local.v1.CloseManualRequest.how:type_name -> postern.local.v1.ManualRoute
-	15, // 14: postern.local.v1.CloseManualRequest.send_time:type_name -> google.protobuf.Timestamp
-	13, // 15: postern.local.v1.CloseManualResponse.notification:type_name -> postern.local.v1.Notification
-	0,  // 16: postern.local.v1.CaseworkService.SetGate:input_type -> postern.local.v1.SetGateRequest
-	2,  // 17: postern.local.v1.CaseworkService.RecordCall:input_type -> postern.local.v1.RecordCallRequest
-	4,  // 18: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
-	6,  // 19: postern.local.v1.CaseworkService.Review:input_type -> postern.local.v1.ReviewRequest
-	8,  // 20: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
-	10, // 21: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
-	1,  // 22: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
-	3,  // 23: postern.local.v1.CaseworkService.RecordCall:output_type -> postern.local.v1.RecordCallResponse
-	5,  // 24: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
-	7,  // 25: postern.local.v1.CaseworkService.Review:output_type -> postern.local.v1.ReviewResponse
-	9,  // 26: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
-	11, // 27: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
-	22, // [22:28] is the sub-list for method output_type
-	16, // [16:22] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	16, // 0: postern.local.v1.SetGateRequest.gate:type_name -> postern.v1.Gate
+	17, // 1: postern.local.v1.SetGateResponse.notifications:type_name -> postern.local.v1.Notification
+	18, // 2: postern.local.v1.RecordCallRequest.result:type_name -> postern.v1.CallResult
+	19, // 3: postern.local.v1.RecordCallRequest.call_time:type_name -> google.protobuf.Timestamp
+	17, // 4: postern.local.v1.RecordCallResponse.notifications:type_name -> postern.local.v1.Notification
+	20, // 5: postern.local.v1.ConsiderRequest.codes:type_name -> postern.v1.Consideration
+	17, // 6: postern.local.v1.ConsiderResponse.notifications:type_name -> postern.local.v1.Notification
+	17, // 7: postern.local.v1.ReviewResponse.notification:type_name -> postern.local.v1.Notification
+	17, // 8: postern.local.v1.RecordMoveResponse.notifications:type_name -> postern.local.v1.Notification
+	17, // 9: postern.local.v1.ReadObjectionsResponse.notification:type_name -> postern.local.v1.Notification
+	17, // 10: postern.local.v1.GetRequestForSupportResponse.notification:type_name -> postern.local.v1.Notification
+	21, // 11: postern.local.v1.GetRequestForSupportResponse.sections:type_name -> postern.local.v1.OpenedSection
+	22, // 12: postern.local.v1.GetRequestForSupportResponse.reply_to:type_name -> postern.v1.ReplyTo
+	19, // 13: postern.local.v1.GetRequestForSupportResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	23, // 14: postern.local.v1.GetRequestForSupportResponse.route:type_name -> postern.v1.Route
+	24, // 15: postern.local.v1.CloseManualRequest.how:type_name -> postern.local.v1.ManualRoute
+	19, // 16: postern.local.v1.CloseManualRequest.send_time:type_name -> google.protobuf.Timestamp
+	17, // 17: postern.local.v1.CloseManualResponse.notification:type_name -> postern.local.v1.Notification
+	0,  // 18: postern.local.v1.CaseworkService.SetGate:input_type -> postern.local.v1.SetGateRequest
+	2,  // 19: postern.local.v1.CaseworkService.RecordCall:input_type -> postern.local.v1.RecordCallRequest
+	4,  // 20: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
+	6,  // 21: postern.local.v1.CaseworkService.Review:input_type -> postern.local.v1.ReviewRequest
+	8,  // 22: postern.local.v1.CaseworkService.RecordMove:input_type -> postern.local.v1.RecordMoveRequest
+	10, // 23: postern.local.v1.CaseworkService.ReadObjections:input_type -> postern.local.v1.ReadObjectionsRequest
+	12, // 24: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
+	14, // 25: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
+	1,  // 26: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
+	3,  // 27: postern.local.v1.CaseworkService.RecordCall:output_type -> postern.local.v1.RecordCallResponse
+	5,  // 28: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
+	7,  // 29: postern.local.v1.CaseworkService.Review:output_type -> postern.local.v1.ReviewResponse
+	9,  // 30: postern.local.v1.CaseworkService.RecordMove:output_type -> postern.local.v1.RecordMoveResponse
+	11, // 31: postern.local.v1.CaseworkService.ReadObjections:output_type -> postern.local.v1.ReadObjectionsResponse
+	13, // 32: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
+	15, // 33: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_casework_proto_init() }
@@ -909,7 +1124,7 @@ func file_postern_local_v1_casework_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_casework_proto_rawDesc), len(file_postern_local_v1_casework_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,8 @@ const (
 	CaseworkService_RecordCall_FullMethodName           = "/postern.local.v1.CaseworkService/RecordCall"
 	CaseworkService_Consider_FullMethodName             = "/postern.local.v1.CaseworkService/Consider"
 	CaseworkService_Review_FullMethodName               = "/postern.local.v1.CaseworkService/Review"
+	CaseworkService_RecordMove_FullMethodName           = "/postern.local.v1.CaseworkService/RecordMove"
+	CaseworkService_ReadObjections_FullMethodName       = "/postern.local.v1.CaseworkService/ReadObjections"
 	CaseworkService_GetRequestForSupport_FullMethodName = "/postern.local.v1.CaseworkService/GetRequestForSupport"
 	CaseworkService_CloseManual_FullMethodName          = "/postern.local.v1.CaseworkService/CloseManual"
 )
@@ -41,6 +43,10 @@ type CaseworkServiceClient interface {
 	Consider(ctx context.Context, in *ConsiderRequest, opts ...grpc.CallOption) (*ConsiderResponse, error)
 	// Review records that the safeguarding lead looked again at what was shared urgently; nothing is sent by it. The same again changes nothing.
 	Review(ctx context.Context, in *ReviewRequest, opts ...grpc.CallOption) (*ReviewResponse, error)
+	// RecordMove records that the person has moved to another prison, or is back, for all that this desk has about them; nobody is told by it. The same again changes nothing.
+	RecordMove(ctx context.Context, in *RecordMoveRequest, opts ...grpc.CallOption) (*RecordMoveResponse, error)
+	// ReadObjections records that the safeguarding lead has read what a person objected to about a notification. The same again changes nothing.
+	ReadObjections(ctx context.Context, in *ReadObjectionsRequest, opts ...grpc.CallOption) (*ReadObjectionsResponse, error)
 	// GetRequestForSupport returns what a printed request for support says, while the manual route is open.
 	GetRequestForSupport(ctx context.Context, in *GetRequestForSupportRequest, opts ...grpc.CallOption) (*GetRequestForSupportResponse, error)
 	// CloseManual closes the manual route: how it was sent, to whom and when. The same again changes nothing.
@@ -95,6 +101,26 @@ func (c *caseworkServiceClient) Review(ctx context.Context, in *ReviewRequest, o
 	return out, nil
 }
 
+func (c *caseworkServiceClient) RecordMove(ctx context.Context, in *RecordMoveRequest, opts ...grpc.CallOption) (*RecordMoveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordMoveResponse)
+	err := c.cc.Invoke(ctx, CaseworkService_RecordMove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *caseworkServiceClient) ReadObjections(ctx context.Context, in *ReadObjectionsRequest, opts ...grpc.CallOption) (*ReadObjectionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadObjectionsResponse)
+	err := c.cc.Invoke(ctx, CaseworkService_ReadObjections_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *caseworkServiceClient) GetRequestForSupport(ctx context.Context, in *GetRequestForSupportRequest, opts ...grpc.CallOption) (*GetRequestForSupportResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetRequestForSupportResponse)
@@ -129,6 +155,10 @@ type CaseworkServiceServer interface {
 	Consider(context.Context, *ConsiderRequest) (*ConsiderResponse, error)
 	// Review records that the safeguarding lead looked again at what was shared urgently; nothing is sent by it. The same again changes nothing.
 	Review(context.Context, *ReviewRequest) (*ReviewResponse, error)
+	// RecordMove records that the person has moved to another prison, or is back, for all that this desk has about them; nobody is told by it. The same again changes nothing.
+	RecordMove(context.Context, *RecordMoveRequest) (*RecordMoveResponse, error)
+	// ReadObjections records that the safeguarding lead has read what a person objected to about a notification. The same again changes nothing.
+	ReadObjections(context.Context, *ReadObjectionsRequest) (*ReadObjectionsResponse, error)
 	// GetRequestForSupport returns what a printed request for support says, while the manual route is open.
 	GetRequestForSupport(context.Context, *GetRequestForSupportRequest) (*GetRequestForSupportResponse, error)
 	// CloseManual closes the manual route: how it was sent, to whom and when. The same again changes nothing.
@@ -154,6 +184,12 @@ func (UnimplementedCaseworkServiceServer) Consider(context.Context, *ConsiderReq
 }
 func (UnimplementedCaseworkServiceServer) Review(context.Context, *ReviewRequest) (*ReviewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Review not implemented")
+}
+func (UnimplementedCaseworkServiceServer) RecordMove(context.Context, *RecordMoveRequest) (*RecordMoveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordMove not implemented")
+}
+func (UnimplementedCaseworkServiceServer) ReadObjections(context.Context, *ReadObjectionsRequest) (*ReadObjectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadObjections not implemented")
 }
 func (UnimplementedCaseworkServiceServer) GetRequestForSupport(context.Context, *GetRequestForSupportRequest) (*GetRequestForSupportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRequestForSupport not implemented")
@@ -254,6 +290,42 @@ func _CaseworkService_Review_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CaseworkService_RecordMove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordMoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CaseworkServiceServer).RecordMove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CaseworkService_RecordMove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CaseworkServiceServer).RecordMove(ctx, req.(*RecordMoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CaseworkService_ReadObjections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadObjectionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CaseworkServiceServer).ReadObjections(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CaseworkService_ReadObjections_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CaseworkServiceServer).ReadObjections(ctx, req.(*ReadObjectionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CaseworkService_GetRequestForSupport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetRequestForSupportRequest)
 	if err := dec(in); err != nil {
@@ -312,6 +384,14 @@ var CaseworkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Review",
 			Handler:    _CaseworkService_Review_Handler,
+		},
+		{
+			MethodName: "RecordMove",
+			Handler:    _CaseworkService_RecordMove_Handler,
+		},
+		{
+			MethodName: "ReadObjections",
+			Handler:    _CaseworkService_ReadObjections_Handler,
 		},
 		{
 			MethodName: "GetRequestForSupport",

@@ -323,7 +323,10 @@ type Notification struct {
 	TakenBackToo []string `protobuf:"bytes,58,rep,name=taken_back_too,json=takenBackToo,proto3" json:"taken_back_too,omitempty"`
 	// The references of those that put it right, or that it puts right, and that may still hold what the person took back of
 	// it; made when it is shown, never kept.
-	MayStillHold  []string `protobuf:"bytes,59,rep,name=may_still_hold,json=mayStillHold,proto3" json:"may_still_hold,omitempty"`
+	MayStillHold []string `protobuf:"bytes,59,rep,name=may_still_hold,json=mayStillHold,proto3" json:"may_still_hold,omitempty"`
+	// That the person has moved to another prison, while nobody has recorded that they are back: what can only be done with the
+	// person is not to be done here.
+	Move          *RecordedMove `protobuf:"bytes,65,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +683,13 @@ func (x *Notification) GetMayStillHold() []string {
 	return nil
 }
 
+func (x *Notification) GetMove() *RecordedMove {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
 // TakenWithdrawal is a withdrawal taken at this desk.
 type TakenWithdrawal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -696,7 +706,11 @@ type TakenWithdrawal struct {
 	// Whether it is an objection: what does not go by permission is not undone by it.
 	Objection bool `protobuf:"varint,6,opt,name=objection,proto3" json:"objection,omitempty"`
 	// Whether the desk itself took it, to carry over or to tell a hub what the person had said before.
-	Carried       bool `protobuf:"varint,7,opt,name=carried,proto3" json:"carried,omitempty"`
+	Carried bool `protobuf:"varint,7,opt,name=carried,proto3" json:"carried,omitempty"`
+	// The staff id of the safeguarding lead who has read an objection, once one has.
+	ReadStaffId string `protobuf:"bytes,8,opt,name=read_staff_id,json=readStaffId,proto3" json:"read_staff_id,omitempty"`
+	// When they did.
+	ReadTime      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +792,20 @@ func (x *TakenWithdrawal) GetCarried() bool {
 		return x.Carried
 	}
 	return false
+}
+
+func (x *TakenWithdrawal) GetReadStaffId() string {
+	if x != nil {
+		return x.ReadStaffId
+	}
+	return ""
+}
+
+func (x *TakenWithdrawal) GetReadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadTime
+	}
+	return nil
 }
 
 // WithdrawNotificationRequest is a withdrawal as a person says it.
@@ -3107,7 +3135,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xfd\x0f\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xb1\x10\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -3160,7 +3188,8 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\x128\n" +
 	"\x06review\x189 \x01(\v2 .postern.local.v1.RecordedReviewR\x06review\x12$\n" +
 	"\x0etaken_back_too\x18: \x03(\tR\ftakenBackToo\x12$\n" +
-	"\x0emay_still_hold\x18; \x03(\tR\fmayStillHold\"\x8c\x02\n" +
+	"\x0emay_still_hold\x18; \x03(\tR\fmayStillHold\x122\n" +
+	"\x04move\x18A \x01(\v2\x1e.postern.local.v1.RecordedMoveR\x04move\"\xe9\x02\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -3168,7 +3197,9 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\ttake_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\btakeTime\x12,\n" +
 	"\x06answer\x18\x05 \x01(\v2\x14.postern.v1.DecisionR\x06answer\x12\x1c\n" +
 	"\tobjection\x18\x06 \x01(\bR\tobjection\x12\x18\n" +
-	"\acarried\x18\a \x01(\bR\acarried\"\x96\x01\n" +
+	"\acarried\x18\a \x01(\bR\acarried\x12\"\n" +
+	"\rread_staff_id\x18\b \x01(\tR\vreadStaffId\x127\n" +
+	"\tread_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\"\x96\x01\n" +
 	"\x1bWithdrawNotificationRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -3436,20 +3467,21 @@ var file_postern_local_v1_local_proto_goTypes = []any{
 	(v1.Route)(0),                        // 53: postern.v1.Route
 	(*v1.Obligation)(nil),                // 54: postern.v1.Obligation
 	(*RecordedReview)(nil),               // 55: postern.local.v1.RecordedReview
-	(v1.WithdrawalMethod)(0),             // 56: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 57: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 58: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 59: postern.local.v1.Work
-	(*Mark)(nil),                         // 60: postern.local.v1.Mark
-	(v1.ChangeReason)(0),                 // 61: postern.v1.ChangeReason
-	(v1.StopAnswerCode)(0),               // 62: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 63: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 64: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 65: postern.v1.Signed
-	(*FollowedLog)(nil),                  // 66: postern.local.v1.FollowedLog
-	(*v1.ListEventsRequest)(nil),         // 67: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 68: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 69: postern.v1.GetEventResponse
+	(*RecordedMove)(nil),                 // 56: postern.local.v1.RecordedMove
+	(v1.WithdrawalMethod)(0),             // 57: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 58: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 59: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 60: postern.local.v1.Work
+	(*Mark)(nil),                         // 61: postern.local.v1.Mark
+	(v1.ChangeReason)(0),                 // 62: postern.v1.ChangeReason
+	(v1.StopAnswerCode)(0),               // 63: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 64: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 65: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 66: postern.v1.Signed
+	(*FollowedLog)(nil),                  // 67: postern.local.v1.FollowedLog
+	(*v1.ListEventsRequest)(nil),         // 68: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 69: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 70: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
@@ -3473,88 +3505,90 @@ var file_postern_local_v1_local_proto_depIdxs = []int32{
 	53, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
 	54, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
 	55, // 20: postern.local.v1.Notification.review:type_name -> postern.local.v1.RecordedReview
-	56, // 21: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	43, // 22: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	42, // 23: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	56, // 24: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 25: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 26: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	57, // 27: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 28: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 29: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 30: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	43, // 31: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 32: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	58, // 33: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	59, // 34: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	60, // 35: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	43, // 36: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	61, // 37: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
-	43, // 38: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
-	43, // 39: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	62, // 40: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	62, // 41: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 42: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 43: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 44: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	42, // 45: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	63, // 46: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	43, // 47: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	57, // 48: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	64, // 49: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	61, // 50: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
-	57, // 51: postern.local.v1.GetItemResponse.first_receipt:type_name -> postern.v1.Receipt
-	65, // 52: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	57, // 53: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 54: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 55: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	43, // 56: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 57: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	43, // 58: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	43, // 59: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	66, // 60: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
-	67, // 61: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	68, // 62: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	69, // 63: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	57, // 64: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	41, // 65: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 66: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 67: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 68: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 69: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 70: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 71: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 72: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 73: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 74: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 75: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 76: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	33, // 77: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	35, // 78: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	37, // 79: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	39, // 80: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	31, // 81: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
-	2,  // 82: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 83: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 84: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 85: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 86: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 87: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 88: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 89: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 90: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 91: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 92: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	34, // 93: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	36, // 94: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	38, // 95: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	40, // 96: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	32, // 97: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
-	82, // [82:98] is the sub-list for method output_type
-	66, // [66:82] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	56, // 21: postern.local.v1.Notification.move:type_name -> postern.local.v1.RecordedMove
+	57, // 22: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	43, // 23: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	42, // 24: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	43, // 25: postern.local.v1.TakenWithdrawal.read_time:type_name -> google.protobuf.Timestamp
+	57, // 26: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 27: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 28: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	58, // 29: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 30: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 31: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	13, // 32: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	43, // 33: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	14, // 34: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	59, // 35: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	60, // 36: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	61, // 37: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	43, // 38: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	62, // 39: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
+	43, // 40: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
+	43, // 41: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	63, // 42: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	63, // 43: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	13, // 44: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	13, // 45: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	19, // 46: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	42, // 47: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	64, // 48: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	43, // 49: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	58, // 50: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	65, // 51: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	62, // 52: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
+	58, // 53: postern.local.v1.GetItemResponse.first_receipt:type_name -> postern.v1.Receipt
+	66, // 54: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	58, // 55: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	29, // 56: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	30, // 57: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	43, // 58: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	28, // 59: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	43, // 60: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	43, // 61: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	67, // 62: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
+	68, // 63: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	69, // 64: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	70, // 65: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	58, // 66: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	41, // 67: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 68: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	7,  // 69: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	9,  // 70: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	5,  // 71: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	11, // 72: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	17, // 73: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	15, // 74: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	24, // 75: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	26, // 76: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	20, // 77: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	22, // 78: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	33, // 79: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	35, // 80: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	37, // 81: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	39, // 82: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	31, // 83: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
+	2,  // 84: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	8,  // 85: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	10, // 86: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	6,  // 87: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	12, // 88: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	18, // 89: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	16, // 90: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	25, // 91: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	27, // 92: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	21, // 93: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	23, // 94: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	34, // 95: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	36, // 96: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	38, // 97: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	40, // 98: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	32, // 99: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
+	84, // [84:100] is the sub-list for method output_type
+	68, // [68:84] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }

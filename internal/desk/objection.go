@@ -1,0 +1,52 @@
+package desk
+
+import (
+	"context"
+	"slices"
+
+	"postern/internal/store"
+	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
+)
+
+// ReadObjections records that the safeguarding lead has read what the person objected to. It undoes nothing, and whether to
+// ask the team to stop is theirs to say; an objection that nobody reads would be none.
+func (d *Desk) ReadObjections(ctx context.Context, req *localv1.ReadObjectionsRequest) (*localv1.ReadObjectionsResponse, error) {
+	by, err := d.signedInAs(ctx, posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD, "close an objection by reading it")
+	if err != nil {
+		return nil, err
+	}
+	n, err := d.named(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(n.GetWithdrawals(), objects) {
+		return nil, ended(n, "read")
+	}
+	err = d.change(ctx, n.GetId(), func(_ store.Tx, n *localv1.Notification) error {
+		for _, w := range n.GetWithdrawals() {
+			if unread(w) {
+				w.ReadStaffId, w.ReadTime = by.ID, d.now()
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all, err := d.show(ctx, []string{n.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	return &localv1.ReadObjectionsResponse{Notification: all[0]}, nil
+}
+
+// objects reports whether a withdrawal is an objection: the person said no to what does not go by their permission.
+func objects(w *localv1.TakenWithdrawal) bool { return !takesBack(w) }
+
+func unread(w *localv1.TakenWithdrawal) bool { return objects(w) && w.GetReadTime() == nil }
+
+// unreadObjection reports whether a person objected to a notification, and the safeguarding lead has not read it yet.
+func unreadObjection(n *localv1.Notification) bool {
+	return slices.ContainsFunc(n.GetWithdrawals(), unread)
+}

@@ -1,0 +1,69 @@
+package desk_test
+
+import (
+	"slices"
+	"testing"
+
+	"postern/internal/desk"
+	"postern/internal/fault"
+	"postern/internal/form/formtest"
+	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+)
+
+// Who objects to what was shared without their permission is heard: the safeguarding lead has it to read until they have, also
+// while the hub is away, and an objection to a further part anew.
+func TestAnObjectionIsRead(t *testing.T) {
+	x, d := opened(t)
+	urgent, duty := d.Take(formtest.Urgent(testkit.Bristol, 1))[0], d.Take(formtest.Duty(testkit.Bristol, 1))[0]
+	x.Settle()
+	listed := func(id string) bool {
+		return slices.ContainsFunc(toDecide(t, d), func(n *localv1.Notification) bool { return n.GetId() == id })
+	}
+	if listed(duty) {
+		t.Fatal("there is something to decide before anybody objects")
+	}
+	d.Link.Down(true)
+	withdraw(t, d, duty)
+	withdraw(t, d, urgent)
+	d.Link.Down(false)
+	for range 2 {
+		if !listed(duty) || !listed(urgent) || !desk.ActionsOf(d.Get(duty).GetNotification()).Read {
+			t.Fatal("nobody is to read the objection")
+		}
+		x.Clock.Advance(testkit.MaxWait)
+		x.Settle()
+	}
+	for range 2 {
+		n := must(d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: duty}))(t).GetNotification()
+		if w := n.GetWithdrawals()[0]; w.GetReadStaffId() != testkit.Staff.ID || w.GetReadTime() == nil || listed(duty) || !listed(urgent) {
+			t.Fatalf("read, it is %v", n)
+		}
+	}
+	if d.State(duty) != delivered {
+		t.Errorf("it is %s", d.State(duty))
+	}
+	other := d.Take(family())[0]
+	x.Settle()
+	withdraw(t, d, other)
+	_, err := d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: other})
+	wantFault(t, err, fault.Precondition, "ENDED")
+	if listed(other) {
+		t.Error("a withdrawal is taken for an objection")
+	}
+}
+
+func TestAnObjectionIsReadByTheSafeguardingLead(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(formtest.Duty(testkit.Bristol, 1))[0]
+	x.Settle()
+	withdraw(t, d, id)
+	d.Restart(func(c *desk.Config) {
+		for uid, s := range c.Staff {
+			s.Also = nil
+			c.Staff[uid] = s
+		}
+	})
+	_, err := d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: id})
+	wantFault(t, err, fault.Denied, "WRONG_ROLE")
+}
