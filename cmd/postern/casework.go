@@ -173,13 +173,13 @@ func (a *app) deskMovedCommand() *cobra.Command {
 	}
 }
 
-// deskReadObjectionsCommand is `postern desk read-objections`.
-func (a *app) deskReadObjectionsCommand() *cobra.Command {
+// deskCloseObjectionsCommand is `postern desk read-objections`.
+func (a *app) deskCloseObjectionsCommand() *cobra.Command {
 	return &cobra.Command{Use: "read-objections ID", Args: exactly(1),
 		Short: "Record that the safeguarding lead has read what the person objected to (role SAFEGUARDING_LEAD)",
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.casework(c.Context(), func(ctx context.Context, desk localv1.CaseworkServiceClient) error {
-				out, err := desk.ReadObjections(ctx, &localv1.ReadObjectionsRequest{Id: args[0]})
+				out, err := desk.CloseObjections(ctx, &localv1.CloseObjectionsRequest{Id: args[0]})
 				if err != nil {
 					return err
 				}

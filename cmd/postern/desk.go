@@ -29,7 +29,7 @@ func (a *app) deskCommand() *cobra.Command {
 		&cobra.Command{Use: "submit FORM.json", Short: "Submit a form (- for standard input)", Args: exactly(1), RunE: a.deskSubmit},
 		&cobra.Command{Use: "status ID", Short: "Show one notification, by its id or reference", Args: exactly(1), RunE: a.deskStatus},
 		a.deskListCommand(),
-		a.deskWithdrawCommand(), a.deskGateCommand(), a.deskCallCommand(), a.deskConsiderCommand(), a.deskReviewCommand(), a.deskMovedCommand(), a.deskReadObjectionsCommand(),
+		a.deskWithdrawCommand(), a.deskGateCommand(), a.deskCallCommand(), a.deskConsiderCommand(), a.deskReviewCommand(), a.deskMovedCommand(), a.deskCloseObjectionsCommand(),
 		a.deskRequestCommand(), a.deskCloseManualCommand(),
 		a.deskTonightCommand(), a.deskSlipCommand(), a.deskReceptionsCommand(),
 		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})

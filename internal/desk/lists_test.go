@@ -135,7 +135,7 @@ func TestAReviewDoesNotFallAway(t *testing.T) {
 		t.Fatalf("the one that puts it right is %v, to decide are %v", d.State(next), all)
 	}
 	must(d.Cases.Review(t.Context(), &localv1.ReviewRequest{Id: id, Findings: "It was right."}))(t)
-	must(d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: id}))(t)
+	must(d.Cases.CloseObjections(t.Context(), &localv1.CloseObjectionsRequest{Id: id}))(t)
 	if all := toDecide(t, d); len(all) != 0 {
 		t.Errorf("reviewed, to decide are %v", all)
 	}

@@ -416,6 +416,31 @@ func TestAStopThatWasLostWithACopyReachesTheTeam(t *testing.T) {
 	}
 }
 
+// A hub that replaces a lost one may be given another directory by the number that a desk has already: the desk keeps its own,
+// and says so until one with a greater number comes.
+func TestAnotherDirectoryByTheSameNumberIsNoticed(t *testing.T) {
+	x, d := opened(t)
+	x.LoadDirectory(7, testkit.Register{})
+	worked, err := d.StepDirectory(t.Context())
+	works(t, worked, err)
+	worked, err = d.StepDirectory(t.Context())
+	rests(t, worked, err)
+	x.LoseHubDisk()
+	x.LoadDirectory(7, testkit.Register{Without: []string{testkit.Bristol}})
+	for range 2 {
+		worked, err = d.StepDirectory(t.Context())
+		wantFault(t, err, fault.Unverified, "DIRECTORY_ANOTHER")
+	}
+	if worked || found(t, d, "newest directory", "another directory by the number of this desk's, 7") != localv1.Level_LEVEL_PROBLEM {
+		t.Error("the desk that has another directory than its hub is well")
+	}
+	x.LoadDirectory(8, testkit.Register{})
+	worked, err = d.StepDirectory(t.Context())
+	works(t, worked, err)
+	worked, err = d.StepDirectory(t.Context())
+	rests(t, worked, err)
+}
+
 // After the loss of a hub its operator loads the directory. Under a number that is not above a desk's, the desk and the hub
 // say so, and the hub knows which number would do.
 func TestTheDirectoryOfTheNextHubReachesTheDesks(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	posternv1 "postern/proto/postern/v1"
 )
 
-// ReadObjections records that the safeguarding lead has read what the person objected to. It undoes nothing, and whether to
+// CloseObjections records that the safeguarding lead has read what the person objected to. It undoes nothing, and whether to
 // ask the team to stop is theirs to say; an objection that nobody reads would be none.
-func (d *Desk) ReadObjections(ctx context.Context, req *localv1.ReadObjectionsRequest) (*localv1.ReadObjectionsResponse, error) {
+func (d *Desk) CloseObjections(ctx context.Context, req *localv1.CloseObjectionsRequest) (*localv1.CloseObjectionsResponse, error) {
 	by, err := d.signedInAs(ctx, posternv1.StaffRole_STAFF_ROLE_SAFEGUARDING_LEAD, "close an objection by reading it")
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (d *Desk) ReadObjections(ctx context.Context, req *localv1.ReadObjectionsRe
 	if err != nil {
 		return nil, err
 	}
-	return &localv1.ReadObjectionsResponse{Notification: all[0]}, nil
+	return &localv1.CloseObjectionsResponse{Notification: all[0]}, nil
 }
 
 // objects reports whether a withdrawal is an objection: the person said no to what does not go by their permission.

@@ -35,7 +35,7 @@ func TestAnObjectionIsRead(t *testing.T) {
 		x.Settle()
 	}
 	for range 2 {
-		n := must(d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: duty}))(t).GetNotification()
+		n := must(d.Cases.CloseObjections(t.Context(), &localv1.CloseObjectionsRequest{Id: duty}))(t).GetNotification()
 		if w := n.GetWithdrawals()[0]; w.GetReadStaffId() != testkit.Staff.ID || w.GetReadTime() == nil || listed(duty) || !listed(urgent) {
 			t.Fatalf("read, it is %v", n)
 		}
@@ -46,7 +46,7 @@ func TestAnObjectionIsRead(t *testing.T) {
 	other := d.Take(family())[0]
 	x.Settle()
 	withdraw(t, d, other)
-	_, err := d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: other})
+	_, err := d.Cases.CloseObjections(t.Context(), &localv1.CloseObjectionsRequest{Id: other})
 	wantFault(t, err, fault.Precondition, "ENDED")
 	if listed(other) {
 		t.Error("a withdrawal is taken for an objection")
@@ -64,6 +64,6 @@ func TestAnObjectionIsReadByTheSafeguardingLead(t *testing.T) {
 			c.Staff[uid] = s
 		}
 	})
-	_, err := d.Cases.ReadObjections(t.Context(), &localv1.ReadObjectionsRequest{Id: id})
+	_, err := d.Cases.CloseObjections(t.Context(), &localv1.CloseObjectionsRequest{Id: id})
 	wantFault(t, err, fault.Denied, "WRONG_ROLE")
 }

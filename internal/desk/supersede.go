@@ -50,7 +50,7 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 				return err
 			}
 		}
-		if err := openConsideration(f, all); err != nil {
+		if err := consideredBefore(f, all); err != nil {
 			return err
 		}
 		for _, n := range all {
@@ -81,9 +81,9 @@ func agreedSince(f *posternv1.Form, n *localv1.Notification) error {
 		Fix: "Ask the person again. If they agree, give the time of that."}})
 }
 
-// openConsideration refuses a form of the duty route that nobody has considered, unless it puts right what went by that route:
+// consideredBefore refuses a form of the duty route that nobody has considered, unless it puts right what went by that route:
 // what was not shared under the duty begins with the safeguarding lead.
-func openConsideration(f *posternv1.Form, earlier []*localv1.Notification) error {
+func consideredBefore(f *posternv1.Form, earlier []*localv1.Notification) error {
 	byDuty := func(n *localv1.Notification) bool { return n.GetRoute() == posternv1.Route_ROUTE_DUTY }
 	if f.GetRoute() != posternv1.Route_ROUTE_DUTY || f.GetConsideration() != nil || slices.ContainsFunc(earlier, byDuty) {
 		return nil

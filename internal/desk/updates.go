@@ -237,7 +237,7 @@ func (d *Desk) syncDirectory(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		if page.GetRevision() == nil {
-			return false, nil
+			return false, sameRevision(current, page.GetContentsSha256())
 		}
 		revision, entries = page.GetRevision(), append(entries, page.GetEntries()...)
 		if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {
@@ -265,6 +265,16 @@ func (d *Desk) syncDirectory(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return true, d.usePins(ctx, newer)
+}
+
+// sameRevision reports another directory by the number of the one this desk has: a hub that replaced a lost one may have been
+// given it by hand. Neither of the two is the later one, so the desk keeps its own and says so. A hub from before says nothing.
+func sameRevision(ours *directory.Directory, theirs []byte) error {
+	contents := ours.Contents()
+	if ours.Number() == 0 || len(theirs) == 0 || bytes.Equal(theirs, contents[:]) {
+		return nil
+	}
+	return fault.Newf(fault.Unverified, "DIRECTORY_ANOTHER", "The hub has another directory by the number of this desk's, %d. Telephone its operator: it is to be loaded again with a greater number.", ours.Number())
 }
 
 // stopAskedElsewhere notes that the team was asked to stop, of these parts or of all, where that was not said here: then

@@ -184,6 +184,11 @@ func (d *Directory) verifyAgreements(statements []*posternv1.Signed, anchors *id
 // Number is the number of the revision, from 1.
 func (d *Directory) Number() uint64 { return d.revision.GetNumber() }
 
+// Contents is the SHA-256 of the digests of the entries in a row: the same for two revisions that say the same, whenever made.
+func (d *Directory) Contents() [sha256.Size]byte {
+	return sha256.Sum256(bytes.Join(d.revision.GetEntriesSha256(), nil))
+}
+
 // SignedBy is the operator who signed the revision.
 func (d *Directory) SignedBy() identity.Party { return d.operator }
 

@@ -33,7 +33,12 @@ func (h *Hub) ListAuthorities(ctx context.Context, req *posternv1.ListAuthoritie
 	if out.Consistency, err = cut.Proofs(ctx, req.GetKnownLogs(), ledger.Sent); err != nil {
 		return nil, err
 	}
-	current := h.directory.Load().Number()
+	newest := h.directory.Load()
+	current := newest.Number()
+	if current > 0 {
+		contents := newest.Contents()
+		out.ContentsSha256 = contents[:]
+	}
 	if current == 0 || (req.GetPageToken() == "" && req.GetKnownRevision() == current) {
 		return out, nil
 	}

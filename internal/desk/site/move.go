@@ -88,7 +88,7 @@ func (s *site) readObjections(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	if desk.ActionsOf(n).Read {
-		if _, err = s.desk.ReadObjections(r.Context(), &localv1.ReadObjectionsRequest{Id: n.GetId()}); err != nil {
+		if _, err = s.desk.CloseObjections(r.Context(), &localv1.CloseObjectionsRequest{Id: n.GetId()}); err != nil {
 			return nil, err
 		}
 		if err := r.Tell("case.objection_was_read"); err != nil {

@@ -207,9 +207,12 @@ type ListAuthoritiesResponse struct {
 	// The newest checkpoint of the sent log.
 	Checkpoint string `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// Consistency proofs from what the caller knew.
-	Consistency   []*ConsistencyProof `protobuf:"bytes,5,rep,name=consistency,proto3" json:"consistency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Consistency []*ConsistencyProof `protobuf:"bytes,5,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	// The SHA-256 of the newest revision's entries_sha256 in a row, also when it is not sent: of two revisions with one number it
+	// tells whether they say the same.
+	ContentsSha256 []byte `protobuf:"bytes,6,opt,name=contents_sha256,json=contentsSha256,proto3" json:"contents_sha256,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListAuthoritiesResponse) Reset() {
@@ -273,6 +276,13 @@ func (x *ListAuthoritiesResponse) GetCheckpoint() string {
 func (x *ListAuthoritiesResponse) GetConsistency() []*ConsistencyProof {
 	if x != nil {
 		return x.Consistency
+	}
+	return nil
+}
+
+func (x *ListAuthoritiesResponse) GetContentsSha256() []byte {
+	if x != nil {
+		return x.ContentsSha256
 	}
 	return nil
 }
@@ -422,7 +432,7 @@ const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\fknown_number\x18\x01 \x01(\x04R\vknownNumber\"e\n" +
 	"\x10ListKeysResponse\x129\n" +
 	"\x0erecipient_keys\x18\x01 \x03(\v2\x12.postern.v1.SignedR\rrecipientKeys\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\"\xeb\x01\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\x94\x02\n" +
 	"\x17ListAuthoritiesResponse\x12.\n" +
 	"\brevision\x18\x01 \x01(\v2\x12.postern.v1.SignedR\brevision\x12\x18\n" +
 	"\aentries\x18\x02 \x03(\fR\aentries\x12&\n" +
@@ -430,7 +440,8 @@ const file_postern_v1_directory_service_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\tR\n" +
 	"checkpoint\x12>\n" +
-	"\vconsistency\x18\x05 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\"U\n" +
+	"\vconsistency\x18\x05 \x03(\v2\x1c.postern.v1.ConsistencyProofR\vconsistency\x12'\n" +
+	"\x0fcontents_sha256\x18\x06 \x01(\fR\x0econtentsSha256\"U\n" +
 	"\x10GetPolicyRequest\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12%\n" +
 	"\x0eknown_revision\x18\x02 \x01(\tR\rknownRevision\"\x9c\x01\n" +

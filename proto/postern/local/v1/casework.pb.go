@@ -591,8 +591,8 @@ func (x *RecordMoveResponse) GetNotifications() []*Notification {
 	return nil
 }
 
-// ReadObjectionsRequest names what was read.
-type ReadObjectionsRequest struct {
+// CloseObjectionsRequest names what was read.
+type CloseObjectionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id or the reference of the notification.
 	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -600,20 +600,20 @@ type ReadObjectionsRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReadObjectionsRequest) Reset() {
-	*x = ReadObjectionsRequest{}
+func (x *CloseObjectionsRequest) Reset() {
+	*x = CloseObjectionsRequest{}
 	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReadObjectionsRequest) String() string {
+func (x *CloseObjectionsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReadObjectionsRequest) ProtoMessage() {}
+func (*CloseObjectionsRequest) ProtoMessage() {}
 
-func (x *ReadObjectionsRequest) ProtoReflect() protoreflect.Message {
+func (x *CloseObjectionsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_postern_local_v1_casework_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -625,20 +625,20 @@ func (x *ReadObjectionsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReadObjectionsRequest.ProtoReflect.Descriptor instead.
-func (*ReadObjectionsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use CloseObjectionsRequest.ProtoReflect.Descriptor instead.
+func (*CloseObjectionsRequest) Descriptor() ([]byte, []int) {
 	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *ReadObjectionsRequest) GetId() string {
+func (x *CloseObjectionsRequest) GetId() string {
 	if x != nil {
 		return x.Id
 	}
 	return ""
 }
 
-// ReadObjectionsResponse is the notification of which the objections were read.
-type ReadObjectionsResponse struct {
+// CloseObjectionsResponse is the notification of which the objections were read.
+type CloseObjectionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The notification.
 	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
@@ -646,20 +646,20 @@ type ReadObjectionsResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReadObjectionsResponse) Reset() {
-	*x = ReadObjectionsResponse{}
+func (x *CloseObjectionsResponse) Reset() {
+	*x = CloseObjectionsResponse{}
 	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReadObjectionsResponse) String() string {
+func (x *CloseObjectionsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReadObjectionsResponse) ProtoMessage() {}
+func (*CloseObjectionsResponse) ProtoMessage() {}
 
-func (x *ReadObjectionsResponse) ProtoReflect() protoreflect.Message {
+func (x *CloseObjectionsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_postern_local_v1_casework_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -671,12 +671,12 @@ func (x *ReadObjectionsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReadObjectionsResponse.ProtoReflect.Descriptor instead.
-func (*ReadObjectionsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use CloseObjectionsResponse.ProtoReflect.Descriptor instead.
+func (*CloseObjectionsResponse) Descriptor() ([]byte, []int) {
 	return file_postern_local_v1_casework_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *ReadObjectionsResponse) GetNotification() *Notification {
+func (x *CloseObjectionsResponse) GetNotification() *Notification {
 	if x != nil {
 		return x.Notification
 	}
@@ -993,10 +993,10 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tprison_id\x18\x02 \x01(\tR\bprisonId\"Z\n" +
 	"\x12RecordMoveResponse\x12D\n" +
-	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"'\n" +
-	"\x15ReadObjectionsRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\\\n" +
-	"\x16ReadObjectionsResponse\x12B\n" +
+	"\rnotifications\x18\x01 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"(\n" +
+	"\x16CloseObjectionsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"]\n" +
+	"\x17CloseObjectionsResponse\x12B\n" +
 	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification\"-\n" +
 	"\x1bGetRequestForSupportRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x9e\x03\n" +
@@ -1016,7 +1016,7 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x127\n" +
 	"\tsend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\"Y\n" +
 	"\x13CloseManualResponse\x12B\n" +
-	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification2\xeb\x05\n" +
+	"\fnotification\x18\x01 \x01(\v2\x1e.postern.local.v1.NotificationR\fnotification2\xee\x05\n" +
 	"\x0fCaseworkService\x12N\n" +
 	"\aSetGate\x12 .postern.local.v1.SetGateRequest\x1a!.postern.local.v1.SetGateResponse\x12W\n" +
 	"\n" +
@@ -1024,8 +1024,8 @@ const file_postern_local_v1_casework_proto_rawDesc = "" +
 	"\bConsider\x12!.postern.local.v1.ConsiderRequest\x1a\".postern.local.v1.ConsiderResponse\x12K\n" +
 	"\x06Review\x12\x1f.postern.local.v1.ReviewRequest\x1a .postern.local.v1.ReviewResponse\x12W\n" +
 	"\n" +
-	"RecordMove\x12#.postern.local.v1.RecordMoveRequest\x1a$.postern.local.v1.RecordMoveResponse\x12c\n" +
-	"\x0eReadObjections\x12'.postern.local.v1.ReadObjectionsRequest\x1a(.postern.local.v1.ReadObjectionsResponse\x12u\n" +
+	"RecordMove\x12#.postern.local.v1.RecordMoveRequest\x1a$.postern.local.v1.RecordMoveResponse\x12f\n" +
+	"\x0fCloseObjections\x12(.postern.local.v1.CloseObjectionsRequest\x1a).postern.local.v1.CloseObjectionsResponse\x12u\n" +
 	"\x14GetRequestForSupport\x12-.postern.local.v1.GetRequestForSupportRequest\x1a..postern.local.v1.GetRequestForSupportResponse\x12Z\n" +
 	"\vCloseManual\x12$.postern.local.v1.CloseManualRequest\x1a%.postern.local.v1.CloseManualResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
@@ -1053,8 +1053,8 @@ var file_postern_local_v1_casework_proto_goTypes = []any{
 	(*ReviewResponse)(nil),               // 7: postern.local.v1.ReviewResponse
 	(*RecordMoveRequest)(nil),            // 8: postern.local.v1.RecordMoveRequest
 	(*RecordMoveResponse)(nil),           // 9: postern.local.v1.RecordMoveResponse
-	(*ReadObjectionsRequest)(nil),        // 10: postern.local.v1.ReadObjectionsRequest
-	(*ReadObjectionsResponse)(nil),       // 11: postern.local.v1.ReadObjectionsResponse
+	(*CloseObjectionsRequest)(nil),       // 10: postern.local.v1.CloseObjectionsRequest
+	(*CloseObjectionsResponse)(nil),      // 11: postern.local.v1.CloseObjectionsResponse
 	(*GetRequestForSupportRequest)(nil),  // 12: postern.local.v1.GetRequestForSupportRequest
 	(*GetRequestForSupportResponse)(nil), // 13: postern.local.v1.GetRequestForSupportResponse
 	(*CloseManualRequest)(nil),           // 14: postern.local.v1.CloseManualRequest
@@ -1079,7 +1079,7 @@ var file_postern_local_v1_casework_proto_depIdxs = []int32{
 	17, // 6: postern.local.v1.ConsiderResponse.notifications:type_name -> postern.local.v1.Notification
 	17, // 7: postern.local.v1.ReviewResponse.notification:type_name -> postern.local.v1.Notification
 	17, // 8: postern.local.v1.RecordMoveResponse.notifications:type_name -> postern.local.v1.Notification
-	17, // 9: postern.local.v1.ReadObjectionsResponse.notification:type_name -> postern.local.v1.Notification
+	17, // 9: postern.local.v1.CloseObjectionsResponse.notification:type_name -> postern.local.v1.Notification
 	17, // 10: postern.local.v1.GetRequestForSupportResponse.notification:type_name -> postern.local.v1.Notification
 	21, // 11: postern.local.v1.GetRequestForSupportResponse.sections:type_name -> postern.local.v1.OpenedSection
 	22, // 12: postern.local.v1.GetRequestForSupportResponse.reply_to:type_name -> postern.v1.ReplyTo
@@ -1093,7 +1093,7 @@ var file_postern_local_v1_casework_proto_depIdxs = []int32{
 	4,  // 20: postern.local.v1.CaseworkService.Consider:input_type -> postern.local.v1.ConsiderRequest
 	6,  // 21: postern.local.v1.CaseworkService.Review:input_type -> postern.local.v1.ReviewRequest
 	8,  // 22: postern.local.v1.CaseworkService.RecordMove:input_type -> postern.local.v1.RecordMoveRequest
-	10, // 23: postern.local.v1.CaseworkService.ReadObjections:input_type -> postern.local.v1.ReadObjectionsRequest
+	10, // 23: postern.local.v1.CaseworkService.CloseObjections:input_type -> postern.local.v1.CloseObjectionsRequest
 	12, // 24: postern.local.v1.CaseworkService.GetRequestForSupport:input_type -> postern.local.v1.GetRequestForSupportRequest
 	14, // 25: postern.local.v1.CaseworkService.CloseManual:input_type -> postern.local.v1.CloseManualRequest
 	1,  // 26: postern.local.v1.CaseworkService.SetGate:output_type -> postern.local.v1.SetGateResponse
@@ -1101,7 +1101,7 @@ var file_postern_local_v1_casework_proto_depIdxs = []int32{
 	5,  // 28: postern.local.v1.CaseworkService.Consider:output_type -> postern.local.v1.ConsiderResponse
 	7,  // 29: postern.local.v1.CaseworkService.Review:output_type -> postern.local.v1.ReviewResponse
 	9,  // 30: postern.local.v1.CaseworkService.RecordMove:output_type -> postern.local.v1.RecordMoveResponse
-	11, // 31: postern.local.v1.CaseworkService.ReadObjections:output_type -> postern.local.v1.ReadObjectionsResponse
+	11, // 31: postern.local.v1.CaseworkService.CloseObjections:output_type -> postern.local.v1.CloseObjectionsResponse
 	13, // 32: postern.local.v1.CaseworkService.GetRequestForSupport:output_type -> postern.local.v1.GetRequestForSupportResponse
 	15, // 33: postern.local.v1.CaseworkService.CloseManual:output_type -> postern.local.v1.CloseManualResponse
 	26, // [26:34] is the sub-list for method output_type

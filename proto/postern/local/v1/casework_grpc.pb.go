@@ -24,7 +24,7 @@ const (
 	CaseworkService_Consider_FullMethodName             = "/postern.local.v1.CaseworkService/Consider"
 	CaseworkService_Review_FullMethodName               = "/postern.local.v1.CaseworkService/Review"
 	CaseworkService_RecordMove_FullMethodName           = "/postern.local.v1.CaseworkService/RecordMove"
-	CaseworkService_ReadObjections_FullMethodName       = "/postern.local.v1.CaseworkService/ReadObjections"
+	CaseworkService_CloseObjections_FullMethodName      = "/postern.local.v1.CaseworkService/CloseObjections"
 	CaseworkService_GetRequestForSupport_FullMethodName = "/postern.local.v1.CaseworkService/GetRequestForSupport"
 	CaseworkService_CloseManual_FullMethodName          = "/postern.local.v1.CaseworkService/CloseManual"
 )
@@ -45,8 +45,8 @@ type CaseworkServiceClient interface {
 	Review(ctx context.Context, in *ReviewRequest, opts ...grpc.CallOption) (*ReviewResponse, error)
 	// RecordMove records that the person has moved to another prison, or is back, for all that this desk has about them; nobody is told by it. The same again changes nothing.
 	RecordMove(ctx context.Context, in *RecordMoveRequest, opts ...grpc.CallOption) (*RecordMoveResponse, error)
-	// ReadObjections records that the safeguarding lead has read what a person objected to about a notification. The same again changes nothing.
-	ReadObjections(ctx context.Context, in *ReadObjectionsRequest, opts ...grpc.CallOption) (*ReadObjectionsResponse, error)
+	// CloseObjections records that the safeguarding lead has read what a person objected to about a notification. The same again changes nothing.
+	CloseObjections(ctx context.Context, in *CloseObjectionsRequest, opts ...grpc.CallOption) (*CloseObjectionsResponse, error)
 	// GetRequestForSupport returns what a printed request for support says, while the manual route is open.
 	GetRequestForSupport(ctx context.Context, in *GetRequestForSupportRequest, opts ...grpc.CallOption) (*GetRequestForSupportResponse, error)
 	// CloseManual closes the manual route: how it was sent, to whom and when. The same again changes nothing.
@@ -111,10 +111,10 @@ func (c *caseworkServiceClient) RecordMove(ctx context.Context, in *RecordMoveRe
 	return out, nil
 }
 
-func (c *caseworkServiceClient) ReadObjections(ctx context.Context, in *ReadObjectionsRequest, opts ...grpc.CallOption) (*ReadObjectionsResponse, error) {
+func (c *caseworkServiceClient) CloseObjections(ctx context.Context, in *CloseObjectionsRequest, opts ...grpc.CallOption) (*CloseObjectionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ReadObjectionsResponse)
-	err := c.cc.Invoke(ctx, CaseworkService_ReadObjections_FullMethodName, in, out, cOpts...)
+	out := new(CloseObjectionsResponse)
+	err := c.cc.Invoke(ctx, CaseworkService_CloseObjections_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +157,8 @@ type CaseworkServiceServer interface {
 	Review(context.Context, *ReviewRequest) (*ReviewResponse, error)
 	// RecordMove records that the person has moved to another prison, or is back, for all that this desk has about them; nobody is told by it. The same again changes nothing.
 	RecordMove(context.Context, *RecordMoveRequest) (*RecordMoveResponse, error)
-	// ReadObjections records that the safeguarding lead has read what a person objected to about a notification. The same again changes nothing.
-	ReadObjections(context.Context, *ReadObjectionsRequest) (*ReadObjectionsResponse, error)
+	// CloseObjections records that the safeguarding lead has read what a person objected to about a notification. The same again changes nothing.
+	CloseObjections(context.Context, *CloseObjectionsRequest) (*CloseObjectionsResponse, error)
 	// GetRequestForSupport returns what a printed request for support says, while the manual route is open.
 	GetRequestForSupport(context.Context, *GetRequestForSupportRequest) (*GetRequestForSupportResponse, error)
 	// CloseManual closes the manual route: how it was sent, to whom and when. The same again changes nothing.
@@ -188,8 +188,8 @@ func (UnimplementedCaseworkServiceServer) Review(context.Context, *ReviewRequest
 func (UnimplementedCaseworkServiceServer) RecordMove(context.Context, *RecordMoveRequest) (*RecordMoveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecordMove not implemented")
 }
-func (UnimplementedCaseworkServiceServer) ReadObjections(context.Context, *ReadObjectionsRequest) (*ReadObjectionsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ReadObjections not implemented")
+func (UnimplementedCaseworkServiceServer) CloseObjections(context.Context, *CloseObjectionsRequest) (*CloseObjectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseObjections not implemented")
 }
 func (UnimplementedCaseworkServiceServer) GetRequestForSupport(context.Context, *GetRequestForSupportRequest) (*GetRequestForSupportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRequestForSupport not implemented")
@@ -308,20 +308,20 @@ func _CaseworkService_RecordMove_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
-func _CaseworkService_ReadObjections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ReadObjectionsRequest)
+func _CaseworkService_CloseObjections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseObjectionsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(CaseworkServiceServer).ReadObjections(ctx, in)
+		return srv.(CaseworkServiceServer).CloseObjections(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: CaseworkService_ReadObjections_FullMethodName,
+		FullMethod: CaseworkService_CloseObjections_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(CaseworkServiceServer).ReadObjections(ctx, req.(*ReadObjectionsRequest))
+		return srv.(CaseworkServiceServer).CloseObjections(ctx, req.(*CloseObjectionsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -390,8 +390,8 @@ var CaseworkService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _CaseworkService_RecordMove_Handler,
 		},
 		{
-			MethodName: "ReadObjections",
-			Handler:    _CaseworkService_ReadObjections_Handler,
+			MethodName: "CloseObjections",
+			Handler:    _CaseworkService_CloseObjections_Handler,
 		},
 		{
 			MethodName: "GetRequestForSupport",
