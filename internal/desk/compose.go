@@ -209,6 +209,9 @@ func (d *Desk) composePart(p form.Part, formID string, dir *directory.Directory,
 	if a, ok := dir.Authority(p.Authority); ok {
 		name = a.GetName()
 	}
+	if m.earlier != nil { // here it puts right what the form names, whatever the team has of that
+		m.replaces = m.earlier.GetId()
+	}
 	c.content = draft.Hub.GetContentRef()
 	var foreseen []*posternv1.Obligation
 	if p.Enquiry == nil {
@@ -251,7 +254,7 @@ func (d *Desk) draft(p form.Part, dir *directory.Directory, m *making) (envelope
 	children, hub := form.Facts(p, form.FactsConfig{Today: form.Today(now), DeskKey: d.cfg.RefKey, FirstSubmit: m.first, SlipCode: m.slipCode})
 	hub.MaybeSentSha256 = m.maybeSent
 	if m.earlier != nil {
-		m.replaces, m.reason = m.earlier.GetId(), changeReason(m.earlier, hub.GetChildRefs())
+		m.replaces, m.reason = m.earlier.known().GetId(), changeReason(m.earlier.known(), hub.GetChildRefs())
 	}
 	draft := envelope.Draft{
 		Manifest: &posternv1.Manifest{

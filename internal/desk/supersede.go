@@ -21,6 +21,15 @@ type prior struct {
 	*localv1.Notification
 	children [][]byte
 	first    *timestamppb.Timestamp
+	had      *prior // where its team cannot have it, the nearest one of the chain before it that the team may have; nil for none
+}
+
+// known is what its team may have of it: itself, or what it was to put right. Only that may be named to the team.
+func (p *prior) known() *prior {
+	if p.had != nil {
+		return p.had
+	}
+	return p
 }
 
 // earlier finds the notifications that a form puts right: those of the form it names, by its id or by a reference.
@@ -54,19 +63,46 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 			return err
 		}
 		for _, n := range all {
-			message := &posternv1.SealedNotification{}
-			if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
-				return err
-			}
-			facts, err := hubFacts(message)
+			p, err := d.prior(s, n)
 			if err != nil {
 				return err
 			}
-			out = append(out, prior{n, facts.GetChildRefs(), facts.GetFirstSubmitTime()})
+			for at, steps := n, 0; p.had == nil && neverWent(at) && at.GetSupersedes() != "" && steps < maxChain; steps++ {
+				before := &localv1.Notification{}
+				if err := d.loadIfThere(s, schema.DeskNotification, at.GetSupersedes(), before); err != nil {
+					return err
+				}
+				if at = before; at.GetShared() {
+					had, err := d.prior(s, at)
+					if err != nil {
+						return err
+					}
+					p.had = &had
+				}
+			}
+			out = append(out, p)
 		}
 		return nil
 	})
 	return out, err
+}
+
+// maxChain bounds how many corrections before one are looked at.
+const maxChain = 64
+
+func (d *Desk) prior(s store.Snapshot, n *localv1.Notification) (prior, error) {
+	message := &posternv1.SealedNotification{}
+	if err := d.load(s, schema.DeskMessage, n.GetId(), message); err != nil {
+		return prior{}, err
+	}
+	facts, err := hubFacts(message)
+	return prior{Notification: n, children: facts.GetChildRefs(), first: facts.GetFirstSubmitTime()}, err
+}
+
+// neverWent reports whether the hub has decided on a notification, and never to send anything of it: once another puts it right,
+// nothing ever goes. Of what is on its way to a hub, or was with one that is lost, nobody knows.
+func neverWent(n *localv1.Notification) bool {
+	return n.GetDecision() != nil && !n.GetResubmitting() && !n.GetShared() && len(n.GetMaybeSentSha256()) == 0 && n.GetState() != stateQueued
 }
 
 // agreedSince refuses a form that would put right by the same permission what the person has taken back, all of it or a part:
