@@ -66,7 +66,11 @@ func (a *app) printWithdrawals(n *localv1.Notification) {
 		if len(w.GetPaths()) > 0 {
 			what = scopeWords(w.GetPaths())
 		}
-		a.line("  Withdrawn %s: %s (%s)", when(w.GetTakeTime()), what, plain.Words(plain.Enum(w.GetMethod())))
+		did := "Withdrawn"
+		if w.GetObjection() {
+			did = "The person objected"
+		}
+		a.line("  %s %s: %s (%s)", did, when(w.GetTakeTime()), what, plain.Words(plain.Enum(w.GetMethod())))
 		if w.GetAnswer() == nil {
 			a.line("    Safe here, and not yet at the hub: it goes by itself as soon as the hub answers. Until then the team may still get it or act on it.")
 		}

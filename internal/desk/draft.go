@@ -30,8 +30,8 @@ var (
 )
 
 // BeginDraft begins a draft with what is known: reception, prison number, name, arrival, practice. The form_id is chosen
-// here, so that a draft sent twice is one form. Of an arrival there is one draft at a time: a second officer who begins
-// it goes on with the first one's.
+// here, so that a draft sent twice is one form. Of an arrival, and of a form that is put right, there is one draft at a time:
+// a second officer who begins it goes on with the first one's, and a second click begins none.
 func (d *Desk) BeginDraft(ctx context.Context, known *localv1.Draft) (*localv1.Draft, error) {
 	by, err := d.fillsIn(ctx)
 	if err != nil {
@@ -39,13 +39,14 @@ func (d *Desk) BeginDraft(ctx context.Context, known *localv1.Draft) (*localv1.D
 	}
 	d.drafting.Lock()
 	defer d.drafting.Unlock()
-	if known.GetArrival() != "" {
+	if known.GetArrival() != "" || known.GetForm().GetSupersedes() != "" {
 		all, err := d.Drafts(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, there := range all {
-			if there.GetArrival() == known.GetArrival() && there.GetPractice() == known.GetPractice() && there.GetSendTime() == nil {
+			same := there.GetArrival() == known.GetArrival() && (known.GetArrival() != "" || there.GetForm().GetSupersedes() == known.GetForm().GetSupersedes())
+			if same && there.GetPractice() == known.GetPractice() && there.GetSendTime() == nil {
 				return there, nil
 			}
 		}

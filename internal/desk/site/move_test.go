@@ -74,7 +74,11 @@ func TestAnObjectionIsReadOnItsPage(t *testing.T) {
 	}
 	says(t, b.Get(at(reference, "withdraw")).Submit(url.Values{"what": {"ALL"}, "method": {"PAPER"}}).Follow(), "on their list until they have read it")
 	says(t, lead.Get("/decisions"), reference)
-	says(t, b.Get(at(reference)), "The person objects to what was shared")
+	page := b.Get(at(reference))
+	says(t, page, "The person objects to what was shared", "The person objected to all of it")
+	if strings.Contains(page.Main(), "took back") {
+		t.Errorf("an objection is called a withdrawal: %s", page.Main())
+	}
 	if strings.Contains(b.Get(at(reference)).Body, "/objections") {
 		t.Error("reception may close an objection")
 	}
@@ -86,5 +90,18 @@ func TestAnObjectionIsReadOnItsPage(t *testing.T) {
 	}
 	if strings.Contains(lead.Get("/decisions").Main(), reference) || strings.Contains(b.Get(at(reference)).Main(), "The person objects to what was shared") {
 		t.Error("it is still to be read")
+	}
+}
+
+// A second click, and a colleague, go on with the correction that was begun.
+func TestAFormIsPutRightInOneDraft(t *testing.T) {
+	p := bristol(t)
+	b := p.as("RECEPTION_OFFICER")
+	reference := p.take(formtest.New(testkit.Bristol))
+	draft := b.Get(at(reference)).Submit(url.Values{}).Header.Get("Location")
+	for _, role := range []string{"RECEPTION_OFFICER", "RESETTLEMENT"} {
+		if again := p.as(role).Do(http.MethodPost, at(reference, "correct"), url.Values{}); again.Header.Get("Location") != draft {
+			t.Errorf("%s goes on with %q, not with %q", role, again.Header.Get("Location"), draft)
+		}
 	}
 }

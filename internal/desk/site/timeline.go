@@ -68,7 +68,11 @@ func timeline(r *web.Request, n *localv1.Notification) ui.Timeline {
 		add(d.GetDecideTime(), happened{label: r.T("case.hub_decided", "outcome", plain.OutcomeIn(r.Language, d.GetOutcome()))})
 	}
 	for _, w := range n.GetWithdrawals() {
-		add(w.GetTakeTime(), happened{label: r.T("case.was_withdrawn", "what", scopeWords(r, w.GetPaths(), nil)), text: cameOf(r, w)})
+		label := "case.was_withdrawn"
+		if w.GetObjection() {
+			label = "case.was_objected"
+		}
+		add(w.GetTakeTime(), happened{label: r.T(label, "what", scopeWords(r, w.GetPaths(), nil)), text: cameOf(r, w)})
 		if !refused(w.GetAnswer()) {
 			add(w.GetAnswer().GetDecideTime(), happened{label: r.T("case.withdrawal_answered")})
 		}
