@@ -68,6 +68,7 @@ func caseStops(t *testing.T, x *testkit.Exchange, desk *testkit.Desk, sharedID s
 		{name: "request", who: reception, path: at(byHand, "/request")},
 		{name: "request-cy", who: reception, path: at(byHand, "/request?lang=cy")},
 		{name: "close-manual", who: reception, path: at(hand2, "/close-manual"), wrong: map[string]string{"to": ""}, right: map[string]string{"how": "POST", "to": "The front door"}, lands: at(hand2, "")},
+		{name: "moved", who: reception, path: at(waits, "/moved"), wrong: map[string]string{}, right: map[string]string{"prison": "OTHER"}, lands: at(waits, "")},
 		{name: "decisions", who: lead, path: "/decisions"},
 		{name: "consider", who: lead, path: at(byHand, "/consider"), wrong: map[string]string{}},
 		{name: "consider-cy", who: lead, path: at(byHand, "/consider?lang=cy")},
