@@ -127,8 +127,14 @@ func (a *app) printNotification(n *localv1.Notification) {
 	if n.GetSlipCode() != "" {
 		a.line("  %s", lang.Text("desk.slip_code", words.Args{"code": n.GetSlipCode()}))
 	}
+	if e := n.GetErasure(); e != nil {
+		a.line("  %s", lang.Text("desk.erased", words.Args{"date": plain.Date(lang, e.GetEraseTime().AsTime())}))
+	}
 	a.printCasework(n)
 	a.printWithdrawals(n)
+	if desk.ActionsOf(n).Unasked {
+		a.line("  %s", lang.Text("case.next_unasked", nil))
+	}
 	switch {
 	case n.GetState() == localv1.State_STATE_WITHDRAWN:
 		a.indented(plain.ToDoIn(lang, withTasks(n).GetObligations()))
@@ -224,8 +230,11 @@ func (a *app) deskListCommand() *cobra.Command {
 	return c
 }
 
-// dueWords say until when something is due, and that it is overdue.
+// dueWords say until when something is due, that it is overdue, or that its form was erased.
 func dueWords(n *localv1.Notification) string {
+	if e := n.GetErasure(); e != nil {
+		return "erased " + when(e.GetEraseTime())
+	}
 	if n.GetOverdue() {
 		return "OVERDUE " + when(n.GetDueTime())
 	}

@@ -38,6 +38,7 @@ type Desk struct {
 	Retry       Retry       `yaml:"retry"`         // how submissions are tried again
 	Arrivals    string      `yaml:"arrivals"`      // a folder of CSV files that say who came to the prison; what they say stays on this machine
 	DraftDays   float64     `yaml:"draft_days"`    // after how many days a draft is erased that nobody goes on with; 5 when empty
+	FormDays    float64     `yaml:"form_days"`     // after how many days a form is erased whose business is finished; 90 when empty
 	Web         *Web        `yaml:"web"`           // the pages for staff; none when empty
 }
 
@@ -76,7 +77,7 @@ func LoadDesk(path string) (*Desk, error) {
 		})
 	})
 	err = checked(path, err, slices.Concat(c.Hub.check(), c.Retry.check(), c.Web.check(desksite.Roles()),
-		negative("", map[string]float64{"draft_days": c.DraftDays, "poll_seconds": c.PollSeconds})))
+		negative("", map[string]float64{"draft_days": c.DraftDays, "form_days": c.FormDays, "poll_seconds": c.PollSeconds})))
 	if err == nil {
 		_, _, err = c.codes()
 	}
@@ -150,11 +151,13 @@ func (c *Desk) deskConfig() (desk.Config, error) {
 	}
 	staff, basis, err := c.codes()
 	return desk.Config{
-		Arrivals: arrivals, DraftLife: time.Duration(c.DraftDays * float64(24*time.Hour)),
+		Arrivals: arrivals, DraftLife: days(c.DraftDays), FormLife: days(c.FormDays),
 		Postcodes: table, LogKeys: keys, RefKey: ref, Unit: c.Unit, Basis: basis, Staff: staff, Poll: seconds(c.PollSeconds, 5*time.Second), Backoff: c.Retry.backoff(),
 		ReplyTo: &posternv1.ReplyTo{Role: c.ReplyTo.Role, Phone: c.ReplyTo.Phone, Mailbox: c.ReplyTo.Mailbox, Hours: c.ReplyTo.Hours},
 	}, err
 }
+
+func days(n float64) time.Duration { return time.Duration(n * float64(24*time.Hour)) }
 
 // codes reads everything in the file that is a code.
 func (c *Desk) codes() (map[uint32]desk.Staff, *posternv1.LawfulBasis, error) {

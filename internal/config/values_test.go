@@ -19,7 +19,7 @@ func TestValuesThatCannotBeUsedAreNamedAtOnce(t *testing.T) {
 		want []string
 	}{
 		"hub":   {disk + "gather_seconds: -1\n", []string{"disk.max_mib", "disk.reserve_mib", "gather_seconds", "limits.calls_burst", "listen", "retry.base_seconds", "retry.max_seconds", "trust_domain"}},
-		"desk":  {disk + "poll_seconds: -3\ndraft_days: -1\n", []string{"disk.max_mib", "disk.reserve_mib", "draft_days", "hub.address", "hub.log_keys[0]", "hub.log_keys[2]", "hub.name", "limits.calls_burst", "poll_seconds", "retry.base_seconds", "retry.max_seconds", "trust_domain"}},
+		"desk":  {disk + "poll_seconds: -3\ndraft_days: -1\nform_days: -1\n", []string{"disk.max_mib", "disk.reserve_mib", "draft_days", "form_days", "hub.address", "hub.log_keys[0]", "hub.log_keys[2]", "hub.name", "limits.calls_burst", "poll_seconds", "retry.base_seconds", "retry.max_seconds", "trust_domain"}},
 		"inbox": {disk, []string{"disk.max_mib", "disk.reserve_mib", "hub.address", "hub.log_keys[0]", "hub.log_keys[2]", "hub.name", "limits.calls_burst", "listen", "retry.base_seconds", "retry.max_seconds", "trust_domain"}},
 		"audit": {"", []string{"hub.address", "hub.log_keys[0]", "hub.log_keys[2]", "hub.name", "trust_domain"}},
 	} {

@@ -69,6 +69,13 @@ func (d *Desk) About(ctx context.Context, name string) (*About, error) {
 			return fault.New(fault.Internal, "BAD_RECORD", "A record of this desk cannot be read.").Because(err)
 		}
 		offer := manifest.GetOffer()
+		if e := n.GetErasure(); e != nil {
+			*out = About{Children: childrenOf(f, n), Route: n.GetRoute(), Sections: sent(n)}
+			if end := e.GetPermissionEndTime(); end != nil {
+				out.Until = end.AsTime()
+			}
+			return nil
+		}
 		*out = About{Person: personOf(f), Children: childrenOf(f, n), Route: offer.GetRoute(), Sections: standings(f, d.forReader(ctx, n), message, offer)}
 		if offer.GetConsent().GetState() == posternv1.ConsentState_CONSENT_STATE_GIVEN {
 			out.Until = consent.Expiry(offer.GetConsent())
@@ -164,6 +171,19 @@ func standings(f *posternv1.Form, n *localv1.Notification, message *posternv1.Se
 	return out
 }
 
+// sent are the sections that went of a notification of which nothing else is known any more.
+func sent(n *localv1.Notification) (out []Standing) {
+	taken := partsTakenBack(n)
+	for _, path := range n.GetDecision().GetPaths() {
+		s := Standing{Path: path, Stand: StandSent}
+		if len(taken) > 0 && consent.Withdrawn(taken, path) {
+			s.Stand = StandTakenBack
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // Actions are what may still be done about a notification, as far as its reader sees: the desk's own methods ask again.
 type Actions struct {
 	Withdraw bool // there is something to take back, or to object to
@@ -178,6 +198,7 @@ type Actions struct {
 	Back     bool // all of it was taken back, so that what is still to be done does not rest on permission
 	Waits    bool // and the hub has not said yet what that came to
 	Refused  bool // and the hub did not take it
+	Unasked  bool // and the hub that is here never had it, though the team has: a person asks the team to stop
 }
 
 // ActionsOf are the actions of a notification as it is shown.
@@ -185,11 +206,12 @@ func ActionsOf(n *localv1.Notification) Actions {
 	offered := n.GetAuthority() != "" || n.GetElsewhere()
 	about := n.GetAuthority() != "" || len(n.GetFormChildren()) > 0
 	out := Actions{Withdraw: offered && !withdrawnBefore(n, nil), Call: about && takesCalls(n), Consider: mayConsider(n), Review: mayReview(n), ByHand: byHand(n), Close: mayHaveGone(n), Back: back(n),
-		Move: !n.GetElsewhere(), Read: unreadObjection(n),
-		Correct: about && !n.GetElsewhere() && n.GetSupersededBy() == "" && n.GetFollows() == "" && !back(n)}
+		Move: !n.GetElsewhere() && n.GetErasure() == nil, Read: unreadObjection(n),
+		Correct: about && !n.GetElsewhere() && n.GetErasure() == nil && n.GetSupersededBy() == "" && n.GetFollows() == "" && !back(n)}
 	for _, w := range n.GetWithdrawals() {
 		if len(w.GetPaths()) == 0 && takesBack(w) {
 			out.Waits = out.Waits || pendingWithdrawal(w)
+			out.Unasked = !n.GetElsewhere() && n.GetState() == stateDelivered && says(w.GetAnswer(), ruleWithdrawn)
 			out.Refused = says(w.GetAnswer(), ruleRefused) && n.GetState() != stateWithdrawn && n.GetState() != stateStopAsked
 		}
 	}

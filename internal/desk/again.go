@@ -26,7 +26,7 @@ const waitAgain = time.Minute
 // open reports whether something of a notification may still go: it was not withdrawn, put right by another form, sent by
 // hand or closed by the safeguarding lead.
 func open(n *localv1.Notification) bool {
-	if n.GetElsewhere() || n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetManual() != nil || lastConsidered(n, false) != nil || takenBack(n) {
+	if n.GetElsewhere() || n.GetErasure() != nil || n.GetSupersededBy() != "" || n.GetResealedBy() != "" || n.GetManual() != nil || lastConsidered(n, false) != nil || takenBack(n) {
 		return false
 	}
 	switch n.GetState() {

@@ -193,6 +193,9 @@ func (d *Desk) call(n *localv1.Notification, req *localv1.RecordCallRequest, by 
 // takesCalls reports whether a call still belongs to a notification, as it is kept or as it is shown: it may go, or a person has
 // to telephone about it.
 func takesCalls(n *localv1.Notification) bool {
+	if n.GetErasure() != nil {
+		return false
+	}
 	switch n.GetState() {
 	case stateAccepted, stateDelivered, stateUndelivered:
 		return true
@@ -319,6 +322,9 @@ func withFollowups(n *localv1.Notification) []string {
 func ended(n *localv1.Notification, what string) error {
 	if n.GetElsewhere() {
 		return fault.New(fault.Precondition, "ENDED", "Another prison sent this; nothing of it can be done here but to withdraw it.")
+	}
+	if n.GetErasure() != nil {
+		return erased(n)
 	}
 	return fault.Newf(fault.Precondition, "ENDED", "Nothing of this notification is left to %s: it is %s. If a child needs help now, telephone the front door.",
 		what, plain.Words(plain.Enum(n.GetState())))

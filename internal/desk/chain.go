@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"postern/internal/form"
 	"postern/internal/schema"
 	"postern/internal/store"
@@ -65,6 +67,10 @@ func (d *Desk) chain(s store.Snapshot, id string) (all []link, err error) {
 	for _, l := range all {
 		if l.GetFormId() == "" {
 			continue // another prison has it
+		}
+		if l.GetErasure() != nil {
+			proto.Merge(l.form, asForm(l.GetErasure()))
+			continue
 		}
 		if err := d.loadIfThere(s, schema.DeskForm, l.GetFormId(), l.form); err != nil {
 			return nil, err

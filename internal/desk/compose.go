@@ -98,9 +98,18 @@ func (d *Desk) taken(ctx context.Context, f *posternv1.Form) ([]string, error) {
 	}
 	var ids []string
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		sealed, err := s.Get(schema.DeskForm, []byte(f.GetFormId()))
-		if err != nil || sealed == nil {
+		row, err := s.Get(schema.DeskFormParts, []byte(f.GetFormId()))
+		if err != nil || row == nil {
 			return err
+		}
+		sealed, err := s.Get(schema.DeskForm, []byte(f.GetFormId()))
+		if err != nil {
+			return err
+		}
+		if sealed == nil {
+			return fault.InvalidFields("FORM_ERASED", "This form was taken before, and was erased since.", []fault.Field{{
+				Path: "form_id", Reason: "The id belongs to an earlier form that was erased, as the period of this desk says.",
+				Fix: "See what became of it with `postern desk status`. Leave form_id out, or give a new one, to send this as a new form."}})
 		}
 		earlier := &posternv1.Form{}
 		if err := d.unseal(schema.DeskForm, f.GetFormId(), sealed, earlier); err != nil {
@@ -111,9 +120,8 @@ func (d *Desk) taken(ctx context.Context, f *posternv1.Form) ([]string, error) {
 				Path: "form_id", Reason: "The id belongs to an earlier form with other content.",
 				Fix: "Leave form_id out, or give a new one, to send this as a new form."}})
 		}
-		row, err := s.Get(schema.DeskFormParts, []byte(f.GetFormId()))
 		ids = splitIDs(row)
-		return err
+		return nil
 	})
 	return ids, err
 }

@@ -73,7 +73,7 @@ func (d *Desk) consider(ctx context.Context, req *localv1.ConsiderRequest, by St
 // mayConsider reports whether anything of a notification is left to consider: the hub has decided, and something waits,
 // needs a decision, or stayed here because the safeguarding lead said so before.
 func mayConsider(n *localv1.Notification) bool {
-	if n.GetDecision() == nil || n.GetResubmitting() {
+	if n.GetDecision() == nil || n.GetResubmitting() || n.GetErasure() != nil {
 		return false
 	}
 	return open(n) || n.GetState() == stateWithheld && lastConsidered(n, false) != nil && !back(n)

@@ -92,7 +92,6 @@ func (d *Desk) Slip(ctx context.Context, lang words.Language, name string) (slip
 		if err := d.load(s, schema.DeskNotification, id, n); err != nil || n.GetElsewhere() {
 			return err
 		}
-		// The form goes when its business is finished; a slip then does without the names.
 		for _, part := range []struct {
 			ks  store.Keyspace
 			key string
@@ -106,6 +105,9 @@ func (d *Desk) Slip(ctx context.Context, lang words.Language, name string) (slip
 	})
 	if err != nil {
 		return slip.Slip{}, err
+	}
+	if n.GetErasure() != nil {
+		return slip.Slip{}, erased(n)
 	}
 	if n.GetElsewhere() {
 		return slip.Slip{}, fault.New(fault.Precondition, "NO_SLIP", "Another prison sent this, so its slip is there. Here only its withdrawal was taken.")

@@ -10,7 +10,7 @@
 //     until a person says so. The desk goes on taking forms.
 //
 // What it does not: it never learns what an authority knows or does beyond the closed set of updates. Names live here
-// in clear for the staff who typed them, sealed on disk through package vault.
+// in clear for the staff who typed them, sealed on disk through package vault, until the business of a form is finished.
 package desk
 
 import (
@@ -66,6 +66,7 @@ type Config struct {
 	Backoff   queue.Backoff
 	Arrivals  string        // a folder of CSV files that say who came to the prison; empty for none
 	DraftLife time.Duration // how long a draft is kept after it was saved last; DraftLife when zero
+	FormLife  time.Duration // how long a form is kept after its business was finished; FormLife when zero
 	Clock     func() time.Time
 	Rand      io.Reader
 	Log       *slog.Logger
@@ -93,6 +94,7 @@ type Desk struct {
 	drafting  sync.Mutex                          // owns the changing of drafts, so that none is saved while it is sent
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
 	wake      chan struct{}                       // capacity 1: something was spooled
+	looked    atomic.Int64                        // when the desk last found nothing to erase, in Unix seconds
 	answered  atomic.Int64                        // when the hub last answered, by our clock in nanoseconds; 0 for never since the start
 }
 
@@ -136,7 +138,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for name, step := range map[string]func(context.Context) (bool, error){
 		"directory": d.StepDirectory, "keys": d.StepKeys, "spool": d.StepSpool, "updates": d.StepUpdates, "clocks": d.StepClocks, "reseal": d.StepReseal,
-		"policy": d.StepPolicy, "drafts": d.StepDrafts,
+		"policy": d.StepPolicy, "drafts": d.StepDrafts, "erase": d.StepErase,
 	} {
 		wg.Go(func() { cancel(d.loop(ctx, name, step)) })
 	}

@@ -152,7 +152,14 @@ func (d *Desk) resubmit(ctx context.Context) error {
 			return err
 		}
 		err := d.cfg.Store.Update(ctx, func(tx store.Tx) error {
-			if err := errors.Join(d.considerAgain(tx, n, queued), d.withdrawAgain(tx, n, queued)); err != nil || n.GetElsewhere() {
+			if err := d.withdrawAgain(tx, n, queued); err != nil || n.GetElsewhere() {
+				return err
+			}
+			now := &localv1.Notification{}
+			if err := d.load(tx, schema.DeskNotification, n.GetId(), now); err != nil || now.GetErasure() != nil {
+				return err // what was erased, also since the look, cannot be told again; that it was taken back can
+			}
+			if err := d.considerAgain(tx, n, queued); err != nil {
 				return err
 			}
 			if i := slices.IndexFunc(waiting, func(it queue.Item) bool { return it.ID == n.GetId() }); i >= 0 {

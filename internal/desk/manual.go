@@ -28,7 +28,7 @@ func byHand(n *localv1.Notification) bool {
 // done, or it could not be delivered. What went before it was taken back or sealed again is noted
 // too, or nobody would know whom to ask to stop.
 func mayHaveGone(n *localv1.Notification) bool {
-	if n.GetManual() != nil || n.GetSupersededBy() != "" {
+	if n.GetManual() != nil || n.GetSupersededBy() != "" || n.GetErasure() != nil {
 		return false
 	}
 	for _, o := range n.GetDecision().GetObligations() {
@@ -64,6 +64,9 @@ func (d *Desk) GetRequestForSupport(ctx context.Context, req *localv1.GetRequest
 		n, err := d.byName(s, req.GetId())
 		if err != nil {
 			return err
+		}
+		if n.GetErasure() != nil {
+			return erased(n)
 		}
 		if !byHand(n) {
 			return noManualRoute
@@ -123,6 +126,9 @@ func (d *Desk) CloseManual(ctx context.Context, req *localv1.CloseManualRequest)
 	}
 	if was := n.GetManual(); was != nil && was.GetHow() == m.GetHow() && was.GetTo() == m.GetTo() && (req.GetSendTime() == nil || proto.Equal(was.GetSendTime(), m.GetSendTime())) {
 		return &localv1.CloseManualResponse{Notification: d.forReader(ctx, n)}, nil
+	}
+	if n.GetErasure() != nil {
+		return nil, erased(n)
 	}
 	if !mayHaveGone(n) { // also what was taken back since it went
 		return nil, noManualRoute

@@ -67,6 +67,9 @@ func (d *Desk) recordMove(ctx context.Context, name string, move *localv1.Record
 	if n.GetElsewhere() {
 		return nil, ended(n, "do with the person")
 	}
+	if n.GetErasure() != nil {
+		return nil, erased(n)
+	}
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		ids, err = d.aboutSame(s, n)
 		return err
@@ -79,6 +82,9 @@ func (d *Desk) recordMove(ctx context.Context, name string, move *localv1.Record
 			n := &localv1.Notification{}
 			if err := d.load(tx, schema.DeskNotification, id, n); err != nil {
 				return err
+			}
+			if n.GetErasure() != nil {
+				continue
 			}
 			before := proto.CloneOf(n)
 			if was := n.GetMove(); was != nil && move != nil && was.GetPrisonId() == move.GetPrisonId() {

@@ -29,6 +29,9 @@ const emergencyNumber = "999"
 // shown is a notification as people see it: with what has to be done now, by the numbers of this hour, until when.
 func (d *Desk) shown(s store.Snapshot, n *localv1.Notification) (*localv1.Notification, error) {
 	n = proto.CloneOf(n)
+	if n.GetErasure() != nil {
+		return n, nil // nothing is left to do
+	}
 	now := d.cfg.Clock()
 	for _, o := range obligations(n) {
 		if !done(n, o) {

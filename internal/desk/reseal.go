@@ -32,7 +32,7 @@ func (d *Desk) StepReseal(ctx context.Context) (bool, error) {
 		return s.Scan(schema.DeskNotification, nil, nil, func(key, sealed []byte) (bool, error) {
 			n := &localv1.Notification{}
 			err := d.unseal(schema.DeskNotification, string(key), sealed, n)
-			if n.GetResealedBy() != "" || n.GetState() == stateUndelivered {
+			if n.GetResealedBy() != "" || n.GetState() == stateUndelivered && n.GetErasure() == nil {
 				all = append(all, n)
 			}
 			return true, err

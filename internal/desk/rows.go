@@ -135,8 +135,8 @@ func (d *Desk) find(s store.Snapshot, name string) (string, error) {
 var sequenceKey = []byte("sequence")
 
 // nextSequence is the number of the next spool item, from 1.
-func nextSequence(tx store.Tx) (uint64, error) {
-	row, err := tx.Get(schema.DeskMeta, sequenceKey)
+func nextSequence(r store.Reader) (uint64, error) {
+	row, err := r.Get(schema.DeskMeta, sequenceKey)
 	if err != nil || row == nil {
 		return 1, err
 	}

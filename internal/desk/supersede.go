@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
+	"postern/internal/form"
 	"postern/internal/schema"
 	"postern/internal/store"
 	localv1 "postern/proto/postern/local/v1"
@@ -49,6 +50,11 @@ func (d *Desk) earlier(ctx context.Context, f *posternv1.Form) (out []prior, err
 			return errors.Join(err, fault.InvalidFields("FORM_UNKNOWN", "The form that this one puts right is not at this desk.", []fault.Field{{
 				Path: "supersedes", Reason: "No earlier form has this name.",
 				Fix: "Give the form_id of the earlier form or the reference of its notification; leave it out for a new form."}}))
+		}
+		if all[0].GetErasure() != nil {
+			return fault.InvalidFields("FORM_ERASED", "The form that this one puts right was erased.", []fault.Field{{
+				Path: "supersedes", Reason: "Its business was finished, and it was erased on " + form.Today(all[0].GetErasure().GetEraseTime().AsTime()) + ", as the period of this desk says.",
+				Fix: "Leave it out: this is a new form."}})
 		}
 		chain, err := d.chain(s, all[0].GetId())
 		if err != nil {

@@ -3,7 +3,6 @@ package desk
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"slices"
 	"time"
@@ -106,12 +105,8 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		switch update := u.GetUpdate().(type) {
 		case *posternv1.Update_Decision:
 			// Without its receipt it is only the hub's word.
-			message := &posternv1.SealedNotification{}
-			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
-				return err
-			}
 			var err error
-			parts, err = d.applyDecision(tx, n, message, update.Decision, u.GetReceipt())
+			parts, err = d.applyDecision(tx, n, update.Decision, u.GetReceipt())
 			if fault.KindOf(err) == fault.Unverified {
 				skip = fault.From(err)
 			}
@@ -119,11 +114,11 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 				return err
 			}
 		case *posternv1.Update_Acknowledgement:
-			message := &posternv1.SealedNotification{}
-			if err := d.load(tx, schema.DeskMessage, n.GetId(), message); err != nil {
+			_, manifest, err := d.signed(tx, n)
+			if err != nil {
 				return err
 			}
-			if err := d.checkAcknowledgement(message, n, update.Acknowledgement, u.GetUpdateTime().AsTime()); err != nil {
+			if err := d.checkAcknowledgement(manifest, n, update.Acknowledgement, u.GetUpdateTime().AsTime()); err != nil {
 				skip = fault.From(err)
 				return skip
 			}
@@ -176,7 +171,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 // would lose it to a certificate that has ended since. Now counts too: the clock of a hub may have been wrong by then.
 // Nobody acknowledged before the notification was made, so an hour before that is that moment: hours are whole, and the
 // clock of a hub may be a minute behind.
-func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *localv1.Notification, s *posternv1.Signed, hour time.Time) error {
+func (d *Desk) checkAcknowledgement(manifest []byte, n *localv1.Notification, s *posternv1.Signed, hour time.Time) error {
 	now, made := d.cfg.Clock(), n.GetCreateTime().AsTime()
 	party, err := envelope.VerifyStatement(s, envelope.TypeAcknowledgement, d.cfg.Anchors, now)
 	for _, at := range []time.Time{hour.Add(time.Hour), hour} { // it may have ended, or begun, within the hour
@@ -194,8 +189,7 @@ func (d *Desk) checkAcknowledgement(message *posternv1.SealedNotification, n *lo
 	if err := proto.Unmarshal(s.GetPayload(), ack); err != nil {
 		return fault.New(fault.Unverified, "BAD_ACKNOWLEDGEMENT", "The acknowledgement cannot be read.").Because(err)
 	}
-	manifest := sha256.Sum256(message.GetManifest().GetPayload())
-	if party.Role != posternv1.Role_ROLE_INBOX || party.ID != n.GetAuthority() || !bytes.Equal(ack.GetManifestSha256(), manifest[:]) {
+	if party.Role != posternv1.Role_ROLE_INBOX || party.ID != n.GetAuthority() || !bytes.Equal(ack.GetManifestSha256(), manifest) {
 		return fault.New(fault.Unverified, "ACKNOWLEDGEMENT_OF_ANOTHER", "The acknowledgement is of another team or notification.")
 	}
 	return nil

@@ -203,16 +203,10 @@ func (d *Desk) target(ctx context.Context, req *localv1.WithdrawNotificationRequ
 		if err != nil || n.GetElsewhere() {
 			return err
 		}
-		message := &posternv1.SealedNotification{}
-		if err := d.load(s, schema.DeskMessage, id, message); err != nil {
-			return err
+		if _, digest, err = d.signed(s, n); len(n.GetMaybeSentSha256()) > 0 {
+			digest = nil // the team may have another manifest than the newest, so that in the hub's log counts
 		}
-		if len(n.GetMaybeSentSha256()) > 0 {
-			return nil // the team may have another manifest than the newest, so that in the hub's log counts
-		}
-		sum := sha256.Sum256(message.GetManifest().GetPayload())
-		digest = sum[:]
-		return nil
+		return err
 	})
 	switch {
 	case errors.Is(err, notHere):
@@ -302,6 +296,9 @@ func (d *Desk) putTaken(tx store.Tx, n *localv1.Notification, taken *localv1.Tak
 // withdrawal: that is an objection, and is recorded.
 func (d *Desk) byPermission(ctx context.Context, id string) bool {
 	message, m := &posternv1.SealedNotification{}, &posternv1.Manifest{}
+	if n, err := d.named(ctx, id); err == nil && n.GetErasure() != nil {
+		return n.GetRoute() <= posternv1.Route_ROUTE_STANDARD
+	}
 	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error { return d.load(s, schema.DeskMessage, id, message) })
 	if err == nil {
 		err = proto.Unmarshal(message.GetManifest().GetPayload(), m)
@@ -426,15 +423,18 @@ func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *po
 // applyDecision takes a decision made again, or that another prison took the withdrawal. Without a receipt of our own
 // notification it is only the hub's word, and is not believed. It returns the parts of which the log has that they were taken back;
 // which parts, the hub says.
-func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *posternv1.SealedNotification, decision *posternv1.Decision, receipt *posternv1.Receipt) (parts []string, err error) {
+func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, decision *posternv1.Decision, receipt *posternv1.Receipt) (parts []string, err error) {
 	event, err := verify.Receipt(receipt, d.cfg.LogKeys)
 	if err != nil {
 		return nil, err
 	}
-	manifest := sha256.Sum256(message.GetManifest().GetPayload())
+	message, manifest, err := d.signed(tx, n)
+	if err != nil {
+		return nil, err
+	}
 	subject := func(b []byte) bool { return bytes.Equal(event.Core.GetSubjectSha256(), b) }
 	// By an earlier manifest too: it may have been made again meanwhile. What goes by an order since then is not undone by that.
-	ours := subject(manifest[:]) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject) && n.GetRoute() != posternv1.Route_ROUTE_DUTY
+	ours := subject(manifest) || slices.ContainsFunc(n.GetEarlierManifestSha256(), subject) && n.GetRoute() != posternv1.Route_ROUTE_DUTY
 	switch {
 	case event.Kind == logv1.Kind_KIND_WITHDRAWN && event.Core.GetOutcome() == posternv1.Outcome_OUTCOME_WITHHOLD && says(decision, ruleWithdrawn) && ours:
 		n.TakenBackElsewhereTime = d.now()
@@ -447,7 +447,9 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, message *post
 			n.State, n.TakenBackElsewhere = after(n.GetState(), withdrawn), true
 		}
 		return parts, nil
-	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest[:]) && proves(event.Core, decision, message):
+	case event.Kind == logv1.Kind_KIND_DECIDED && n.GetErasure() != nil:
+		return nil, nil // it was decided, and is over; the list of updates is read again from its beginning
+	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest) && proves(event.Core, decision, message):
 		b, err := proto.Marshal(receipt)
 		if err != nil {
 			return nil, fault.From(err)

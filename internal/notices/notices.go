@@ -25,16 +25,16 @@ const (
 )
 
 // texts are what differs between the sites.
-type texts struct{ purpose, kept, help string }
+type texts struct{ purpose, kept, unsaid, help string }
 
 func (s Site) texts() texts {
 	switch s {
 	case Desk:
-		return texts{"notices.privacy_desk", "notices.privacy_desk_kept", "notices.help_desk"}
+		return texts{"notices.privacy_desk", "notices.privacy_desk_kept", "notices.privacy_desk_unsaid", "notices.help_desk"}
 	case Inbox:
-		return texts{"notices.privacy_inbox", "notices.privacy_inbox_kept", "notices.help_inbox"}
+		return texts{"notices.privacy_inbox", "notices.privacy_inbox_kept", "notices.privacy_kept_unsaid", "notices.help_inbox"}
 	default:
-		return texts{"notices.privacy_audit", "notices.privacy_audit_kept", "notices.help_audit"}
+		return texts{"notices.privacy_audit", "notices.privacy_audit_kept", "notices.privacy_kept_unsaid", "notices.help_audit"}
 	}
 }
 
@@ -98,7 +98,7 @@ func privacy(s Site, c web.Controller, telephone string) web.Prose {
 	}
 	add(part(t.kept), part("notices.privacy_hub"), part("notices.privacy_law"))
 	if c.Kept == "" {
-		add(part("notices.privacy_kept_unsaid"))
+		add(part(t.unsaid))
 	} else {
 		add(part("notices.privacy_kept", "kept", c.Kept))
 	}

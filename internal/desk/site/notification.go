@@ -85,7 +85,8 @@ type caseShown struct {
 	Consider bool // the reader is who considers
 	AsOf     asOf
 	Slip     bool
-	FillsIn  bool // the reader fills in forms
+	Erased   string // the day on which its form was erased; empty while it is here
+	FillsIn  bool   // the reader fills in forms
 }
 
 // notification shows one notification: how it stands, what happens next, what went and what did not, and what may be done.
@@ -96,9 +97,12 @@ func (s *site) notification(r *web.Request) (web.Response, error) {
 	}
 	who, _ := r.Person()
 	c := caseShown{N: n, Tag: stateTag(r, n), Next: nextWords(n), Overdue: n.GetOverdue(), May: desk.ActionsOf(n), AsOf: s.asOf(r),
-		Consider: who.Has(safeguardingLead), Slip: !n.GetElsewhere() && slices.ContainsFunc(fillsIn, who.Has), FillsIn: slices.ContainsFunc(fillsIn, who.Has), Timeline: timeline(r, n), Replies: replies(r, n), Why: whySo(r, n)}
+		Consider: who.Has(safeguardingLead), Slip: !n.GetElsewhere() && n.GetErasure() == nil && slices.ContainsFunc(fillsIn, who.Has), FillsIn: slices.ContainsFunc(fillsIn, who.Has), Timeline: timeline(r, n), Replies: replies(r, n), Why: whySo(r, n)}
 	if n.GetState() == localv1.State_STATE_WITHDRAWN {
 		c.Why = nil // what it waited for, or went by, is no longer why
+	}
+	if e := n.GetErasure(); e != nil {
+		c.Erased = r.Date(e.GetEraseTime().AsTime())
 	}
 	if n.GetDueTime() != nil {
 		c.Until = r.When(n.GetDueTime().AsTime())
@@ -132,6 +136,8 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_queued_elsewhere"
 	case n.GetManual() != nil && desk.ActionsOf(n).Back:
 		return "case.next_manual_back"
+	case desk.ActionsOf(n).Unasked:
+		return "case.next_unasked"
 	case desk.ActionsOf(n).Waits:
 		return "case.next_withdrawing"
 	case n.GetState() == localv1.State_STATE_WITHDRAWN && len(n.GetMaybeSentSha256()) > 0:

@@ -165,11 +165,19 @@ func (s *site) caseTable(r *web.Request, rows []*localv1.Notification) (ui.Table
 	}
 	for _, n := range rows {
 		t.Rows = append(t.Rows, []ui.Cell{
-			{Text: ui.Link{Href: casePath(n), Text: n.GetReference()}.HTML()}, {Text: personName(people[n.GetId()])},
+			{Text: ui.Link{Href: casePath(n), Text: n.GetReference()}.HTML()}, {Text: nameIn(r, n, people)},
 			{Text: r.When(n.GetCreateTime().AsTime())}, {Text: destination(r, n)}, {Text: stateTag(r, n)}, {Text: dueTag(r, n)},
 		})
 	}
 	return t, nil
+}
+
+// nameIn is whom a notification of a list is about, or that its form was erased.
+func nameIn(r *web.Request, n *localv1.Notification, people map[string]desk.Person) string {
+	if n.GetErasure() != nil {
+		return r.T("case.erased_short")
+	}
+	return personName(people[n.GetId()])
 }
 
 // personName is a person as lists have them: the family name first.
@@ -243,15 +251,18 @@ func (s *site) notificationsCSV(r *web.Request) (web.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := []string{"reference", "taken", "authority", "authority_name", "state", "due", "overdue"}
+	head := []string{"reference", "taken", "authority", "authority_name", "state", "due", "overdue", "erased"}
 	var lines [][]string
 	for _, n := range rows {
-		due, overdue := "", ""
+		due, overdue, erased := "", "", ""
+		if e := n.GetErasure(); e != nil {
+			erased = e.GetEraseTime().AsTime().Format(time.RFC3339)
+		}
 		if n.GetDueTime() != nil {
 			due, overdue = n.GetDueTime().AsTime().Format(time.RFC3339), strconv.FormatBool(n.GetOverdue())
 		}
 		lines = append(lines, []string{n.GetReference(), n.GetCreateTime().AsTime().Truncate(time.Second).Format(time.RFC3339), n.GetAuthority(),
-			n.GetAuthorityName(), plain.Enum(n.GetState()), due, overdue})
+			n.GetAuthorityName(), plain.Enum(n.GetState()), due, overdue, erased})
 	}
 	return web.File{Name: "notifications.csv", Kind: "text/csv; charset=utf-8", Body: sheet.CSV(head, lines)}, nil
 }

@@ -324,6 +324,8 @@ type Notification struct {
 	// The references of those that put it right, or that it puts right, and that may still hold what the person took back of
 	// it; made when it is shown, never kept.
 	MayStillHold []string `protobuf:"bytes,59,rep,name=may_still_hold,json=mayStillHold,proto3" json:"may_still_hold,omitempty"`
+	// What is left of its form, once that was erased.
+	Erasure *Erasure `protobuf:"bytes,60,opt,name=erasure,proto3" json:"erasure,omitempty"`
 	// That the person has moved to another prison, while nobody has recorded that they are back: what can only be done with the
 	// person is not to be done here.
 	Move          *RecordedMove `protobuf:"bytes,65,opt,name=move,proto3" json:"move,omitempty"`
@@ -683,9 +685,99 @@ func (x *Notification) GetMayStillHold() []string {
 	return nil
 }
 
+func (x *Notification) GetErasure() *Erasure {
+	if x != nil {
+		return x.Erasure
+	}
+	return nil
+}
+
 func (x *Notification) GetMove() *RecordedMove {
 	if x != nil {
 		return x.Move
+	}
+	return nil
+}
+
+// Erasure says that the form of a notification was erased as its period says, and holds what a withdrawal still needs.
+type Erasure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was erased.
+	EraseTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=erase_time,json=eraseTime,proto3" json:"erase_time,omitempty"`
+	// The SHA-256 of the manifest.
+	ManifestSha256 []byte `protobuf:"bytes,2,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	// When the person agreed; none where nobody did.
+	AgreeTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=agree_time,json=agreeTime,proto3" json:"agree_time,omitempty"`
+	// When the permission ended; none where there was none.
+	PermissionEndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=permission_end_time,json=permissionEndTime,proto3" json:"permission_end_time,omitempty"`
+	// By the numbers of the form, a number for each child that is the same in the forms that put one another right; 0 for one
+	// of whom nothing was known.
+	SameChildren  []uint32 `protobuf:"varint,5,rep,packed,name=same_children,json=sameChildren,proto3" json:"same_children,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erasure) Reset() {
+	*x = Erasure{}
+	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erasure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erasure) ProtoMessage() {}
+
+func (x *Erasure) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
+func (*Erasure) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Erasure) GetEraseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EraseTime
+	}
+	return nil
+}
+
+func (x *Erasure) GetManifestSha256() []byte {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return nil
+}
+
+func (x *Erasure) GetAgreeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AgreeTime
+	}
+	return nil
+}
+
+func (x *Erasure) GetPermissionEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PermissionEndTime
+	}
+	return nil
+}
+
+func (x *Erasure) GetSameChildren() []uint32 {
+	if x != nil {
+		return x.SameChildren
 	}
 	return nil
 }
@@ -717,7 +809,7 @@ type TakenWithdrawal struct {
 
 func (x *TakenWithdrawal) Reset() {
 	*x = TakenWithdrawal{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	mi := &file_postern_local_v1_local_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +821,7 @@ func (x *TakenWithdrawal) String() string {
 func (*TakenWithdrawal) ProtoMessage() {}
 
 func (x *TakenWithdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[3]
+	mi := &file_postern_local_v1_local_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +834,7 @@ func (x *TakenWithdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakenWithdrawal.ProtoReflect.Descriptor instead.
 func (*TakenWithdrawal) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{3}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TakenWithdrawal) GetId() string {
@@ -825,7 +917,7 @@ type WithdrawNotificationRequest struct {
 
 func (x *WithdrawNotificationRequest) Reset() {
 	*x = WithdrawNotificationRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[4]
+	mi := &file_postern_local_v1_local_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +929,7 @@ func (x *WithdrawNotificationRequest) String() string {
 func (*WithdrawNotificationRequest) ProtoMessage() {}
 
 func (x *WithdrawNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[4]
+	mi := &file_postern_local_v1_local_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +942,7 @@ func (x *WithdrawNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawNotificationRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{4}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WithdrawNotificationRequest) GetId() string {
@@ -892,7 +984,7 @@ type WithdrawNotificationResponse struct {
 
 func (x *WithdrawNotificationResponse) Reset() {
 	*x = WithdrawNotificationResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[5]
+	mi := &file_postern_local_v1_local_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +996,7 @@ func (x *WithdrawNotificationResponse) String() string {
 func (*WithdrawNotificationResponse) ProtoMessage() {}
 
 func (x *WithdrawNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[5]
+	mi := &file_postern_local_v1_local_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1009,7 @@ func (x *WithdrawNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawNotificationResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{5}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WithdrawNotificationResponse) GetNotification() *Notification {
@@ -938,7 +1030,7 @@ type GetNotificationRequest struct {
 
 func (x *GetNotificationRequest) Reset() {
 	*x = GetNotificationRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[6]
+	mi := &file_postern_local_v1_local_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1042,7 @@ func (x *GetNotificationRequest) String() string {
 func (*GetNotificationRequest) ProtoMessage() {}
 
 func (x *GetNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[6]
+	mi := &file_postern_local_v1_local_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1055,7 @@ func (x *GetNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNotificationRequest.ProtoReflect.Descriptor instead.
 func (*GetNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{6}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetNotificationRequest) GetId() string {
@@ -988,7 +1080,7 @@ type GetNotificationResponse struct {
 
 func (x *GetNotificationResponse) Reset() {
 	*x = GetNotificationResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[7]
+	mi := &file_postern_local_v1_local_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1092,7 @@ func (x *GetNotificationResponse) String() string {
 func (*GetNotificationResponse) ProtoMessage() {}
 
 func (x *GetNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[7]
+	mi := &file_postern_local_v1_local_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1105,7 @@ func (x *GetNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNotificationResponse.ProtoReflect.Descriptor instead.
 func (*GetNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{7}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetNotificationResponse) GetNotification() *Notification {
@@ -1052,7 +1144,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[8]
+	mi := &file_postern_local_v1_local_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1156,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[8]
+	mi := &file_postern_local_v1_local_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1169,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{8}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListNotificationsRequest) GetStates() []State {
@@ -1112,7 +1204,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[9]
+	mi := &file_postern_local_v1_local_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1216,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[9]
+	mi := &file_postern_local_v1_local_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1229,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{9}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListNotificationsResponse) GetNotifications() []*Notification {
@@ -1156,7 +1248,7 @@ type ListItemsRequest struct {
 
 func (x *ListItemsRequest) Reset() {
 	*x = ListItemsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[10]
+	mi := &file_postern_local_v1_local_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1260,7 @@ func (x *ListItemsRequest) String() string {
 func (*ListItemsRequest) ProtoMessage() {}
 
 func (x *ListItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[10]
+	mi := &file_postern_local_v1_local_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1273,7 @@ func (x *ListItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListItemsRequest.ProtoReflect.Descriptor instead.
 func (*ListItemsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{10}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{11}
 }
 
 // ListItemsResponse is the list.
@@ -1195,7 +1287,7 @@ type ListItemsResponse struct {
 
 func (x *ListItemsResponse) Reset() {
 	*x = ListItemsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[11]
+	mi := &file_postern_local_v1_local_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1299,7 @@ func (x *ListItemsResponse) String() string {
 func (*ListItemsResponse) ProtoMessage() {}
 
 func (x *ListItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[11]
+	mi := &file_postern_local_v1_local_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1312,7 @@ func (x *ListItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListItemsResponse.ProtoReflect.Descriptor instead.
 func (*ListItemsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{11}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListItemsResponse) GetItems() []*Item {
@@ -1281,7 +1373,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[12]
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1385,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[12]
+	mi := &file_postern_local_v1_local_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1398,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{12}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Item) GetId() string {
@@ -1473,7 +1565,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1577,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[13]
+	mi := &file_postern_local_v1_local_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1590,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{13}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Stop) GetReceiveTime() *timestamppb.Timestamp {
@@ -1546,7 +1638,7 @@ type AnswerStopRequest struct {
 
 func (x *AnswerStopRequest) Reset() {
 	*x = AnswerStopRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1650,7 @@ func (x *AnswerStopRequest) String() string {
 func (*AnswerStopRequest) ProtoMessage() {}
 
 func (x *AnswerStopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[14]
+	mi := &file_postern_local_v1_local_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1663,7 @@ func (x *AnswerStopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerStopRequest.ProtoReflect.Descriptor instead.
 func (*AnswerStopRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{14}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AnswerStopRequest) GetId() string {
@@ -1613,7 +1705,7 @@ type AnswerStopResponse struct {
 
 func (x *AnswerStopResponse) Reset() {
 	*x = AnswerStopResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1717,7 @@ func (x *AnswerStopResponse) String() string {
 func (*AnswerStopResponse) ProtoMessage() {}
 
 func (x *AnswerStopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[15]
+	mi := &file_postern_local_v1_local_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1730,7 @@ func (x *AnswerStopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerStopResponse.ProtoReflect.Descriptor instead.
 func (*AnswerStopResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{15}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AnswerStopResponse) GetItem() *Item {
@@ -1659,7 +1751,7 @@ type GetItemRequest struct {
 
 func (x *GetItemRequest) Reset() {
 	*x = GetItemRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1763,7 @@ func (x *GetItemRequest) String() string {
 func (*GetItemRequest) ProtoMessage() {}
 
 func (x *GetItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[16]
+	mi := &file_postern_local_v1_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1776,7 @@ func (x *GetItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetItemRequest.ProtoReflect.Descriptor instead.
 func (*GetItemRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{16}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetItemRequest) GetId() string {
@@ -1726,7 +1818,7 @@ type GetItemResponse struct {
 
 func (x *GetItemResponse) Reset() {
 	*x = GetItemResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1830,7 @@ func (x *GetItemResponse) String() string {
 func (*GetItemResponse) ProtoMessage() {}
 
 func (x *GetItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[17]
+	mi := &file_postern_local_v1_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1843,7 @@ func (x *GetItemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetItemResponse.ProtoReflect.Descriptor instead.
 func (*GetItemResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{17}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetItemResponse) GetItem() *Item {
@@ -1844,7 +1936,7 @@ type OpenedSection struct {
 
 func (x *OpenedSection) Reset() {
 	*x = OpenedSection{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +1948,7 @@ func (x *OpenedSection) String() string {
 func (*OpenedSection) ProtoMessage() {}
 
 func (x *OpenedSection) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[18]
+	mi := &file_postern_local_v1_local_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +1961,7 @@ func (x *OpenedSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenedSection.ProtoReflect.Descriptor instead.
 func (*OpenedSection) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OpenedSection) GetPath() string {
@@ -1897,7 +1989,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2001,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[19]
+	mi := &file_postern_local_v1_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2014,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BackupRequest) GetPath() string {
@@ -1945,7 +2037,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2049,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[20]
+	mi := &file_postern_local_v1_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2062,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BackupResponse) GetRecords() uint64 {
@@ -1996,7 +2088,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2100,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[21]
+	mi := &file_postern_local_v1_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2113,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
 }
 
 // CheckResponse says what the check found.
@@ -2039,7 +2131,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2143,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[22]
+	mi := &file_postern_local_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2156,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckResponse) GetRecords() uint64 {
@@ -2101,7 +2193,7 @@ type LoadDirectoryRequest struct {
 
 func (x *LoadDirectoryRequest) Reset() {
 	*x = LoadDirectoryRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2205,7 @@ func (x *LoadDirectoryRequest) String() string {
 func (*LoadDirectoryRequest) ProtoMessage() {}
 
 func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[23]
+	mi := &file_postern_local_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2218,7 @@ func (x *LoadDirectoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryRequest.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{23}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LoadDirectoryRequest) GetRevision() *v1.Signed {
@@ -2156,7 +2248,7 @@ type LoadDirectoryResponse struct {
 
 func (x *LoadDirectoryResponse) Reset() {
 	*x = LoadDirectoryResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2260,7 @@ func (x *LoadDirectoryResponse) String() string {
 func (*LoadDirectoryResponse) ProtoMessage() {}
 
 func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[24]
+	mi := &file_postern_local_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2273,7 @@ func (x *LoadDirectoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDirectoryResponse.ProtoReflect.Descriptor instead.
 func (*LoadDirectoryResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{24}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LoadDirectoryResponse) GetNumber() uint64 {
@@ -2207,7 +2299,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2311,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[25]
+	mi := &file_postern_local_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2324,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{25}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 // GetStatusResponse says how the hub is.
@@ -2259,7 +2351,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2363,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[26]
+	mi := &file_postern_local_v1_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2376,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{26}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetStatusResponse) GetLogs() []*LogStatus {
@@ -2351,7 +2443,7 @@ type HoldStatus struct {
 
 func (x *HoldStatus) Reset() {
 	*x = HoldStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2455,7 @@ func (x *HoldStatus) String() string {
 func (*HoldStatus) ProtoMessage() {}
 
 func (x *HoldStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[27]
+	mi := &file_postern_local_v1_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2468,7 @@ func (x *HoldStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldStatus.ProtoReflect.Descriptor instead.
 func (*HoldStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{27}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HoldStatus) GetEndTime() *timestamppb.Timestamp {
@@ -2417,7 +2509,7 @@ type LogStatus struct {
 
 func (x *LogStatus) Reset() {
 	*x = LogStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[28]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2521,7 @@ func (x *LogStatus) String() string {
 func (*LogStatus) ProtoMessage() {}
 
 func (x *LogStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[28]
+	mi := &file_postern_local_v1_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2534,7 @@ func (x *LogStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogStatus.ProtoReflect.Descriptor instead.
 func (*LogStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{28}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LogStatus) GetOrigin() string {
@@ -2490,7 +2582,7 @@ type QueueStatus struct {
 
 func (x *QueueStatus) Reset() {
 	*x = QueueStatus{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[29]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2594,7 @@ func (x *QueueStatus) String() string {
 func (*QueueStatus) ProtoMessage() {}
 
 func (x *QueueStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[29]
+	mi := &file_postern_local_v1_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2607,7 @@ func (x *QueueStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatus.ProtoReflect.Descriptor instead.
 func (*QueueStatus) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{29}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *QueueStatus) GetAuthority() string {
@@ -2555,7 +2647,7 @@ type WitnessRequest struct {
 
 func (x *WitnessRequest) Reset() {
 	*x = WitnessRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2659,7 @@ func (x *WitnessRequest) String() string {
 func (*WitnessRequest) ProtoMessage() {}
 
 func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[30]
+	mi := &file_postern_local_v1_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2672,7 @@ func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessRequest.ProtoReflect.Descriptor instead.
 func (*WitnessRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{30}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
 }
 
 // WitnessResponse is what was seen.
@@ -2594,7 +2686,7 @@ type WitnessResponse struct {
 
 func (x *WitnessResponse) Reset() {
 	*x = WitnessResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +2698,7 @@ func (x *WitnessResponse) String() string {
 func (*WitnessResponse) ProtoMessage() {}
 
 func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[31]
+	mi := &file_postern_local_v1_local_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +2711,7 @@ func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessResponse.ProtoReflect.Descriptor instead.
 func (*WitnessResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{31}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WitnessResponse) GetLogs() []*FollowedLog {
@@ -2640,7 +2732,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[32]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2744,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[32]
+	mi := &file_postern_local_v1_local_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2757,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{32}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEventsRequest) GetRequest() *v1.ListEventsRequest {
@@ -2686,7 +2778,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[33]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2790,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[33]
+	mi := &file_postern_local_v1_local_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2803,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{33}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListEventsResponse) GetResponse() *v1.ListEventsResponse {
@@ -2732,7 +2824,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[34]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2836,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[34]
+	mi := &file_postern_local_v1_local_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2849,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{34}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -2780,7 +2872,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[35]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +2884,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[35]
+	mi := &file_postern_local_v1_local_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +2897,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{35}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetEventResponse) GetResponse() *v1.GetEventResponse {
@@ -2833,7 +2925,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[36]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +2937,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[36]
+	mi := &file_postern_local_v1_local_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +2950,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{36}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetProofRequest) GetId() string {
@@ -2879,7 +2971,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[37]
+	mi := &file_postern_local_v1_local_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2983,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[37]
+	mi := &file_postern_local_v1_local_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +2996,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{37}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetProofResponse) GetReceipt() *v1.Receipt {
@@ -2925,7 +3017,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[38]
+	mi := &file_postern_local_v1_local_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2937,7 +3029,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[38]
+	mi := &file_postern_local_v1_local_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2950,7 +3042,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{38}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExportRequest) GetDirectory() string {
@@ -2973,7 +3065,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[39]
+	mi := &file_postern_local_v1_local_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3077,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[39]
+	mi := &file_postern_local_v1_local_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3090,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{39}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExportResponse) GetLogs() []*ExportedLog {
@@ -3041,7 +3133,7 @@ type ExportedLog struct {
 
 func (x *ExportedLog) Reset() {
 	*x = ExportedLog{}
-	mi := &file_postern_local_v1_local_proto_msgTypes[40]
+	mi := &file_postern_local_v1_local_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3145,7 @@ func (x *ExportedLog) String() string {
 func (*ExportedLog) ProtoMessage() {}
 
 func (x *ExportedLog) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_local_v1_local_proto_msgTypes[40]
+	mi := &file_postern_local_v1_local_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3158,7 @@ func (x *ExportedLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedLog.ProtoReflect.Descriptor instead.
 func (*ExportedLog) Descriptor() ([]byte, []int) {
-	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{40}
+	return file_postern_local_v1_local_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExportedLog) GetOrigin() string {
@@ -3135,7 +3227,7 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"s\n" +
 	"\x12SubmitFormResponse\x12\x17\n" +
 	"\aform_id\x18\x01 \x01(\tR\x06formId\x12D\n" +
-	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xb1\x10\n" +
+	"\rnotifications\x18\x02 \x03(\v2\x1e.postern.local.v1.NotificationR\rnotifications\"\xe6\x10\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1c\n" +
@@ -3188,8 +3280,17 @@ const file_postern_local_v1_local_proto_rawDesc = "" +
 	"\bforeseen\x188 \x03(\v2\x16.postern.v1.ObligationR\bforeseen\x128\n" +
 	"\x06review\x189 \x01(\v2 .postern.local.v1.RecordedReviewR\x06review\x12$\n" +
 	"\x0etaken_back_too\x18: \x03(\tR\ftakenBackToo\x12$\n" +
-	"\x0emay_still_hold\x18; \x03(\tR\fmayStillHold\x122\n" +
-	"\x04move\x18A \x01(\v2\x1e.postern.local.v1.RecordedMoveR\x04move\"\xe9\x02\n" +
+	"\x0emay_still_hold\x18; \x03(\tR\fmayStillHold\x123\n" +
+	"\aerasure\x18< \x01(\v2\x19.postern.local.v1.ErasureR\aerasure\x122\n" +
+	"\x04move\x18A \x01(\v2\x1e.postern.local.v1.RecordedMoveR\x04move\"\x99\x02\n" +
+	"\aErasure\x129\n" +
+	"\n" +
+	"erase_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\teraseTime\x12'\n" +
+	"\x0fmanifest_sha256\x18\x02 \x01(\fR\x0emanifestSha256\x129\n" +
+	"\n" +
+	"agree_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tagreeTime\x12J\n" +
+	"\x13permission_end_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x11permissionEndTime\x12#\n" +
+	"\rsame_children\x18\x05 \x03(\rR\fsameChildren\"\xe9\x02\n" +
 	"\x0fTakenWithdrawal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x124\n" +
@@ -3409,186 +3510,191 @@ func file_postern_local_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_local_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_postern_local_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_postern_local_v1_local_proto_goTypes = []any{
 	(State)(0),                           // 0: postern.local.v1.State
 	(*SubmitFormRequest)(nil),            // 1: postern.local.v1.SubmitFormRequest
 	(*SubmitFormResponse)(nil),           // 2: postern.local.v1.SubmitFormResponse
 	(*Notification)(nil),                 // 3: postern.local.v1.Notification
-	(*TakenWithdrawal)(nil),              // 4: postern.local.v1.TakenWithdrawal
-	(*WithdrawNotificationRequest)(nil),  // 5: postern.local.v1.WithdrawNotificationRequest
-	(*WithdrawNotificationResponse)(nil), // 6: postern.local.v1.WithdrawNotificationResponse
-	(*GetNotificationRequest)(nil),       // 7: postern.local.v1.GetNotificationRequest
-	(*GetNotificationResponse)(nil),      // 8: postern.local.v1.GetNotificationResponse
-	(*ListNotificationsRequest)(nil),     // 9: postern.local.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil),    // 10: postern.local.v1.ListNotificationsResponse
-	(*ListItemsRequest)(nil),             // 11: postern.local.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),            // 12: postern.local.v1.ListItemsResponse
-	(*Item)(nil),                         // 13: postern.local.v1.Item
-	(*Stop)(nil),                         // 14: postern.local.v1.Stop
-	(*AnswerStopRequest)(nil),            // 15: postern.local.v1.AnswerStopRequest
-	(*AnswerStopResponse)(nil),           // 16: postern.local.v1.AnswerStopResponse
-	(*GetItemRequest)(nil),               // 17: postern.local.v1.GetItemRequest
-	(*GetItemResponse)(nil),              // 18: postern.local.v1.GetItemResponse
-	(*OpenedSection)(nil),                // 19: postern.local.v1.OpenedSection
-	(*BackupRequest)(nil),                // 20: postern.local.v1.BackupRequest
-	(*BackupResponse)(nil),               // 21: postern.local.v1.BackupResponse
-	(*CheckRequest)(nil),                 // 22: postern.local.v1.CheckRequest
-	(*CheckResponse)(nil),                // 23: postern.local.v1.CheckResponse
-	(*LoadDirectoryRequest)(nil),         // 24: postern.local.v1.LoadDirectoryRequest
-	(*LoadDirectoryResponse)(nil),        // 25: postern.local.v1.LoadDirectoryResponse
-	(*GetStatusRequest)(nil),             // 26: postern.local.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),            // 27: postern.local.v1.GetStatusResponse
-	(*HoldStatus)(nil),                   // 28: postern.local.v1.HoldStatus
-	(*LogStatus)(nil),                    // 29: postern.local.v1.LogStatus
-	(*QueueStatus)(nil),                  // 30: postern.local.v1.QueueStatus
-	(*WitnessRequest)(nil),               // 31: postern.local.v1.WitnessRequest
-	(*WitnessResponse)(nil),              // 32: postern.local.v1.WitnessResponse
-	(*ListEventsRequest)(nil),            // 33: postern.local.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),           // 34: postern.local.v1.ListEventsResponse
-	(*GetEventRequest)(nil),              // 35: postern.local.v1.GetEventRequest
-	(*GetEventResponse)(nil),             // 36: postern.local.v1.GetEventResponse
-	(*GetProofRequest)(nil),              // 37: postern.local.v1.GetProofRequest
-	(*GetProofResponse)(nil),             // 38: postern.local.v1.GetProofResponse
-	(*ExportRequest)(nil),                // 39: postern.local.v1.ExportRequest
-	(*ExportResponse)(nil),               // 40: postern.local.v1.ExportResponse
-	(*ExportedLog)(nil),                  // 41: postern.local.v1.ExportedLog
-	(*v1.Decision)(nil),                  // 42: postern.v1.Decision
-	(*timestamppb.Timestamp)(nil),        // 43: google.protobuf.Timestamp
-	(*v1.Reply)(nil),                     // 44: postern.v1.Reply
-	(*GateSetting)(nil),                  // 45: postern.local.v1.GateSetting
-	(*RecordedCall)(nil),                 // 46: postern.local.v1.RecordedCall
-	(*RecordedConsideration)(nil),        // 47: postern.local.v1.RecordedConsideration
-	(*ManualClosure)(nil),                // 48: postern.local.v1.ManualClosure
-	(*Followup)(nil),                     // 49: postern.local.v1.Followup
-	(*Task)(nil),                         // 50: postern.local.v1.Task
-	(v1.DestinationSource)(0),            // 51: postern.v1.DestinationSource
-	(*v1.Champion)(nil),                  // 52: postern.v1.Champion
-	(v1.Route)(0),                        // 53: postern.v1.Route
-	(*v1.Obligation)(nil),                // 54: postern.v1.Obligation
-	(*RecordedReview)(nil),               // 55: postern.local.v1.RecordedReview
-	(*RecordedMove)(nil),                 // 56: postern.local.v1.RecordedMove
-	(v1.WithdrawalMethod)(0),             // 57: postern.v1.WithdrawalMethod
-	(*v1.Receipt)(nil),                   // 58: postern.v1.Receipt
-	(*PassedOn)(nil),                     // 59: postern.local.v1.PassedOn
-	(*Work)(nil),                         // 60: postern.local.v1.Work
-	(*Mark)(nil),                         // 61: postern.local.v1.Mark
-	(v1.ChangeReason)(0),                 // 62: postern.v1.ChangeReason
-	(v1.StopAnswerCode)(0),               // 63: postern.v1.StopAnswerCode
-	(*v1.Sender)(nil),                    // 64: postern.v1.Sender
-	(*v1.Consent)(nil),                   // 65: postern.v1.Consent
-	(*v1.Signed)(nil),                    // 66: postern.v1.Signed
-	(*FollowedLog)(nil),                  // 67: postern.local.v1.FollowedLog
-	(*v1.ListEventsRequest)(nil),         // 68: postern.v1.ListEventsRequest
-	(*v1.ListEventsResponse)(nil),        // 69: postern.v1.ListEventsResponse
-	(*v1.GetEventResponse)(nil),          // 70: postern.v1.GetEventResponse
+	(*Erasure)(nil),                      // 4: postern.local.v1.Erasure
+	(*TakenWithdrawal)(nil),              // 5: postern.local.v1.TakenWithdrawal
+	(*WithdrawNotificationRequest)(nil),  // 6: postern.local.v1.WithdrawNotificationRequest
+	(*WithdrawNotificationResponse)(nil), // 7: postern.local.v1.WithdrawNotificationResponse
+	(*GetNotificationRequest)(nil),       // 8: postern.local.v1.GetNotificationRequest
+	(*GetNotificationResponse)(nil),      // 9: postern.local.v1.GetNotificationResponse
+	(*ListNotificationsRequest)(nil),     // 10: postern.local.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil),    // 11: postern.local.v1.ListNotificationsResponse
+	(*ListItemsRequest)(nil),             // 12: postern.local.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),            // 13: postern.local.v1.ListItemsResponse
+	(*Item)(nil),                         // 14: postern.local.v1.Item
+	(*Stop)(nil),                         // 15: postern.local.v1.Stop
+	(*AnswerStopRequest)(nil),            // 16: postern.local.v1.AnswerStopRequest
+	(*AnswerStopResponse)(nil),           // 17: postern.local.v1.AnswerStopResponse
+	(*GetItemRequest)(nil),               // 18: postern.local.v1.GetItemRequest
+	(*GetItemResponse)(nil),              // 19: postern.local.v1.GetItemResponse
+	(*OpenedSection)(nil),                // 20: postern.local.v1.OpenedSection
+	(*BackupRequest)(nil),                // 21: postern.local.v1.BackupRequest
+	(*BackupResponse)(nil),               // 22: postern.local.v1.BackupResponse
+	(*CheckRequest)(nil),                 // 23: postern.local.v1.CheckRequest
+	(*CheckResponse)(nil),                // 24: postern.local.v1.CheckResponse
+	(*LoadDirectoryRequest)(nil),         // 25: postern.local.v1.LoadDirectoryRequest
+	(*LoadDirectoryResponse)(nil),        // 26: postern.local.v1.LoadDirectoryResponse
+	(*GetStatusRequest)(nil),             // 27: postern.local.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),            // 28: postern.local.v1.GetStatusResponse
+	(*HoldStatus)(nil),                   // 29: postern.local.v1.HoldStatus
+	(*LogStatus)(nil),                    // 30: postern.local.v1.LogStatus
+	(*QueueStatus)(nil),                  // 31: postern.local.v1.QueueStatus
+	(*WitnessRequest)(nil),               // 32: postern.local.v1.WitnessRequest
+	(*WitnessResponse)(nil),              // 33: postern.local.v1.WitnessResponse
+	(*ListEventsRequest)(nil),            // 34: postern.local.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),           // 35: postern.local.v1.ListEventsResponse
+	(*GetEventRequest)(nil),              // 36: postern.local.v1.GetEventRequest
+	(*GetEventResponse)(nil),             // 37: postern.local.v1.GetEventResponse
+	(*GetProofRequest)(nil),              // 38: postern.local.v1.GetProofRequest
+	(*GetProofResponse)(nil),             // 39: postern.local.v1.GetProofResponse
+	(*ExportRequest)(nil),                // 40: postern.local.v1.ExportRequest
+	(*ExportResponse)(nil),               // 41: postern.local.v1.ExportResponse
+	(*ExportedLog)(nil),                  // 42: postern.local.v1.ExportedLog
+	(*v1.Decision)(nil),                  // 43: postern.v1.Decision
+	(*timestamppb.Timestamp)(nil),        // 44: google.protobuf.Timestamp
+	(*v1.Reply)(nil),                     // 45: postern.v1.Reply
+	(*GateSetting)(nil),                  // 46: postern.local.v1.GateSetting
+	(*RecordedCall)(nil),                 // 47: postern.local.v1.RecordedCall
+	(*RecordedConsideration)(nil),        // 48: postern.local.v1.RecordedConsideration
+	(*ManualClosure)(nil),                // 49: postern.local.v1.ManualClosure
+	(*Followup)(nil),                     // 50: postern.local.v1.Followup
+	(*Task)(nil),                         // 51: postern.local.v1.Task
+	(v1.DestinationSource)(0),            // 52: postern.v1.DestinationSource
+	(*v1.Champion)(nil),                  // 53: postern.v1.Champion
+	(v1.Route)(0),                        // 54: postern.v1.Route
+	(*v1.Obligation)(nil),                // 55: postern.v1.Obligation
+	(*RecordedReview)(nil),               // 56: postern.local.v1.RecordedReview
+	(*RecordedMove)(nil),                 // 57: postern.local.v1.RecordedMove
+	(v1.WithdrawalMethod)(0),             // 58: postern.v1.WithdrawalMethod
+	(*v1.Receipt)(nil),                   // 59: postern.v1.Receipt
+	(*PassedOn)(nil),                     // 60: postern.local.v1.PassedOn
+	(*Work)(nil),                         // 61: postern.local.v1.Work
+	(*Mark)(nil),                         // 62: postern.local.v1.Mark
+	(v1.ChangeReason)(0),                 // 63: postern.v1.ChangeReason
+	(v1.StopAnswerCode)(0),               // 64: postern.v1.StopAnswerCode
+	(*v1.Sender)(nil),                    // 65: postern.v1.Sender
+	(*v1.Consent)(nil),                   // 66: postern.v1.Consent
+	(*v1.Signed)(nil),                    // 67: postern.v1.Signed
+	(*FollowedLog)(nil),                  // 68: postern.local.v1.FollowedLog
+	(*v1.ListEventsRequest)(nil),         // 69: postern.v1.ListEventsRequest
+	(*v1.ListEventsResponse)(nil),        // 70: postern.v1.ListEventsResponse
+	(*v1.GetEventResponse)(nil),          // 71: postern.v1.GetEventResponse
 }
 var file_postern_local_v1_local_proto_depIdxs = []int32{
 	3,  // 0: postern.local.v1.SubmitFormResponse.notifications:type_name -> postern.local.v1.Notification
 	0,  // 1: postern.local.v1.Notification.state:type_name -> postern.local.v1.State
-	42, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
-	43, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
-	43, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
-	44, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
-	4,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
-	43, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
-	45, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
-	46, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
-	47, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
-	48, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
-	49, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
-	50, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
-	43, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
-	51, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
-	52, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
-	43, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
-	53, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
-	54, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
-	55, // 20: postern.local.v1.Notification.review:type_name -> postern.local.v1.RecordedReview
-	56, // 21: postern.local.v1.Notification.move:type_name -> postern.local.v1.RecordedMove
-	57, // 22: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
-	43, // 23: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
-	42, // 24: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
-	43, // 25: postern.local.v1.TakenWithdrawal.read_time:type_name -> google.protobuf.Timestamp
-	57, // 26: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
-	3,  // 27: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	3,  // 28: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
-	58, // 29: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
-	0,  // 30: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
-	3,  // 31: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
-	13, // 32: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
-	43, // 33: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
-	14, // 34: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
-	59, // 35: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
-	60, // 36: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
-	61, // 37: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
-	43, // 38: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
-	62, // 39: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
-	43, // 40: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
-	43, // 41: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
-	63, // 42: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
-	63, // 43: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
-	13, // 44: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
-	13, // 45: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
-	19, // 46: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
-	42, // 47: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
-	64, // 48: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
-	43, // 49: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
-	58, // 50: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
-	65, // 51: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
-	62, // 52: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
-	58, // 53: postern.local.v1.GetItemResponse.first_receipt:type_name -> postern.v1.Receipt
-	66, // 54: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
-	58, // 55: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
-	29, // 56: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
-	30, // 57: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
-	43, // 58: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
-	28, // 59: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
-	43, // 60: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
-	43, // 61: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	67, // 62: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
-	68, // 63: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
-	69, // 64: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
-	70, // 65: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
-	58, // 66: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	41, // 67: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
-	1,  // 68: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
-	7,  // 69: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
-	9,  // 70: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
-	5,  // 71: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
-	11, // 72: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
-	17, // 73: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
-	15, // 74: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
-	24, // 75: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
-	26, // 76: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
-	20, // 77: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
-	22, // 78: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
-	33, // 79: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
-	35, // 80: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
-	37, // 81: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
-	39, // 82: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
-	31, // 83: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
-	2,  // 84: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
-	8,  // 85: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
-	10, // 86: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
-	6,  // 87: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
-	12, // 88: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
-	18, // 89: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
-	16, // 90: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
-	25, // 91: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
-	27, // 92: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
-	21, // 93: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
-	23, // 94: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
-	34, // 95: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
-	36, // 96: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
-	38, // 97: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
-	40, // 98: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
-	32, // 99: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
-	84, // [84:100] is the sub-list for method output_type
-	68, // [68:84] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	43, // 2: postern.local.v1.Notification.decision:type_name -> postern.v1.Decision
+	44, // 3: postern.local.v1.Notification.create_time:type_name -> google.protobuf.Timestamp
+	44, // 4: postern.local.v1.Notification.update_time:type_name -> google.protobuf.Timestamp
+	45, // 5: postern.local.v1.Notification.reply:type_name -> postern.v1.Reply
+	5,  // 6: postern.local.v1.Notification.withdrawals:type_name -> postern.local.v1.TakenWithdrawal
+	44, // 7: postern.local.v1.Notification.resubmit_time:type_name -> google.protobuf.Timestamp
+	46, // 8: postern.local.v1.Notification.gate:type_name -> postern.local.v1.GateSetting
+	47, // 9: postern.local.v1.Notification.calls:type_name -> postern.local.v1.RecordedCall
+	48, // 10: postern.local.v1.Notification.considerations:type_name -> postern.local.v1.RecordedConsideration
+	49, // 11: postern.local.v1.Notification.manual:type_name -> postern.local.v1.ManualClosure
+	50, // 12: postern.local.v1.Notification.followups:type_name -> postern.local.v1.Followup
+	51, // 13: postern.local.v1.Notification.tasks:type_name -> postern.local.v1.Task
+	44, // 14: postern.local.v1.Notification.due_time:type_name -> google.protobuf.Timestamp
+	52, // 15: postern.local.v1.Notification.destination_source:type_name -> postern.v1.DestinationSource
+	53, // 16: postern.local.v1.Notification.champion:type_name -> postern.v1.Champion
+	44, // 17: postern.local.v1.Notification.taken_back_elsewhere_time:type_name -> google.protobuf.Timestamp
+	54, // 18: postern.local.v1.Notification.route:type_name -> postern.v1.Route
+	55, // 19: postern.local.v1.Notification.foreseen:type_name -> postern.v1.Obligation
+	56, // 20: postern.local.v1.Notification.review:type_name -> postern.local.v1.RecordedReview
+	4,  // 21: postern.local.v1.Notification.erasure:type_name -> postern.local.v1.Erasure
+	57, // 22: postern.local.v1.Notification.move:type_name -> postern.local.v1.RecordedMove
+	44, // 23: postern.local.v1.Erasure.erase_time:type_name -> google.protobuf.Timestamp
+	44, // 24: postern.local.v1.Erasure.agree_time:type_name -> google.protobuf.Timestamp
+	44, // 25: postern.local.v1.Erasure.permission_end_time:type_name -> google.protobuf.Timestamp
+	58, // 26: postern.local.v1.TakenWithdrawal.method:type_name -> postern.v1.WithdrawalMethod
+	44, // 27: postern.local.v1.TakenWithdrawal.take_time:type_name -> google.protobuf.Timestamp
+	43, // 28: postern.local.v1.TakenWithdrawal.answer:type_name -> postern.v1.Decision
+	44, // 29: postern.local.v1.TakenWithdrawal.read_time:type_name -> google.protobuf.Timestamp
+	58, // 30: postern.local.v1.WithdrawNotificationRequest.method:type_name -> postern.v1.WithdrawalMethod
+	3,  // 31: postern.local.v1.WithdrawNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	3,  // 32: postern.local.v1.GetNotificationResponse.notification:type_name -> postern.local.v1.Notification
+	59, // 33: postern.local.v1.GetNotificationResponse.receipt:type_name -> postern.v1.Receipt
+	0,  // 34: postern.local.v1.ListNotificationsRequest.states:type_name -> postern.local.v1.State
+	3,  // 35: postern.local.v1.ListNotificationsResponse.notifications:type_name -> postern.local.v1.Notification
+	14, // 36: postern.local.v1.ListItemsResponse.items:type_name -> postern.local.v1.Item
+	44, // 37: postern.local.v1.Item.receive_time:type_name -> google.protobuf.Timestamp
+	15, // 38: postern.local.v1.Item.stop:type_name -> postern.local.v1.Stop
+	60, // 39: postern.local.v1.Item.passed_on:type_name -> postern.local.v1.PassedOn
+	61, // 40: postern.local.v1.Item.work:type_name -> postern.local.v1.Work
+	62, // 41: postern.local.v1.Item.marks:type_name -> postern.local.v1.Mark
+	44, // 42: postern.local.v1.Item.due_time:type_name -> google.protobuf.Timestamp
+	63, // 43: postern.local.v1.Item.change_reason:type_name -> postern.v1.ChangeReason
+	44, // 44: postern.local.v1.Item.more_time:type_name -> google.protobuf.Timestamp
+	44, // 45: postern.local.v1.Stop.receive_time:type_name -> google.protobuf.Timestamp
+	64, // 46: postern.local.v1.Stop.answer:type_name -> postern.v1.StopAnswerCode
+	64, // 47: postern.local.v1.AnswerStopRequest.answer:type_name -> postern.v1.StopAnswerCode
+	14, // 48: postern.local.v1.AnswerStopResponse.item:type_name -> postern.local.v1.Item
+	14, // 49: postern.local.v1.GetItemResponse.item:type_name -> postern.local.v1.Item
+	20, // 50: postern.local.v1.GetItemResponse.sections:type_name -> postern.local.v1.OpenedSection
+	43, // 51: postern.local.v1.GetItemResponse.decision:type_name -> postern.v1.Decision
+	65, // 52: postern.local.v1.GetItemResponse.sender:type_name -> postern.v1.Sender
+	44, // 53: postern.local.v1.GetItemResponse.consent_expire_time:type_name -> google.protobuf.Timestamp
+	59, // 54: postern.local.v1.GetItemResponse.receipt:type_name -> postern.v1.Receipt
+	66, // 55: postern.local.v1.GetItemResponse.consent:type_name -> postern.v1.Consent
+	63, // 56: postern.local.v1.GetItemResponse.signed_change_reason:type_name -> postern.v1.ChangeReason
+	59, // 57: postern.local.v1.GetItemResponse.first_receipt:type_name -> postern.v1.Receipt
+	67, // 58: postern.local.v1.LoadDirectoryRequest.revision:type_name -> postern.v1.Signed
+	59, // 59: postern.local.v1.LoadDirectoryResponse.receipt:type_name -> postern.v1.Receipt
+	30, // 60: postern.local.v1.GetStatusResponse.logs:type_name -> postern.local.v1.LogStatus
+	31, // 61: postern.local.v1.GetStatusResponse.queues:type_name -> postern.local.v1.QueueStatus
+	44, // 62: postern.local.v1.GetStatusResponse.pause_time:type_name -> google.protobuf.Timestamp
+	29, // 63: postern.local.v1.GetStatusResponse.hold:type_name -> postern.local.v1.HoldStatus
+	44, // 64: postern.local.v1.HoldStatus.end_time:type_name -> google.protobuf.Timestamp
+	44, // 65: postern.local.v1.QueueStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	68, // 66: postern.local.v1.WitnessResponse.logs:type_name -> postern.local.v1.FollowedLog
+	69, // 67: postern.local.v1.ListEventsRequest.request:type_name -> postern.v1.ListEventsRequest
+	70, // 68: postern.local.v1.ListEventsResponse.response:type_name -> postern.v1.ListEventsResponse
+	71, // 69: postern.local.v1.GetEventResponse.response:type_name -> postern.v1.GetEventResponse
+	59, // 70: postern.local.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	42, // 71: postern.local.v1.ExportResponse.logs:type_name -> postern.local.v1.ExportedLog
+	1,  // 72: postern.local.v1.DeskService.SubmitForm:input_type -> postern.local.v1.SubmitFormRequest
+	8,  // 73: postern.local.v1.DeskService.GetNotification:input_type -> postern.local.v1.GetNotificationRequest
+	10, // 74: postern.local.v1.DeskService.ListNotifications:input_type -> postern.local.v1.ListNotificationsRequest
+	6,  // 75: postern.local.v1.DeskService.WithdrawNotification:input_type -> postern.local.v1.WithdrawNotificationRequest
+	12, // 76: postern.local.v1.TeamService.ListItems:input_type -> postern.local.v1.ListItemsRequest
+	18, // 77: postern.local.v1.TeamService.GetItem:input_type -> postern.local.v1.GetItemRequest
+	16, // 78: postern.local.v1.TeamService.AnswerStop:input_type -> postern.local.v1.AnswerStopRequest
+	25, // 79: postern.local.v1.HubService.LoadDirectory:input_type -> postern.local.v1.LoadDirectoryRequest
+	27, // 80: postern.local.v1.HubService.GetStatus:input_type -> postern.local.v1.GetStatusRequest
+	21, // 81: postern.local.v1.HubService.Backup:input_type -> postern.local.v1.BackupRequest
+	23, // 82: postern.local.v1.HubService.Check:input_type -> postern.local.v1.CheckRequest
+	34, // 83: postern.local.v1.AuditorService.ListEvents:input_type -> postern.local.v1.ListEventsRequest
+	36, // 84: postern.local.v1.AuditorService.GetEvent:input_type -> postern.local.v1.GetEventRequest
+	38, // 85: postern.local.v1.AuditorService.GetProof:input_type -> postern.local.v1.GetProofRequest
+	40, // 86: postern.local.v1.AuditorService.Export:input_type -> postern.local.v1.ExportRequest
+	32, // 87: postern.local.v1.AuditorService.Witness:input_type -> postern.local.v1.WitnessRequest
+	2,  // 88: postern.local.v1.DeskService.SubmitForm:output_type -> postern.local.v1.SubmitFormResponse
+	9,  // 89: postern.local.v1.DeskService.GetNotification:output_type -> postern.local.v1.GetNotificationResponse
+	11, // 90: postern.local.v1.DeskService.ListNotifications:output_type -> postern.local.v1.ListNotificationsResponse
+	7,  // 91: postern.local.v1.DeskService.WithdrawNotification:output_type -> postern.local.v1.WithdrawNotificationResponse
+	13, // 92: postern.local.v1.TeamService.ListItems:output_type -> postern.local.v1.ListItemsResponse
+	19, // 93: postern.local.v1.TeamService.GetItem:output_type -> postern.local.v1.GetItemResponse
+	17, // 94: postern.local.v1.TeamService.AnswerStop:output_type -> postern.local.v1.AnswerStopResponse
+	26, // 95: postern.local.v1.HubService.LoadDirectory:output_type -> postern.local.v1.LoadDirectoryResponse
+	28, // 96: postern.local.v1.HubService.GetStatus:output_type -> postern.local.v1.GetStatusResponse
+	22, // 97: postern.local.v1.HubService.Backup:output_type -> postern.local.v1.BackupResponse
+	24, // 98: postern.local.v1.HubService.Check:output_type -> postern.local.v1.CheckResponse
+	35, // 99: postern.local.v1.AuditorService.ListEvents:output_type -> postern.local.v1.ListEventsResponse
+	37, // 100: postern.local.v1.AuditorService.GetEvent:output_type -> postern.local.v1.GetEventResponse
+	39, // 101: postern.local.v1.AuditorService.GetProof:output_type -> postern.local.v1.GetProofResponse
+	41, // 102: postern.local.v1.AuditorService.Export:output_type -> postern.local.v1.ExportResponse
+	33, // 103: postern.local.v1.AuditorService.Witness:output_type -> postern.local.v1.WitnessResponse
+	88, // [88:104] is the sub-list for method output_type
+	72, // [72:88] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_local_proto_init() }
@@ -3600,14 +3706,14 @@ func file_postern_local_v1_local_proto_init() {
 	file_postern_local_v1_redirect_proto_init()
 	file_postern_local_v1_teamwork_proto_init()
 	file_postern_local_v1_trust_proto_init()
-	file_postern_local_v1_local_proto_msgTypes[14].OneofWrappers = []any{}
+	file_postern_local_v1_local_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_local_proto_rawDesc), len(file_postern_local_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
