@@ -239,6 +239,17 @@ func TestAConsiderationMustBeWhole(t *testing.T) {
 			t.Errorf("no fault names %s: %q", want, paths)
 		}
 	}
+	for name, c := range map[string]*posternv1.Consideration{
+		"paths":          {HelpsFunction: "ca1989.s17"}, // nothing is named that is to be shared
+		"helps_function": {HelpsFunction: strings.Repeat("s", 1000), Paths: []string{"parent/name"}},
+	} {
+		c.Relevant, c.ParentTold = posternv1.Answer_ANSWER_YES, posternv1.Answer_ANSWER_YES
+		_, err := d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Share: true, Reasons: "why", Codes: c})
+		wantFault(t, err, fault.Invalid, "BAD_CONSIDERATION")
+		if all := fault.From(err).Fields; len(all) != 1 || all[0].Path != name {
+			t.Errorf("%s: %v", name, all)
+		}
+	}
 	enquiry := d.Take(formtest.Declined())[0]
 	x.Settle()
 	_, err = d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: enquiry, Share: true, Reasons: "why", Codes: &posternv1.Consideration{

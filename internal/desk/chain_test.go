@@ -1,6 +1,8 @@
 package desk_test
 
 import (
+	"crypto/rand"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -278,4 +280,51 @@ func TestWhatWasSealedAgainTakesTheFirstBack(t *testing.T) {
 	d.Link.Down(false)
 	wait(x)
 	takenBackAll(t, x, d, id, again, newer)
+}
+
+// A desk that stops between taking back what was sealed again, and what it was made of, carries that over when it is back:
+// all of it, or the part, and no more.
+func TestWhatWasSealedAgainIsTakenBackAfterACrash(t *testing.T) {
+	for name, paths := range map[string][]string{"all": nil, "a part": {"child/1/phone"}} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			in := x.Inbox(testkit.Bristol)
+			in.Link.Down(true)
+			id := d.Take(formtest.New(testkit.Bristol))[0]
+			x.Settle()
+			tenDays(x)
+			must(in.Rotate(t.Context(), &localv1.RotateRequest{}))(t)
+			in.Link.Down(false)
+			wait(x)
+			again := d.Get(id).GetNotification().GetResealedBy()
+			had := teamHas(t, in, again)
+			if len(had) == 0 {
+				t.Fatal("the team does not have what was sealed again")
+			}
+			d.Restart(func(c *desk.Config) { c.Rand = io.LimitReader(rand.Reader, 16) }) // the id of one withdrawal
+			_, err := d.Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Paths: paths, Method: byPhone}, testkit.Staff)
+			if err == nil {
+				t.Fatal("both were taken back at once")
+			}
+			if n := d.Get(again).GetNotification(); len(n.GetWithdrawals()) > 0 {
+				t.Fatalf("it was carried over: %v", n.GetWithdrawals())
+			}
+			d.Restart()
+			wait(x)
+			if len(paths) == 0 {
+				takenBackAll(t, x, d, id, again)
+				return
+			}
+			left := slices.DeleteFunc(had, func(p string) bool { return slices.Contains(paths, p) })
+			if got := teamHas(t, in, again); !slices.Equal(got, left) {
+				t.Errorf("the team has %v, want %v", got, left)
+			}
+			before := d.Get(again).GetNotification()
+			withdraws(t, d, id, "", "child/1/school") // and once more, of which the first part is no news
+			wait(x)
+			if n := d.Get(again).GetNotification(); len(n.GetWithdrawals()) != len(before.GetWithdrawals())+1 {
+				t.Errorf("taken back there: %v", n.GetWithdrawals())
+			}
+		})
+	}
 }

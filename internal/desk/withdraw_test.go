@@ -52,6 +52,44 @@ func TestAWithdrawalIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
+// A withdrawal that the log does not have is not answered, whatever the hub says of it, and goes on being sent.
+func TestAWithdrawalThatItsReceiptDoesNotProveIsNotAnswered(t *testing.T) {
+	x, d := opened(t)
+	earlier, id := d.Take(family())[0], d.Take(family())[0]
+	x.Settle()
+	kept := withdraws(t, d, earlier, "").GetWithdrawals()[0].GetAnswer()
+	other := &posternv1.SubmitResponse{}
+	d.Link.Answers(rewrite(t, "Submit", other, func(r *posternv1.SubmitResponse) { proto.Merge(other, r) }))
+	withdraws(t, d, d.Take(family())[0], "") // of the same second as what follows
+	d.Link.Down(true)
+	withdraws(t, d, id, "")
+	d.Link.Down(false)
+	if other.GetReceipt() == nil || kept == nil {
+		t.Fatal("the hub has answered no other withdrawal")
+	}
+	for name, edit := range map[string]func(*posternv1.SubmitResponse){
+		"no receipt":  func(r *posternv1.SubmitResponse) { r.Receipt = nil },
+		"no decision": func(r *posternv1.SubmitResponse) { r.Decision = nil },
+		"of another":  func(r *posternv1.SubmitResponse) { r.Receipt, r.Decision = other.GetReceipt(), other.GetDecision() },
+		"outcome":     func(r *posternv1.SubmitResponse) { r.Decision.Outcome = posternv1.Outcome_OUTCOME_SHARE },
+		"time":        func(r *posternv1.SubmitResponse) { r.Decision.DecideTime.Seconds++ },
+	} {
+		d.Link.Answers(rewrite(t, "Submit", &posternv1.SubmitResponse{}, edit))
+		x.Clock.Advance(testkit.MaxWait)
+		if _, err := d.StepSpool(t.Context()); fault.KindOf(err) != fault.Unverified {
+			t.Errorf("%s: %v", name, err)
+		}
+		if w := d.Get(id).GetNotification().GetWithdrawals(); len(w) != 1 || w[0].GetAnswer() != nil {
+			t.Errorf("%s: the desk shows %v", name, w)
+		}
+	}
+	d.Link.Answers(nil)
+	wait(x)
+	if w := d.Get(id).GetNotification().GetWithdrawals(); w[0].GetAnswer().GetOutcome() != posternv1.Outcome_OUTCOME_WITHHOLD || len(teamHas(t, x.Inbox(testkit.Bristol), id)) > 0 {
+		t.Errorf("it ended as %v", w)
+	}
+}
+
 func TestAWithdrawalOutlivesTheHubBeingDown(t *testing.T) {
 	x := testkit.NewExchange(t)
 	d := x.Desk(testkit.HMPBristol)

@@ -115,6 +115,33 @@ func TestWithdrawals(t *testing.T) {
 	})
 }
 
+// A decision not to share says what it is about, and by which codes it was made.
+func TestWhatIsConsideredIsNamed(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		about  string
+		codes  *posternv1.Consideration
+		reason string
+	}{
+		"whole":               {newID(t), &posternv1.Consideration{}, ""},
+		"about nothing":       {"", &posternv1.Consideration{}, "INCOMPLETE_CONSIDERATION"},
+		"about a reference":   {envelope.Reference(newID(t)), &posternv1.Consideration{}, "INCOMPLETE_CONSIDERATION"},
+		"without its codes":   {newID(t), nil, "INCOMPLETE_CONSIDERATION"},
+		"with a code to come": {newID(t), &posternv1.Consideration{Relevant: 99}, "UNKNOWN_CONTENT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := manifest(t)
+			m.Statement = &posternv1.Manifest_Considered{Considered: &posternv1.Considered{Considers: c.about, Consideration: c.codes}}
+			_, err := envelope.Verify(value(envelope.Seal(envelope.Draft{Manifest: m}, nil, w.desk))(t), w.whole())
+			if c.reason == "" {
+				check(t, err)
+				return
+			}
+			refusedAs(t, err, c.reason)
+		})
+	}
+}
+
 func TestStopRequests(t *testing.T) {
 	w := newWorld(t)
 	n := value(envelope.Seal(withdrawal(t, func(*posternv1.Withdrawal) {}), nil, w.desk))(t)

@@ -14,6 +14,7 @@ import (
 	"postern/internal/outlet"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -162,5 +163,41 @@ func TestACorrectionNamesWhatWasSealedAgain(t *testing.T) {
 	}
 	if i := told(t, in, id); i.GetSupersedes() != again || i.GetChangeReason() != correction {
 		t.Errorf("the correction says %v", i)
+	}
+}
+
+// Of a notification and the same sealed again the team is shown whichever came first, and acknowledges both. What another
+// prison signs takes nothing's place and hides nothing.
+func TestWhatIsSealedAgainIsShownOnce(t *testing.T) {
+	for name, newerFirst := range map[string]bool{"the older came first": false, "the newer came first": true} {
+		for _, prison := range []string{testkit.HMPBristol, testkit.HMPParc} {
+			t.Run(name+", by "+prison, func(t *testing.T) {
+				x := testkit.NewExchange(t)
+				in := x.Inbox(testkit.Bristol)
+				first, old := replacing(t, x, testkit.HMPBristol, "", 0)
+				again, id := replacing(t, x, prison, old, keyChanged)
+				send := []func(){func() { arrives(t, x, testkit.HMPBristol, first) }, func() { arrives(t, x, prison, again) }}
+				want := []string{old, id}
+				if newerFirst {
+					slices.Reverse(send)
+					slices.Reverse(want)
+				}
+				for _, one := range send {
+					one()
+				}
+				if prison == testkit.HMPBristol {
+					want = want[:1]
+				}
+				var shown []string
+				for _, i := range in.Items() {
+					shown = append(shown, i.GetId())
+				}
+				slices.Sort(shown)
+				slices.Sort(want)
+				if got := events(t, x, logv1.Kind_KIND_DELIVERED, ""); !slices.Equal(shown, want) || got != 2 {
+					t.Errorf("the team is shown %d, want %d, and acknowledged %d", len(shown), len(want), got)
+				}
+			})
+		}
 	}
 }

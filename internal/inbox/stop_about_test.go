@@ -94,6 +94,16 @@ func TestAStopRequestAboutAnotherNotificationThatCameFirst(t *testing.T) {
 			t.Errorf("a late copy of what was withdrawn is answered %v", got)
 		}
 	}
+	for name, order := range map[string]func(*stopper){
+		"before": func(s *stopper) { s.deliver(about(s, s.newID())); s.deliver(s.good()) },
+		"after":  func(s *stopper) { s.deliver(s.good()); s.deliver(about(s, s.newID())) },
+	} {
+		s := newStopper(t, false)
+		order(s)
+		if got := s.deliver(s.first); got != refusedWithdrawn {
+			t.Errorf("a late copy is answered %v where a request about another one came %s the one that names its manifest", got, name)
+		}
+	}
 }
 
 // The hub did not hear the answer, and the certificate that it was signed under has ended when it sends again.

@@ -263,6 +263,50 @@ func TestOnlyTheTeamThatHadItTellsOfARedirect(t *testing.T) {
 	}
 }
 
+// A team that got it from another one cannot ask what became of it elsewhere; and one that it was refused is nobody here.
+func TestWhoGotItFromAnotherTeamLearnsNoMore(t *testing.T) {
+	refused := formtest.New(testkit.Bristol)
+	refused.Consent.FollowsChild, refused.Consent.Authorities = false, []string{testkit.Bristol}
+	for name, f := range map[string]*posternv1.Form{"passed on": formtest.New(testkit.Bristol), "not passed on": refused} {
+		s := newFound(t, f)
+		shared := s.passOn().GetDecision().GetOutcome() == posternv1.Outcome_OUTCOME_SHARE
+		s.Settle()
+		if shared != (len(s.lancashire.Items()) == 1) || shared != (name == "passed on") {
+			t.Fatalf("%s: shared %v, Lancashire has %d", name, shared, len(s.lancashire.Items()))
+		}
+		ask := func(by string) error {
+			_, err := posternv1.NewMailboxServiceClient(s.ToHub("/authority/"+by+"/inbox")).GetRedirect(t.Context(),
+				&posternv1.GetRedirectRequest{NotificationId: s.id, ManifestSha256: s.manifest(), Authority: testkit.Lancashire})
+			return err
+		}
+		if err := ask(testkit.Bristol); err != nil {
+			t.Errorf("%s: the team that passed it on is answered %v", name, err)
+		}
+		if err := ask(testkit.Lancashire); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: the other team is answered %v", name, err)
+		}
+		if _, err := s.replies(testkit.Lancashire); shared != (err == nil) || !shared && fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: what the other team says of it is answered %v", name, err)
+		}
+	}
+}
+
+// replies says as a team's inbox that it will contact the family.
+func (s *found) replies(by string) (*posternv1.ReportResponse, error) {
+	s.t.Helper()
+	path := "/authority/" + by + "/inbox"
+	payload, err := proto.Marshal(&posternv1.Report{NotificationId: s.id, ManifestSha256: s.manifest(), ReportTime: timestamppb.New(s.Clock.Now()), Report: &posternv1.Report_Reply{
+		Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ACCEPTED_FOR_CONTACT}}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	signed, err := envelope.SignStatement(s.Identity(path), envelope.TypeReport, payload)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return posternv1.NewMailboxServiceClient(s.ToHub(path)).Report(s.t.Context(), &posternv1.ReportRequest{Signed: signed})
+}
+
 // manifest is the digest of what Bristol was sent.
 func (s *found) manifest() []byte {
 	s.t.Helper()

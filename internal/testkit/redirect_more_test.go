@@ -130,40 +130,60 @@ func TestReviewTheAddressOfASecondChild(t *testing.T) {
 
 // The first child arrived though the hub gave her up; then both are passed on.
 func TestWhatComesOnceMoreWithAnotherChildShowsHer(t *testing.T) {
-	s := newFound(t, formtest.New(testkit.Bristol, testkit.Bristol))
-	s.lancashire.Link.LoseAnswers(1 << 20)
-	s.passOn(1)
-	for range 24 * 4 {
-		s.Settle()
-		s.Clock.Advance(time.Hour)
-		if s.state() == posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED {
-			break
-		}
-	}
-	if s.state() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED || len(s.lancashire.Items()) != 1 {
-		t.Fatalf("%v, Lancashire has %d", s.state(), len(s.lancashire.Items()))
-	}
-	s.lancashire.Link.LoseAnswers(0)
-	ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "LEE"})
-	reply := &localv1.ReplyItemRequest{Item: &localv1.Seen{Id: s.id}, Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ALREADY_KNOWN}}
-	if _, err := s.lancashire.ReplyItem(ctx, reply); err != nil || s.lancashire.Items()[0].GetDueTime() != nil {
-		t.Fatalf("of the first child answered: %v", err)
-	}
-	s.Clock.Advance(time.Minute)
-	out := s.passOn()
-	for range 3 {
-		s.Settle()
-		s.Clock.Advance(testkit.MaxWait)
-	}
-	s.Settle()
-	if !slices.ContainsFunc(s.lancashire.Items()[0].GetPaths(), func(p string) bool { return strings.HasPrefix(p, "child/2/") }) {
-		t.Errorf("decided %v for children %d; Bristol sees %v, and Lancashire has %v", out.GetDecision().GetOutcome(), len(out.GetDecision().GetChildren()), s.state(), s.lancashire.Items()[0].GetPaths())
-	}
-	if s.lancashire.Items()[0].GetDueTime() == nil {
-		t.Error("nothing is due about her")
-	}
-	if w, err := s.lancashire.ReplyItem(ctx, reply); err != nil || s.lancashire.Items()[0].GetDueTime() != nil {
-		t.Errorf("known as her brother is, she is still to be answered for: %v, %v", w.GetWork().GetDeeds(), err)
+	for name, then := range map[string][]uint32{"with her brother": nil, "alone": {2}} {
+		t.Run(name, func(t *testing.T) {
+			s := newFound(t, formtest.New(testkit.Bristol, testkit.Bristol))
+			s.lancashire.Link.LoseAnswers(1 << 20)
+			s.passOn(1)
+			for range 24 * 4 {
+				s.Settle()
+				s.Clock.Advance(time.Hour)
+				if s.state() == posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED {
+					break
+				}
+			}
+			if s.state() != posternv1.RedirectState_REDIRECT_STATE_UNDELIVERED || len(s.lancashire.Items()) != 1 {
+				t.Fatalf("%v, Lancashire has %d", s.state(), len(s.lancashire.Items()))
+			}
+			before := s.read(s.lancashire)
+			s.lancashire.Link.LoseAnswers(0)
+			ctx := rpc.WithPerson(t.Context(), rpc.Person{ID: "LEE"})
+			reply := &localv1.ReplyItemRequest{Item: &localv1.Seen{Id: s.id}, Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_ALREADY_KNOWN}}
+			if _, err := s.lancashire.ReplyItem(ctx, reply); err != nil || s.lancashire.Items()[0].GetDueTime() != nil {
+				t.Fatalf("of the first child answered: %v", err)
+			}
+			s.Clock.Advance(time.Minute)
+			out := s.passOn(then...)
+			for range 3 {
+				s.Settle()
+				s.Clock.Advance(testkit.MaxWait)
+			}
+			s.Settle()
+			there := s.read(s.lancashire)
+			var numbers []uint32
+			for _, c := range there.GetDecision().GetChildren() {
+				numbers = append(numbers, c.GetNumber())
+			}
+			for _, prefix := range []string{"child/1/", "child/2/"} {
+				if !slices.ContainsFunc(there.GetItem().GetPaths(), func(p string) bool { return strings.HasPrefix(p, prefix) }) || !slices.Equal(numbers, []uint32{1, 2}) {
+					t.Errorf("decided %v for children %d; Bristol sees %v, and Lancashire has %v, decided for %v", out.GetDecision().GetOutcome(), len(out.GetDecision().GetChildren()),
+						s.state(), there.GetItem().GetPaths(), numbers)
+				}
+			}
+			for _, o := range before.GetDecision().GetObligations() { // what is to be done for a child who was there is still to be done
+				if !slices.ContainsFunc(there.GetDecision().GetObligations(), func(n *posternv1.Obligation) bool {
+					return n.GetKind() == o.GetKind() && n.GetChildNumber() == o.GetChildNumber()
+				}) {
+					t.Errorf("Lancashire is not told any more of %v", o)
+				}
+			}
+			if s.lancashire.Items()[0].GetDueTime() == nil {
+				t.Error("nothing is due about her")
+			}
+			if w, err := s.lancashire.ReplyItem(ctx, reply); err != nil || s.lancashire.Items()[0].GetDueTime() != nil {
+				t.Errorf("known as her brother is, she is still to be answered for: %v, %v", w.GetWork().GetDeeds(), err)
+			}
+		})
 	}
 }
 
