@@ -226,6 +226,9 @@ func TestDecidedNotToShareIsARecordOfItsOwn(t *testing.T) {
 func TestAConsiderationMustBeWhole(t *testing.T) {
 	x, d := opened(t)
 	id := d.Take(unchecked(testkit.Bristol))[0]
+	if _, err := d.Cases.Consider(t.Context(), deciding(id, true)); fault.KindOf(err) != fault.Precondition { // the hub has not decided
+		t.Errorf("before anything was decided: %v", err)
+	}
 	x.Settle()
 	_, err := d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Share: true, Codes: &posternv1.Consideration{
 		NotMoreDetrimental: []uint32{7}, Paths: []string{"child/1/home", "urgency"}}})

@@ -309,7 +309,15 @@ func TestWhatWasSealedAgainIsTakenBackAfterACrash(t *testing.T) {
 			if n := d.Get(again).GetNotification(); len(n.GetWithdrawals()) > 0 {
 				t.Fatalf("it was carried over: %v", n.GetWithdrawals())
 			}
+			d.Link.Down(true) // nothing that the hub tells carries it over
 			d.Restart()
+			for worked := true; worked; {
+				worked = must(d.StepReseal(t.Context()))(t)
+			}
+			if all := d.Get(again).GetNotification().GetWithdrawals(); len(all) != 1 || !slices.Equal(all[0].GetPaths(), paths) {
+				t.Errorf("carried over: %v", all)
+			}
+			d.Link.Down(false)
 			wait(x)
 			if len(paths) == 0 {
 				takenBackAll(t, x, d, id, again)

@@ -123,6 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Desk, error) {
 		}
 		return err
 	})
+	d.resealing.Store(true) // what a crash left undone
 	return d, err
 }
 

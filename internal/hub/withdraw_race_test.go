@@ -10,7 +10,11 @@ import (
 	"postern/internal/schema"
 	"postern/internal/store"
 	"postern/internal/testkit"
+	localv1 "postern/proto/postern/local/v1"
+	logv1 "postern/proto/postern/log/v1"
 )
+
+const redirected = logv1.Kind_KIND_REDIRECTED
 
 // hooked is a store that lets something else happen after a reading of it: the moment between what a handler saw and
 // the transaction in which it acts on it.
@@ -111,6 +115,48 @@ func TestAWithdrawalBetweenAnyTwoReadingsOfASubmission(t *testing.T) {
 		w.settle()
 		if w.item(id) != nil || w.waiting() != 0 {
 			t.Errorf("after reading %d: it went", n)
+		}
+	}
+}
+
+// What a team passes on is decided on what holds when it is recorded: nothing is shared further once it was withdrawn, and
+// no decision rests on a directory that was replaced, whenever in a redirect that comes to be.
+func TestAnythingBetweenAnyTwoReadingsOfARedirect(t *testing.T) {
+	for name, comes := range map[string]func(w *world, id string){
+		"a withdrawal": func(w *world, id string) { w.withdraw(testkit.HMPParc, id) },
+		"a directory":  func(w *world, _ string) { w.LoadDirectory(2, testkit.Register{}) },
+	} {
+		for n := 1; ; n++ {
+			var id string
+			before := 0
+			w, happened := between(t, n, func(w *world) {
+				id = w.Desk(testkit.HMPParc).Take(formtest.New(testkit.Bristol))[0]
+				w.settle()
+				w.prepare()
+				// Refused, too, is an answer.
+				_, _ = w.Inbox(testkit.Bristol).RedirectItem(t.Context(), &localv1.RedirectItemRequest{Id: id, Authority: testkit.Lancashire})
+			}, func(w *world) {
+				before = len(w.events(redirected))
+				comes(w, id)
+			})
+			if !happened {
+				if n < 2 {
+					t.Fatal("nothing was tried")
+				}
+				break
+			}
+			for _, e := range w.events(redirected)[before:] {
+				if name == "a withdrawal" && e.Core.GetOutcome() == share {
+					t.Errorf("after reading %d: shared further though it was withdrawn", n)
+				}
+				if name == "a directory" && e.Details.GetDirectoryRevision() != 2 {
+					t.Errorf("after reading %d: decided by directory %d", n, e.Details.GetDirectoryRevision())
+				}
+			}
+			w.settle()
+			if item, err := w.Inbox(testkit.Lancashire).GetItem(t.Context(), &localv1.GetItemRequest{Id: id}); name == "a withdrawal" && err == nil && len(item.GetSections()) > 0 || w.waiting() != 0 {
+				t.Errorf("%s after reading %d: Lancashire reads %v, and %d wait", name, n, item.GetItem().GetPaths(), w.waiting())
+			}
 		}
 	}
 }
