@@ -136,3 +136,35 @@ func TestAPublishedKeySaysWhatItIs(t *testing.T) {
 		t.Errorf("published %v", k)
 	}
 }
+
+// A key follows another one when that one's continuity key signed it too, whatever stands in the directory for either.
+func TestWhichKeyFollows(t *testing.T) {
+	w := newWorld(t)
+	next, end := value(envelope.GenerateRecipient())(t), now.AddDate(1, 0, 0)
+	good := value(next.Succeed(w.inbox, w.key, 2, now, end))(t)
+	if k := value(envelope.VerifyRecipientKey(good, w.anchors, now))(t); k.GetVersion() != 2 || !envelope.Follows(good, w.public) {
+		t.Errorf("the successor, version %d, does not follow", k.GetVersion())
+	}
+	_, stranger := w.recipient(t, w.inbox)
+	short := proto.CloneOf(w.public)
+	short.ContinuityKey = short.ContinuityKey[:16]
+	twice := proto.CloneOf(good)
+	twice.Signatures = append(twice.Signatures, twice.Signatures[1])
+	for name, c := range map[string]struct {
+		statement   *posternv1.Signed
+		predecessor *posternv1.RecipientKey
+	}{
+		"without the other signature":     {value(next.Publish(w.inbox, 2, now, end))(t), w.public},
+		"another predecessor":             {good, stranger},
+		"a predecessor that is none":      {good, nil},
+		"a predecessor with half its key": {good, short},
+		"signed three times":              {twice, w.public},
+	} {
+		if envelope.Follows(c.statement, c.predecessor) {
+			t.Errorf("%s: it follows", name)
+		}
+	}
+	if _, err := envelope.VerifyRecipientKey(twice, w.anchors, now); err == nil {
+		t.Error("a statement with three signatures is taken")
+	}
+}

@@ -88,6 +88,13 @@ func TestRedirectRefusals(t *testing.T) {
 		"back to the same team": {func(n *posternv1.SealedNotification) {
 			n.Redirections[0].Redirect = signed(w.inbox, &posternv1.Redirect{ManifestSha256: stated.GetManifestSha256(), Authority: bristol, RecipientKeyId: stated.GetRecipientKeyId()})
 		}, "INCOMPLETE_REDIRECT"},
+		"to nobody": {func(n *posternv1.SealedNotification) {
+			n.Redirections[0].Redirect = signed(w.inbox, &posternv1.Redirect{ManifestSha256: stated.GetManifestSha256(), RecipientKeyId: stated.GetRecipientKeyId()})
+		}, "INCOMPLETE_REDIRECT"},
+		"to no key": {func(n *posternv1.SealedNotification) {
+			n.Redirections[0].Redirect = signed(w.inbox, &posternv1.Redirect{ManifestSha256: stated.GetManifestSha256(), Authority: stated.GetAuthority()})
+		}, "INCOMPLETE_REDIRECT"},
+		"without what the key opens": {func(n *posternv1.SealedNotification) { n.Redirections[0].EncapsulatedKey = nil }, "INCOMPLETE_REDIRECT"},
 		"as another statement": {func(n *posternv1.SealedNotification) {
 			n.Redirections[0].Redirect = value(envelope.SignStatement(w.inbox, envelope.TypeReport, n.GetRedirections()[0].GetRedirect().GetPayload()))(t)
 		}, "WRONG_PAYLOAD_TYPE"},
@@ -116,6 +123,10 @@ func TestRedirectRefusals(t *testing.T) {
 	// What was passed on is not passed on again, and not to oneself.
 	v := value(envelope.Verify(good, w.redirected()))(t)
 	_, err = v.Redirect(key, w.public, w.away)
+	assertReason(t, err, "PASSED_ON")
+	n, _ := w.verify(t, w.seal(t, family(t))).Disclose(paths)
+	first := value(envelope.Verify(n, w.released()))(t)
+	_, err = first.Redirect(w.key, w.public, w.inbox)
 	assertReason(t, err, "PASSED_ON")
 }
 
