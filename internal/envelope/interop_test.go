@@ -46,6 +46,40 @@ func TestAStrangerOpensWhatADeskSeals(t *testing.T) {
 	})
 }
 
+// Whoever can open some sections of a notification, and guesses right what is in one that was dropped, cannot tell that from
+// its digest: each begins with random bytes of its own, also where the same is sealed twice.
+func TestAGuessIsNotTheSection(t *testing.T) {
+	w := newWorld(t)
+	private := privateKey(t, w.key)
+	salts := map[string]bool{string(make([]byte, 32)): true}
+	for range 3 {
+		d := family(t)
+		n := w.seal(t, d)
+		o := w.verify(t, n).Manifest().GetOffer()
+		s := value(stranger.Unsealing(private, o.GetEncapsulatedKey(), d.Manifest.GetNotificationId(), deskURI, o.GetRecipientKeyId()))(t)
+		for i, got := range n.GetSections() {
+			message := value(proto.Marshal(d.Sections[i].Message))(t)
+			guess := value(s.SealPlaintext(got.GetPath(), value(stranger.Plaintext(got.GetPath(), make([]byte, 32), message))(t)))(t).GetCiphertext()
+			salt := make([]byte, 32) // the key makes one stream of bytes, so what differs is the salt
+			for at := range salt {
+				salt[at] = got.GetCiphertext()[at] ^ guess[at]
+			}
+			if salts[string(salt)] {
+				t.Errorf("%s begins as another section did, or as a guess does", got.GetPath())
+			}
+			salts[string(salt)] = true
+		}
+		for _, b := range n.GetFacts() {
+			f := &posternv1.FactsBlock{}
+			check(t, proto.Unmarshal(b, f))
+			if salts[string(f.GetSalt())] {
+				t.Error("two facts blocks have one salt")
+			}
+			salts[string(f.GetSalt())] = true
+		}
+	}
+}
+
 // hostile is a desk that seals and signs whatever it likes.
 type hostile struct {
 	*world
