@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,4 +176,41 @@ func TestAgreeingAgainByAClockThatIsAhead(t *testing.T) {
 	if ids := d.Take(again); len(ids) != 1 {
 		t.Errorf("it is not taken: %v", ids)
 	}
+}
+
+func TestAConsiderationMustBeWhole(t *testing.T) {
+	x, d := opened(t)
+	id := d.Take(unchecked(testkit.Bristol))[0]
+	if _, err := d.Cases.Consider(t.Context(), deciding(id, true)); fault.KindOf(err) != fault.Precondition { // the hub has not decided
+		t.Errorf("before anything was decided: %v", err)
+	}
+	x.Settle()
+	_, err := d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Share: true, Codes: &posternv1.Consideration{
+		NotMoreDetrimental: []uint32{7}, Paths: []string{"child/1/home", "urgency"}}})
+	wantFault(t, err, fault.Invalid, "BAD_CONSIDERATION")
+	var paths []string
+	for _, f := range fault.From(err).Fields {
+		paths = append(paths, f.Path)
+	}
+	for _, want := range []string{"relevant", "parent_told", "helps_function", "reasons", "not_more_detrimental[0]", "paths[0]", "paths[1]"} {
+		if !slices.Contains(paths, want) {
+			t.Errorf("no fault names %s: %q", want, paths)
+		}
+	}
+	for name, c := range map[string]*posternv1.Consideration{
+		"paths":          {HelpsFunction: "ca1989.s17"}, // nothing is named that is to be shared
+		"helps_function": {HelpsFunction: strings.Repeat("s", 1000), Paths: []string{"parent/name"}},
+	} {
+		c.Relevant, c.ParentTold = posternv1.Answer_ANSWER_YES, posternv1.Answer_ANSWER_YES
+		_, err := d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: id, Share: true, Reasons: "why", Codes: c})
+		wantFault(t, err, fault.Invalid, "BAD_CONSIDERATION")
+		if all := fault.From(err).Fields; len(all) != 1 || all[0].Path != name {
+			t.Errorf("%s: %v", name, all)
+		}
+	}
+	enquiry := d.Take(formtest.Declined())[0]
+	x.Settle()
+	_, err = d.Cases.Consider(t.Context(), &localv1.ConsiderRequest{Id: enquiry, Share: true, Reasons: "why", Codes: &posternv1.Consideration{
+		Relevant: posternv1.Answer_ANSWER_YES, ParentTold: posternv1.Answer_ANSWER_YES, HelpsFunction: "ca1989.s17", Paths: []string{"parent/name"}}})
+	wantFault(t, err, fault.Precondition, "NO_CHILDREN")
 }

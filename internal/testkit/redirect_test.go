@@ -301,25 +301,6 @@ func TestAWithdrawalFollowsTheChild(t *testing.T) {
 	}
 }
 
-// A withdrawal of what another child has is not told to a team that was never told of her.
-func TestATeamIsNotAskedToStopWhatItNeverHad(t *testing.T) {
-	s := newFound(t, formtest.New(testkit.Bristol, testkit.Bristol))
-	s.passOn(1)
-	s.Settle()
-	before := s.read(s.lancashire)
-	s.withdraw("child/2/phone")
-	if after := s.read(s.lancashire); !proto.Equal(after, before) || len(s.events(ledger.Received, logv1.Kind_KIND_STOP_ASKED)) > 0 {
-		t.Errorf("Lancashire, which has one child, hears of another: %v", after.GetItem().GetStop())
-	}
-	if s.read(s.bristol).GetItem().GetStop() == nil {
-		t.Error("Bristol was not asked")
-	}
-	s.withdraw("child/1/phone")
-	if stop := s.read(s.lancashire).GetItem().GetStop(); !slices.Equal(stop.GetPaths(), []string{"child/1/phone"}) {
-		t.Errorf("Lancashire is asked to stop %v", stop.GetPaths())
-	}
-}
-
 func TestWhatIsWithdrawnOnItsWayToAnotherTeamDoesNotArrive(t *testing.T) {
 	s := newFound(t, formtest.New(testkit.Bristol))
 	s.lancashire.Link.Down(true)
