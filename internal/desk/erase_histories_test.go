@@ -117,6 +117,8 @@ func (h *history) act(n *localv1.Notification, what int) {
 		return
 	case 9:
 		_, err = h.d.BeginDraft(signedIn(h.t, "REC1", "RECEPTION_OFFICER"), &localv1.Draft{Form: &posternv1.Form{Supersedes: n.GetFormId()}})
+	case 10:
+		_, err = h.d.Cases.CloseObjections(ctx, &localv1.CloseObjectionsRequest{Id: id})
 	}
 	if !h.refused(err) {
 		h.done[fmt.Sprint("act ", what)]++
@@ -131,7 +133,7 @@ func (h *history) owes(n *localv1.Notification) bool {
 	}
 	considered := n.GetConsiderations()
 	stays := len(considered) > 0 && !considered[len(considered)-1].GetShare()
-	return desk.ActionsOf(n).ByHand || n.GetDueTime() != nil && !stays || slices.ContainsFunc(n.GetTasks(), func(x *localv1.Task) bool {
+	return desk.ActionsOf(n).ByHand || desk.ActionsOf(n).Read || n.GetDueTime() != nil && !stays || slices.ContainsFunc(n.GetTasks(), func(x *localv1.Task) bool {
 		return x.GetKind() != posternv1.ObligationKind_OBLIGATION_KIND_ASK_AGAIN || !stays
 	}) || slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool { return w.GetAnswer() == nil }) ||
 		stays && considered[len(considered)-1].GetAnswer() == nil
@@ -140,7 +142,7 @@ func (h *history) owes(n *localv1.Notification) bool {
 // happenings is what changes with whatever happens to a notification.
 func happenings(n *localv1.Notification) string {
 	return fmt.Sprint(n.GetState(), n.GetUpdateTime().AsTime(), len(n.GetWithdrawals()), len(n.GetCalls()), len(n.GetConsiderations()), n.GetReview() != nil,
-		n.GetManual() != nil, n.GetGate().GetSetTime(), n.GetSupersededBy(), len(n.GetFollowups()))
+		n.GetManual() != nil, desk.ActionsOf(n).Read, n.GetGate().GetSetTime(), n.GetSupersededBy(), len(n.GetFollowups()))
 }
 
 // chained gives each notification the name of what hangs together with it.
@@ -234,6 +236,7 @@ func (h *history) end() {
 					h.act(n, 0)
 				}
 			}
+			h.act(n, 10) // what the person objected to just now too
 		}
 	}
 }
@@ -260,7 +263,7 @@ func (h *history) play() {
 			case what < 5 || len(all) == 0:
 				h.take(h.someForm())
 			case what < 20:
-				h.act(all[h.rng.IntN(len(all))], h.rng.IntN(10))
+				h.act(all[h.rng.IntN(len(all))], h.rng.IntN(11))
 			case what == 20:
 				d.Link.Down(h.rng.IntN(2) == 0)
 			case what == 21:
