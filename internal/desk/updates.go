@@ -125,9 +125,13 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			n.State = after(n.GetState(), acknowledged)
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
-			n.State = after(n.GetState(), replied(update.Reply))
-			// Nobody takes back what goes without permission, so the desk says nothing of that for them.
-			if update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED && n.GetRoute() <= posternv1.Route_ROUTE_STANDARD {
+			stopped := update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED
+			// Nobody takes back what goes without permission: a stop is then about what went with it before, and the desk says
+			// nothing more of that for them.
+			if stopped && n.GetRoute() > posternv1.Route_ROUTE_STANDARD {
+				break
+			}
+			if n.State = after(n.GetState(), replied(update.Reply)); stopped {
 				parts = update.Reply.GetPaths()
 				d.stopAskedElsewhere(n, parts)
 			}
