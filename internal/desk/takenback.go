@@ -100,9 +100,11 @@ func leavesNoChild(n *localv1.Notification, paths []string) bool {
 }
 
 // pathsWithdrawn are the parts that a decision of the hub says were withdrawn.
-func pathsWithdrawn(d *posternv1.Decision) (paths []string) {
+func pathsWithdrawn(d *posternv1.Decision) []string { return pathsOf(d, ruleWithdrawn) }
+
+func pathsOf(d *posternv1.Decision, rule string) (paths []string) {
 	for _, r := range d.GetReasons() {
-		if r.GetRuleId() == ruleWithdrawn {
+		if r.GetRuleId() == rule {
 			paths = append(paths, r.GetPaths()...)
 		}
 	}

@@ -97,16 +97,17 @@ func (d *Desk) takePage(ctx context.Context, asked follow.Asked, page *posternv1
 func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	var skip *fault.Error
 	var whole bool
-	var further *localv1.WithdrawNotificationRequest // what the person took back, here or at another prison
+	var further *localv1.WithdrawNotificationRequest   // what the person took back, here or at another prison
+	var objection *localv1.WithdrawNotificationRequest // what they objected to at another prison
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
-		skip, further, whole = nil, nil, false
+		skip, further, objection, whole = nil, nil, nil, false
 		var parts []string // of it that were taken back, by this update, which may come again after a crash
 		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
 		case *posternv1.Update_Decision:
 			// Without its receipt it is only the hub's word.
 			var err error
-			parts, err = d.applyDecision(tx, n, update.Decision, u.GetReceipt())
+			parts, objection, err = d.applyDecision(tx, n, update.Decision, u.GetReceipt())
 			if fault.KindOf(err) == fault.Unverified {
 				skip = fault.From(err)
 			}
@@ -153,6 +154,9 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	})
 	if err == nil && whole { // another prison took the last child
 		_, err = d.Withdraw(ctx, &localv1.WithdrawNotificationRequest{Id: u.GetNotificationId(), Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, d.itself())
+	}
+	if err == nil && objection != nil {
+		_, err = d.Withdraw(ctx, objection, d.itself())
 	}
 	if err == nil && further != nil { // a crash before this: the same update comes again, and a withdrawal twice is one
 		further.Method = posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER

@@ -422,15 +422,15 @@ func (d *Desk) settleWithdrawal(ctx context.Context, item queue.Item, answer *po
 
 // applyDecision takes a decision made again, or that another prison took the withdrawal. Without a receipt of our own
 // notification it is only the hub's word, and is not believed. It returns the parts of which the log has that they were taken back;
-// which parts, the hub says.
-func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, decision *posternv1.Decision, receipt *posternv1.Receipt) (parts []string, err error) {
+// which parts, the hub says. An objection, which takes nothing back, is returned for this desk to take too.
+func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, decision *posternv1.Decision, receipt *posternv1.Receipt) (parts []string, objection *localv1.WithdrawNotificationRequest, err error) {
 	event, err := verify.Receipt(receipt, d.cfg.LogKeys)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	message, manifest, err := d.signed(tx, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	subject := func(b []byte) bool { return bytes.Equal(event.Core.GetSubjectSha256(), b) }
 	// By an earlier manifest too: it may have been made again meanwhile. What goes by an order since then is not undone by that.
@@ -446,17 +446,21 @@ func (d *Desk) applyDecision(tx store.Tx, n *localv1.Notification, decision *pos
 		} else {
 			n.State, n.TakenBackElsewhere = after(n.GetState(), withdrawn), true
 		}
-		return parts, nil
+		return parts, nil, nil
+	case event.Kind == logv1.Kind_KIND_WITHDRAWN && event.Core.GetOutcome() == posternv1.Outcome_OUTCOME_REFER_TO_PERSON && says(decision, ruleObjection) &&
+		subject(manifest) && n.GetRoute() > posternv1.Route_ROUTE_STANDARD: // of what goes by permission it would be a withdrawal
+		paths := slices.DeleteFunc(pathsOf(decision, ruleObjection), func(p string) bool { return !section.Scope(p) })
+		return nil, &localv1.WithdrawNotificationRequest{Id: n.GetId(), Paths: paths, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_OTHER}, nil
 	case event.Kind == logv1.Kind_KIND_DECIDED && n.GetErasure() != nil:
-		return nil, nil // it was decided, and is over; the list of updates is read again from its beginning
+		return nil, nil, nil // it was decided, and is over; the list of updates is read again from its beginning
 	case event.Kind == logv1.Kind_KIND_DECIDED && bytes.Equal(event.Core.GetManifestSha256(), manifest) && proves(event.Core, decision, message):
 		b, err := proto.Marshal(receipt)
 		if err != nil {
-			return nil, fault.From(err)
+			return nil, nil, fault.From(err)
 		}
 		n.Decision, n.State = decision, after(n.GetState(), again(decision.GetOutcome()))
 		d.settled(n)
-		return nil, tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
+		return nil, nil, tx.Put(schema.DeskReceipt, []byte(n.GetId()), b)
 	}
-	return nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")
+	return nil, nil, fault.New(fault.Unverified, "RECEIPT_OF_ANOTHER", "The receipt of the update is not about this notification.")
 }

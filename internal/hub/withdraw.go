@@ -244,8 +244,11 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			return err
 		}
 		event = entry.EventID()
-		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || w.objection || w.again() {
+		if err := tx.Put(schema.HubIdempotency, same, event[:]); err != nil || w.again() {
 			return err
+		}
+		if w.objection {
+			return h.tellSender(tx, w, event, d, now)
 		}
 		tomb := w.tomb.with(w.paths, now)
 		if err := w.remember(tomb, event, len(stops) > 0); err != nil {
@@ -258,12 +261,8 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 			if tomb.Stop, err = h.recordStops(tx, stops, event, w.paths, w.v.Sender().URI(), w.owner, now); err != nil {
 				return err
 			}
-		} else if w.known && w.owner != w.v.Sender().URI() {
-			// Another prison took it; the sender hears that nothing of it went and nothing will.
-			u := &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}
-			if err := h.delivery.Tell(tx, delivery.ByHub, w.owner, u, now); err != nil {
-				return err
-			}
+		} else if err := h.tellSender(tx, w, event, d, now); err != nil {
+			return err
 		}
 		// Last, after all that the desk hears of: nothing that it gets depends on whether there is anybody else.
 		if err := h.stopElsewhere(tx, w, event, now); err != nil {
@@ -275,6 +274,15 @@ func (h *Hub) recordWithdrawal(ctx context.Context, w *withdrawal, now time.Time
 		return [16]byte{}, err // the event belongs to the sequencer still, when the time ran out
 	}
 	return event, nil
+}
+
+// tellSender tells the prison that sent it what another one took: that nothing of it went and nothing will, or that the person
+// objects, which its safeguarding lead is to read.
+func (h *Hub) tellSender(tx *ledger.Tx, w *withdrawal, event [16]byte, d *posternv1.Decision, now time.Time) error {
+	if !w.known || w.owner == w.v.Sender().URI() {
+		return nil
+	}
+	return h.delivery.Tell(tx, delivery.ByHub, w.owner, &posternv1.Update{NotificationId: w.id, EventId: event[:], Update: &posternv1.Update_Decision{Decision: d}}, now)
 }
 
 // remember keeps the stop request of a withdrawal, whether its team is asked now or not: a desk may say later that a hub
