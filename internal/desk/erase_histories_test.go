@@ -119,6 +119,8 @@ func (h *history) act(n *localv1.Notification, what int) {
 		_, err = h.d.BeginDraft(signedIn(h.t, "REC1", "RECEPTION_OFFICER"), &localv1.Draft{Form: &posternv1.Form{Supersedes: n.GetFormId()}})
 	case 10:
 		_, err = h.d.Cases.CloseObjections(ctx, &localv1.CloseObjectionsRequest{Id: id})
+	case 11:
+		_, err = h.d.Cases.RecordMove(ctx, &localv1.RecordMoveRequest{Id: id, PrisonId: []string{testkit.HMPParc, testkit.HMPBristol, "OTHER"}[h.rng.IntN(3)]})
 	}
 	if !h.refused(err) {
 		h.done[fmt.Sprint("act ", what)]++
@@ -141,8 +143,9 @@ func (h *history) owes(n *localv1.Notification) bool {
 
 // happenings is what changes with whatever happens to a notification.
 func happenings(n *localv1.Notification) string {
-	return fmt.Sprint(n.GetState(), n.GetUpdateTime().AsTime(), len(n.GetWithdrawals()), len(n.GetCalls()), len(n.GetConsiderations()), n.GetReview() != nil,
-		n.GetManual() != nil, desk.ActionsOf(n).Read, n.GetGate().GetSetTime(), n.GetSupersededBy(), len(n.GetFollowups()))
+	read := slices.ContainsFunc(n.GetWithdrawals(), func(w *localv1.TakenWithdrawal) bool { return w.GetReadTime() != nil })
+	return fmt.Sprint(read, n.GetMove().GetRecordTime().AsTime(), n.GetState(), n.GetUpdateTime().AsTime(), len(n.GetWithdrawals()), len(n.GetCalls()), len(n.GetConsiderations()), n.GetReview() != nil,
+		n.GetManual() != nil, n.GetGate().GetSetTime(), n.GetSupersededBy(), len(n.GetFollowups()))
 }
 
 // chained gives each notification the name of what hangs together with it.
@@ -231,12 +234,11 @@ func (h *history) night(drafts bool) {
 func (h *history) end() {
 	for _, n := range h.list() {
 		if n.GetErasure() == nil && h.owes(n) {
-			for _, what := range []int{3, 4, 5, 6, 7} {
+			for _, what := range []int{3, 4, 5, 6, 7, 10} {
 				if h.act(n, what); h.rng.IntN(4) == 0 {
 					h.act(n, 0)
 				}
 			}
-			h.act(n, 10) // what the person objected to just now too
 		}
 	}
 }
@@ -263,7 +265,7 @@ func (h *history) play() {
 			case what < 5 || len(all) == 0:
 				h.take(h.someForm())
 			case what < 20:
-				h.act(all[h.rng.IntN(len(all))], h.rng.IntN(11))
+				h.act(all[h.rng.IntN(len(all))], h.rng.IntN(12))
 			case what == 20:
 				d.Link.Down(h.rng.IntN(2) == 0)
 			case what == 21:

@@ -87,10 +87,10 @@ func (d *Desk) recordMove(ctx context.Context, name string, move *localv1.Record
 				continue
 			}
 			before := proto.CloneOf(n)
-			if was := n.GetMove(); was != nil && move != nil && was.GetPrisonId() == move.GetPrisonId() {
+			if was := n.GetMove(); (was == nil) == (move == nil) && was.GetPrisonId() == move.GetPrisonId() {
 				continue // the same again
 			}
-			n.Move = move
+			n.Move, n.UpdateTime = move, d.now()
 			if err := d.put(tx, before, n); err != nil {
 				return err
 			}

@@ -104,6 +104,11 @@ func TestAMoveTakesOnlyWhatNeedsThePerson(t *testing.T) {
 	if n := d.Get(one).GetNotification(); n.GetState() != delivered || n.GetMove() == nil {
 		t.Errorf("it goes no further: %v", n)
 	}
+	back := move(t, d, one, testkit.HMPBristol)[0]
+	x.Clock.Advance(time.Hour)
+	if again := move(t, d, one, testkit.HMPBristol)[0]; !proto.Equal(back, again) {
+		t.Errorf("back once more, it is %v", again)
+	}
 	_, err := d.Cases.RecordMove(t.Context(), &localv1.RecordMoveRequest{Id: one, PrisonId: "XXX"})
 	wantFault(t, err, fault.Invalid, "BAD_MOVE")
 }
