@@ -76,7 +76,8 @@ func writeKey(dir string, k *envelope.RecipientPrivate, signed *posternv1.Signed
 	return base + ".signed", nil
 }
 
-// writeWhole writes a file and syncs it under another name first, so that no start finds half a key.
+// writeWhole writes a file and syncs it under another name first, so that no start finds half a key, and then its folder: what
+// others seal to a key outlives a power cut, so the key must.
 func writeWhole(path string, b []byte, mode os.FileMode) error {
 	cannot := fault.New(fault.Precondition, "KEY_FILE", "The key folder cannot be written to. Check its owner and the disk's free space.")
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
@@ -91,6 +92,13 @@ func writeWhole(path string, b []byte, mode os.FileMode) error {
 		return cannot.Because(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
+		return cannot.Because(err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err == nil {
+		err = errors.Join(dir.Sync(), dir.Close())
+	}
+	if err != nil {
 		return cannot.Because(err)
 	}
 	return nil

@@ -133,8 +133,8 @@ func (in *Inbox) rotate() (*statement, error) {
 
 var publishedKey = []byte("published recipient key")
 
-// StepKeys does the next thing that the recipient keys need: a successor for one that ends soon, publishing the newest,
-// forgetting one that nothing can come for any more. It reports whether there was something.
+// StepKeys does the next thing that the recipient keys need: a successor for one that ends soon, forgetting one that nothing
+// can come for any more, whatever the hub says, publishing the newest. It reports whether there was something.
 func (in *Inbox) StepKeys(ctx context.Context) (bool, error) {
 	all, now := in.ring.all(), in.cfg.Clock()
 	if in.cfg.KeyDir == "" || len(all) == 0 {
@@ -143,6 +143,11 @@ func (in *Inbox) StepKeys(ctx context.Context) (bool, error) {
 	if all[0].GetExpireTime().AsTime().Before(now.Add(renewBefore)) {
 		_, err := in.rotate()
 		return err == nil, err
+	}
+	for _, old := range all[1:] {
+		if old.GetExpireTime().AsTime().Add(forgetAfter).Before(now) {
+			return true, in.forget(old.GetKeyId())
+		}
 	}
 	published, err := in.published(ctx)
 	if err != nil {
@@ -157,11 +162,6 @@ func (in *Inbox) StepKeys(ctx context.Context) (bool, error) {
 		}
 		if in.announced.Store(true); published != id {
 			return true, in.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(schema.InboxMeta, publishedKey, []byte(id)) })
-		}
-	}
-	for _, old := range all[1:] {
-		if old.GetExpireTime().AsTime().Add(forgetAfter).Before(now) {
-			return true, in.forget(old.GetKeyId())
 		}
 	}
 	return false, nil

@@ -68,3 +68,23 @@ func TestAHubThatLostItsDiskHearsOfTheKeysAgain(t *testing.T) {
 		t.Errorf("the desk pins version %d", p.GetVersion())
 	}
 }
+
+// A private key is forgotten when nothing can come for it any more, also while no hub takes the newest one: a hub that is away
+// or refuses keeps no key of a quarter's families alive.
+func TestAKeyIsForgottenWhateverTheHubSays(t *testing.T) {
+	x := testkit.NewExchange(t)
+	in := x.Inbox(testkit.Bristol)
+	rotated(t, in)
+	first := must(in.ListRing(t.Context(), &localv1.ListRingRequest{}))(t).GetKeys()[1]
+	in.Restart()
+	in.ToHub.Down(true)
+	x.Clock.Advance(first.GetForgetTime().AsTime().Sub(x.Clock.Now()) + time.Hour)
+	for range 4 { // the next one is made, too; that it cannot be published is told every time
+		_, _ = in.StepKeys(t.Context())
+	}
+	for _, k := range must(in.ListRing(t.Context(), &localv1.ListRingRequest{}))(t).GetKeys() {
+		if k.GetKeyId() == first.GetKeyId() {
+			t.Errorf("it is there still: %v", k)
+		}
+	}
+}
