@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/internal/desk"
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -67,7 +68,7 @@ func (a *app) printWithdrawals(n *localv1.Notification) {
 			what = scopeWords(w.GetPaths())
 		}
 		did := "Withdrawn"
-		if w.GetObjection() {
+		if desk.Objects(w) {
 			did = "The person objected"
 		}
 		a.line("  %s %s: %s (%s)", did, when(w.GetTakeTime()), what, plain.Words(plain.Enum(w.GetMethod())))

@@ -20,7 +20,7 @@ func (d *Desk) CloseObjections(ctx context.Context, req *localv1.CloseObjections
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(n.GetWithdrawals(), objects) {
+	if n.GetElsewhere() || !slices.ContainsFunc(n.GetWithdrawals(), Objects) {
 		return nil, ended(n, "read")
 	}
 	err = d.change(ctx, n.GetId(), func(_ store.Tx, n *localv1.Notification) error {
@@ -41,12 +41,19 @@ func (d *Desk) CloseObjections(ctx context.Context, req *localv1.CloseObjections
 	return &localv1.CloseObjectionsResponse{Notification: all[0]}, nil
 }
 
-// objects reports whether a withdrawal is an objection: the person said no to what does not go by their permission.
-func objects(w *localv1.TakenWithdrawal) bool { return !takesBack(w) }
+// Objects reports whether a withdrawal is an objection: the person said no to what does not go by their permission.
+func Objects(w *localv1.TakenWithdrawal) bool { return !takesBack(w) }
 
-func unread(w *localv1.TakenWithdrawal) bool { return objects(w) && w.GetReadTime() == nil }
+func unread(w *localv1.TakenWithdrawal) bool { return Objects(w) && w.GetReadTime() == nil }
 
-// unreadObjection reports whether a person objected to a notification, and the safeguarding lead has not read it yet.
+// unreadObjection reports whether a person objected to a notification, and the safeguarding lead has not read it yet: that of
+// the prison that sent it, which hears of it wherever it was taken.
 func unreadObjection(n *localv1.Notification) bool {
-	return slices.ContainsFunc(n.GetWithdrawals(), unread)
+	return !n.GetElsewhere() && slices.ContainsFunc(n.GetWithdrawals(), unread)
+}
+
+// ObjectedElsewhere reports whether what was taken here of another prison's came to an objection.
+func ObjectedElsewhere(n *localv1.Notification) bool {
+	taken := n.GetWithdrawals()
+	return n.GetElsewhere() && n.GetState() == stateQueued && len(taken) > 0 && Objects(taken[len(taken)-1])
 }

@@ -2,11 +2,13 @@ package desk_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"postern/internal/desk"
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
+	"postern/internal/words"
 	localv1 "postern/proto/postern/local/v1"
 )
 
@@ -37,6 +39,11 @@ func TestAnObjectionAtAnotherPrisonIsReadWhereItWasShared(t *testing.T) {
 			}
 		}
 		x.LoseHub()
+	}
+	for _, n := range must(other.Local.ListNotifications(t.Context(), &localv1.ListNotificationsRequest{}))(t).GetNotifications() {
+		if !desk.ObjectedElsewhere(n) || desk.ActionsOf(n).Read || strings.Contains(desk.StandsIn(words.English, n), "queued") {
+			t.Errorf("where it was taken it is %v: %v", desk.StandsIn(words.English, n), n)
+		}
 	}
 	for id := range parts {
 		n := must(d.Cases.CloseObjections(t.Context(), &localv1.CloseObjectionsRequest{Id: id}))(t).GetNotification()

@@ -36,6 +36,9 @@ func StateWordsIn(lang words.Language, s localv1.State) string {
 
 // StandsIn is what a notification's state means, as its reader sees it: of one that waits, for what.
 func StandsIn(lang words.Language, n *localv1.Notification) string {
+	if ObjectedElsewhere(n) {
+		return lang.Text("state.objected_elsewhere", nil)
+	}
 	if what := WaitsFor(n); what != "" {
 		return lang.Text("state.waiting_"+what, nil)
 	}

@@ -42,6 +42,9 @@ func stateTag(r *web.Request, n *localv1.Notification) template.HTML {
 	if n.GetElsewhere() && refusedByHub(n) {
 		w = stateWords{tag: "case.tag_not_withdrawn", colour: "red"}
 	}
+	if desk.ObjectedElsewhere(n) {
+		w = stateWords{tag: "case.tag_objected", colour: "grey"}
+	}
 	return ui.Tag{Text: r.T(w.tag), Classes: "govuk-tag--" + w.colour}.HTML()
 }
 
@@ -132,6 +135,8 @@ func nextWords(n *localv1.Notification) string {
 	switch {
 	case n.GetElsewhere() && refusedByHub(n):
 		return "case.next_not_withdrawn"
+	case desk.ObjectedElsewhere(n):
+		return "case.next_objected_elsewhere"
 	case n.GetElsewhere() && n.GetState() == localv1.State_STATE_QUEUED:
 		return "case.next_queued_elsewhere"
 	case n.GetManual() != nil && desk.ActionsOf(n).Back:

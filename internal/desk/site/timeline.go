@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"postern/internal/desk"
 	"postern/internal/plain"
 	"postern/internal/web"
 	"postern/internal/web/ui"
@@ -69,7 +70,7 @@ func timeline(r *web.Request, n *localv1.Notification) ui.Timeline {
 	}
 	for _, w := range n.GetWithdrawals() {
 		label := "case.was_withdrawn"
-		if w.GetObjection() {
+		if desk.Objects(w) {
 			label = "case.was_objected"
 		}
 		add(w.GetTakeTime(), happened{label: r.T(label, "what", scopeWords(r, w.GetPaths(), nil)), text: cameOf(r, w)})
