@@ -9,6 +9,7 @@ import (
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	localv1 "postern/proto/postern/local/v1"
+	posternv1 "postern/proto/postern/v1"
 )
 
 // Who objects to what was shared without their permission is heard: the safeguarding lead has it to read until they have, also
@@ -66,4 +67,25 @@ func TestAnObjectionIsReadByTheSafeguardingLead(t *testing.T) {
 	})
 	_, err := d.Cases.CloseObjections(t.Context(), &localv1.CloseObjectionsRequest{Id: id})
 	wantFault(t, err, fault.Denied, "WRONG_ROLE")
+}
+
+// A team that was asked to stop what it had by permission, before the safeguarding lead had it told by duty, goes on with that.
+func TestAStopOfWhatWentBeforeIsNoneOfTheDuty(t *testing.T) {
+	x, d := opened(t)
+	duty, standard := d.Take(formtest.Duty(testkit.Bristol, 1))[0], d.Take(formtest.New(testkit.Bristol))[0]
+	wait(x)
+	d.Link.Answers(rewrite(t, "ListUpdates", &posternv1.ListUpdatesResponse{}, func(r *posternv1.ListUpdatesResponse) {
+		for _, id := range []string{duty, standard} {
+			r.Updates = append(r.Updates, &posternv1.Update{NotificationId: id, Update: &posternv1.Update_Reply{Reply: &posternv1.Reply{Code: posternv1.ReplyCode_REPLY_CODE_STOP_ASKED}}})
+		}
+	}))
+	if _, err := d.StepUpdates(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.Link.Answers(nil)
+	for id, want := range map[string]localv1.State{duty: delivered, standard: localv1.State_STATE_STOP_ASKED} {
+		if n := d.Get(id).GetNotification(); n.GetState() != want || n.GetReply().GetCode() != posternv1.ReplyCode_REPLY_CODE_STOP_ASKED {
+			t.Errorf("%v is %v after %v", n.GetRoute(), n.GetState(), n.GetReply())
+		}
+	}
 }

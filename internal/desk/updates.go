@@ -101,6 +101,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 	var objection *localv1.WithdrawNotificationRequest // what they objected to at another prison
 	err := d.change(ctx, u.GetNotificationId(), func(tx store.Tx, n *localv1.Notification) error {
 		skip, further, objection, whole = nil, nil, nil, false
+		takenBack := false
 		var parts []string // of it that were taken back, by this update, which may come again after a crash
 		before := proto.CloneOf(n)
 		switch update := u.GetUpdate().(type) {
@@ -127,9 +128,10 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 		case *posternv1.Update_Reply:
 			n.Reply = update.Reply
 			stopped := update.Reply.GetCode() == posternv1.ReplyCode_REPLY_CODE_STOP_ASKED
-			// Nobody takes back what goes without permission: a stop is then about what went with it before, and the desk says
-			// nothing more of that for them.
+			// Nobody takes back what goes without permission: a stop is then about what went with it before, and about what goes
+			// on from it with permission.
 			if stopped && n.GetRoute() > posternv1.Route_ROUTE_STANDARD {
+				takenBack = len(update.Reply.GetPaths()) == 0
 				break
 			}
 			if n.State = after(n.GetState(), replied(update.Reply)); stopped {
@@ -140,7 +142,7 @@ func (d *Desk) applyUpdate(ctx context.Context, u *posternv1.Update) error {
 			skip = fault.New(fault.Unverified, "UPDATE_UNKNOWN", "The update is of a kind that this desk cannot check.")
 			return skip
 		}
-		if n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
+		if takenBack || n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked {
 			further = &localv1.WithdrawNotificationRequest{}
 		} else if len(parts) > 0 && leavesNoChild(n, parts) {
 			whole = true
