@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -55,6 +58,15 @@ func left(root string) (values []value, places []place, err error) {
 		return nil
 	})
 	return values, places, err
+}
+
+// A log has no row of digits in it that could be a birth date: not the nanoseconds of a time, nor those of a duration.
+func TestNothingInALogLooksLikeABirthDate(t *testing.T) {
+	var out bytes.Buffer
+	(&app{err: &out}).serveLog().Info("rpc", "duration", 119960530*time.Nanosecond, "at", time.Date(2026, 11, 30, 23, 42, 28, 220230706, time.UTC))
+	if regexp.MustCompile(`[0-9]{8}`).Match(out.Bytes()) || !bytes.Contains(out.Bytes(), []byte(`"duration":"119.961ms","at":"2026-11-30T23:42:28.22Z"`)) {
+		t.Errorf("logged: %s", &out)
+	}
 }
 
 // TestWhatAScriptLeavesIsSearched is the control: a name in a hub's folder, in a checkpoint or in a log is found, and in
