@@ -44,7 +44,7 @@ func (s *site) move(r *web.Request) (web.Response, error) {
 		return nil, err
 	}
 	if !desk.ActionsOf(n).Move {
-		return web.SeeOther(casePath(n)), nil
+		return web.SeeOther(here(r)), nil
 	}
 	return moveView(n, s.moveForm(r, n)), nil
 }
@@ -62,7 +62,7 @@ func (s *site) doMove(r *web.Request) (web.Response, error) {
 		_, err = s.desk.RecordMove(r.Context(), &localv1.RecordMoveRequest{Id: n.GetId(), PrisonId: f.Text("prison")})
 	}
 	if fault.From(err).Reason == "ENDED" {
-		return web.SeeOther(casePath(n)), nil
+		return web.SeeOther(here(r)), nil
 	}
 	if err != nil {
 		return r.Again(moveView(n, f), inWords(r, err, map[string]string{"prison_id": "case.say_moved"}))
@@ -70,7 +70,7 @@ func (s *site) doMove(r *web.Request) (web.Response, error) {
 	if err := r.Tell("case.moved_recorded"); err != nil {
 		return nil, err
 	}
-	return web.SeeOther(casePath(n)), nil
+	return web.SeeOther(here(r)), nil
 }
 
 // movedTo is where the person has moved to, in words.
@@ -95,5 +95,5 @@ func (s *site) readObjections(r *web.Request) (web.Response, error) {
 			return nil, err
 		}
 	}
-	return web.SeeOther(casePath(n)), nil
+	return web.SeeOther(here(r)), nil
 }
