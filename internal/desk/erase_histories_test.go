@@ -245,7 +245,7 @@ func (h *history) end() {
 
 // TestNothingOwedIsErasedAndNothingFinishedIsKept plays random histories of a prison.
 func TestNothingOwedIsErasedAndNothingFinishedIsKept(t *testing.T) {
-	for seed := range uint64(testkit.N(6, 300)) {
+	for seed := range uint64(testkit.N(4, 300)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			x, d := opened(t, func(c *testkit.Config) { c.Desk = func(c *desk.Config) { c.FormLife, c.DraftLife = historyLife, aDay } })
 			h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), x: x, d: d, forms: map[string]*posternv1.Form{},
