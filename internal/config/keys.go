@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -20,7 +21,8 @@ import (
 // whatever is there already stays as it is, since a key that was replaced is lost with all that rests on it.
 
 // NewKeys makes the first keys of both logs of a hub, mode 0600, and beside each private key a file with its verifier key,
-// which ends in .vkey. It returns the verifier keys.
+// which ends in .vkey. It returns the verifier keys. The private keys come first: what a crash leaves without a verifier
+// key, or beside that of a key that was taken away, the same call puts right.
 //
 // Errors: Exists KEY_EXISTS with both keys there, Precondition KEYS_IN_PART with one of them, KEYS_LOST beside logs that
 // other keys have signed.
@@ -40,17 +42,30 @@ func (c *Hub) NewKeys(random io.Reader) (sent, received string, err error) {
 	case exists(c.Database()) || c.CheckpointFile != "" && exists(c.resolve(c.CheckpointFile)):
 		return "", "", fault.New(fault.Precondition, "KEYS_LOST", "This hub has logs already, which other keys have signed. Put those keys back, or open a new generation of the logs: postern hub new-generation.")
 	}
-	for i, vkey := range []*string{&sent, &received} {
-		var skey string
-		if skey, *vkey, err = ledger.GenerateKey(random, c.TrustDomain+"/"+[]string{"sent", "received"}[i]); err != nil {
-			return "", "", err
-		}
-		path := c.resolve(files[i])
-		if err = writeNewKey(path, skey); err == nil {
-			err = writeNew(verifierFile(path), *vkey, 0o644)
+	for i, log := range []string{"sent", "received"} {
+		skey, _, err := ledger.GenerateKey(random, c.TrustDomain+"/"+log)
+		if err == nil {
+			err = writeNewKey(c.resolve(files[i]), skey)
 		}
 		if err != nil {
 			return "", "", err
+		}
+	}
+	return c.handOut()
+}
+
+// handOut puts the verifier key of each log beside its key, where it is not there or another one is.
+func (c *Hub) handOut() (sent, received string, err error) {
+	for path, vkey := range map[string]*string{c.LogKey.Sent: &sent, c.LogKey.Received: &received} {
+		if *vkey, err = c.verifierKey(path); err != nil {
+			return "", "", err
+		}
+		file, line := verifierFile(c.resolve(path)), []byte(*vkey+"\n")
+		if there, err := os.ReadFile(file); err == nil && bytes.Equal(there, line) {
+			continue
+		}
+		if err := os.WriteFile(file, line, 0o644); err != nil {
+			return "", "", fault.Newf(fault.Precondition, "KEY_FILE", "The verifier key cannot be written to %s. Check the owner of the folder, and the disk.", file).Because(err)
 		}
 	}
 	return sent, received, nil
@@ -58,11 +73,7 @@ func (c *Hub) NewKeys(random io.Reader) (sent, received string, err error) {
 
 // keysExist says that the log keys are there, and which they are.
 func (c *Hub) keysExist() error {
-	sent, err := c.verifierKey(c.LogKey.Sent)
-	if err != nil {
-		return err
-	}
-	received, err := c.verifierKey(c.LogKey.Received)
+	sent, received, err := c.handOut()
 	if err != nil {
 		return err
 	}
@@ -95,9 +106,14 @@ func (c *Desk) NewKey(random io.Reader) error {
 // NewKey makes a first recipient key in the inbox's folder, signed by its certificate, and returns the path of the public
 // statement, which goes to the hub's operator. Version is 1, or one above the last where the folder was lost.
 //
-// Errors: Exists KEY_EXISTS where there is any key; what CertificateFor and Verifies say of the certificate.
+// Errors: Exists KEY_EXISTS where there is any key, KEY_IN_PART where that has no public part; what CertificateFor and Verifies say of the certificate.
 func (c *Inbox) NewKey(version uint32, now time.Time) (statement string, err error) {
-	if there, err := filepath.Glob(filepath.Join(c.KeyDir(), "*.key")); err != nil || len(there) > 0 {
+	there, err := filepath.Glob(filepath.Join(c.KeyDir(), "*.key"))
+	public, _ := filepath.Glob(filepath.Join(c.KeyDir(), "*.signed")) // the same folder
+	switch {
+	case err == nil && len(there) == 1 && len(public) == 0:
+		return "", fault.Newf(fault.Exists, "KEY_IN_PART", "The key %s is there, and its public part is not. Put that back from its copy; only where it was never handed to the hub's operator, take that file away and make the key again.", there[0])
+	case err != nil || len(there) > 0:
 		return "", fault.Newf(fault.Exists, "KEY_EXISTS", "This inbox has a recipient key already, in %s. The next one is made by: postern inbox rotate-key.", c.RecipientKeys).Because(err)
 	}
 	i, _, err := VerifiedIdentity(c, now)
@@ -131,18 +147,16 @@ func exists(path string) bool {
 
 // writeNewKey writes a private key, mode 0600, durably, and never over a file that is there. Its folder is made. What the
 // key signs outlives a power cut, so the key must: its file, the name of that, and the name of its folder.
-func writeNewKey(path, key string) error { return writeNew(path, key, 0o600) }
-
-func writeNew(path, line string, mode fs.FileMode) error {
+func writeNewKey(path, key string) error {
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	var f *os.File
 	if err == nil {
-		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	}
 	if err != nil {
 		return fault.Newf(fault.Precondition, "KEY_FILE", "The key file %s cannot be made. Name a new file in a folder that you may write to.", path).Because(err)
 	}
-	_, err = f.WriteString(line + "\n")
+	_, err = f.WriteString(key + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}

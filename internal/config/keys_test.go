@@ -58,6 +58,17 @@ func TestAHubMakesItsFirstLogKeysOnce(t *testing.T) {
 		}
 	}
 	before := private(t, file("hub", "sent.key"))
+	// A crash came before the one verifier key, and the other is of a key that was taken away since.
+	check(t, os.Remove(file("hub", "sent.vkey")))
+	check(t, os.WriteFile(file("hub", "received.vkey"), []byte("another\n"), 0o644))
+	if _, _, err := c.NewKeys(rand.Reader); reason(err) != "KEY_EXISTS" {
+		t.Errorf("once more: %v", err)
+	}
+	for i, log := range []string{"sent", "received"} {
+		if handed, err := os.ReadFile(file("hub", log+".vkey")); err != nil || string(handed) != vkeys[i]+"\n" {
+			t.Errorf("handed over after that: %q, %v", handed, err)
+		}
+	}
 	if _, _, err := c.NewKeys(rand.Reader); reason(err) != "KEY_EXISTS" || !strings.Contains(err.Error(), vkeys[0]) || !strings.Contains(err.Error(), vkeys[1]) {
 		t.Errorf("a second time: %v", err)
 	}
@@ -132,6 +143,13 @@ func TestAnInboxMakesItsFirstRecipientKeyOnce(t *testing.T) {
 	if _, err := c.NewKey(2, time.Now()); reason(err) != "KEY_EXISTS" || !strings.Contains(err.Error(), "rotate-key") {
 		t.Errorf("a second time: %v", err)
 	}
+	public, err := os.ReadFile(statement)
+	check(t, err)
+	check(t, os.Remove(statement)) // as a crash between the two leaves it
+	if _, err := c.NewKey(1, time.Now()); reason(err) != "KEY_IN_PART" || !strings.Contains(err.Error(), "take that file away") {
+		t.Errorf("after half a first time: %v", err)
+	}
+	check(t, os.WriteFile(statement, public, 0o644))
 	edit(t, file("inbox.yaml"), "certificate: inbox/cert.pem, key: inbox/key.pem}", "certificate: desk/cert.pem, key: desk/key.pem}")
 	edit(t, file("inbox.yaml"), "recipient_keys: inbox/recipient", "recipient_keys: inbox/other")
 	c, err = config.LoadInbox(file("inbox.yaml"))

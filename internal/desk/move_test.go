@@ -109,7 +109,7 @@ func TestAMoveTakesOnlyWhatNeedsThePerson(t *testing.T) {
 	if again := move(t, d, one, testkit.HMPBristol)[0]; !proto.Equal(back, again) {
 		t.Errorf("back once more, it is %v", again)
 	}
-	_, err := d.Cases.RecordMove(t.Context(), &localv1.RecordMoveRequest{Id: one, PrisonId: "XXX"})
+	_, err := d.Cases.RecordMove(t.Context(), &localv1.RecordMoveRequest{Id: one, PrisonId: "ZZZ"})
 	wantFault(t, err, fault.Invalid, "BAD_MOVE")
 }
 

@@ -86,7 +86,7 @@ func (d *doors) things() *things {
 	stranger := d.Issue("/authority/E08000001/inbox", testkit.Now.AddDate(0, -1, 0), 400)
 	recipient := must(envelope.GenerateRecipient())(d.t)
 	out.nobody = thing{
-		shared: shared{prison: "XXX", id: newID(d.t), manifest: randomBytes(32), event: hexOf(randomBytes(16))},
+		shared: shared{prison: "ZZZ", id: newID(d.t), manifest: randomBytes(32), event: hexOf(randomBytes(16))},
 		origin: "nowhere.test/sent", token: base64.RawURLEncoding.EncodeToString(randomBytes(16)),
 		key:      must(recipient.Publish(stranger, 1, testkit.Now.AddDate(0, -1, 0), testkit.Now.AddDate(1, 0, 0)))(d.t),
 		delivery: &posternv1.Delivery{DeliveryId: newID(d.t)},
