@@ -112,7 +112,7 @@ func Checkpoint(signed string, keys Keys) (Head, error) {
 	if !ok {
 		return Head{}, refuse("CHECKPOINT_MALFORMED", "The checkpoint has no signature.")
 	}
-	h, err := parseHead(text + "\n")
+	h, err := parseHead(text)
 	if err != nil {
 		return Head{}, err
 	}
@@ -163,7 +163,7 @@ func ReadHead(signed string) (Head, error) {
 	if !ok {
 		return Head{}, refuse("CHECKPOINT_MALFORMED", "The checkpoint has no signature.")
 	}
-	return parseHead(text + "\n")
+	return parseHead(text)
 }
 
 // SplitCheckpoints takes apart a file of checkpoints, one after the other with an empty line between. A note has one
@@ -186,10 +186,11 @@ func SplitCheckpoints(text string) ([]string, error) {
 	return notes, nil
 }
 
+// parseHead reads the text of a checkpoint without its last line end.
 func parseHead(text string) (Head, error) {
 	malformed := refuse("CHECKPOINT_MALFORMED", "The checkpoint does not consist of origin, size and root.")
 	lines := strings.Split(text, "\n")
-	if len(lines) != 4 || lines[0] == "" || lines[3] != "" {
+	if len(lines) != 3 || lines[0] == "" {
 		return Head{}, malformed
 	}
 	size, ok := decimal(lines[1])

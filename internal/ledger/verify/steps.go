@@ -27,12 +27,9 @@ func Steps(r *posternv1.Receipt, size uint64) (leaf tlog.Hash, steps []Step, err
 	leaf = tlog.RecordHash(r.GetLeaf())
 	at, last, under := p.Index, size-1, leaf
 	for _, h := range p.Hashes {
-		step := Step{Sibling: h, Left: at&1 == 1 || at == last}
+		step := Step{Sibling: h, Left: at&1 == 1 || at == last} // where it is the last it stays the last: levels without a sibling need no count
 		if step.Left {
 			step.Parent = tlog.NodeHash(h, under)
-			for at&1 == 0 && at != 0 { // levels on which it stands alone
-				at, last = at>>1, last>>1
-			}
 		} else {
 			step.Parent = tlog.NodeHash(under, h)
 		}

@@ -295,9 +295,15 @@ func vkeyOf(tb testing.TB, name string) string {
 
 // impostor is another key with the name of the log.
 func impostor(tb testing.TB) string {
-	_, vkey, err := note.GenerateKey(rand.NewChaCha8([32]byte{1}), origin)
-	check(tb, err)
+	_, vkey := otherKey(tb, 1)
 	return vkey
+}
+
+// otherKey is the n-th other key with the name of the log.
+func otherKey(tb testing.TB, n byte) (skey, vkey string) {
+	skey, vkey, err := note.GenerateKey(rand.NewChaCha8([32]byte{n}), origin)
+	check(tb, err)
+	return skey, vkey
 }
 
 func keysOf(tb testing.TB, vkeys ...string) verify.Keys {
