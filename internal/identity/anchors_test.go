@@ -75,10 +75,14 @@ func TestACertificateMustHoldInEveryRespect(t *testing.T) {
 		"client only": {func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		}, "CERTIFICATE_USE"},
-		"any use":      {func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }, "CERTIFICATE_USE"},
-		"no use":       {func(c *x509.Certificate) { c.ExtKeyUsage = nil }, "CERTIFICATE_USE"},
-		"no signing":   {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, "CERTIFICATE_USE"},
-		"an authority": {func(c *x509.Certificate) { c.IsCA = true; c.KeyUsage |= x509.KeyUsageCertSign }, "CERTIFICATE_USE"},
+		"server only": {func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}, "CERTIFICATE_USE"},
+		"a name of another kind": {func(c *x509.Certificate) { rawName(t, c, asn1.ClassUniversal, deskID) }, "CERTIFICATE_URI"},
+		"any use":                {func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }, "CERTIFICATE_USE"},
+		"no use":                 {func(c *x509.Certificate) { c.ExtKeyUsage = nil }, "CERTIFICATE_USE"},
+		"no signing":             {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, "CERTIFICATE_USE"},
+		"an authority":           {func(c *x509.Certificate) { c.IsCA = true; c.KeyUsage |= x509.KeyUsageCertSign }, "CERTIFICATE_USE"},
 		"an unknown critical extension": {func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 		}, "CERTIFICATE_ANCHOR"},
@@ -112,7 +116,12 @@ func TestACertificateMustHoldInEveryRespect(t *testing.T) {
 // rawSAN names a URI as it stands, which url.URL would tidy up.
 func rawSAN(t *testing.T, c *x509.Certificate, uri string) {
 	t.Helper()
-	value, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(uri)}})
+	rawName(t, c, asn1.ClassContextSpecific, uri)
+}
+
+func rawName(t *testing.T, c *x509.Certificate, class int, text string) {
+	t.Helper()
+	value, err := asn1.Marshal([]asn1.RawValue{{Class: class, Tag: 6, Bytes: []byte(text)}})
 	if err != nil {
 		t.Fatal(err)
 	}

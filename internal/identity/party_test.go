@@ -60,6 +60,7 @@ func TestNoTwoSpellingsOfOneParty(t *testing.T) {
 var refusedURIs = []string{
 	"",
 	"spiffe://",
+	"postern.example/prison/BLI/desk",
 	"spiffe:///prison/BLI/desk",
 	"spiffe://postern.example",
 	"spiffe://postern.example/",

@@ -93,9 +93,11 @@ func TestTheServerRefuses(t *testing.T) {
 	forged := tr.mint(t, "prison", edKey(t), func(c *x509.Certificate) { c.URIs = uris(t, hubID) })
 	double := tr.mint(t, "prison", edKey(t), func(c *x509.Certificate) { c.URIs = uris(t, deskID, hubID) })
 	for name, change := range map[string]func(*tls.Config){
-		"TLS 1.2":          func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
-		"no certificate":   func(c *tls.Config) { show(c) },
-		"another protocol": func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} },
+		"TLS 1.2":        func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
+		"no certificate": func(c *tls.Config) { show(c) },
+		"another protocol": func(c *tls.Config) {
+			c.NextProtos, c.VerifyConnection = []string{"http/1.1"}, nil // or the client itself would refuse
+		},
 		"a stranger": func(c *tls.Config) {
 			show(c, *other.issue(t, deskID, ca.IssueConfig{}).Certificate())
 		},
