@@ -199,7 +199,7 @@ func anyConsent(t *rapid.T) *posternv1.Consent {
 		c.FollowsChild = rapid.Bool().Draw(t, "follows")
 	})
 	if rapid.Bool().Draw(t, "withdrawn") {
-		withdraw(subset([]string{"parent/name", "child/1", "child/2/home", "child/4"}, "paths")...)(c)
+		withdraw(subset([]string{"parent/name", "child/1", "child/2/home", "child/4", "parent/birth", "child", "child/x"}, "paths")...)(c)
 	}
 	return c
 }
@@ -227,9 +227,19 @@ func TestProjectingKeepsTheMeaningAndNothingElse(t *testing.T) {
 				t.Fatalf("the projection names %q, which is not a path", path)
 			}
 		}
+		for old, renumbered := range children {
+			if want, got := slices.Contains(c.GetChildren(), uint32(old)), slices.Contains(p.GetChildren(), uint32(renumbered)); got != want {
+				t.Fatalf("child %d is named %v in the form and %v in the projection of %v", old, want, got, c)
+			}
+		}
 		for _, n := range p.GetChildren() {
 			if int(n) > len(children) {
 				t.Fatalf("the projection names child %d of %d", n, len(children))
+			}
+		}
+		if w := c.GetWithdrawal(); len(w.GetPaths()) > 0 {
+			if want := withdrawnHere(w.GetPaths(), children); !slices.Equal(p.GetWithdrawal().GetPaths(), want) || (p.GetWithdrawal() == nil) != (len(want) == 0) {
+				t.Fatalf("of %v the authority sees %v, want %v", w, p.GetWithdrawal(), want)
 			}
 		}
 		for _, path := range slices.Concat(p.GetSections(), p.GetWithdrawal().GetPaths()) {
@@ -248,6 +258,20 @@ func TestProjectingKeepsTheMeaningAndNothingElse(t *testing.T) {
 			t.Fatalf("projecting twice differs:\n%v\n%v", p, again)
 		}
 	})
+}
+
+// withdrawnHere are the withdrawn paths that mean something to an authority, with its numbers.
+func withdrawnHere(paths []string, children map[int]int) (here []string) {
+	for _, p := range paths {
+		var n int
+		switch _, err := fmt.Sscanf(p, "child/%d", &n); {
+		case p == "child" || strings.HasPrefix(p, "parent/"):
+			here = append(here, p)
+		case err == nil && children[n] > 0:
+			here = append(here, strings.Replace(p, fmt.Sprintf("child/%d", n), fmt.Sprintf("child/%d", children[n]), 1))
+		}
+	}
+	return here
 }
 
 func identity(n int) map[int]int {
