@@ -109,8 +109,11 @@ func (in *Inbox) sharedAfter(one, other *posternv1.Receipt) bool {
 func (in *Inbox) takePlace(tx store.Tx, item *localv1.GetItemResponse, before [][]byte) error {
 	for _, manifest := range before {
 		sealed, err := tx.Get(schema.InboxItem, manifest) // as it is by now: a stop request may have come
-		if err != nil || sealed == nil {
+		if err != nil {
 			return err
+		}
+		if sealed == nil { // gone already
+			continue
 		}
 		old, err := in.openItem(manifest, sealed)
 		if err != nil {
