@@ -51,7 +51,7 @@ func (d *Desk) setGate(ctx context.Context, req *localv1.SetGateRequest, by Staf
 			changed++ // it was set before, and the answer is the same
 			continue
 		}
-		if n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 || !open(n) {
+		if n.GetAuthority() == "" || !open(n) {
 			continue
 		}
 		changed++
@@ -94,7 +94,7 @@ func (d *Desk) recordCall(ctx context.Context, req *localv1.RecordCallRequest, b
 	if err != nil {
 		return nil, err
 	}
-	if !recorded(n, call) && (n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 || !takesCalls(n)) {
+	if !recorded(n, call) && (n.GetAuthority() == "" || !takesCalls(n)) {
 		return nil, ended(n, "be telephoned about")
 	}
 	places, err := d.whereItBelongs(ctx, n, call)

@@ -75,7 +75,7 @@ func (d *Desk) ListAtGate(ctx context.Context) ([]AtGate, error) {
 // gateOf is what the check of a notification found, and whether it is at the gate: open, and neither cleared nor going
 // without the check.
 func (d *Desk) gateOf(s store.Snapshot, n *localv1.Notification) (gate posternv1.Gate, at bool, err error) {
-	if !open(n) || n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 {
+	if !open(n) || n.GetAuthority() == "" {
 		return 0, false, nil
 	}
 	message := &posternv1.SealedNotification{}

@@ -114,7 +114,7 @@ func (d *Desk) withdrawOne(ctx context.Context, req *localv1.WithdrawNotificatio
 	d.submit.Lock()
 	defer d.submit.Unlock()
 	n, digest, err := d.target(ctx, req)
-	if err == nil && by.ID != d.itself().ID { // what the desk carries over was said, and stands
+	if err == nil && !d.carries(by) { // what the desk carries over was said, and stands
 		err = notInIt(n, paths)
 	}
 	if err != nil {

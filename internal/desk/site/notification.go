@@ -151,7 +151,7 @@ func nextWords(n *localv1.Notification) string {
 		return "case.next_referred_maybe"
 	case desk.ActionsOf(n).Refused:
 		return "case.next_withdrawal_refused"
-	case n.GetAuthority() == "" && len(n.GetFormChildren()) == 0 && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
+	case n.GetAuthority() == "" && !n.GetElsewhere() && n.GetState() == localv1.State_STATE_REFERRED:
 		return "case.next_asked"
 	case desk.NotAskedHere(n):
 		return "case.next_moved"
