@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,11 @@ func TestTheAnswerToAStopRequestReachesTheHub(t *testing.T) {
 	x, in, id := received(t)
 	must(x.Desk(testkit.HMPBristol).Withdraw(t.Context(), &localv1.WithdrawNotificationRequest{Id: id, Method: posternv1.WithdrawalMethod_WITHDRAWAL_METHOD_PHONE}, testkit.Staff))(t)
 	x.Settle()
+	for _, answer := range []string{"RETAINED_DUTY", "STOPPED"} {
+		if n := events(t, x, logv1.Kind_KIND_STOP_ANSWERED, answer); n > 0 {
+			t.Errorf("before anybody answered the hub has %s", answer)
+		}
+	}
 	seen := item(t, in, id).GetStop().GetDeliveryId()
 	for _, code := range []posternv1.StopAnswerCode{posternv1.StopAnswerCode_STOP_ANSWER_CODE_RETAINED_DUTY, posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED} {
 		for range 2 {
@@ -67,6 +73,49 @@ func TestTheAnswerToAStopRequestReachesTheHub(t *testing.T) {
 	for _, answer := range []string{"RETAINED_DUTY", "STOPPED"} {
 		if n := events(t, x, logv1.Kind_KIND_STOP_ANSWERED, answer); n != 1 {
 			t.Errorf("the hub has %s %d times", answer, n)
+		}
+	}
+}
+
+// Two who press at once are one answer: one deed in the history, and one report.
+func TestOneAnswerOfManyAtOnce(t *testing.T) {
+	s := newStopper(t, true)
+	for _, paths := range [][]string{{"child/1/phone"}, {"parent/birth"}, {"child/1/home"}, nil} {
+		s.deliver(s.good(paths...))
+		before := len(s.sees().GetItem().GetWork().GetDeeds())
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				if _, err := s.in.AnswerStop(as(t, "LEE"), &localv1.AnswerStopRequest{Id: s.id, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if deeds := s.sees().GetItem().GetWork().GetDeeds(); len(deeds) != before+1 {
+			t.Errorf("there are %d deeds more", len(deeds)-before)
+		}
+	}
+}
+
+// The same request in other words, by another prison or by the id, does not ask a team again that has answered.
+func TestTheSameStopRequestInOtherWordsForgetsNoAnswer(t *testing.T) {
+	s := newStopper(t, true)
+	by := func(name string) *posternv1.Delivery {
+		return s.delivery(s.request("/prison/PRI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{NotificationId: name}), nil)
+	}
+	if s.deliver(by(envelope.Reference(s.id))) != 0 {
+		t.Fatal("not acknowledged")
+	}
+	must(s.in.AnswerStop(t.Context(), &localv1.AnswerStopRequest{Id: s.id, Answer: posternv1.StopAnswerCode_STOP_ANSWER_CODE_STOPPED}))(t)
+	before := s.sees()
+	for _, again := range []*posternv1.Delivery{by(s.id), s.good(), by(envelope.Reference(s.id))} {
+		s.Clock.Advance(time.Hour)
+		if s.deliver(again) != 0 {
+			t.Fatal("not acknowledged again")
+		}
+		if after := s.sees(); !proto.Equal(before, after) {
+			t.Errorf("the team saw %v, and sees %v", before.GetItem().GetStop(), after.GetItem().GetStop())
 		}
 	}
 }

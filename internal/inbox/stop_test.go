@@ -256,15 +256,16 @@ func TestWhatIsNoStopRequestStopsNothing(t *testing.T) {
 		"recorded about another request": s.delivery(good, func(e *ledger.Event) {
 			e.Core.SubjectSha256 = make([]byte, 32)
 		}),
-		"recorded about another manifest": s.delivery(good, func(e *ledger.Event) { e.Core.ManifestSha256 = make([]byte, 32) }),
-		"about an earlier manifest":       s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{ManifestSha256: earlier[:], NotificationId: s.id}), nil),
-		"recorded about no manifest":      s.delivery(good, func(e *ledger.Event) { e.Core.ManifestSha256 = nil }),
-		"signed by a hub":                 s.delivery(s.request("/hub/main", envelope.TypeStopRequest, whole), nil),
-		"signed by an inbox":              s.delivery(s.request("/authority/E06000023/inbox", envelope.TypeStopRequest, whole), nil),
-		"another statement":               s.delivery(s.request("/prison/BLI/desk", envelope.TypeManifest, whole), nil),
-		"about nothing":                   s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{ManifestSha256: s.manifest}), nil),
-		"about no such section":           s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{NotificationId: s.id, Paths: []string{"child/1/offence"}}), nil),
-		"signed by nobody":                s.delivery(&posternv1.Signed{Payload: good.Payload, PayloadType: good.PayloadType}, nil),
+		"recorded about another manifest":       s.delivery(good, func(e *ledger.Event) { e.Core.ManifestSha256 = make([]byte, 32) }),
+		"about an earlier manifest":             s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{ManifestSha256: earlier[:], NotificationId: s.id}), nil),
+		"recorded about no manifest":            s.delivery(good, func(e *ledger.Event) { e.Core.ManifestSha256 = nil }),
+		"by its id, recorded about no manifest": s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{NotificationId: s.id}), func(e *ledger.Event) { e.Core.ManifestSha256 = nil }),
+		"signed by a hub":                       s.delivery(s.request("/hub/main", envelope.TypeStopRequest, whole), nil),
+		"signed by an inbox":                    s.delivery(s.request("/authority/E06000023/inbox", envelope.TypeStopRequest, whole), nil),
+		"another statement":                     s.delivery(s.request("/prison/BLI/desk", envelope.TypeManifest, whole), nil),
+		"about nothing":                         s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{ManifestSha256: s.manifest}), nil),
+		"about no such section":                 s.delivery(s.request("/prison/BLI/desk", envelope.TypeStopRequest, &posternv1.StopRequest{NotificationId: s.id, Paths: []string{"child/1/offence"}}), nil),
+		"signed by nobody":                      s.delivery(&posternv1.Signed{Payload: good.Payload, PayloadType: good.PayloadType}, nil),
 	}
 	for name, d := range cases {
 		d.DeliveryId = s.newID()
