@@ -90,9 +90,6 @@ func (d *Desk) gateOf(s store.Snapshot, n *localv1.Notification) (gate posternv1
 	if set := n.GetGate().GetGate(); set != posternv1.Gate_GATE_UNSPECIFIED {
 		gate = set
 	}
-	if gate == posternv1.Gate_GATE_UNSPECIFIED {
-		gate = posternv1.Gate_GATE_NOT_DONE
-	}
 	m := &posternv1.Manifest{}
 	if err := proto.Unmarshal(message.GetManifest().GetPayload(), m); err != nil {
 		return 0, false, fault.New(fault.Internal, "BAD_RECORD", "A record of this desk cannot be read.").Because(err)

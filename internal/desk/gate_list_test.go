@@ -54,6 +54,20 @@ func TestWhatIsAtTheGate(t *testing.T) {
 	withdraw(t, d, take("taken back", unchecked(testkit.Bristol), unset))
 	take("held 3", unchecked(testkit.Bristol), hold)
 
+	// While the hub is away all that is not over waits.
+	d.Link.Down(true)
+	heldInForm := formtest.New(testkit.Bristol)
+	heldInForm.Gate = hold
+	take("held in the form", heldInForm, unset)
+	take("found nothing before, waits", formtest.New(testkit.Bristol), unset)
+	take("cleared, waits", unchecked(testkit.Bristol), noHold)
+	take("held after all", formtest.New(testkit.Bristol), hold)
+	take("urgent, waits", formtest.Urgent(testkit.Bristol, 1), unset)
+	duty = formtest.Duty(testkit.Bristol, 1)
+	duty.Gate = posternv1.Gate_GATE_NOT_DONE
+	take("duty, waits", duty, unset)
+	take("an enquiry, waits", formtest.Declined(), unset)
+
 	person := func(role string) context.Context {
 		return rpc.WithPerson(t.Context(), rpc.Person{ID: "ONE01", Roles: []string{role}})
 	}
@@ -67,7 +81,8 @@ func TestWhatIsAtTheGate(t *testing.T) {
 			t.Errorf("%s is about another person", got[len(got)-1])
 		}
 	}
-	want := []string{"not done, two teams: 2 NOT_DONE", "not said: 1 NOT_DONE", "held 1: 1 HOLD", "held 2: 2 HOLD", "held 3: 1 HOLD"}
+	want := []string{"not done, two teams: 2 NOT_DONE", "not said: 1 NOT_DONE", "held 1: 1 HOLD", "held 2: 2 HOLD", "held 3: 1 HOLD",
+		"held in the form: 1 HOLD", "held after all: 1 HOLD"}
 	if !slices.Equal(got, want) {
 		t.Errorf("at the gate are\n%q, want\n%q", got, want)
 	}

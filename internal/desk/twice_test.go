@@ -15,9 +15,12 @@ import (
 
 // unheard is a notification about two children, the second of whom waits for a call. The hub shares the first, and loses
 // its disk before the desk hears so. Then the person takes the first one back, so that the next hub shares nothing of it.
-func unheard(t *testing.T) (x *testkit.Exchange, d *testkit.Desk, in *testkit.Inbox, id string) {
+func unheard(t *testing.T, before ...func(*testkit.Exchange)) (x *testkit.Exchange, d *testkit.Desk, in *testkit.Inbox, id string) {
 	t.Helper()
 	x, d = opened(t)
+	for _, f := range before {
+		f(x)
+	}
 	in = x.Inbox(testkit.Bristol)
 	f := formtest.New(testkit.Bristol, testkit.Bristol)
 	f.Children[1].Carer.IsAdult = posternv1.Answer_ANSWER_NOT_KNOWN
