@@ -44,7 +44,9 @@ func TestWhatIsSaidToBeTakenBackThere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, paths := drawTakenBack(t), drawPaths(t, "asked")
 		whole := n.GetTakenBackElsewhere() || n.GetState() == stateWithdrawn || n.GetState() == stateStopAsked
-		held := func(p string) bool { return len(n.GetLeftOutPaths()) == 0 || !consent.Withdrawn(n.GetLeftOutPaths(), p) }
+		held := func(p string) bool {
+			return len(n.GetLeftOutPaths()) == 0 || !consent.Withdrawn(n.GetLeftOutPaths(), p)
+		}
 		for _, w := range n.GetWithdrawals() {
 			refused, before := w.GetAnswer() != nil, held
 			if len(w.GetPaths()) == 0 {
