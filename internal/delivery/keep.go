@@ -208,13 +208,12 @@ func (d *Delivery) enter(tx *ledger.Tx, it queue.Item) error {
 	return d.outbox.Put(tx, it)
 }
 
-// StepRetention deletes the content of some deliveries whose time is over, a leaf for each, and reports whether there
+// StepRetention deletes the content of some deliveries whose time is over at now, a leaf for each, and reports whether there
 // were any.
-func (d *Delivery) StepRetention(ctx context.Context) (bool, error) {
-	now, worked := d.cfg.Clock(), false
+func (d *Delivery) StepRetention(ctx context.Context, now time.Time) (worked bool, err error) {
 	for _, q := range []*queue.Queue{d.kept, d.parked} {
 		var over []queue.Item
-		err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+		err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 			all, err := q.List(s)
 			over = slices.DeleteFunc(all, func(it queue.Item) bool {
 				w, err := readWaiting(it)

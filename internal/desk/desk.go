@@ -26,6 +26,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/follow"
 	"postern/internal/identity"
+	"postern/internal/lapse"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
 	"postern/internal/postcode"
@@ -94,13 +95,15 @@ type Desk struct {
 	drafting  sync.Mutex                          // owns the changing of drafts, so that none is saved while it is sent
 	send      sync.Mutex                          // owns the spool's head: one submission at a time
 	wake      chan struct{}                       // capacity 1: something was spooled
+	lapse     *lapse.Clock                        // by which forms and drafts are erased
 	looked    atomic.Int64                        // when the desk last found nothing to erase, in Unix seconds
 	answered  atomic.Int64                        // when the hub last answered, by our clock in nanoseconds; 0 for never since the start
 }
 
 // Open reads the directory that was last synced and makes a desk.
 func Open(ctx context.Context, cfg Config) (*Desk, error) {
-	d := &Desk{cfg: cfg, spool: queue.New(queue.Config{Keyspace: schema.DeskSpool}), wake: make(chan struct{}, 1)}
+	d := &Desk{cfg: cfg, spool: queue.New(queue.Config{Keyspace: schema.DeskSpool}), wake: make(chan struct{}, 1),
+		lapse: lapse.New(lapse.Config{Store: cfg.Store, Keyspace: schema.DeskMeta, Clock: cfg.Clock})}
 	d.directory.Store(directory.Empty())
 	d.count(cfg.Metrics)
 	var err error

@@ -256,20 +256,27 @@ func OutcomeOf(draft *localv1.Draft) posternv1.EnquiryOutcome {
 }
 
 // StepDrafts erases the drafts that ended, and ends those whose form was taken just before a crash. It reports whether
-// there was any.
+// there was any. A clock that is ahead erases nothing, though nobody sees until it is set right what has ended by it.
 func (d *Desk) StepDrafts(ctx context.Context) (bool, error) {
+	over, err := d.lapse.Now(ctx)
+	if err != nil {
+		return false, err
+	}
 	d.drafting.Lock()
 	defer d.drafting.Unlock()
 	var gone [][]byte
 	var taken []*localv1.Draft
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
+	err = d.cfg.Store.View(ctx, func(s store.Snapshot) error {
 		gone, taken = nil, nil
 		return s.Scan(schema.DeskDraft, nil, nil, func(key, _ []byte) (bool, error) {
 			draft, err := d.loadDraft(s, string(key))
 			switch {
 			case fault.KindOf(err) == fault.NotFound:
-				gone = append(gone, slices.Clone(key))
-				return true, nil
+				ended := &localv1.Draft{}
+				if err = d.load(s, schema.DeskDraft, string(key), ended); err == nil && !over.Before(ended.GetExpireTime().AsTime()) {
+					gone = append(gone, slices.Clone(key))
+				}
+				return true, err
 			case err == nil && draft.GetSendTime() != nil && (len(draft.GetForm().GetChildren()) > 0 || draft.GetForm().GetConsent() != nil):
 				taken = append(taken, draft)
 			}

@@ -136,6 +136,26 @@ func TestADraftEnds(t *testing.T) {
 	}
 }
 
+// A clock that was years ahead for a week costs no draft: what nobody saw meanwhile can be gone on with.
+func TestAClockThatIsAheadErasesNoDraft(t *testing.T) {
+	x, d := opened(t)
+	var ahead time.Duration
+	d.Restart(func(c *desk.Config) {
+		c.Clock, c.DraftLife = func() time.Time { return x.Clock.Now().Add(ahead) }, 20*aDay
+	})
+	ctx := signedIn(t, "REC1", "RECEPTION_OFFICER")
+	draft := filled(t, d, ctx, nil)
+	must(d.StepDrafts(t.Context()))(t)
+	for range 7 {
+		ahead = 5000 * aDay
+		x.Clock.Advance(aDay)
+		rests(t, must(d.StepDrafts(t.Context()))(t), nil)
+		wantFault(t, second(d.Draft(ctx, draft.GetId())), fault.NotFound, "NO_DRAFT")
+	}
+	ahead = 0
+	must(d.Draft(ctx, draft.GetId()))(t)
+}
+
 func TestADraftSentTwiceIsOneForm(t *testing.T) {
 	x, d := opened(t)
 	ctx := signedIn(t, "REC1", "RECEPTION_OFFICER", "PUBLIC_PROTECTION")

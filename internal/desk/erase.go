@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -25,27 +24,21 @@ import (
 // FormLife is how long a form is kept after its business was finished, where the configuration says nothing.
 const FormLife = 90 * 24 * time.Hour
 
-// eraseEvery is how often the desk looks for what to erase, and steadyFor how long its clock must have gone on without a leap
-// before it does: what a clock erased that was wrong for an hour would be gone.
-const (
-	eraseEvery = time.Hour
-	steadyFor  = 24 * time.Hour
-)
+// eraseEvery is how often the desk looks for what to erase.
+const eraseEvery = time.Hour
 
-// eraseClock is since when the clock has gone on without a leap, and when the desk last looked; in Unix seconds, BE.
-var eraseClock = []byte("erase clock")
-
-// StepErase erases every chain whose time has come, each in one transaction, and reports whether there was any.
+// StepErase erases every chain whose time has come, each in one transaction, and reports whether there was any. A clock that
+// is ahead erases nothing: package lapse says by which time.
 func (d *Desk) StepErase(ctx context.Context) (bool, error) {
 	now := d.cfg.Clock()
 	if last := time.Unix(d.looked.Load(), 0); !now.Before(last) && now.Sub(last) < eraseEvery {
 		return false, nil
 	}
-	steady, err := d.steady(ctx, now)
-	if err != nil || !steady {
+	over, err := d.lapse.Now(ctx)
+	if err != nil {
 		return false, err
 	}
-	chains, spooled, err := d.toErase(ctx, now)
+	chains, spooled, err := d.toErase(ctx, now, over)
 	count := 0
 	for _, c := range chains {
 		did, failed := d.erase(ctx, c, spooled)
@@ -62,34 +55,6 @@ func (d *Desk) StepErase(ctx context.Context) (bool, error) {
 	return count > 0 && err == nil, err
 }
 
-// steady reports whether the clock has gone on for long enough, as the desk saw it. One that stood back, or went on while
-// nobody looked for as long as that, begins anew.
-func (d *Desk) steady(ctx context.Context, now time.Time) (bool, error) {
-	var since, last time.Time
-	err := d.cfg.Store.View(ctx, func(s store.Snapshot) error {
-		row, err := s.Get(schema.DeskMeta, eraseClock)
-		if err == nil && len(row) == 16 {
-			since, last = time.Unix(int64(binary.BigEndian.Uint64(row)), 0), time.Unix(int64(binary.BigEndian.Uint64(row[8:])), 0)
-		}
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	if now = now.Truncate(time.Second); now.Before(last) || now.Sub(last) > steadyFor {
-		since = now
-	}
-	if !now.Equal(last) {
-		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(since.Unix())), uint64(now.Unix()))
-		err = d.promised().Update(ctx, func(tx store.Tx) error { return tx.Put(schema.DeskMeta, eraseClock, row) })
-	}
-	if err == nil && now.Sub(since) < steadyFor {
-		d.looked.Store(now.Unix())
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // ending is a notification that is to be erased.
 type ending struct {
 	*localv1.Notification
@@ -97,8 +62,8 @@ type ending struct {
 	others [][]byte              // the keys of its content
 }
 
-// toErase finds the chains whose time has come, and the number of the next spool item by then.
-func (d *Desk) toErase(ctx context.Context, now time.Time) (out [][]ending, spooled uint64, err error) {
+// toErase finds the chains whose time has come at over, to be erased now, and the number of the next spool item by then.
+func (d *Desk) toErase(ctx context.Context, now, over time.Time) (out [][]ending, spooled uint64, err error) {
 	var failed error // one that cannot be read does not keep the others
 	err = d.cfg.Store.View(ctx, func(s store.Snapshot) (err error) {
 		out, failed = nil, nil
@@ -115,7 +80,7 @@ func (d *Desk) toErase(ctx context.Context, now time.Time) (out [][]ending, spoo
 		}
 		for _, chain := range chainsOf(all) {
 			due, err := d.eraseAt(s, chain, needed)
-			if err == nil && (due.IsZero() || now.Before(due)) {
+			if err == nil && (due.IsZero() || over.Before(due)) {
 				continue
 			}
 			var ends []ending

@@ -19,7 +19,7 @@ var rows = [][]string{
 	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory", "internal/outlet", "internal/outlet/outlettest"},
 	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema", "internal/slip"},
-	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault"},
+	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault", "internal/lapse"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},
 	{"internal/fault", "internal/failpoint", "internal/plain", "internal/section", "internal/sheet", "internal/web/ui", "internal/web/webtest", "internal/testkit/stranger", "internal/testkit/flood"},

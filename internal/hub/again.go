@@ -85,8 +85,7 @@ const forgetChunk = 64
 // forgetContent forgets some of what was remembered of contents whose permission has ended, and reports whether there was
 // any. It is an index of what the ledger holds, so its going is no event of its own. A row without an end gets the
 // longest that there is.
-func (h *Hub) forgetContent(ctx context.Context) (bool, error) {
-	now := h.cfg.Clock()
+func (h *Hub) forgetContent(ctx context.Context, now time.Time) (bool, error) {
 	over := func(row []byte) bool { _, end := readContent(row); return !now.Before(end) } // without an end is long past
 	var keys [][]byte
 	err := h.cfg.Store.View(ctx, func(s store.Snapshot) error {

@@ -29,6 +29,7 @@ import (
 	"postern/internal/engine"
 	"postern/internal/fault"
 	"postern/internal/identity"
+	"postern/internal/lapse"
 	"postern/internal/ledger"
 	"postern/internal/ops"
 	"postern/internal/queue"
@@ -91,6 +92,7 @@ type Hub struct {
 	published published
 
 	hold     hold
+	lapse    *lapse.Clock             // by which content is deleted
 	pageKey  [32]byte                 // authenticates page tokens
 	mu       sync.Mutex               // guards refusals
 	refusals map[string]*rate.Limiter // per party URI
@@ -108,7 +110,8 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if cfg.Measures == nil {
 		cfg.Measures = NewMeasures(ops.NewMetrics())
 	}
-	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}, selfCheck: ledger.NewSelfCheck(cfg.Ledger, 0, 0)}
+	h := &Hub{cfg: cfg, refusals: map[string]*rate.Limiter{}, selfCheck: ledger.NewSelfCheck(cfg.Ledger, 0, 0),
+		lapse: lapse.New(lapse.Config{Store: cfg.Store, Keyspace: schema.HubMeta, Clock: cfg.Clock})}
 	if _, err := io.ReadFull(cfg.Rand, h.pageKey[:]); err != nil {
 		return nil, fault.New(fault.Unavailable, "RANDOM", "The source of random values failed.").Because(err)
 	}
@@ -221,13 +224,17 @@ func (h *Hub) StepSelfCheck(ctx context.Context) (bool, error) { return h.selfCh
 func (h *Hub) StepDelivery(ctx context.Context) (bool, error) { return h.delivery.Step(ctx) }
 
 // StepRetention deletes some of the content whose time is over, and some of what is remembered of it, and reports whether
-// there was any.
+// there was any. A clock that is ahead deletes nothing: package lapse says by which time.
 func (h *Hub) StepRetention(ctx context.Context) (bool, error) {
-	worked, err := h.delivery.StepRetention(ctx)
+	now, err := h.lapse.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	worked, err := h.delivery.StepRetention(ctx, now)
 	if err != nil {
 		return worked, err
 	}
-	forgot, err := h.forgetContent(ctx)
+	forgot, err := h.forgetContent(ctx, now)
 	return worked || forgot, err
 }
 

@@ -76,3 +76,45 @@ func TestAHubPutsNothingOffForLongerThanAnHour(t *testing.T) {
 		t.Errorf("an hour later: %v, %v", worked, err)
 	}
 }
+
+// A clock that is years ahead, at a start or by a leap, and for weeks, costs no private key: what was sealed before it was set
+// right is opened then. Nor does it use up a number for a key that nobody would take.
+func TestAClockThatIsYearsAheadForgetsNoKey(t *testing.T) {
+	for name, starts := range map[string]bool{"at a start": true, "while it serves": false} {
+		t.Run(name, func(t *testing.T) {
+			x := testkit.NewExchange(t)
+			in := x.Inbox(testkit.Bristol)
+			x.Settle()
+			n := ordinary(x) // to the key that was there first
+			must(in.Rotate(t.Context(), &localv1.RotateRequest{}))(t)
+			x.Settle()
+			before := len(must(in.ListRing(t.Context(), &localv1.ListRingRequest{}))(t).GetKeys())
+			var ahead time.Duration
+			set := func(c *inbox.Config) { c.Clock = func() time.Time { return x.Clock.Now().Add(ahead) } }
+			if !starts {
+				in.Restart(set)
+				must(in.StepKeys(t.Context()))(t)
+			}
+			ahead = 20 * 365 * 24 * time.Hour
+			if starts {
+				in.Restart(set)
+			}
+			in.ToHub.Down(true)
+			for range 20 * 24 {
+				_, _ = in.StepKeys(t.Context())
+				x.Clock.Advance(time.Hour)
+			}
+			in.ToHub.Down(false)
+			ahead = 0
+			in.Restart(set)
+			if after := len(must(in.ListRing(t.Context(), &localv1.ListRingRequest{}))(t).GetKeys()); before != 2 || after != before {
+				t.Errorf("of %d keys there are %d", before, after)
+			}
+			submit(t, x, n)
+			x.Settle()
+			if len(in.Items()) != 1 {
+				t.Error("what was sealed to the older key is lost")
+			}
+		})
+	}
+}

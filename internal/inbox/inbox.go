@@ -28,6 +28,7 @@ import (
 	"postern/internal/fault"
 	"postern/internal/follow"
 	"postern/internal/identity"
+	"postern/internal/lapse"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
 	"postern/internal/postcode"
@@ -80,8 +81,9 @@ type Inbox struct {
 	follow     *follow.Follower // what is known of the hub's logs, and whether the inbox has stopped
 	zone       *time.Location   // of the team's days
 	ring       *ring
-	showing    sync.Mutex // owns the choice of which of two that say the same is shown
-	rotating   sync.Mutex // owns the making of a successor: two at once would both follow one key
+	lapse      *lapse.Clock // by which private keys are forgotten
+	showing    sync.Mutex   // owns the choice of which of two that say the same is shown
+	rotating   sync.Mutex   // owns the making of a successor: two at once would both follow one key
 	reports    *queue.Queue
 	parcels    *queue.Queue
 	handed     ops.Counter              // way, result
@@ -112,7 +114,8 @@ func Open(cfg Config) (*Inbox, error) {
 	if err != nil {
 		return nil, fault.From(err) // a build without time zones
 	}
-	in := &Inbox{cfg: cfg, zone: zone, ring: keys, reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1),
+	in := &Inbox{cfg: cfg, zone: zone, ring: keys, lapse: lapse.New(lapse.Config{Store: cfg.Store, Keyspace: schema.InboxMeta, Clock: cfg.Clock, Before: keys.newestMade()}),
+		reports: queue.New(queue.Config{Keyspace: schema.InboxReport}), wake: make(chan struct{}, 1), passed: make(chan struct{}, 1),
 		parcels: queue.New(queue.Config{Keyspace: schema.InboxParcel}), outlets: map[string]chan struct{}{}}
 	for _, way := range ways {
 		in.outlets[way] = make(chan struct{}, 1)

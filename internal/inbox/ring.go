@@ -91,6 +91,16 @@ func (r *ring) all() []*statement {
 	return slices.SortedFunc(maps.Values(r.statement), func(a, b *statement) int { return cmp.Compare(b.GetVersion(), a.GetVersion()) })
 }
 
+// newestMade is when the newest key was made.
+func (r *ring) newestMade() (at time.Time) {
+	for _, s := range r.statement {
+		if made := s.GetCreateTime().AsTime(); made.After(at) {
+			at = made
+		}
+	}
+	return at
+}
+
 // rotate makes the key that follows the current one. It is on disk when it returns, so that whoever hears of it can be
 // answered.
 func (in *Inbox) rotate() (*statement, error) {
@@ -113,6 +123,9 @@ func (in *Inbox) rotate() (*statement, error) {
 		return nil, err
 	}
 	now := in.cfg.Clock().Truncate(time.Second)
+	if !now.Before(in.cfg.Identity.Leaf().NotAfter) { // nobody would take it, and what follows it neither
+		return nil, fault.New(fault.Precondition, "CERTIFICATE_TIME", "By the clock here the certificate of this inbox has ended, so nobody would take a recipient key that it signs. Set the clock right, or renew the certificate.")
+	}
 	signed, err := k.Succeed(in.cfg.Identity, predecessor, current.GetVersion()+1, now, now.Add(keyLife))
 	if err != nil {
 		return nil, err
@@ -134,20 +147,25 @@ func (in *Inbox) rotate() (*statement, error) {
 var publishedKey = []byte("published recipient key")
 
 // StepKeys does the next thing that the recipient keys need: a successor for one that ends soon, forgetting one that nothing
-// can come for any more, whatever the hub says, publishing the newest. It reports whether there was something.
+// can come for any more, whatever the hub says, publishing the newest. It reports whether there was something. A clock that
+// is ahead forgets nothing: package lapse says by which time.
 func (in *Inbox) StepKeys(ctx context.Context) (bool, error) {
-	all, now := in.ring.all(), in.cfg.Clock()
+	all := in.ring.all()
 	if in.cfg.KeyDir == "" || len(all) == 0 {
 		return false, nil
 	}
-	if all[0].GetExpireTime().AsTime().Before(now.Add(renewBefore)) {
-		_, err := in.rotate()
-		return err == nil, err
+	now, err := in.lapse.Now(ctx)
+	if err != nil {
+		return false, err
 	}
 	for _, old := range all[1:] {
 		if old.GetExpireTime().AsTime().Add(forgetAfter).Before(now) {
 			return true, in.forget(old.GetKeyId())
 		}
+	}
+	if all[0].GetExpireTime().AsTime().Before(in.cfg.Clock().Add(renewBefore)) {
+		_, err := in.rotate()
+		return err == nil, err
 	}
 	published, err := in.published(ctx)
 	if err != nil {
