@@ -137,12 +137,20 @@ func (l *Log) turn(month string) error {
 	return err
 }
 
-// prune removes months that are too old.
+// prune removes months that are too old, as seen from the newest before this one in which a page was seen: a clock that is years
+// ahead removes none for the rest of its month, nor does it once it is set right.
 func (l *Log) prune() error {
-	now := l.cfg.Clock().UTC()
-	oldest := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, -l.cfg.Keep, 0).Format(monthName)
 	months, err := l.months()
-	for _, m := range months {
+	now := slices.IndexFunc(months, func(m string) bool { return m >= l.cfg.Clock().UTC().Format(monthName) })
+	if now < 0 {
+		now = len(months)
+	}
+	if now == 0 {
+		return err
+	}
+	last, _ := time.Parse(monthName, months[now-1]) // months has no others
+	oldest := last.AddDate(0, 1-l.cfg.Keep, 0).Format(monthName)
+	for _, m := range months[:now] {
 		if m < oldest {
 			err = errors.Join(err, os.Remove(filepath.Join(l.cfg.Dir, m+ending)))
 		}

@@ -103,6 +103,20 @@ func TestMonthsThatAreTooOldGo(t *testing.T) {
 	}
 }
 
+// A clock that is years ahead for some days, also over a restart, removes no month that is not too old.
+func TestAClockThatIsAheadRemovesNoMonth(t *testing.T) {
+	dir, now := t.TempDir(), at("2026-10-31")
+	days := []string{"2026-10-31", "2026-11-30", "2031-11-30", "2031-11-30", "2026-12-01"}
+	for _, day := range days {
+		now = at(day)
+		see(t, open(t, dir, &now), now, "AB12", day)
+	}
+	slices.Sort(days)
+	if got := abouts(t, open(t, dir, &now)); !slices.Equal(got, days) {
+		t.Errorf("kept %q", got)
+	}
+}
+
 // A question finds what fits, newest first over months and folders, a page at a time, with nothing twice or left out.
 func TestASearchGoesOverMonthsAndFolders(t *testing.T) {
 	one, other, now := t.TempDir(), t.TempDir(), at("2026-09-01")
