@@ -9,10 +9,9 @@ import (
 	"postern/internal/queue"
 )
 
-// A clock that was ahead for a moment, and was set right, leaves times behind that are still to come: what was put or tried
-// meanwhile, or an inbox that did not answer then, would be left alone for as long as the clock was ahead. No wait of ours is
-// longer than longestWait, so that a later time is not believed. Which of two clocks was wrong nobody knows: so the time at
-// which something was put stays, and until then it has waited since it was found.
+// What is due later than anything is ever put off was put off by a clock that was ahead, and is due now (queue.Still). Which
+// of two clocks was wrong nobody knows: so the time at which something was put stays, and until then it has waited since it
+// was found.
 
 // longestWait is the longest from one attempt to the next.
 func (d *Delivery) longestWait() time.Duration {
@@ -21,7 +20,7 @@ func (d *Delivery) longestWait() time.Duration {
 
 // mayBeTried is when an item may be tried: when it is due, or now, where a clock that was ahead says when.
 func (d *Delivery) mayBeTried(it queue.Item, now time.Time) time.Time {
-	late := it.DueTime.After(now.Add(d.longestWait()))
+	late := it.DueTime.After(now) && it.Ready(now, d.longestWait())
 	if !late && !it.EnqueueTime.After(now) {
 		return it.DueTime
 	}
@@ -67,9 +66,4 @@ func (d *Delivery) setRight(ctx context.Context, it queue.Item) error {
 		return nil // settled or withdrawn meanwhile
 	}
 	return err
-}
-
-// still reports whether a time up to which something is left alone is still to come, and was written by this clock.
-func still(until, now time.Time, longest time.Duration) bool {
-	return now.Before(until) && !until.After(now.Add(longest))
 }

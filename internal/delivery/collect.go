@@ -93,7 +93,7 @@ func (d *Delivery) Awaits(authority string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.lane(authority)
-	return l.out.id != "" && still(l.out.until, now, d.cfg.SendTimeout)
+	return l.out.id != "" && queue.Still(l.out.until, now, d.cfg.SendTimeout)
 }
 
 // Answered takes the answer of an inbox to a delivery that it collected, and returns the event that records it. The same

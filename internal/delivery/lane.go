@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"postern/internal/fault"
+	"postern/internal/queue"
 )
 
 // lane is what is remembered of one inbox while the process lives: nothing here must survive a crash.
@@ -82,10 +83,10 @@ func (d *Delivery) blocked(dest string, now time.Time) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.lane(dest)
-	if still(l.breaker.until, now, d.cfg.Backoff.Max) {
+	if queue.Still(l.breaker.until, now, d.cfg.Backoff.Max) {
 		return l.breaker.until
 	}
-	if l.out.id != "" && still(l.out.until, now, d.cfg.SendTimeout) {
+	if l.out.id != "" && queue.Still(l.out.until, now, d.cfg.SendTimeout) {
 		return l.out.until
 	}
 	if missing := 1 - l.tokens.TokensAt(now); missing > 0 {
@@ -142,7 +143,7 @@ func (d *Delivery) breaker(dest string) Breaker {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch b := d.lane(dest).breaker; {
-	case still(b.until, now, d.cfg.Backoff.Max):
+	case queue.Still(b.until, now, d.cfg.Backoff.Max):
 		return Open
 	case b.failures >= d.cfg.BreakAfter:
 		return HalfOpen

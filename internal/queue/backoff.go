@@ -21,6 +21,12 @@ const MaxAsked = time.Hour
 // Longest is the longest from one attempt to the next, whatever the other side asks.
 func (b Backoff) Longest() time.Duration { return max(b.Max, MaxAsked) }
 
+// Still reports whether something is put off at now until a time that is to come. A time that is later than longest, the longest that it
+// is ever put off, is not believed: a clock that was ahead for a moment, and was set right, leaves such times behind.
+func Still(until, now time.Time, longest time.Duration) bool {
+	return now.Before(until) && !until.After(now.Add(longest))
+}
+
 // Asked returns the wait after a failure of which the other side says how long to wait at least.
 func (b Backoff) Asked(attempts uint32, r float64, atLeast time.Duration) time.Duration {
 	return max(b.After(attempts, r), min(atLeast, MaxAsked))

@@ -33,10 +33,9 @@ type Item struct {
 // Key is the item's place as bytes, in the order of its line: for what the owner keeps beside it in a keyspace of its own.
 func (it Item) Key() []byte { return key(it.Destination, it.Sequence) }
 
-// Ready reports whether an item may be tried at now: when it is due, or when it is due later than anything is ever put off.
-// A clock that was ahead for a moment, and was set right, leaves such times behind.
+// Ready reports whether an item may be tried at now.
 func (it Item) Ready(now time.Time, longest time.Duration) bool {
-	return !it.DueTime.After(now) || it.DueTime.After(now.Add(longest))
+	return !Still(it.DueTime, now, longest)
 }
 
 // Config says where a queue keeps its items.
