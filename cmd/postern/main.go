@@ -105,7 +105,10 @@ func message(err error) string {
 	if f.Kind == fault.Internal && errors.Unwrap(f) != nil {
 		return f.Error() + " (" + errors.Unwrap(f).Error() + ")"
 	}
-	return f.Error()
+	if len(f.Fields) > 0 || f.Reason == "" { // each field says it
+		return f.Error()
+	}
+	return f.Error() + "\nReason: " + f.Reason + "." // by which docs/operations.md explains it
 }
 
 // isUsage reports whether the command line itself was wrong.

@@ -38,7 +38,8 @@ var between = []string{"/internal/envelope/", "/internal/directory/", "/internal
 // A page never shows the message of a fault, which is English and may have anything filled in: it shows the words of the
 // reason. So every reason that a page can come to has words in both languages.
 func TestEveryFaultOfAPageHasWords(t *testing.T) {
-	found := program(t).reach()
+	c := program(t, append(pagePackages, "internal/hub")...)
+	found := c.reach(func(o types.Object) bool { return slices.Contains(pagePackages, c.dirs[o]) }, nil)
 	missing := func(has func(string) bool) (all []string) {
 		for _, id := range slices.Sorted(maps.Keys(found)) {
 			if slices.ContainsFunc(found[id].kinds, func(k string) bool { return slices.Contains(said, k) }) && !has(id) {
@@ -80,7 +81,7 @@ type made struct {
 	kinds []string
 }
 
-// code is the packages that pages and the hub are made of, with what each function and variable mentions.
+// code is packages, with what each function and variable mentions.
 type code struct {
 	fset   *token.FileSet
 	info   *types.Info
@@ -90,11 +91,11 @@ type code struct {
 	makers map[types.Object]string // functions that make a fault of a reason they are given: its kind
 }
 
-// program reads and resolves them, with what the compiler knows of everything else.
-func program(t *testing.T) *code {
+// program reads and resolves packages and what they import, with what the compiler knows of everything else.
+func program(t *testing.T, packages ...string) *code {
 	t.Helper()
 	args := []string{"list", "-export", "-deps", "-json=ImportPath,Dir,GoFiles,Export"}
-	for _, p := range append(pagePackages, "internal/hub") {
+	for _, p := range packages {
 		args = append(args, "./"+p)
 	}
 	cmd := exec.Command("go", args...)
@@ -180,12 +181,13 @@ func (c *code) take(dir string, files []*ast.File) {
 	}
 }
 
-// reach is every fault that the pages can come to, by the id of its words.
-func (c *code) reach() map[string]made {
+// reach is every fault that can be come to from some functions and variables, and not by way of others, by the id of its
+// words.
+func (c *code) reach(from, not func(types.Object) bool) map[string]made {
 	var todo []types.Object
 	seen, found := map[types.Object]bool{}, map[string]made{}
-	for o, dir := range c.dirs {
-		if slices.Contains(pagePackages, dir) {
+	for o := range c.dirs {
+		if from(o) {
 			todo = append(todo, o)
 		}
 	}
@@ -193,7 +195,7 @@ func (c *code) reach() map[string]made {
 	for len(todo) > 0 {
 		o := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if seen[o] {
+		if seen[o] || not != nil && not(o) {
 			continue
 		}
 		seen[o] = true
