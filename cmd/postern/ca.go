@@ -15,11 +15,21 @@ func (a *app) caCommand() *cobra.Command {
 	c := &cobra.Command{Use: "ca", Short: "A trial certificate authority, for demonstrations and pilots"}
 	var domain string
 	initCA := &cobra.Command{Use: "init DIR", Short: "Make the four trust anchors of a trust domain", Args: exactly(1),
-		RunE: func(_ *cobra.Command, args []string) error { return ca.Init(args[0], ca.Config{Domain: domain}) }}
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := ca.Init(args[0], ca.Config{Domain: domain}); err != nil {
+				return err
+			}
+			return a.lists(args[0], "Made four anchors, each with its ca.pem, ca-key.pem and crl.pem. The keys never leave this machine; ca.pem and crl.pem of all go to every party.")
+		}}
 	initCA.Flags().StringVar(&domain, "domain", "trial.postern.example", "the trust domain")
-	c.AddCommand(initCA, a.caRequest(), caIssue(), a.caRevoke(), a.caList(),
+	c.AddCommand(initCA, a.caRequest(), a.caIssue(), a.caRevoke(), a.caList(),
 		&cobra.Command{Use: "renew DIR", Short: "Make the revocation lists anew, for another 30 days; then copy them to every party", Args: exactly(1),
-			RunE: func(_ *cobra.Command, args []string) error { return ca.Renew(args[0], time.Time{}) }})
+			RunE: func(_ *cobra.Command, args []string) error {
+				if err := ca.Renew(args[0], time.Time{}); err != nil {
+					return err
+				}
+				return a.lists(args[0], "Made the four revocation lists anew. Copy crl.pem of each to every party, which reads it within 15 seconds.")
+			}})
 	return c
 }
 
@@ -32,6 +42,9 @@ func (a *app) caRequest() *cobra.Command {
 			if err := ca.Request(args[0], ca.RequestConfig{OutRequest: request, OutKey: filepath.Join(out, "key.pem"), P256: p256}); err != nil {
 				return err
 			}
+			if a.output == "json" {
+				return a.printJSON(map[string]any{"uri": args[0], "request": request, "key": filepath.Join(out, "key.pem")})
+			}
 			a.line("Send %s to whoever runs the anchor: postern ca issue DIR %s --request request.pem", request, args[0])
 			return nil
 		}}
@@ -40,7 +53,7 @@ func (a *app) caRequest() *cobra.Command {
 	return c
 }
 
-func caIssue() *cobra.Command {
+func (a *app) caIssue() *cobra.Command {
 	var out, request string
 	var days int
 	c := &cobra.Command{Use: "issue DIR URI", Short: "Make a certificate for a party, such as spiffe://DOMAIN/prison/BLI/desk, and its key unless --request has one", Args: exactly(2),
@@ -53,12 +66,42 @@ func caIssue() *cobra.Command {
 				}
 				cfg.OutKey, cfg.Request = "", text
 			}
-			return ca.Issue(args[0], args[1], cfg)
+			if err := ca.Issue(args[0], args[1], cfg); err != nil {
+				return err
+			}
+			one, err := ca.Read(cfg.OutCert)
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				v := certificateView(one)
+				v["certificate"], v["key"] = cfg.OutCert, cfg.OutKey
+				return a.printJSON(v)
+			}
+			a.line("Issued: %s, serial number %s, until %s, in %s.", one.URI, one.Serial, one.Ends.UTC().Format(time.DateOnly), cfg.OutCert)
+			return nil
 		}}
 	c.Flags().StringVar(&out, "out", ".", "the folder for cert.pem and key.pem")
 	c.Flags().StringVar(&request, "request", "", "a certificate signing request in PEM: the key stays where it was made")
 	c.Flags().IntVar(&days, "days", 30, "how many days the certificate holds")
 	return c
+}
+
+// lists prints the four anchors, after a command that made their revocation lists.
+func (a *app) lists(dir, words string) error {
+	all, err := ca.Lists(dir)
+	if err != nil {
+		return err
+	}
+	if a.output != "json" {
+		a.line("%s", words)
+		a.line("Before %s: postern ca renew %s", all[0].Ends.UTC().Format(time.DateOnly), dir)
+		return nil
+	}
+	return list(a, all, func(l ca.Revocations) map[string]any {
+		return map[string]any{"id": l.Anchor, "certificate": filepath.Join(dir, l.Anchor, "ca.pem"), "revocation": filepath.Join(dir, l.Anchor, "crl.pem"), "revoked": l.Revoked,
+			"end_time": l.Ends.UTC().Format(time.RFC3339)}
+	}, "", nil, nil)
 }
 
 func (a *app) caRevoke() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"postern/internal/fault"
+	"postern/internal/identity"
 )
 
 const (
@@ -56,10 +57,7 @@ func List(dir string) ([]Issued, error) {
 			return nil, err
 		}
 		for _, c := range certs {
-			one := Issued{Anchor: name, Serial: serialText(c.SerialNumber), Starts: c.NotBefore, Ends: c.NotAfter}
-			if len(c.URIs) == 1 {
-				one.URI = c.URIs[0].String()
-			}
+			one := issuedAs(name, c)
 			if i := entry(old, c.SerialNumber); i >= 0 {
 				one.Revoked = old.RevokedCertificateEntries[i].RevocationTime
 			}
@@ -68,6 +66,34 @@ func List(dir string) ([]Issued, error) {
 	}
 	slices.SortStableFunc(all, func(a, b Issued) int { return strings.Compare(a.URI, b.URI) })
 	return all, nil
+}
+
+// Read returns the certificate in a file that Issue wrote.
+func Read(path string) (Issued, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Issued{}, errFile(err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return Issued{}, errFile(errors.New("no PEM"))
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return Issued{}, errFile(err)
+	}
+	one := issuedAs("", c)
+	p, err := identity.ParseURI(one.URI)
+	one.Anchor = p.Anchor()
+	return one, err
+}
+
+func issuedAs(anchor string, c *x509.Certificate) Issued {
+	one := Issued{Anchor: anchor, Serial: serialText(c.SerialNumber), Starts: c.NotBefore, Ends: c.NotAfter}
+	if len(c.URIs) == 1 {
+		one.URI = c.URIs[0].String()
+	}
+	return one
 }
 
 func issued(folder string) ([]*x509.Certificate, error) {
@@ -118,6 +144,26 @@ func Revoke(dir, serial string, now time.Time) (Issued, error) {
 	number, _ := new(big.Int).SetString(one.Serial, 16)
 	one.Revoked = now
 	return one, nextList(filepath.Join(dir, one.Anchor), []x509.RevocationListEntry{{SerialNumber: number, RevocationTime: now.UTC()}}, now)
+}
+
+// Revocations is the revocation list of an anchor.
+type Revocations struct {
+	Anchor  string
+	Ends    time.Time // from then on everybody of the anchor is refused
+	Revoked int       // how many certificates are on it
+}
+
+// Lists returns the revocation lists of all four anchors in dir.
+func Lists(dir string) ([]Revocations, error) {
+	var all []Revocations
+	for _, name := range anchors {
+		l, err := readList(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Revocations{name, l.NextUpdate, len(l.RevokedCertificateEntries)})
+	}
+	return all, nil
 }
 
 // Renew makes each anchor's revocation list anew, with the same certificates, for as long again.
