@@ -116,6 +116,7 @@ func (c *Desk) Build(ctx context.Context, rt Runtime) (*Service, error) {
 		localv1.RegisterPinServiceServer(r, d)
 		localv1.RegisterCaseworkServiceServer(r, d)
 		localv1.RegisterCounterServiceServer(r, d)
+		localv1.RegisterSubjectServiceServer(r, d)
 		localv1.RegisterOperationsServiceServer(r, d)
 		localv1.RegisterLogTrustServiceServer(r, d.Log())
 	}

@@ -81,6 +81,7 @@ type Desk struct {
 	localv1.UnimplementedCounterServiceServer
 	localv1.UnimplementedOperationsServiceServer
 	localv1.UnimplementedPinServiceServer
+	localv1.UnimplementedSubjectServiceServer
 
 	cfg       Config
 	follow    *follow.Follower // what is known of the hub's log, and whether the desk has stopped

@@ -16,6 +16,12 @@ var (
 	codeShape         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._()-]*$`)
 )
 
+// PrisonNumber is a prison number as it is compared, and whether it looks like one.
+func PrisonNumber(typed string) (number string, ok bool) {
+	number = strings.ToUpper(strings.TrimSpace(typed))
+	return number, prisonNumberShape.MatchString(number)
+}
+
 // envelope checks what every form has, whether it describes children or not.
 func (c *checker) envelope() {
 	f := c.form

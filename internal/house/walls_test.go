@@ -18,7 +18,7 @@ var rows = [][]string{
 	{"internal/follow", "internal/signin", "internal/signin/signintest", "internal/accesslog", "internal/notices"}, // what several of the four actors have
 	{"internal/rpc", "internal/web", "internal/ops", "internal/delivery", "internal/engine"},
 	{"internal/ledger", "internal/ledger/archive", "internal/ledger/verify", "internal/queue", "internal/directory", "internal/outlet", "internal/outlet/outlettest"},
-	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema", "internal/slip"},
+	{"internal/envelope", "internal/form", "internal/form/formtest", "internal/schema", "internal/slip", "internal/subject"},
 	{"internal/consent", "internal/identity", "internal/identity/ca", "internal/postcode", "internal/postcode/postcodetest", "internal/vault", "internal/lapse"},
 	{"internal/store", "internal/store/bolt", "internal/store/mem", "internal/store/etcd", "internal/store/storetest",
 		"internal/strict", "policy", "examples/forms"},

@@ -18,13 +18,14 @@ const (
 	DeskDue          store.Keyspace = "desk_due"          // Unix seconds BE ‖ notification id → 1, where it is to be submitted again
 	DeskContent      store.Keyspace = "desk_content"      // content reference, 32 bytes ‖ notification id → 1
 	DeskDraft        store.Keyspace = "desk_draft"        // draft id → sealed Draft
+	DeskSubject      store.Keyspace = "desk_subject"      // id of a copy for the person's own request → sealed SubjectCopy
 )
 
 // Desk is the database of a desk.
 var Desk = Database{
 	Name:    "desk",
-	Version: 3,
+	Version: 4,
 	Keyspaces: []store.Keyspace{DeskMeta, DeskForm, DeskFormParts, DeskNotification, DeskReference, DeskSpool, DeskMessage,
-		DeskReceipt, DeskDirectory, DeskCursor, DeskPin, DeskDue, DeskContent, DeskDraft},
-	Sealed: []store.Keyspace{DeskForm, DeskNotification, DeskMessage, DeskDraft},
+		DeskReceipt, DeskDirectory, DeskCursor, DeskPin, DeskDue, DeskContent, DeskDraft, DeskSubject},
+	Sealed: []store.Keyspace{DeskForm, DeskNotification, DeskMessage, DeskDraft, DeskSubject},
 }

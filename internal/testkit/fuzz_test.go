@@ -148,6 +148,7 @@ func local(f *testing.F, x *testkit.Exchange, desk *testkit.Desk, in *testkit.In
 			localv1.RegisterPinServiceServer(r, desk.Desk)
 			localv1.RegisterCaseworkServiceServer(r, desk.Desk)
 			localv1.RegisterCounterServiceServer(r, desk.Desk)
+			localv1.RegisterSubjectServiceServer(r, desk.Desk)
 			localv1.RegisterLogTrustServiceServer(r, desk.Desk.Log())
 		},
 		func(r grpc.ServiceRegistrar) {

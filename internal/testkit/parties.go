@@ -44,6 +44,8 @@ type Desk struct {
 	Cases localv1.CaseworkServiceClient
 	// Counter is the part of the same socket for whoever sits with the person.
 	Counter localv1.CounterServiceClient
+	// Subject is the part of the same socket for whoever answers what a person asks about themselves.
+	Subject localv1.SubjectServiceClient
 
 	x      *Exchange
 	prison string
@@ -97,10 +99,11 @@ func (d *Desk) open(edits ...func(*desk.Config)) {
 		localv1.RegisterPinServiceServer(r, d.Desk)
 		localv1.RegisterCaseworkServiceServer(r, d.Desk)
 		localv1.RegisterCounterServiceServer(r, d.Desk)
+		localv1.RegisterSubjectServiceServer(r, d.Desk)
 	})
 	must(x.t, err)
 	d.Local, d.Pins, d.Cases, d.stop = localv1.NewDeskServiceClient(conn), localv1.NewPinServiceClient(conn), localv1.NewCaseworkServiceClient(conn), stop
-	d.Counter = localv1.NewCounterServiceClient(conn)
+	d.Counter, d.Subject = localv1.NewCounterServiceClient(conn), localv1.NewSubjectServiceClient(conn)
 }
 
 func (d *Desk) close() {
