@@ -33,7 +33,7 @@ func (a *app) deskCommand() *cobra.Command {
 		a.deskRequestCommand(), a.deskCloseManualCommand(),
 		a.deskTonightCommand(), a.deskSlipCommand(), a.deskReceptionsCommand(),
 		&cobra.Command{Use: "receipt ID", Short: "Print the receipt of a decision, a file that `postern audit verify` checks", Args: exactly(1), RunE: a.deskReceipt})
-	c.AddCommand(a.deskNewKeyCommand())
+	c.AddCommand(a.deskNewKeyCommand(), a.deskSubjectCommand(), a.deskSubjectCopiesCommand())
 	c.AddCommand(a.deskKeyCommands()...)
 	c.AddCommand(logCommands(a, config.LoadDesk)...)
 	return c
