@@ -58,6 +58,7 @@ func questionFlags(c *cobra.Command, f *auditor.Question) {
 	c.Flags().StringVar(&f.Authority, "authority", "", "only events of this authority (GSS code)")
 	c.Flags().StringVar(&f.Outcome, "outcome", "", "only decisions with this outcome: SHARE, WAIT, WITHHOLD, REFER_TO_PERSON")
 	c.Flags().StringVar(&f.Rule, "rule", "", "only decisions in which this rule was a reason, such as consent_given")
+	c.Flags().StringVar(&f.Route, "route", "", "only decisions on this route: STANDARD, URGENT, DUTY")
 	c.Flags().StringVar(&f.Kind, "kind", "", "only events of this kind, such as decided")
 	c.Flags().StringVar(&f.Notification, "notification", "", "only events of this notification, by its id or reference")
 }
@@ -74,6 +75,7 @@ func eventFilter(q auditor.Question) (*posternv1.EventFilter, error) {
 		auditor.Authority:    {q.Authority, "a GSS code, such as E06000023"},
 		auditor.Rule:         {q.Rule, "the id of a rule, such as consent_given; `postern policy catalogue` lists them"},
 		auditor.Outcome:      {q.Outcome, "SHARE, WAIT, WITHHOLD or REFER_TO_PERSON"},
+		auditor.Route:        {q.Route, "STANDARD, URGENT or DUTY"},
 		auditor.Kind:         {q.Kind, "one of " + strings.Join(auditor.Kinds(), ", ")},
 		auditor.Notification: {q.Notification, "an id or a reference such as PN-7K3F-9Q2M"},
 		auditor.Since:        {q.Since, moment},

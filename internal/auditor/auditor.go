@@ -23,7 +23,6 @@ import (
 	"postern/internal/identity"
 	"postern/internal/ledger/verify"
 	"postern/internal/ops"
-	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
 	logv1 "postern/proto/postern/log/v1"
 	posternv1 "postern/proto/postern/v1"
@@ -51,6 +50,7 @@ type Config struct {
 type Auditor struct {
 	localv1.UnimplementedAuditorServiceServer
 	localv1.UnimplementedCoverageServiceServer
+	localv1.UnimplementedEvidenceServiceServer
 	localv1.UnimplementedOperationsServiceServer
 	localv1.UnimplementedReplayServiceServer
 
@@ -182,7 +182,7 @@ func prisonOf(d *logv1.Details) string {
 // describe is the event that a verified receipt and its details show.
 func describe(event *verify.Event, d *logv1.Details) *posternv1.Event {
 	e := &posternv1.Event{
-		EventId: hex.EncodeToString(event.EventID[:]), Origin: event.Origin, Index: event.Index, Kind: strings.ToLower(plain.Enum(event.Kind)),
+		EventId: hex.EncodeToString(event.EventID[:]), Origin: event.Origin, Index: event.Index, Kind: kindName(event.Kind),
 		RecordTime: event.Core.GetEventTime(), NotificationId: d.GetNotificationId(), PrisonId: prisonOf(d),
 		Authority: d.GetAuthority(), Decision: d.GetDecision(), OfferedPaths: d.GetOfferedPaths(),
 	}

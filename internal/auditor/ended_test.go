@@ -41,7 +41,7 @@ func audits(t *testing.T, x *testkit.Exchange, before ...string) *auditing {
 	t.Helper()
 	a := &auditing{x: x, keys: append(before, x.Ledger.VerifierKey(ledger.Sent), x.Ledger.VerifierKey(ledger.Received))}
 	var err error
-	a.Auditor, err = auditor.Open(t.Context(), auditor.Config{Hub: x.Audit(testkit.AuditorPath), LogKeys: a.verify(t), Clock: x.Clock.Now, Memory: follow.InFile(x.Path("auditor.json")),
+	a.Auditor, err = auditor.Open(t.Context(), auditor.Config{Hub: x.Audit(testkit.AuditorPath), Directory: posternv1.NewDirectoryServiceClient(x.ToHub(testkit.AuditorPath)), LogKeys: a.verify(t), Clock: x.Clock.Now, Memory: follow.InFile(x.Path("auditor.json")),
 		HubPhone: testkit.HubPhone, Log: slog.New(slog.DiscardHandler), Identity: x.Identity(testkit.AuditorPath), Anchors: x.Anchors()})
 	noError(t, err)
 	return a

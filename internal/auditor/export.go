@@ -77,12 +77,8 @@ func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreaming
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	progress := &localv1.ExportResponse{}
-	for _, origin := range newestFirst(a.cfg.LogKeys) {
-		now := &localv1.ExportedLog{Origin: origin}
-		progress.Logs = append(progress.Logs, now)
-		if err := a.exportLog(ctx, w, now, func() error { return stream.Send(progress) }); err != nil {
-			return err
-		}
+	if err := a.fetch(ctx, w, progress, func() error { return stream.Send(progress) }); err != nil {
+		return err
 	}
 	report, err := w.Commit(a.cfg.Identity, a.cfg.Clock())
 	if err != nil {
@@ -97,6 +93,18 @@ func (a *Auditor) Export(req *localv1.ExportRequest, stream grpc.ServerStreaming
 	}
 	progress.Done = true
 	return stream.Send(progress)
+}
+
+// fetch brings a Writer up to date with every log that the auditor has a key for, and tells of each step.
+func (a *Auditor) fetch(ctx context.Context, w *archive.Writer, progress *localv1.ExportResponse, tell func() error) error {
+	for _, origin := range newestFirst(a.cfg.LogKeys) {
+		now := &localv1.ExportedLog{Origin: origin}
+		progress.Logs = append(progress.Logs, now)
+		if err := a.exportLog(ctx, w, now, tell); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exportLog fetches what a folder lacks of one log, in as many calls as it takes. A call that fails on the way counts

@@ -22,13 +22,14 @@ type Question struct {
 	Rule         string
 	Kind         string
 	Notification string // an id or a reference
+	Route        string // by its short name
 }
 
 // The parts of a Question by name, for whoever says which of them is wrong. Order is no part: it is that Until is not
 // after Since.
 const (
 	Since, Until, Prison, Authority, Outcome = "since", "until", "prison", "authority", "outcome"
-	Rule, Kind, Notification, Order          = "rule", "kind", "notification", "order"
+	Rule, Kind, Notification, Route, Order   = "rule", "kind", "notification", "route", "order"
 )
 
 var (
@@ -53,6 +54,11 @@ func (q Question) Filter(zone *time.Location) (f *posternv1.EventFilter, wrong [
 		n, ok := plain.Value(posternv1.Outcome(0), q.Outcome)
 		bad(Outcome, !ok || n == 0)
 		f.Outcome = posternv1.Outcome(n)
+	}
+	if q.Route != "" {
+		n, ok := plain.Value(posternv1.Route(0), q.Route)
+		bad(Route, !ok || n == 0)
+		f.Route = posternv1.Route(n)
 	}
 	n, ok := plain.Value(logv1.Kind(0), strings.ToUpper(q.Kind))
 	bad(Kind, q.Kind != "" && (!ok || n == 0 || q.Kind != strings.ToLower(q.Kind)))
@@ -89,6 +95,9 @@ func Kinds() []string {
 		if _, ok := logv1.Kind_name[n]; !ok {
 			return all
 		}
-		all = append(all, strings.ToLower(plain.Enum(logv1.Kind(n))))
+		all = append(all, kindName(logv1.Kind(n)))
 	}
 }
+
+// kindName is the name of a kind in the log.
+func kindName(k logv1.Kind) string { return strings.ToLower(plain.Enum(k)) }

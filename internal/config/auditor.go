@@ -71,6 +71,7 @@ func (c *Auditor) Build(ctx context.Context, rt Runtime) (*Service, error) {
 	s.Local = func(r grpc.ServiceRegistrar) {
 		localv1.RegisterAuditorServiceServer(r, a)
 		localv1.RegisterCoverageServiceServer(r, a)
+		localv1.RegisterEvidenceServiceServer(r, a)
 		localv1.RegisterOperationsServiceServer(r, a)
 		localv1.RegisterReplayServiceServer(r, a)
 		localv1.RegisterLogTrustServiceServer(r, a.Log())

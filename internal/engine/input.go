@@ -171,3 +171,14 @@ func readInput(data []byte) (_ *Input, same bool, _ error) {
 	}
 	return &in, false, nil
 }
+
+// RouteOf is the route that an Input names, and nothing else of it; "" where it names none, or is none.
+func RouteOf(input []byte) string {
+	var in struct {
+		Route string `json:"route"`
+	}
+	if json.Unmarshal(input, &in) != nil {
+		return ""
+	}
+	return in.Route
+}

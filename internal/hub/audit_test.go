@@ -116,6 +116,7 @@ func TestEventsAreFiltered(t *testing.T) {
 	for path, f := range map[string]*posternv1.EventFilter{
 		"filter.kind":     {Kind: "forgotten"},
 		"filter.outcome":  {Outcome: 99},
+		"filter.route":    {Route: 99},
 		"filter.end_time": {StartTime: timestamppb.New(testkit.Now), EndTime: timestamppb.New(testkit.Now)},
 	} {
 		_, err := audit.ListEvents(t.Context(), &posternv1.ListEventsRequest{Filter: f})

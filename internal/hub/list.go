@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"postern/internal/engine"
 	"postern/internal/fault"
 	"postern/internal/ledger"
 	"postern/internal/ledger/verify"
@@ -42,7 +43,7 @@ func (h *Hub) ListEvents(ctx context.Context, req *posternv1.ListEventsRequest) 
 	}
 	next, err := cut.Events(ctx, after, pageSize(req.GetPageSize(), 25, 100), f.where(who.scope), func(at ledger.Logged) (bool, error) {
 		e := h.event(at)
-		if !who.sees(at) || !f.matches(e) {
+		if !who.sees(at) || !f.matches(e, at.Details) {
 			return false, nil
 		}
 		out.Events = append(out.Events, e)
@@ -79,6 +80,9 @@ func (h *Hub) filter(ctx context.Context, f *posternv1.EventFilter) (filter, err
 	}
 	if _, known := posternv1.Outcome_name[int32(f.GetOutcome())]; !known {
 		wrong = append(wrong, fault.Field{Path: "filter.outcome", Reason: "There is no such outcome.", Fix: "Use SHARE, WAIT, WITHHOLD or REFER_TO_PERSON."})
+	}
+	if _, known := posternv1.Route_name[int32(f.GetRoute())]; !known {
+		wrong = append(wrong, fault.Field{Path: "filter.route", Reason: "There is no such route.", Fix: "Use STANDARD, URGENT or DUTY."})
 	}
 	if f.GetStartTime() != nil && f.GetEndTime() != nil && !f.GetStartTime().AsTime().Before(f.GetEndTime().AsTime()) {
 		wrong = append(wrong, fault.Field{Path: "filter.end_time", Reason: "It is not after the start.", Fix: "Give an end after the start, or leave one of them out."})
@@ -119,7 +123,7 @@ func (f filter) where(s Scope) ledger.Where {
 		}
 	}
 	w := ledger.Where{From: from, Any: s.terms(), Leaf: func(l verify.Leaf) bool {
-		return l.Hour >= from && l.Hour <= to && (f.kind == 0 || l.Kind == f.kind)
+		return l.Hour >= from && l.Hour <= to && (f.kind == 0 || l.Kind == f.kind) && (f.GetRoute() == 0 || slices.Contains(routed, l.Kind))
 	}}
 	if f.GetEndTime() != nil {
 		w.To = to
@@ -135,6 +139,9 @@ func (f filter) where(s Scope) ledger.Where {
 	}
 	return w
 }
+
+// routed are the kinds of event whose Input says the route.
+var routed = []logv1.Kind{logv1.Kind_KIND_DECIDED, logv1.Kind_KIND_REDIRECTED}
 
 // term is what an event is indexed by: a field of the filter and its value, without the zero byte that ends a term.
 func term(name, value string) string { return name + "/" + strings.ReplaceAll(value, "\x00", "") }
@@ -164,7 +171,7 @@ func Terms(at ledger.Logged) (t ledger.Terms) {
 	return t
 }
 
-func (f filter) matches(e *posternv1.Event) bool {
+func (f filter) matches(e *posternv1.Event, d *logv1.Details) bool {
 	at := e.GetRecordTime().AsTime()
 	return (f.GetStartTime() == nil || !at.Before(f.GetStartTime().AsTime())) &&
 		(f.GetEndTime() == nil || at.Before(f.GetEndTime().AsTime())) &&
@@ -173,7 +180,8 @@ func (f filter) matches(e *posternv1.Event) bool {
 		(f.GetOutcome() == 0 || f.GetOutcome() == e.GetDecision().GetOutcome()) &&
 		(f.GetKind() == "" || f.GetKind() == e.GetKind()) &&
 		(f.GetRuleId() == "" || fired(e.GetDecision(), f.GetRuleId())) &&
-		(f.GetNotification() == "" || slices.Contains(f.ids, e.GetNotificationId()))
+		(f.GetNotification() == "" || slices.Contains(f.ids, e.GetNotificationId())) &&
+		(f.GetRoute() == 0 || plain.Enum(f.GetRoute()) == engine.RouteOf(d.GetInput()))
 }
 
 // fired reports whether a rule is among the reasons of a decision.

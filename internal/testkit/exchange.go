@@ -131,6 +131,15 @@ func (x *Exchange) openHub() {
 // ChangeHub changes what the hub is made of from its next start on; nil for the ordinary one.
 func (x *Exchange) ChangeHub(change func(*hub.Config)) { x.cfg.Hub = change }
 
+// ScopeAuditor starts the hub again with an auditor who sees some prisons only.
+func (x *Exchange) ScopeAuditor(prisons ...string) {
+	x.t.Helper()
+	x.ChangeHub(func(c *hub.Config) {
+		c.Auditors = map[string]hub.Scope{x.Identity(AuditorPath).Party().ID: {Prisons: prisons}}
+	})
+	x.RestartHub()
+}
+
 // RestartHub closes the hub's database and opens all of the hub again, as after a crash.
 func (x *Exchange) RestartHub() {
 	x.t.Helper()

@@ -39,8 +39,18 @@ type Config struct {
 	Keys    verify.Keys       // of every log that the folder must hold, but for those that a later generation in it has followed
 	Anchors *identity.Anchors // whose auditors may sign a manifest
 	Known   []verify.Head     // verified checkpoints seen elsewhere: the folder must continue each of them
+	Each    func(Entry) error // hears of each entry that a Writer adds, in the order of its log; nil for nobody
 
 	off part // of the checks; tests turn some off to show what finds what
+}
+
+// Entry is an entry of a log that was added, with the body that opens its leaf, or nil. That it is of the log is certain
+// only when the whole log is: after a Commit.
+type Entry struct {
+	Origin string
+	Index  uint64
+	Leaf   verify.Leaf
+	Body   *Body
 }
 
 // part is a set of the checks that Verify makes.
@@ -71,6 +81,7 @@ type Report struct {
 type LogReport struct {
 	verify.Head
 	Folder string
+	Signed string // the checkpoint, as the log signed it
 	Absent uint64 // entries without a body
 	Ended  uint64 // the size of its largest end that a later log of the folder names: with less, the end is not here; 0 for none
 }

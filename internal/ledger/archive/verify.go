@@ -46,9 +46,8 @@ type folder struct {
 // log is one log of it.
 type log struct {
 	LogReport
-	checkpoint string
-	ends       []string // of logs before it, which its first entry names
-	tree       tree
+	ends []string // of logs before it, which its first entry names
+	tree tree
 }
 
 // check checks a folder, in which there must be the logs of some origins and of the known checkpoints.
@@ -128,7 +127,7 @@ func (f *folder) complete(origins []string) error {
 
 // checkLog recomputes a log's tree from its entries.
 func (f *folder) checkLog(ctx context.Context, g manifestLog) (*log, error) {
-	l := &log{LogReport: LogReport{Folder: g.Folder}, checkpoint: g.Checkpoint}
+	l := &log{LogReport: LogReport{Folder: g.Folder, Signed: g.Checkpoint}}
 	var err error
 	if l.Head, err = f.checkpoint(g); err != nil {
 		return nil, err

@@ -45,6 +45,22 @@ func Open(ctx context.Context, path string, c Config) (*Writer, error) {
 	return w, nil
 }
 
+// Reader is a Writer without a folder: what is added to it is checked and handed to Each, and nothing is kept. End it
+// instead of a Commit.
+func Reader(c Config) *Writer { return &Writer{Config: c} }
+
+// End is Commit for a Reader. What Each was handed may be believed only after it.
+func (w *Writer) End() (*Report, error) {
+	report := &Report{}
+	for _, l := range w.logs {
+		if err := l.end(); err != nil {
+			return nil, err
+		}
+		report.Logs = append(report.Logs, l.LogReport)
+	}
+	return report, nil
+}
+
 func (w *Writer) open(ctx context.Context) error {
 	fsys := w.dir.FS()
 	_, err := fs.Stat(fsys, manifestName)
@@ -123,14 +139,14 @@ func (w *Writer) Begin(checkpoint string, p *posternv1.ConsistencyProof) (*Log, 
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{w: w, checkpoint: checkpoint, LogReport: LogReport{Head: head}}
+	l := &Log{w: w, LogReport: LogReport{Head: head, Signed: checkpoint}}
 	old := w.held(head.Origin)
 	if old == nil {
 		l.Folder = folderOf(head.Origin, w.taken)
 	} else {
 		l.Folder, l.Absent, l.oldSize = old.Folder, old.Absent, old.Size
 		if head.Size == old.Size && head.Root == old.Root {
-			l.checkpoint, l.done = old.checkpoint, true // other signatures on the same tree are no news
+			l.Signed, l.done = old.Signed, true // other signatures on the same tree are no news
 			l.files = w.old.below(l.Folder)
 			w.logs = append(w.logs, l)
 			return l, nil
@@ -144,6 +160,9 @@ func (w *Writer) Begin(checkpoint string, p *posternv1.ConsistencyProof) (*Log, 
 	}
 	w.logs = append(w.logs, l)
 	w.changed = true
+	if w.dir == nil {
+		return l, nil
+	}
 	return l, w.dir.mark()
 }
 
@@ -162,7 +181,7 @@ func (w *Writer) Commit(by *identity.Identity, at time.Time) (*Report, error) {
 			return nil, err
 		}
 		report.Logs = append(report.Logs, l.LogReport)
-		m.Logs = append(m.Logs, manifestLog{l.Folder, l.Origin, l.checkpoint})
+		m.Logs = append(m.Logs, manifestLog{l.Folder, l.Origin, l.Signed})
 		m.Files = append(m.Files, l.files...)
 	}
 	if w.old != nil { // a log that was not begun stays as it is
@@ -211,6 +230,9 @@ func (w *Writer) sign(m *manifest, by *identity.Identity) error {
 
 // Close releases the folder. Without a Commit it becomes again what it was.
 func (w *Writer) Close() error {
+	if w.dir == nil {
+		return nil
+	}
 	if !w.dir.marked {
 		return w.dir.close()
 	}
@@ -240,12 +262,11 @@ func (f *folder) below(name string) []file {
 // Log is one log that a Writer brings up to date.
 type Log struct {
 	LogReport
-	w          *Writer
-	checkpoint string
-	oldSize    uint64
-	done       bool // nothing has grown
-	tree       tree
-	files      []file // of the new manifest, in no order
+	w       *Writer
+	oldSize uint64
+	done    bool // nothing has grown
+	tree    tree
+	files   []file // of the new manifest, in no order
 
 	row             []hash // of the bundle that is being filled
 	entries, bodies []byte // of the same
@@ -315,6 +336,11 @@ func (l *Log) Add(entry []byte, body *Body) error {
 	if body == nil {
 		l.Absent++
 	}
+	if l.w.Each != nil {
+		if err := l.w.Each(Entry{Origin: l.Origin, Index: at, Leaf: leaf, Body: body}); err != nil {
+			return err
+		}
+	}
 	l.row = append(l.row, leafHash(entry))
 	l.entries, l.bodies = appendEntry(l.entries, entry), appendBody(l.bodies, body)
 	if len(l.row) == width {
@@ -341,6 +367,9 @@ func (l *Log) putTile(level int, n uint64, row []hash) error {
 }
 
 func (l *Log) put(name string, data []byte) error {
+	if l.w.dir == nil {
+		return nil
+	}
 	l.files = append(l.files, file{name, int64(len(data)), digest(data)})
 	return l.w.dir.write(name, data)
 }
@@ -358,7 +387,7 @@ func (l *Log) end() error {
 			return err
 		}
 	}
-	data := []byte(l.checkpoint)
+	data := []byte(l.Signed)
 	l.files = append(l.files, file{l.Folder + "/" + checkpointName, int64(len(data)), digest(data)})
 	if len(l.row) > 0 {
 		if err := l.flush(); err != nil {

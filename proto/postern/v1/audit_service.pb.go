@@ -40,7 +40,9 @@ type EventFilter struct {
 	// Events of this kind, by its name in the log, such as `decided`.
 	Kind string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Events of this notification, by id or reference.
-	Notification  string `protobuf:"bytes,8,opt,name=notification,proto3" json:"notification,omitempty"`
+	Notification string `protobuf:"bytes,8,opt,name=notification,proto3" json:"notification,omitempty"`
+	// Decisions on this route.
+	Route         Route `protobuf:"varint,9,opt,name=route,proto3,enum=postern.v1.Route" json:"route,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +131,13 @@ func (x *EventFilter) GetNotification() string {
 		return x.Notification
 	}
 	return ""
+}
+
+func (x *EventFilter) GetRoute() Route {
+	if x != nil {
+		return x.Route
+	}
+	return Route_ROUTE_UNSPECIFIED
 }
 
 // ListEventsRequest asks for a page of events.
@@ -1085,7 +1094,7 @@ var File_postern_v1_audit_service_proto protoreflect.FileDescriptor
 const file_postern_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1epostern/v1/audit_service.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\"\xba\x02\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17postern/v1/access.proto\x1a\x19postern/v1/decision.proto\x1a\x15postern/v1/form.proto\"\xe3\x02\n" +
 	"\vEventFilter\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
@@ -1095,7 +1104,8 @@ const file_postern_v1_audit_service_proto_rawDesc = "" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x13.postern.v1.OutcomeR\aoutcome\x12\x17\n" +
 	"\arule_id\x18\x06 \x01(\tR\x06ruleId\x12\x12\n" +
 	"\x04kind\x18\a \x01(\tR\x04kind\x12\"\n" +
-	"\fnotification\x18\b \x01(\tR\fnotification\"\xb5\x01\n" +
+	"\fnotification\x18\b \x01(\tR\fnotification\x12'\n" +
+	"\x05route\x18\t \x01(\x0e2\x11.postern.v1.RouteR\x05route\"\xb5\x01\n" +
 	"\x11ListEventsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1216,53 +1226,55 @@ var file_postern_v1_audit_service_proto_goTypes = []any{
 	(*ExportedBody)(nil),          // 13: postern.v1.ExportedBody
 	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 	(Outcome)(0),                  // 15: postern.v1.Outcome
-	(*KnownLog)(nil),              // 16: postern.v1.KnownLog
-	(*ConsistencyProof)(nil),      // 17: postern.v1.ConsistencyProof
-	(*Decision)(nil),              // 18: postern.v1.Decision
-	(*Receipt)(nil),               // 19: postern.v1.Receipt
+	(Route)(0),                    // 16: postern.v1.Route
+	(*KnownLog)(nil),              // 17: postern.v1.KnownLog
+	(*ConsistencyProof)(nil),      // 18: postern.v1.ConsistencyProof
+	(*Decision)(nil),              // 19: postern.v1.Decision
+	(*Receipt)(nil),               // 20: postern.v1.Receipt
 }
 var file_postern_v1_audit_service_proto_depIdxs = []int32{
 	14, // 0: postern.v1.EventFilter.start_time:type_name -> google.protobuf.Timestamp
 	14, // 1: postern.v1.EventFilter.end_time:type_name -> google.protobuf.Timestamp
 	15, // 2: postern.v1.EventFilter.outcome:type_name -> postern.v1.Outcome
-	0,  // 3: postern.v1.ListEventsRequest.filter:type_name -> postern.v1.EventFilter
-	16, // 4: postern.v1.ListEventsRequest.known_logs:type_name -> postern.v1.KnownLog
-	3,  // 5: postern.v1.ListEventsResponse.events:type_name -> postern.v1.Event
-	17, // 6: postern.v1.ListEventsResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	14, // 7: postern.v1.Event.record_time:type_name -> google.protobuf.Timestamp
-	18, // 8: postern.v1.Event.decision:type_name -> postern.v1.Decision
-	16, // 9: postern.v1.GetEventRequest.known_logs:type_name -> postern.v1.KnownLog
-	3,  // 10: postern.v1.GetEventResponse.event:type_name -> postern.v1.Event
-	19, // 11: postern.v1.GetEventResponse.receipt:type_name -> postern.v1.Receipt
-	17, // 12: postern.v1.GetEventResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	16, // 13: postern.v1.GetCheckpointRequest.known_logs:type_name -> postern.v1.KnownLog
-	17, // 14: postern.v1.GetCheckpointResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	17, // 15: postern.v1.GetCheckpointResponse.proofs:type_name -> postern.v1.ConsistencyProof
-	19, // 16: postern.v1.GetCheckpointResponse.opening:type_name -> postern.v1.Receipt
-	17, // 17: postern.v1.GetCheckpointResponse.ended:type_name -> postern.v1.ConsistencyProof
-	16, // 18: postern.v1.GetProofRequest.known_logs:type_name -> postern.v1.KnownLog
-	19, // 19: postern.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
-	17, // 20: postern.v1.GetProofResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	16, // 21: postern.v1.ExportLogRequest.known_logs:type_name -> postern.v1.KnownLog
-	17, // 22: postern.v1.ExportLogResponse.consistency:type_name -> postern.v1.ConsistencyProof
-	12, // 23: postern.v1.ExportLogResponse.entries:type_name -> postern.v1.ExportedEntry
-	17, // 24: postern.v1.ExportLogResponse.proofs:type_name -> postern.v1.ConsistencyProof
-	13, // 25: postern.v1.ExportedEntry.body:type_name -> postern.v1.ExportedBody
-	1,  // 26: postern.v1.AuditService.ListEvents:input_type -> postern.v1.ListEventsRequest
-	4,  // 27: postern.v1.AuditService.GetEvent:input_type -> postern.v1.GetEventRequest
-	6,  // 28: postern.v1.AuditService.GetCheckpoint:input_type -> postern.v1.GetCheckpointRequest
-	8,  // 29: postern.v1.AuditService.GetProof:input_type -> postern.v1.GetProofRequest
-	10, // 30: postern.v1.AuditService.ExportLog:input_type -> postern.v1.ExportLogRequest
-	2,  // 31: postern.v1.AuditService.ListEvents:output_type -> postern.v1.ListEventsResponse
-	5,  // 32: postern.v1.AuditService.GetEvent:output_type -> postern.v1.GetEventResponse
-	7,  // 33: postern.v1.AuditService.GetCheckpoint:output_type -> postern.v1.GetCheckpointResponse
-	9,  // 34: postern.v1.AuditService.GetProof:output_type -> postern.v1.GetProofResponse
-	11, // 35: postern.v1.AuditService.ExportLog:output_type -> postern.v1.ExportLogResponse
-	31, // [31:36] is the sub-list for method output_type
-	26, // [26:31] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	16, // 3: postern.v1.EventFilter.route:type_name -> postern.v1.Route
+	0,  // 4: postern.v1.ListEventsRequest.filter:type_name -> postern.v1.EventFilter
+	17, // 5: postern.v1.ListEventsRequest.known_logs:type_name -> postern.v1.KnownLog
+	3,  // 6: postern.v1.ListEventsResponse.events:type_name -> postern.v1.Event
+	18, // 7: postern.v1.ListEventsResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	14, // 8: postern.v1.Event.record_time:type_name -> google.protobuf.Timestamp
+	19, // 9: postern.v1.Event.decision:type_name -> postern.v1.Decision
+	17, // 10: postern.v1.GetEventRequest.known_logs:type_name -> postern.v1.KnownLog
+	3,  // 11: postern.v1.GetEventResponse.event:type_name -> postern.v1.Event
+	20, // 12: postern.v1.GetEventResponse.receipt:type_name -> postern.v1.Receipt
+	18, // 13: postern.v1.GetEventResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	17, // 14: postern.v1.GetCheckpointRequest.known_logs:type_name -> postern.v1.KnownLog
+	18, // 15: postern.v1.GetCheckpointResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	18, // 16: postern.v1.GetCheckpointResponse.proofs:type_name -> postern.v1.ConsistencyProof
+	20, // 17: postern.v1.GetCheckpointResponse.opening:type_name -> postern.v1.Receipt
+	18, // 18: postern.v1.GetCheckpointResponse.ended:type_name -> postern.v1.ConsistencyProof
+	17, // 19: postern.v1.GetProofRequest.known_logs:type_name -> postern.v1.KnownLog
+	20, // 20: postern.v1.GetProofResponse.receipt:type_name -> postern.v1.Receipt
+	18, // 21: postern.v1.GetProofResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	17, // 22: postern.v1.ExportLogRequest.known_logs:type_name -> postern.v1.KnownLog
+	18, // 23: postern.v1.ExportLogResponse.consistency:type_name -> postern.v1.ConsistencyProof
+	12, // 24: postern.v1.ExportLogResponse.entries:type_name -> postern.v1.ExportedEntry
+	18, // 25: postern.v1.ExportLogResponse.proofs:type_name -> postern.v1.ConsistencyProof
+	13, // 26: postern.v1.ExportedEntry.body:type_name -> postern.v1.ExportedBody
+	1,  // 27: postern.v1.AuditService.ListEvents:input_type -> postern.v1.ListEventsRequest
+	4,  // 28: postern.v1.AuditService.GetEvent:input_type -> postern.v1.GetEventRequest
+	6,  // 29: postern.v1.AuditService.GetCheckpoint:input_type -> postern.v1.GetCheckpointRequest
+	8,  // 30: postern.v1.AuditService.GetProof:input_type -> postern.v1.GetProofRequest
+	10, // 31: postern.v1.AuditService.ExportLog:input_type -> postern.v1.ExportLogRequest
+	2,  // 32: postern.v1.AuditService.ListEvents:output_type -> postern.v1.ListEventsResponse
+	5,  // 33: postern.v1.AuditService.GetEvent:output_type -> postern.v1.GetEventResponse
+	7,  // 34: postern.v1.AuditService.GetCheckpoint:output_type -> postern.v1.GetCheckpointResponse
+	9,  // 35: postern.v1.AuditService.GetProof:output_type -> postern.v1.GetProofResponse
+	11, // 36: postern.v1.AuditService.ExportLog:output_type -> postern.v1.ExportLogResponse
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_audit_service_proto_init() }
@@ -1272,6 +1284,7 @@ func file_postern_v1_audit_service_proto_init() {
 	}
 	file_postern_v1_access_proto_init()
 	file_postern_v1_decision_proto_init()
+	file_postern_v1_form_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
