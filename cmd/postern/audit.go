@@ -30,7 +30,8 @@ func (a *app) auditCommand() *cobra.Command {
 		&cobra.Command{Use: "witness", Short: "See that the hub's logs go on from what was seen of them, and print their newest checkpoints", Args: exactly(0), RunE: a.auditWitness},
 		a.auditReplayCommand(),
 		a.auditWhatIfCommand(),
-		a.auditStatsCommand())
+		a.auditStatsCommand(),
+		a.auditEvidenceCommand())
 	c.AddCommand(logCommands(a, config.LoadAuditor)...)
 	return c
 }

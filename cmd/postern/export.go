@@ -83,7 +83,7 @@ func (a *app) printExport(dir string, logs []*localv1.ExportedLog) error {
 
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var checkpoints []string
-	c := &cobra.Command{Use: "verify DIR|FILE", Short: "Verify an exported folder, an extract (ZIP) or a receipt file offline", Args: exactly(1)}
+	c := &cobra.Command{Use: "verify DIR|FILE", Short: "Verify an exported folder, a folder with evidence, an extract (ZIP) or a receipt file offline", Args: exactly(1)}
 	c.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "a file with signed checkpoints from elsewhere that the folder must continue (postern desk known-log); may be given several times")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := load(a, config.LoadAuditor)
@@ -137,6 +137,13 @@ func (a *app) verifyExport(ctx context.Context, dir string, cfg *config.Auditor,
 		return fault.New(fault.Precondition, "EXPORT_FOLDER", "The folder cannot be opened.").Because(err)
 	}
 	defer root.Close()
+	if _, err := root.Stat(archive.PackName); err == nil {
+		pack, err := archive.VerifyPack(ctx, root.FS(), against)
+		if err != nil {
+			return err
+		}
+		return a.printPack(pack)
+	}
 	report, err := archive.Verify(ctx, root.FS(), against)
 	if err != nil {
 		return err
@@ -186,12 +193,7 @@ func (a *app) readForeign(name string) ([]byte, error) {
 
 func (a *app) printVerified(r *archive.Report) error {
 	if a.output == "json" {
-		list := make([]map[string]any, len(r.Logs))
-		for i, l := range r.Logs {
-			list[i] = map[string]any{"id": l.Origin, "folder": l.Folder, "size": l.Size, "absent": l.Absent, "ended": l.Ended,
-				"root": base64.StdEncoding.EncodeToString(l.Root[:])}
-		}
-		return a.printJSON(map[string]any{"verified": true, "time": r.Time.Format("2006-01-02T15:04:05Z07:00"), "signed_by": r.By.URI(), "logs": list, "lost": append([]string{}, r.Lost...)})
+		return a.printJSON(map[string]any{"verified": true, "time": r.Time.Format("2006-01-02T15:04:05Z07:00"), "signed_by": r.By.URI(), "logs": verifiedLogs(r), "lost": append([]string{}, r.Lost...)})
 	}
 	a.line("Verified: exported %s by %s", plain.Time(r.Time), r.By.URI())
 	for _, l := range r.Logs {
@@ -204,4 +206,13 @@ func (a *app) printVerified(r *archive.Report) error {
 		a.line("  %s: ended; nothing of it is here", origin)
 	}
 	return nil
+}
+
+func verifiedLogs(r *archive.Report) []map[string]any {
+	list := make([]map[string]any, len(r.Logs))
+	for i, l := range r.Logs {
+		list[i] = map[string]any{"id": l.Origin, "folder": l.Folder, "size": l.Size, "absent": l.Absent, "ended": l.Ended,
+			"root": base64.StdEncoding.EncodeToString(l.Root[:])}
+	}
+	return list
 }

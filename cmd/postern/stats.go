@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 	"postern/internal/config"
 	"postern/internal/plain"
 	localv1 "postern/proto/postern/local/v1"
-	posternv1 "postern/proto/postern/v1"
 )
 
 func (a *app) auditStatsCommand() *cobra.Command {
@@ -47,12 +45,12 @@ func (a *app) printStats(out *localv1.GetStatisticsResponse) error {
 		counts, durations, logs := []map[string]any{}, []map[string]any{}, []map[string]any{}
 		for _, c := range out.GetCounts() {
 			m := plain.Map(c)
-			m["id"], m["list"] = c.GetBy()+"/"+c.GetName(), listFlags(c.GetFilter())
+			m["id"], m["list"] = c.GetBy()+"/"+c.GetName(), auditor.Flags(c.GetFilter())
 			counts = append(counts, m)
 		}
 		for _, d := range out.GetDurations() {
 			m := plain.Map(d)
-			m["id"], m["list"] = d.GetName(), listFlags(d.GetFilter())
+			m["id"], m["list"] = d.GetName(), auditor.Flags(d.GetFilter())
 			durations = append(durations, m)
 		}
 		for _, l := range out.GetLogs() {
@@ -63,7 +61,7 @@ func (a *app) printStats(out *localv1.GetStatisticsResponse) error {
 		return a.printJSON(map[string]any{"counts": counts, "durations": durations, "logs": logs})
 	}
 	err := list(a, out.GetCounts(), nil, "", []string{"BY", "WHICH", "EVENTS", "NOTIFICATIONS", "LISTED BY"}, func(c *localv1.Count) []string {
-		return []string{c.GetBy(), c.GetName(), fmt.Sprint(c.GetEvents()), fmt.Sprint(c.GetNotifications()), listFlags(c.GetFilter())}
+		return []string{c.GetBy(), c.GetName(), fmt.Sprint(c.GetEvents()), fmt.Sprint(c.GetNotifications()), auditor.Flags(c.GetFilter())}
 	})
 	if err != nil {
 		return err
@@ -88,27 +86,3 @@ func (a *app) printStats(out *localv1.GetStatisticsResponse) error {
 }
 
 func seconds(n uint64) string { return (time.Duration(n) * time.Second).String() }
-
-// listFlags are the flags with which `audit list` answers a question.
-func listFlags(f *posternv1.EventFilter) string {
-	var all []string
-	add := func(name, value string) {
-		if value != "" {
-			all = append(all, "--"+name+" "+value)
-		}
-	}
-	if f.GetStartTime() != nil {
-		add(auditor.Since, f.GetStartTime().AsTime().Format(time.RFC3339Nano))
-	}
-	if f.GetEndTime() != nil {
-		add(auditor.Until, f.GetEndTime().AsTime().Format(time.RFC3339Nano))
-	}
-	add(auditor.Kind, f.GetKind())
-	add(auditor.Prison, f.GetPrisonId())
-	add(auditor.Authority, f.GetAuthority())
-	add(auditor.Outcome, plain.Enum(f.GetOutcome()))
-	add(auditor.Route, plain.Enum(f.GetRoute()))
-	add(auditor.Rule, f.GetRuleId())
-	add(auditor.Notification, f.GetNotification())
-	return strings.Join(all, " ")
-}

@@ -101,3 +101,27 @@ func Kinds() []string {
 
 // kindName is the name of a kind in the log.
 func kindName(k logv1.Kind) string { return strings.ToLower(plain.Enum(k)) }
+
+// Flags are the flags with which `audit list` answers a question.
+func Flags(f *posternv1.EventFilter) string {
+	var all []string
+	add := func(name, value string) {
+		if value != "" {
+			all = append(all, "--"+name+" "+value)
+		}
+	}
+	if f.GetStartTime() != nil {
+		add(Since, f.GetStartTime().AsTime().Format(time.RFC3339Nano))
+	}
+	if f.GetEndTime() != nil {
+		add(Until, f.GetEndTime().AsTime().Format(time.RFC3339Nano))
+	}
+	add(Kind, f.GetKind())
+	add(Prison, f.GetPrisonId())
+	add(Authority, f.GetAuthority())
+	add(Outcome, plain.Enum(f.GetOutcome()))
+	add(Route, plain.Enum(f.GetRoute()))
+	add(Rule, f.GetRuleId())
+	add(Notification, f.GetNotification())
+	return strings.Join(all, " ")
+}

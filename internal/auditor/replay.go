@@ -35,7 +35,11 @@ func (a *Auditor) Replay(req *localv1.ReplayRequest, stream grpc.ServerStreaming
 		if err != nil {
 			return err
 		}
-		out, err := r.again(ctx, held)
+		d := &logv1.Details{}
+		if err := proto.Unmarshal(held.GetDetails(), d); err != nil {
+			return fault.From(err) // it was read before, when it was verified
+		}
+		out, err := r.again(ctx, held.GetEvent(), d)
 		if err != nil {
 			return err
 		}
@@ -50,25 +54,22 @@ type replay struct {
 	last  *engine.Engine // of the decision before: policies change seldom
 }
 
-func (r *replay) again(ctx context.Context, held *posternv1.GetEventResponse) (*localv1.ReplayResponse, error) {
-	d := &logv1.Details{}
-	if err := proto.Unmarshal(held.GetDetails(), d); err != nil {
-		return nil, fault.From(err) // it was read before, when it was verified
-	}
-	out := &localv1.ReplayResponse{Event: held.GetEvent(), Replayed: localv1.Replayed_REPLAYED_NO_INPUT}
+// again decides an event again, of verified details.
+func (r *replay) again(ctx context.Context, e *posternv1.Event, d *logv1.Details) (*localv1.ReplayResponse, error) {
+	out := &localv1.ReplayResponse{Event: e, Replayed: localv1.Replayed_REPLAYED_NO_INPUT}
 	if len(d.GetInput()) == 0 {
 		return out, nil
 	}
-	e, err := r.engine(ctx, d.GetDecision().GetPolicyRevision())
+	by, err := r.engine(ctx, d.GetDecision().GetPolicyRevision())
 	if err != nil {
 		return nil, err
 	}
-	if e == nil {
+	if by == nil {
 		out.Replayed = localv1.Replayed_REPLAYED_POLICY_MISSING
 		return out, nil
 	}
-	out.EngineVersion = e.Version()
-	if out.Differences, err = e.Replay(ctx, d.GetInput(), d.GetDecision()); err != nil {
+	out.EngineVersion = by.Version()
+	if out.Differences, err = by.Replay(ctx, d.GetInput(), d.GetDecision()); err != nil {
 		return nil, err
 	}
 	switch {

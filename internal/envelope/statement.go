@@ -30,6 +30,7 @@ const (
 	TypeAgreement       = "application/vnd.postern.agreement.v1"
 	TypeExport          = "application/vnd.postern.export.v1"
 	TypeExtract         = "application/vnd.postern.extract.v1"
+	TypeEvidence        = "application/vnd.postern.evidence.v1"
 	TypePolicy          = "application/vnd.postern.policy.v1"
 )
 

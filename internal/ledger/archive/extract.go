@@ -148,7 +148,7 @@ func contents(f *zip.File) ([]byte, error) {
 
 // openExtract checks who signed the manifest of an extract.
 func openExtract(data []byte, anchors *identity.Anchors) (*extractManifest, *ExtractReport, error) {
-	payload, at, by, err := signedManifest(data, envelope.TypeExtract, anchors)
+	payload, at, by, err := signedManifest(manifestName, data, envelope.TypeExtract, anchors)
 	if err != nil {
 		return nil, nil, err
 	}

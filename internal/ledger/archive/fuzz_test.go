@@ -114,6 +114,42 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
+// FuzzPack puts any bytes in the place of each file of a folder with evidence. Only those that were signed pass.
+func FuzzPack(f *testing.F) {
+	w := newWorld(f, newTrust(f), "pack")
+	w.add(ledger.Sent, 3)
+	good := fstest.MapFS{}
+	for name, file := range w.exported(nil) {
+		good[archive.PackLogs+"/"+name] = file
+	}
+	pages := map[string][]byte{"index.html": []byte("<p>1"), "index.json": []byte("{}")}
+	signed, err := archive.Pack{Question: []byte("{}"), Manifest: good["log/manifest.json"].Data, Files: pages}.Seal(w.auditor, now)
+	check(f, err)
+	for name, data := range pages {
+		good[name] = &fstest.MapFile{Data: data}
+	}
+	good[archive.PackName] = &fstest.MapFile{Data: signed}
+	if _, err := archive.VerifyPack(f.Context(), good, w.config()); err != nil {
+		f.Fatal(err)
+	}
+	names := []string{"index.html", "index.json", archive.PackName, "log/manifest.json", "log/sent/checkpoint", "more.html"}
+	for _, name := range names[:5] {
+		f.Add(good[name].Data)
+		f.Add(good[name].Data[1:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, name := range names {
+			files := maps.Clone(good)
+			same := files[name] != nil && bytes.Equal(files[name].Data, b)
+			files[name] = &fstest.MapFile{Data: b}
+			_, err := archive.VerifyPack(t.Context(), files, w.config())
+			if (err == nil) != same || err != nil && fault.KindOf(err) != fault.Unverified {
+				t.Fatalf("%q as %s: %v", b, name, err)
+			}
+		}
+	})
+}
+
 func unzip(tb testing.TB, data []byte) map[string][]byte {
 	tb.Helper()
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))

@@ -81,35 +81,35 @@ func spell(e dsse) ([]byte, error) {
 
 // openManifest reads the manifest's file and checks that an auditor signed it, and that it makes sense.
 func openManifest(data []byte, anchors *identity.Anchors) (*manifest, identity.Party, error) {
-	payload, _, by, err := signedManifest(data, envelope.TypeExport, anchors)
+	payload, _, by, err := signedManifest(manifestName, data, envelope.TypeExport, anchors)
 	if err != nil {
 		return nil, identity.Party{}, err
 	}
 	m := new(manifest)
 	if err := json.Unmarshal(payload, m); err != nil {
-		return nil, identity.Party{}, errMalformed()
+		return nil, identity.Party{}, errMalformed(manifestName)
 	}
 	if again, err := json.Marshal(m); err != nil || !bytes.Equal(again, payload) {
-		return nil, identity.Party{}, errMalformed()
+		return nil, identity.Party{}, errMalformed(manifestName)
 	}
 	return m, by, m.check()
 }
 
-func errMalformed() error {
-	return wrong("MANIFEST_MALFORMED", "%s is damaged or is no export manifest.", manifestName)
+func errMalformed(name string) error {
+	return wrong("MANIFEST_MALFORMED", "%s is damaged or is not what an auditor signs.", name)
 }
 
 // signedManifest reads the file of a manifest, and checks that it has its one spelling and that an auditor signed it at
 // the time that it says.
-func signedManifest(data []byte, payloadType string, anchors *identity.Anchors) ([]byte, time.Time, identity.Party, error) {
+func signedManifest(name string, data []byte, payloadType string, anchors *identity.Anchors) ([]byte, time.Time, identity.Party, error) {
 	var none identity.Party
 	refuse := func(err error) ([]byte, time.Time, identity.Party, error) { return nil, time.Time{}, none, err }
 	var e dsse
 	if err := json.Unmarshal(data, &e); err != nil {
-		return refuse(errMalformed())
+		return refuse(errMalformed(name))
 	}
 	if again, err := spell(e); err != nil || !bytes.Equal(again, data) {
-		return refuse(errMalformed())
+		return refuse(errMalformed(name))
 	}
 	s := &posternv1.Signed{Payload: e.Payload, PayloadType: e.PayloadType}
 	for _, sig := range e.Signatures {
@@ -119,20 +119,20 @@ func signedManifest(data []byte, payloadType string, anchors *identity.Anchors) 
 		Time string `json:"time"`
 	}
 	if err := json.Unmarshal(e.Payload, &dated); err != nil {
-		return refuse(errMalformed())
+		return refuse(errMalformed(name))
 	}
 	// The time is the signer's word; it must lie within the certificate, and a certificate ends long before its export
 	// is of no more use.
 	at, err := time.Parse(time.RFC3339, dated.Time)
 	if err != nil {
-		return refuse(errMalformed())
+		return refuse(errMalformed(name))
 	}
 	by, err := envelope.VerifyStatement(s, payloadType, anchors, at)
 	if err != nil {
-		return refuse(wrong("MANIFEST_SIGNATURE", "The signature of %s does not hold. %s", manifestName, fault.From(err).Message).Because(err))
+		return refuse(wrong("MANIFEST_SIGNATURE", "The signature of %s does not hold. %s", name, fault.From(err).Message).Because(err))
 	}
 	if by.Role != posternv1.Role_ROLE_AUDITOR {
-		return refuse(wrong("MANIFEST_SIGNATURE", "%s is signed by %s, who is no auditor.", manifestName, by.URI()))
+		return refuse(wrong("MANIFEST_SIGNATURE", "%s is signed by %s, who is no auditor.", name, by.URI()))
 	}
 	return e.Payload, at, by, nil
 }

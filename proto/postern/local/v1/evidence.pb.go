@@ -396,6 +396,207 @@ func (x *CountedLog) GetCheckpoint() string {
 	return ""
 }
 
+// WriteEvidenceRequest asks for a folder with evidence.
+type WriteEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The folder, by its whole path; it must not be there yet.
+	Directory string `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	// What the pages are about: times, a prison, an authority; all within the auditor's scope when empty.
+	Filter *v1.EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The language of the pages: en or cy.
+	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteEvidenceRequest) Reset() {
+	*x = WriteEvidenceRequest{}
+	mi := &file_postern_local_v1_evidence_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteEvidenceRequest) ProtoMessage() {}
+
+func (x *WriteEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_evidence_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*WriteEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_evidence_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *WriteEvidenceRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *WriteEvidenceRequest) GetFilter() *v1.EventFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *WriteEvidenceRequest) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+// WriteEvidenceResponse is what the folder holds.
+type WriteEvidenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pages, in the order of the contents.
+	Pages []*EvidencePage `protobuf:"bytes,1,rep,name=pages,proto3" json:"pages,omitempty"`
+	// The logs that they were made from.
+	Logs []*CountedLog `protobuf:"bytes,2,rep,name=logs,proto3" json:"logs,omitempty"`
+	// The SHA-256 of the export's manifest, in hex.
+	ManifestSha256 string `protobuf:"bytes,3,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WriteEvidenceResponse) Reset() {
+	*x = WriteEvidenceResponse{}
+	mi := &file_postern_local_v1_evidence_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteEvidenceResponse) ProtoMessage() {}
+
+func (x *WriteEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_evidence_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*WriteEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_evidence_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *WriteEvidenceResponse) GetPages() []*EvidencePage {
+	if x != nil {
+		return x.Pages
+	}
+	return nil
+}
+
+func (x *WriteEvidenceResponse) GetLogs() []*CountedLog {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *WriteEvidenceResponse) GetManifestSha256() string {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return ""
+}
+
+// EvidencePage is one page on one control.
+type EvidencePage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of its files, without the ending.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its title.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// What it comes to: EVIDENCED, IN_PART, NONE (the logs hold no such event) or NOT_EVIDENCED.
+	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// How many figures are not what they should be.
+	Exceptions    uint32 `protobuf:"varint,4,opt,name=exceptions,proto3" json:"exceptions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvidencePage) Reset() {
+	*x = EvidencePage{}
+	mi := &file_postern_local_v1_evidence_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvidencePage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvidencePage) ProtoMessage() {}
+
+func (x *EvidencePage) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_local_v1_evidence_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvidencePage.ProtoReflect.Descriptor instead.
+func (*EvidencePage) Descriptor() ([]byte, []int) {
+	return file_postern_local_v1_evidence_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *EvidencePage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EvidencePage) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *EvidencePage) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *EvidencePage) GetExceptions() uint32 {
+	if x != nil {
+		return x.Exceptions
+	}
+	return 0
+}
+
 var File_postern_local_v1_evidence_proto protoreflect.FileDescriptor
 
 const file_postern_local_v1_evidence_proto_rawDesc = "" +
@@ -430,9 +631,25 @@ const file_postern_local_v1_evidence_proto_rawDesc = "" +
 	"\x04lost\x18\x05 \x01(\bR\x04lost\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
-	"checkpoint2s\n" +
+	"checkpoint\"\x81\x01\n" +
+	"\x14WriteEvidenceRequest\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12/\n" +
+	"\x06filter\x18\x02 \x01(\v2\x17.postern.v1.EventFilterR\x06filter\x12\x1a\n" +
+	"\blanguage\x18\x03 \x01(\tR\blanguage\"\xa8\x01\n" +
+	"\x15WriteEvidenceResponse\x124\n" +
+	"\x05pages\x18\x01 \x03(\v2\x1e.postern.local.v1.EvidencePageR\x05pages\x120\n" +
+	"\x04logs\x18\x02 \x03(\v2\x1c.postern.local.v1.CountedLogR\x04logs\x12'\n" +
+	"\x0fmanifest_sha256\x18\x03 \x01(\tR\x0emanifestSha256\"p\n" +
+	"\fEvidencePage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x1e\n" +
+	"\n" +
+	"exceptions\x18\x04 \x01(\rR\n" +
+	"exceptions2\xd5\x01\n" +
 	"\x0fEvidenceService\x12`\n" +
-	"\rGetStatistics\x12&.postern.local.v1.GetStatisticsRequest\x1a'.postern.local.v1.GetStatisticsResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
+	"\rGetStatistics\x12&.postern.local.v1.GetStatisticsRequest\x1a'.postern.local.v1.GetStatisticsResponse\x12`\n" +
+	"\rWriteEvidence\x12&.postern.local.v1.WriteEvidenceRequest\x1a'.postern.local.v1.WriteEvidenceResponseB(Z&postern/proto/postern/local/v1;localv1b\x06proto3"
 
 var (
 	file_postern_local_v1_evidence_proto_rawDescOnce sync.Once
@@ -446,29 +663,37 @@ func file_postern_local_v1_evidence_proto_rawDescGZIP() []byte {
 	return file_postern_local_v1_evidence_proto_rawDescData
 }
 
-var file_postern_local_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_postern_local_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_postern_local_v1_evidence_proto_goTypes = []any{
 	(*GetStatisticsRequest)(nil),  // 0: postern.local.v1.GetStatisticsRequest
 	(*GetStatisticsResponse)(nil), // 1: postern.local.v1.GetStatisticsResponse
 	(*Count)(nil),                 // 2: postern.local.v1.Count
 	(*Duration)(nil),              // 3: postern.local.v1.Duration
 	(*CountedLog)(nil),            // 4: postern.local.v1.CountedLog
-	(*v1.EventFilter)(nil),        // 5: postern.v1.EventFilter
+	(*WriteEvidenceRequest)(nil),  // 5: postern.local.v1.WriteEvidenceRequest
+	(*WriteEvidenceResponse)(nil), // 6: postern.local.v1.WriteEvidenceResponse
+	(*EvidencePage)(nil),          // 7: postern.local.v1.EvidencePage
+	(*v1.EventFilter)(nil),        // 8: postern.v1.EventFilter
 }
 var file_postern_local_v1_evidence_proto_depIdxs = []int32{
-	5, // 0: postern.local.v1.GetStatisticsRequest.filter:type_name -> postern.v1.EventFilter
-	2, // 1: postern.local.v1.GetStatisticsResponse.counts:type_name -> postern.local.v1.Count
-	3, // 2: postern.local.v1.GetStatisticsResponse.durations:type_name -> postern.local.v1.Duration
-	4, // 3: postern.local.v1.GetStatisticsResponse.logs:type_name -> postern.local.v1.CountedLog
-	5, // 4: postern.local.v1.Count.filter:type_name -> postern.v1.EventFilter
-	5, // 5: postern.local.v1.Duration.filter:type_name -> postern.v1.EventFilter
-	0, // 6: postern.local.v1.EvidenceService.GetStatistics:input_type -> postern.local.v1.GetStatisticsRequest
-	1, // 7: postern.local.v1.EvidenceService.GetStatistics:output_type -> postern.local.v1.GetStatisticsResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8,  // 0: postern.local.v1.GetStatisticsRequest.filter:type_name -> postern.v1.EventFilter
+	2,  // 1: postern.local.v1.GetStatisticsResponse.counts:type_name -> postern.local.v1.Count
+	3,  // 2: postern.local.v1.GetStatisticsResponse.durations:type_name -> postern.local.v1.Duration
+	4,  // 3: postern.local.v1.GetStatisticsResponse.logs:type_name -> postern.local.v1.CountedLog
+	8,  // 4: postern.local.v1.Count.filter:type_name -> postern.v1.EventFilter
+	8,  // 5: postern.local.v1.Duration.filter:type_name -> postern.v1.EventFilter
+	8,  // 6: postern.local.v1.WriteEvidenceRequest.filter:type_name -> postern.v1.EventFilter
+	7,  // 7: postern.local.v1.WriteEvidenceResponse.pages:type_name -> postern.local.v1.EvidencePage
+	4,  // 8: postern.local.v1.WriteEvidenceResponse.logs:type_name -> postern.local.v1.CountedLog
+	0,  // 9: postern.local.v1.EvidenceService.GetStatistics:input_type -> postern.local.v1.GetStatisticsRequest
+	5,  // 10: postern.local.v1.EvidenceService.WriteEvidence:input_type -> postern.local.v1.WriteEvidenceRequest
+	1,  // 11: postern.local.v1.EvidenceService.GetStatistics:output_type -> postern.local.v1.GetStatisticsResponse
+	6,  // 12: postern.local.v1.EvidenceService.WriteEvidence:output_type -> postern.local.v1.WriteEvidenceResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_postern_local_v1_evidence_proto_init() }
@@ -482,7 +707,7 @@ func file_postern_local_v1_evidence_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_local_v1_evidence_proto_rawDesc), len(file_postern_local_v1_evidence_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

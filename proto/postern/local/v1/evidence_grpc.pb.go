@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	EvidenceService_GetStatistics_FullMethodName = "/postern.local.v1.EvidenceService/GetStatistics"
+	EvidenceService_WriteEvidence_FullMethodName = "/postern.local.v1.EvidenceService/WriteEvidence"
 )
 
 // EvidenceServiceClient is the client API for EvidenceService service.
@@ -30,6 +31,8 @@ const (
 type EvidenceServiceClient interface {
 	// GetStatistics counts the events that fit, up to the newest checkpoints.
 	GetStatistics(ctx context.Context, in *GetStatisticsRequest, opts ...grpc.CallOption) (*GetStatisticsResponse, error)
+	// WriteEvidence writes a new folder for an inspector: an export of the logs, and a page on each control made from it.
+	WriteEvidence(ctx context.Context, in *WriteEvidenceRequest, opts ...grpc.CallOption) (*WriteEvidenceResponse, error)
 }
 
 type evidenceServiceClient struct {
@@ -50,6 +53,16 @@ func (c *evidenceServiceClient) GetStatistics(ctx context.Context, in *GetStatis
 	return out, nil
 }
 
+func (c *evidenceServiceClient) WriteEvidence(ctx context.Context, in *WriteEvidenceRequest, opts ...grpc.CallOption) (*WriteEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WriteEvidenceResponse)
+	err := c.cc.Invoke(ctx, EvidenceService_WriteEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EvidenceServiceServer is the server API for EvidenceService service.
 // All implementations must embed UnimplementedEvidenceServiceServer
 // for forward compatibility.
@@ -58,6 +71,8 @@ func (c *evidenceServiceClient) GetStatistics(ctx context.Context, in *GetStatis
 type EvidenceServiceServer interface {
 	// GetStatistics counts the events that fit, up to the newest checkpoints.
 	GetStatistics(context.Context, *GetStatisticsRequest) (*GetStatisticsResponse, error)
+	// WriteEvidence writes a new folder for an inspector: an export of the logs, and a page on each control made from it.
+	WriteEvidence(context.Context, *WriteEvidenceRequest) (*WriteEvidenceResponse, error)
 	mustEmbedUnimplementedEvidenceServiceServer()
 }
 
@@ -70,6 +85,9 @@ type UnimplementedEvidenceServiceServer struct{}
 
 func (UnimplementedEvidenceServiceServer) GetStatistics(context.Context, *GetStatisticsRequest) (*GetStatisticsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatistics not implemented")
+}
+func (UnimplementedEvidenceServiceServer) WriteEvidence(context.Context, *WriteEvidenceRequest) (*WriteEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WriteEvidence not implemented")
 }
 func (UnimplementedEvidenceServiceServer) mustEmbedUnimplementedEvidenceServiceServer() {}
 func (UnimplementedEvidenceServiceServer) testEmbeddedByValue()                         {}
@@ -110,6 +128,24 @@ func _EvidenceService_GetStatistics_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EvidenceService_WriteEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WriteEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EvidenceServiceServer).WriteEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EvidenceService_WriteEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EvidenceServiceServer).WriteEvidence(ctx, req.(*WriteEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EvidenceService_ServiceDesc is the grpc.ServiceDesc for EvidenceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +156,10 @@ var EvidenceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatistics",
 			Handler:    _EvidenceService_GetStatistics_Handler,
+		},
+		{
+			MethodName: "WriteEvidence",
+			Handler:    _EvidenceService_WriteEvidence_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
