@@ -17,7 +17,7 @@ import (
 
 // types is every kind of statement.
 var types = []string{envelope.TypeManifest, envelope.TypeRecipientKey, envelope.TypeAcknowledgement, envelope.TypeReport, envelope.TypeRedirect,
-	envelope.TypeStopRequest, envelope.TypeStopAnswer, envelope.TypeDirectory, envelope.TypeAgreement, envelope.TypeExport, envelope.TypeExtract,
+	envelope.TypeStopRequest, envelope.TypeStopAnswer, envelope.TypeDirectory, envelope.TypeAgreement, envelope.TypeExport, envelope.TypeExtract, envelope.TypeEvidence,
 	envelope.TypePolicy}
 
 // TestNoStatementPassesForAnother: a signature holds for its own payload type and payload alone, whoever signs.

@@ -35,7 +35,7 @@ import (
 
 // types are the payload types of all kinds of statement.
 var types = []string{envelope.TypeManifest, envelope.TypeRecipientKey, envelope.TypeAcknowledgement, envelope.TypeReport, envelope.TypeRedirect,
-	envelope.TypeStopRequest, envelope.TypeStopAnswer, envelope.TypeDirectory, envelope.TypeAgreement, envelope.TypeExport, envelope.TypeExtract, envelope.TypePolicy}
+	envelope.TypeStopRequest, envelope.TypeStopAnswer, envelope.TypeDirectory, envelope.TypeAgreement, envelope.TypeExport, envelope.TypeExtract, envelope.TypeEvidence, envelope.TypePolicy}
 
 // storm sends what was said before, by others or as something else.
 type storm struct {
