@@ -66,8 +66,7 @@ func (s *database) begin(ctx context.Context, writable bool) (*transaction, erro
 	if err != nil {
 		return nil, unusable(s.path, err)
 	}
-	return &transaction{ctx: ctx, btx: btx, known: s.known, buckets: map[store.Keyspace]*bbolt.Bucket{},
-		cursors: map[store.Keyspace]*bbolt.Cursor{}, changes: map[store.Keyspace]*tally{}}, nil
+	return &transaction{ctx: ctx, btx: btx, known: s.known, spaces: map[store.Keyspace]*space{}}, nil
 }
 
 // View implements store.Store.

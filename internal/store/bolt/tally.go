@@ -27,9 +27,9 @@ func (t tally) bytes() []byte {
 
 // settle adds to the stored tallies what the transaction changed.
 func (tx *transaction) settle() error {
-	for _, ks := range slices.Sorted(maps.Keys(tx.changes)) {
-		change := tx.changes[ks]
-		if *change == (tally{}) {
+	for _, ks := range slices.Sorted(maps.Keys(tx.spaces)) {
+		change := tx.spaces[ks].change
+		if internal(ks) || change == (tally{}) {
 			continue
 		}
 		old, err := tx.get(tallySpace, []byte(ks))
@@ -45,12 +45,4 @@ func (tx *transaction) settle() error {
 		}
 	}
 	return nil
-}
-
-// change is what the transaction has done to a keyspace so far.
-func (tx *transaction) change(ks store.Keyspace) *tally {
-	if tx.changes[ks] == nil {
-		tx.changes[ks] = &tally{}
-	}
-	return tx.changes[ks]
 }

@@ -11,8 +11,8 @@ import (
 	"postern/internal/store"
 )
 
-// fillAppended is how full bbolt packs the pages of keyspaces that grow only at an end; its default of one half is for
-// keys that come in any order.
+// fillAppended is how full bbolt packs the pages of keyspaces that grow at few ends; its default of one half is for keys
+// that come in any order.
 const fillAppended = 0.95
 
 // transaction implements store.Snapshot and store.Tx.
@@ -20,12 +20,18 @@ type transaction struct {
 	ctx     context.Context // of the View or Update that it lives in
 	btx     *bbolt.Tx
 	known   map[store.Keyspace]bool
-	buckets map[store.Keyspace]*bbolt.Bucket // those that were asked for
-	cursors map[store.Keyspace]*bbolt.Cursor // of those in which a record was looked for; find's alone
-	changes map[store.Keyspace]*tally        // to the tallies
-	dirty   bool                             // something was written
-	spoiled error                            // a write failed half-way: the transaction must not be committed, whatever its function says
-	over    bool                             // its function has returned
+	spaces  map[store.Keyspace]*space // those that were asked for
+	dirty   bool                      // something was written
+	spoiled error                     // a write failed half-way: the transaction must not be committed, whatever its function says
+	over    bool                      // its function has returned
+}
+
+// space is a keyspace within a transaction.
+type space struct {
+	name   store.Keyspace
+	bucket *bbolt.Bucket
+	cursor *bbolt.Cursor // find's alone
+	change tally         // what the transaction has done so far
 }
 
 // end makes the transaction unusable and gives up what is not committed.
@@ -54,18 +60,19 @@ func (tx *transaction) makeKeyspace(ks store.Keyspace) (err error) {
 // internal says whether a keyspace is this package's own, which no caller reads or writes.
 func internal(ks store.Keyspace) bool { return ks == schemaSpace || ks == tallySpace }
 
-// bucket returns the bucket of a keyspace that the schema names.
-func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
+// space returns a keyspace that the schema names.
+func (tx *transaction) space(ks store.Keyspace) (*space, error) {
 	if tx.over {
 		return nil, store.ErrClosed
 	}
-	if b := tx.buckets[ks]; b != nil {
-		return b, nil
+	if s := tx.spaces[ks]; s != nil {
+		return s, nil
 	}
 	appended, ok := tx.known[ks]
 	if !ok && !internal(ks) {
 		return nil, store.ErrUnknownKeyspace
 	}
+	var b *bbolt.Bucket
 	if damage := guarded(func() { b = tx.btx.Bucket([]byte(ks)) }); damage != nil {
 		return nil, store.ErrCorrupt.Because(damage)
 	}
@@ -75,8 +82,9 @@ func (tx *transaction) bucket(ks store.Keyspace) (b *bbolt.Bucket, err error) {
 	if appended {
 		b.FillPercent = fillAppended
 	}
-	tx.buckets[ks] = b
-	return b, nil
+	s := &space{name: ks, bucket: b, cursor: b.Cursor()}
+	tx.spaces[ks] = s
+	return s, nil
 }
 
 // Get implements store.Reader.
@@ -88,40 +96,38 @@ func (tx *transaction) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 }
 
 func (tx *transaction) get(ks store.Keyspace, key []byte) (value []byte, err error) {
-	err = tx.find(ks, key, true, func(record []byte) { value = bytes.Clone(valueOf(record)) })
+	err = tx.find(ks, key, func(record []byte) { value = bytes.Clone(valueOf(record)) })
 	return value, err
 }
 
 // find calls fn with a record as it is stored, valid during the call, if there is one. That there is none it believes
-// only when sure, if told to be.
-func (tx *transaction) find(ks store.Keyspace, key []byte, sure bool, fn func(record []byte)) error {
+// only when sure.
+func (tx *transaction) find(ks store.Keyspace, key []byte, fn func(record []byte)) error {
 	if err := store.CheckKey(key); err != nil {
 		return err
 	}
-	b, err := tx.bucket(ks)
+	s, err := tx.space(ks)
 	if err != nil {
 		return err
 	}
-	damage := guarded(func() {
-		c := tx.cursors[ks]
-		if c == nil {
-			c = b.Cursor()
-			tx.cursors[ks] = c
-		}
-		k, record := c.Seek(key) // from the root, whatever was written since
-		switch found := bytes.Equal(k, key); {
-		case found && whole(ks, k, record):
-			fn(record)
-		case found:
-			err = store.Corrupt(ks, key)
-		case sure:
-			err = between(ks, c, key, k, record)
-		}
-	})
-	if damage != nil {
+	if damage := guarded(func() { err = s.find(key, true, fn) }); damage != nil {
 		return store.Corrupt(ks, key)
 	}
 	return err
+}
+
+// find is the transaction's, where it is guarded already; without sure it believes at once that there is none.
+func (s *space) find(key []byte, sure bool, fn func(record []byte)) error {
+	k, record := s.cursor.Seek(key) // from the root, whatever was written since
+	switch found := bytes.Equal(k, key); {
+	case found && whole(s.name, k, record):
+		fn(record)
+	case found:
+		return store.Corrupt(s.name, key)
+	case sure:
+		return between(s.name, s.cursor, key, k, record)
+	}
+	return nil
 }
 
 // between checks a cursor that Seek(key) put on (k, record), not finding key: the records on both sides must be whole
@@ -190,11 +196,11 @@ func (tx *transaction) walk(ks store.Keyspace, fn func(key, value []byte) (bool,
 	if internal(ks) {
 		return store.ErrUnknownKeyspace
 	}
-	b, err := tx.bucket(ks)
+	s, err := tx.space(ks)
 	if err != nil {
 		return err
 	}
-	c := b.Cursor()
+	c := s.bucket.Cursor()
 	var last []byte
 	for first := true; ; first = false {
 		if tx.over {
@@ -280,23 +286,19 @@ func (tx *transaction) Delete(ks store.Keyspace, key []byte) error {
 // to spare the commit when there is nothing to delete, and so that damage does not hide what must go. A new record is
 // written without the same certainty that there is no old one: two under one key are out of order, which Verify finds.
 func (tx *transaction) replace(ks store.Keyspace, key, record []byte) error {
-	var old tally // of the one record, or none
-	if err := tx.find(ks, key, record == nil, func(record []byte) { old.add(record) }); err != nil {
-		return tx.spoil(err)
-	}
-	if old.records == 0 && record == nil {
-		return nil
-	}
-	b, err := tx.bucket(ks)
+	s, err := tx.space(ks)
 	if err != nil {
 		return tx.spoil(err)
 	}
-	tx.dirty = true
+	var old tally // of the one record, or none
 	damage := guarded(func() {
-		if record == nil {
-			err = b.Delete(key)
-		} else {
-			err = b.Put(key, record)
+		err = s.find(key, record == nil, func(record []byte) { old.add(record) })
+		switch {
+		case err != nil:
+		case record != nil:
+			err = s.bucket.Put(key, record)
+		case old.records > 0:
+			err = s.bucket.Delete(key)
 		}
 	})
 	if damage != nil {
@@ -305,14 +307,11 @@ func (tx *transaction) replace(ks store.Keyspace, key, record []byte) error {
 	if err != nil {
 		return tx.spoil(err)
 	}
-	if internal(ks) {
-		return nil
-	}
-	change := tx.change(ks)
-	change.records -= old.records
-	change.sum -= old.sum
+	tx.dirty = tx.dirty || record != nil || old.records > 0
+	s.change.records -= old.records
+	s.change.sum -= old.sum
 	if record != nil {
-		change.add(record)
+		s.change.add(record)
 	}
 	return nil
 }
