@@ -43,5 +43,5 @@ var Hub = Database{
 	Keyspaces: []store.Keyspace{HubMeta, HubLeaf, HubTile, HubLog, HubRecord, HubIdempotency,
 		HubNotification, HubOutbox, HubOutboxBody, HubSequence, HubUpdate, HubUpdateSequence,
 		HubDirectory, HubPolicy, HubWithdrawal, HubContent, HubParked, HubKept, HubNumber, HubKey, HubAsked, HubReceived, HubTerm, HubGathered, HubTold, HubPassedOn},
-	Appended: []store.Keyspace{HubLeaf, HubRecord},
+	Appended: []store.Keyspace{HubLeaf, HubRecord, HubOutbox, HubOutboxBody, HubUpdate, HubAsked},
 }

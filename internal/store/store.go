@@ -40,7 +40,7 @@ type Schema struct {
 	Oldest    uint64     // the oldest Version the program reads; 0 for any
 	Keyspaces []Keyspace // all of them
 	Sealed    []Keyspace // those whose values are sealed by the party's vault, each under the keyspace as kind and the key as id
-	Appended  []Keyspace // those written in key order and never overwritten: an engine may pack their pages full
+	Appended  []Keyspace // those written in key order, in one line or one for each of a few prefixes: an engine may pack their pages full
 }
 
 // Reader reads single records.
