@@ -257,6 +257,7 @@ func TestARerunGivesTheSame(t *testing.T) {
 	if o := h.settle(t.Context(), b, h.Ledger.run); o.err != nil || !o.whole {
 		t.Fatal(o)
 	}
+	check(t, h.shown())
 	for _, p := range waiting {
 		if p.err != nil && p.err != errOp {
 			t.Fatal(p.err)

@@ -106,19 +106,22 @@ func (b *batch) take(tx *Tx) {
 	b.next = tx.next
 }
 
-// write puts the batch into a transaction: the writes, then the leaves into the trees, then the trees. It may run again.
+// write puts the batch into a transaction: the writes, then the leaves into the trees, then the trees. Meanwhile the batch
+// before is shown: this one is not committed sooner, so that the checkpoint file is never more than one behind. It may run
+// again.
 func (b *batch) write(tx store.Tx) error {
-	b.tx, b.heads, b.events, b.appended = tx, *b.ledger.heads.Load(), nil, false
+	b.tx, b.heads, b.events, b.appended = tx, b.ledger.committed, nil, false
 	for i := range b.edges {
 		b.edges[i] = b.ledger.edges[i].copy()
 		b.tiles[i] = edgeTiles{}
 	}
+	var key []byte
 	for w := range b.writes.effective() {
 		var err error
-		if w.value == nil {
-			err = tx.Delete(w.keyspace, []byte(w.key))
+		if key = append(key[:0], w.key...); w.value == nil {
+			err = tx.Delete(w.keyspace, key)
 		} else {
-			err = tx.PutOwn(w.keyspace, []byte(w.key), w.value)
+			err = tx.PutOwn(w.keyspace, key, w.value)
 		}
 		if err != nil {
 			return err
@@ -135,7 +138,7 @@ func (b *batch) write(tx store.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return b.ledger.shown()
 }
 
 // call runs an op; a panic becomes the op's error. The value of the panic may quote anything, so only its type is

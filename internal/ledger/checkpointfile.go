@@ -21,7 +21,7 @@ import (
 // one place whole at least. Opening makes the file anew, under another name first, with the same in both places.
 type checkpointFile struct {
 	path string // empty for nowhere
-	next int    // the place of the next batch: 0 or 1; the sequencer's
+	next int    // the place of the next batch: 0 or 1; of whoever shows a batch
 }
 
 // placeSize holds two notes of two signatures each, under the longest names, with room to spare.

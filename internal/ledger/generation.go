@@ -114,6 +114,7 @@ func OpenGeneration(ctx context.Context, c Generation) (*Ledger, error) {
 				return nil, err
 			}
 		}
+		l.committed = heads
 		l.heads.Store(&heads)
 		err := l.AppendReserved(ctx, func(tx *Tx) error { // a full disk is no reason not to go on
 			for _, g := range logs {

@@ -88,7 +88,7 @@ type Config struct {
 	Log            *slog.Logger       // slog.Default when nil
 	Terms          func(Logged) Terms // what an event is indexed by, on StepIndex; nil for no index. Changing it needs a new index
 	Rehearse       bool               // runs each op once for nothing before it counts, as may happen anyhow: for tests of ops
-	Observe        func(Commit)       // told of every durable batch, on the sequencer: it must be quick; nil for nobody
+	Observe        func(Commit)       // told of every durable batch, one after the other: it must be quick; nil for nobody
 }
 
 // Ledger is the two logs. Its methods may be called from any goroutine.
@@ -120,8 +120,10 @@ type Ledger struct {
 	base   tree        // below the trees of the newest generation
 	closed []published // the last checkpoint of every tree of an older generation; set by Open
 
-	step  chan struct{} // holds one token while batches are made; whoever put it owns edges
-	edges perLog[edge]  // the right edge of each committed tree
+	step      chan struct{}     // holds one token while batches are made; whoever put it owns the three below
+	edges     perLog[edge]      // the right edge of each committed tree
+	committed perLog[published] // what heads will be when all that is committed may be shown
+	showing   *showing          // of the newest batch; nil before the first
 
 	mu      sync.Mutex // owns the fields below
 	rand    io.Reader

@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"postern/internal/fault"
@@ -161,6 +163,76 @@ func TestNothingIsWrittenOnceTheLedgerHasStopped(t *testing.T) {
 	}
 	if size, _, _ := h.Head(Sent); first.err != nil || reason(second.err) != errSelfCheck.Reason || size != 1 {
 		t.Errorf("answered %v and %v, with %d leaves", first.err, second.err, size)
+	}
+}
+
+// laidOut tells when a batch has put its checkpoint into its transaction, which is the last that it does there.
+type laidOut struct {
+	store.Tx
+	tell chan<- struct{}
+}
+
+func (l laidOut) Put(ks store.Keyspace, key, value []byte) error {
+	err := l.Tx.Put(ks, key, value)
+	if ks == schema.HubLog {
+		l.tell <- struct{}{}
+	}
+	return err
+}
+
+// While the checkpoint of a batch is on its way to its file the next batch is laid out, and not committed before it is there.
+func TestTheNextBatchIsLaidOutWhileOneIsShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails  bool
+		reason string
+		kept   uint64
+	}{
+		"the file is written": {false, "", 2},
+		"it cannot be":        {true, "LEDGER_STOPPED", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHubWithFile(t)
+			tell := make(chan struct{}, 2)
+			var written atomic.Int32
+			h.wrap(func(ctx context.Context, next store.Store, fn func(store.Tx) error) error {
+				err := next.Update(ctx, func(tx store.Tx) error { return fn(laidOut{tx, tell}) })
+				if err == nil {
+					written.Add(1)
+				}
+				return err
+			})
+			check(t, os.Remove(h.CheckpointFile))
+			check(t, syscall.Mkfifo(h.CheckpointFile, 0o600)) // opening it waits until somebody reads
+			if c.fails {
+				check(t, os.Mkdir(h.CheckpointFile+".new", 0o700))
+			}
+			h.run()
+			first, err := h.enqueue(leading, false)
+			check(t, err)
+			<-tell
+			second, err := h.enqueue(record(Sent, 2), false)
+			check(t, err)
+			<-tell
+			if size, _, _ := h.Head(Sent); size != 0 || first.finished() || second.finished() || written.Load() != 1 {
+				t.Errorf("%d leaves are shown, %d batches are written; answered: %v, %v", size, written.Load(), first.finished(), second.finished())
+			}
+			reader, err := os.Open(h.CheckpointFile)
+			check(t, err)
+			<-first.done
+			<-second.done
+			check(t, reader.Close())
+			if reason(first.err) != c.reason || reason(second.err) != c.reason {
+				t.Errorf("answered %v and %v", first.err, second.err)
+			}
+			if c.fails {
+				check(t, os.Remove(h.CheckpointFile+".new"))
+				check(t, os.Remove(h.CheckpointFile))
+			}
+			h.reopen()
+			if size, _, _ := h.Head(Sent); size != c.kept {
+				t.Errorf("%d leaves are kept, want %d", size, c.kept)
+			}
+		})
 	}
 }
 

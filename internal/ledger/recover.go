@@ -69,6 +69,7 @@ func (l *Ledger) recover(ctx context.Context) error {
 		return fault.New(fault.Unavailable, "LEDGER_CHECKPOINT_FILE",
 			"The checkpoint file cannot be written. Check that its folder exists and has space.").Because(err)
 	}
+	l.committed = heads
 	l.heads.Store(&heads)
 	return nil
 }

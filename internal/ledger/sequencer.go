@@ -167,8 +167,9 @@ func (l *Ledger) stop(why error) {
 // again. A ledger runs once.
 //
 // While one batch is on its way to the disk the ops of the next are run, on top of it, so that the processors have work
-// while the disk has. Nobody is answered before the batch is durable and all before it are; where a batch turns out not
-// to be, what was run on top of it is run again.
+// while the disk has; and while its checkpoints are on theirs the next is laid out in its transaction. Nobody is answered
+// before the batch is durable, its checkpoint outside the database, and all before it likewise; where a batch turns out not
+// to be durable, what was run on top of it is run again.
 func (l *Ledger) Run(ctx context.Context) error {
 	if !l.running.CompareAndSwap(false, true) {
 		return fault.New(fault.Internal, "LEDGER_RUNS", "The sequencer of the ledger runs already.")
@@ -225,6 +226,7 @@ func (p *pipeline) add(ctx context.Context) {
 
 // write writes one batch after the other, until no more come, or an outcome is unknown.
 func (p *pipeline) write(ctx context.Context) error {
+	defer p.ledger.shown()
 	for range p.more {
 		for b := p.cut(); b != nil; b = p.cut() {
 			var o outcome
@@ -236,6 +238,10 @@ func (p *pipeline) write(ctx context.Context) error {
 			if p.settled(ctx, o); o.err != nil {
 				return o.err
 			}
+		}
+		if err := p.ledger.shown(); err != nil {
+			p.settled(ctx, outcome{err: err})
+			return err
 		}
 	}
 	return nil
@@ -301,7 +307,10 @@ func (l *Ledger) oneStep(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	return true, l.settle(ctx, l.run(ctx, ops), l.run).err
+	if err := l.settle(ctx, l.run(ctx, ops), l.run).err; err != nil {
+		return true, err
+	}
+	return true, l.shown()
 }
 
 // run makes a batch of ops on top of what is committed. Its caller sees to it that no other op runs.
@@ -317,9 +326,14 @@ type outcome struct {
 	err   error // LEDGER_STOPPED, for good
 }
 
-// settle writes a batch and then tells those who wait for it. With again it runs some of them once more.
+// settle writes a batch and begins to show it, which ends with telling those who wait for it; shown waits for that. With
+// again it runs some of them once more.
 func (l *Ledger) settle(ctx context.Context, b *batch, again func(context.Context, []*pending) *batch) (o outcome) {
 	err := l.commit(ctx, l.store, b)
+	if o.err = l.shown(); o.err != nil { // the batch before, without which nobody hears of this one
+		finishAll(b.ops, o.err)
+		return o
+	}
 	o.whole = err == nil
 	if errors.Is(err, store.ErrFull) {
 		// Nothing was written. Those with the right to what is kept back go once more, without the others.
@@ -327,24 +341,54 @@ func (l *Ledger) settle(ctx context.Context, b *batch, again func(context.Contex
 			err = l.commit(ctx, store.Reserved(l.store), b)
 		}
 	}
-	var terminal *stopError
-	switch {
-	case errors.As(err, &terminal):
-		l.log.ErrorContext(ctx, "the ledger has stopped", "why", terminal.why, "error", terminal.cause, "ops", len(b.ops))
-		o.err = fault.New(fault.Unavailable, "LEDGER_STOPPED",
-			"The hub cannot be sure of its log and has stopped. What you asked may have been done: ask again when the hub is back, which does it only once.").Because(err)
-		l.stop(o.err)
-		finishAll(b.ops, o.err)
-		return o
+	switch why, terminal := errors.AsType[*stopError](err); {
+	case terminal:
+		o.err = l.end(ctx, b, why)
 	case err != nil:
 		l.log.WarnContext(ctx, "a batch of the ledger was not written", "error", err, "ops", len(b.ops))
 		finishAll(b.ops, err) // even an op that erred: it may have read what an earlier op wrote and what now never was
-		return o
+	default:
+		l.showing = &showing{done: make(chan struct{})}
+		go l.show(ctx, b, l.showing)
+	}
+	return o
+}
+
+// end stops the ledger for good, in the middle of a batch, and returns what everybody is told.
+func (l *Ledger) end(ctx context.Context, b *batch, why *stopError) error {
+	l.log.ErrorContext(ctx, "the ledger has stopped", "why", why.why, "error", why.cause, "ops", len(b.ops))
+	told := fault.New(fault.Unavailable, "LEDGER_STOPPED",
+		"The hub cannot be sure of its log and has stopped. What you asked may have been done: ask again when the hub is back, which does it only once.").Because(why)
+	l.stop(told)
+	finishAll(b.ops, told)
+	return told
+}
+
+// showing is a committed batch on its way to those who wait for it.
+type showing struct {
+	done chan struct{}
+	err  error // LEDGER_STOPPED; read after done is closed
+}
+
+// shown waits until all that was committed is shown.
+func (l *Ledger) shown() error {
+	if l.showing == nil {
+		return nil
+	}
+	<-l.showing.done
+	return l.showing.err
+}
+
+// show tells those who wait for a batch, once its checkpoints are kept outside the database.
+func (l *Ledger) show(ctx context.Context, b *batch, s *showing) {
+	defer close(s.done)
+	if err := l.publish(b); err != nil {
+		s.err = l.end(ctx, b, err)
+		return
 	}
 	for i, p := range b.ops {
 		p.finish(b.errs[i])
 	}
-	return o
 }
 
 func finishAll(ops []*pending, err error) {
@@ -392,6 +436,17 @@ func (l *Ledger) commit(ctx context.Context, s store.Store, b *batch) error {
 		return err
 	}
 
+	if b.appended {
+		l.edges, l.committed = b.edges, b.heads
+	}
+	return nil
+}
+
+// publish makes what a durable batch appended what may be shown.
+func (l *Ledger) publish(b *batch) *stopError {
+	if len(b.writes.list) == 0 {
+		return nil
+	}
 	// A crash here: the batch is durable and nobody was told. The checkpoint file is behind the database, which is
 	// what recover expects, and a retry finds its idempotency row.
 	if b.appended {
@@ -404,7 +459,6 @@ func (l *Ledger) commit(ctx context.Context, s store.Store, b *batch) error {
 			return &stopError{"the checkpoint file could not be written", err}
 		}
 		heads := b.heads // apart from the batch, which is not to live as long
-		l.edges = b.edges
 		l.heads.Store(&heads)
 		l.remember(b.leaves)
 	}
