@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -139,20 +138,11 @@ func (a *app) log() *slog.Logger {
 	return slog.New(ops.Guarded(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})))
 }
 
-// serveLog is the logger of a serving party: one JSON line an event, with times to the millisecond and durations as people
-// read them. Digits that mean nothing would now and then look like somebody's birth date.
+// serveLog is the logger of a serving party: one JSON line an event.
 func (a *app) serveLog() *slog.Logger {
 	level := slog.LevelInfo
 	if a.verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(ops.Guarded(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, at slog.Attr) slog.Attr {
-		switch at.Value.Kind() {
-		case slog.KindTime:
-			at.Value = slog.TimeValue(at.Value.Time().Truncate(time.Millisecond))
-		case slog.KindDuration:
-			at.Value = slog.StringValue(at.Value.Duration().Round(time.Microsecond).String())
-		}
-		return at
-	}})))
+	return slog.New(ops.Guarded(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level})))
 }
