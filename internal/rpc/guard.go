@@ -70,7 +70,7 @@ type call struct {
 func (s *Server) begin(ctx context.Context, method string) (context.Context, *call) {
 	c := &call{server: s, method: method, id: s.requestID(ctx), start: s.clock(), began: time.Now()}
 	// An error means that there is no transport to tell, and so nobody who would miss the header.
-	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, c.id))
+	_ = grpc.SetHeader(ctx, metadata.MD{requestIDHeader: {c.id}})
 	return withRequestID(ctx, c.id), c
 }
 
@@ -86,10 +86,8 @@ func (c *call) end(ctx context.Context, panicked any, err error) error {
 		pause(c.server.draining, heldTime)
 		return toStatus(fault.From(err), c.id).Err()
 	}
-	attrs := []slog.Attr{slog.String("method", c.method), slog.String("request_id", c.id), c.who.attr,
-		slog.Duration("duration", c.server.clock().Sub(c.start))}
 	if err == nil {
-		c.server.log.LogAttrs(ctx, slog.LevelInfo, "rpc", append(attrs, slog.String("code", codes.OK.String()))...)
+		c.line(ctx, slog.LevelInfo, codes.OK)
 		return nil
 	}
 	f := known(err)
@@ -97,13 +95,27 @@ func (c *call) end(ctx context.Context, panicked any, err error) error {
 	if f.Kind == fault.Internal {
 		level = slog.LevelError
 	}
-	attrs = append(attrs, slog.String("code", codeOf(f.Kind).String()), slog.String("reason", f.Reason))
+	more := []slog.Attr{slog.String("reason", f.Reason)}
 	if cause := f.Unwrap(); cause != nil {
-		attrs = append(attrs, slog.String("cause", cause.Error()))
+		more = append(more, slog.String("cause", cause.Error()))
 	}
-	c.server.log.LogAttrs(ctx, level, "rpc", attrs...)
+	c.line(ctx, level, codeOf(f.Kind), more...)
 	c.told(ctx, f, err)
 	return toStatus(f, c.id).Err()
+}
+
+// line writes the call's log line. It goes to the handler itself, since every call pays for it: a logger would look for the
+// place in the code, which is always this one.
+func (c *call) line(ctx context.Context, level slog.Level, code codes.Code, more ...slog.Attr) {
+	h := c.server.log.Handler()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(time.Now(), level, "rpc", 0)
+	r.AddAttrs(slog.String("method", c.method), slog.String("request_id", c.id), c.who.attr,
+		slog.Duration("duration", c.server.clock().Sub(c.start)), slog.String("code", code.String()))
+	r.AddAttrs(more...)
+	_ = h.Handle(ctx, r) // as a logger would: where a line cannot be written, nobody can be told
 }
 
 func (s *Server) guardUnary(m method, handle grpc.MethodHandler) grpc.MethodHandler {
@@ -113,8 +125,12 @@ func (s *Server) guardUnary(m method, handle grpc.MethodHandler) grpc.MethodHand
 		if ctx, err = c.admit(ctx, m); err != nil {
 			return nil, err
 		}
-		within, cancel := context.WithTimeout(ctx, s.longest) // of its own: end still has use for ctx
-		defer cancel()
+		within := ctx
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > s.longest {
+			var cancel context.CancelFunc
+			within, cancel = context.WithTimeout(ctx, s.longest) // of its own: end still has use for ctx
+			defer cancel()
+		}
 		return handle(impl, within, func(v any) error { return received(decode(v)) }, nil)
 	}
 }

@@ -28,7 +28,7 @@ func (g *partyGate) admit(ctx context.Context, m method) (context.Context, who, 
 	if err != nil {
 		return ctx, caller, fault.New(fault.Unauthenticated, "IDENTITY", "Your certificate does not hold. "+fault.From(err).Message).Because(err)
 	}
-	caller = who{party, slog.Any("party", party)}
+	caller = who{party, slog.String("party", party.URI())}
 	if !m.callers.has(party.Role) {
 		return ctx, caller, fault.New(fault.Denied, "ROLE", "A party of this kind may not call this.")
 	}

@@ -16,6 +16,7 @@
 package rpc
 
 import (
+	"bufio"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -106,10 +107,11 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 // open sets what every server has in common. No compressor is registered anywhere: what is compressed next to a
 // secret tells of it, and a small message could become a large one.
 func (s *Server) open(log *slog.Logger, clock clock, random io.Reader, g gate, longest time.Duration, opts ...grpc.ServerOption) {
-	s.health, s.gate, s.longest, s.log, s.clock, s.rand = health.NewServer(), g, longest, orLog(log), clock, random
-	if s.rand == nil {
-		s.rand = rand.Reader
+	s.health, s.gate, s.longest, s.log, s.clock = health.NewServer(), g, longest, orLog(log), clock
+	if random == nil {
+		random = rand.Reader
 	}
+	s.rand = bufio.NewReaderSize(random, 512) // the ids of 64 calls at a time
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),

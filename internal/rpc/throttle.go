@@ -144,7 +144,7 @@ func (s *Server) passed(ctx context.Context, f *fault.Error) (tell func()) {
 		s.turnedAway(held.Reason)
 		return nil
 	}
-	c.who = who{party, slog.Any("party", party)}
+	c.who = who{party, slog.String("party", party.URI())}
 	return func() {
 		defer s.throttle.give(party)
 		c.told(ctx, f, f)
