@@ -250,6 +250,16 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// BenchmarkRemembered is what a hub does for an offer whose answer is remembered, from its facts on.
+func BenchmarkRemembered(b *testing.B) {
+	e, f := mindful(b), facts()
+	f.Hub.Consideration = nil
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Decide(b.Context(), NewInput(f))
+	}
+}
+
 // BenchmarkQuery is the prepared query alone over a built input: what Decide adds to it is the rest.
 func BenchmarkQuery(b *testing.B) {
 	e, in := patient(b), family()

@@ -16,68 +16,19 @@
 // docs/formats.md describes every byte.
 package envelope
 
-import (
-	"encoding/binary"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"postern/internal/fault"
-)
+import "encoding/binary"
 
 // lengthPrefixed concatenates the parts, each after its length as a 4-byte big-endian number. It is injective: no two
 // lists of parts give the same bytes.
 func lengthPrefixed(parts ...string) []byte {
-	var out []byte
+	size := 0
+	for _, p := range parts {
+		size += 4 + len(p)
+	}
+	out := make([]byte, 0, size)
 	for _, p := range parts {
 		out = binary.BigEndian.AppendUint32(out, uint32(len(p)))
 		out = append(out, p...)
 	}
 	return out
-}
-
-// unmarshalStrict parses b and refuses fields and enum values that this version does not know: in signed statements
-// the hub must understand all it decides on, so hubs upgrade first.
-func unmarshalStrict(b []byte, m proto.Message, what string) error {
-	if err := proto.Unmarshal(b, m); err != nil {
-		return fault.Newf(fault.Invalid, "MALFORMED", "The %s cannot be read.", what).Because(err)
-	}
-	if !known(m.ProtoReflect()) {
-		return fault.Newf(fault.Invalid, "UNKNOWN_CONTENT", "The %s holds a field or value this version does not know. Update this side first.", what)
-	}
-	return nil
-}
-
-// known reports whether m and all it holds have only fields and enum values of this version.
-func known(m protoreflect.Message) bool {
-	if len(m.GetUnknown()) > 0 {
-		return false
-	}
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		f := fields.Get(i)
-		if f.Kind() != protoreflect.EnumKind && f.Kind() != protoreflect.MessageKind || !m.Has(f) {
-			continue // nothing in it can be new
-		}
-		v := m.Get(f)
-		if !f.IsList() {
-			if !knownValue(f, v) {
-				return false
-			}
-			continue
-		}
-		for j := range v.List().Len() {
-			if !knownValue(f, v.List().Get(j)) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func knownValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-	if e := f.Enum(); e != nil {
-		return e.Values().ByNumber(v.Enum()) != nil
-	}
-	return known(v.Message())
 }

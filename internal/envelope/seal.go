@@ -192,8 +192,9 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 
 // SectionDigest is SHA-256(length-prefixed path || ciphertext).
 func SectionDigest(s *posternv1.SealedSection) []byte {
+	var prefix [64]byte
 	h := sha256.New()
-	h.Write(lengthPrefixed(s.GetPath()))
+	h.Write(append(binary.BigEndian.AppendUint32(prefix[:0], uint32(len(s.GetPath()))), s.GetPath()...))
 	h.Write(s.GetCiphertext())
 	return h.Sum(nil)
 }

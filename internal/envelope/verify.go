@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,8 @@ type Verified struct {
 	hub          *posternv1.HubFacts
 	notification *posternv1.SealedNotification
 	blocks       []int    // of each facts block: the number of its child, 0 for the hub's
-	digests      [][]byte // of each section
+	paths        []string // of each section
+	digests      [][]byte
 	redirect     *posternv1.Redirect
 	redirector   identity.Party
 }
@@ -57,14 +59,8 @@ func (v *Verified) Children() []*posternv1.ChildFacts { return v.children }
 // Hub returns the facts for the hub alone; never nil.
 func (v *Verified) Hub() *posternv1.HubFacts { return v.hub }
 
-// Paths returns the paths of the sealed sections, in the order of the message.
-func (v *Verified) Paths() []string {
-	paths := make([]string, len(v.notification.GetSections()))
-	for i, s := range v.notification.GetSections() {
-		paths[i] = s.GetPath()
-	}
-	return paths
-}
+// Paths returns the paths of the sealed sections, in the order of the message; callers must not change them.
+func (v *Verified) Paths() []string { return v.paths }
 
 // Verify checks the signature of the manifest, who signed it, whom and when it is for, and that every facts block and
 // section is one that the manifest pins, each once. It reads no section.
@@ -101,7 +97,7 @@ func (v *Verified) checkEnvelope(c VerifyConfig) error {
 		return fault.New(fault.Denied, "SENDER_MISMATCH", "The sender in the manifest is not the desk that signed it.")
 	case m.GetAudience() != c.Audience:
 		return fault.New(fault.Denied, "WRONG_AUDIENCE", "The notification is meant for another trust domain.")
-	case !slices.IsSortedFunc(m.GetFactsSha256(), slices.Compare) || !slices.IsSortedFunc(m.GetOffer().GetSectionsSha256(), slices.Compare):
+	case !slices.IsSortedFunc(m.GetFactsSha256(), bytes.Compare) || !slices.IsSortedFunc(m.GetOffer().GetSectionsSha256(), bytes.Compare):
 		return malformed("UNSORTED_DIGESTS", "The digests are not in order, so they would tell what was left out.")
 	case !ValidID(m.GetNotificationId()):
 		return malformed("BAD_ID", "The notification's id is not a random UUID in its canonical spelling.")
@@ -162,12 +158,18 @@ func (v *Verified) checkStatement(c VerifyConfig) error {
 
 // checkFacts parses the facts blocks and matches each with its digest in the manifest.
 func (v *Verified) checkFacts(c VerifyConfig) error {
-	pinned := pins(v.manifest.GetFactsSha256())
+	blocks := v.notification.GetFacts()
+	digests := make([][]byte, len(blocks))
+	for i, b := range blocks {
+		digests[i] = digest(b)
+	}
+	left, ok := pinned(digests, v.manifest.GetFactsSha256())
+	if !ok {
+		return unverified("UNPINNED_FACTS", "A facts block is not one that the sender signed.")
+	}
 	hubs := 0
-	for _, b := range v.notification.GetFacts() {
-		if !pinned.take(digest(b)) {
-			return unverified("UNPINNED_FACTS", "A facts block is not one that the sender signed.")
-		}
+	v.blocks = make([]int, len(blocks))
+	for i, b := range blocks {
 		f := &posternv1.FactsBlock{}
 		if err := unmarshalStrict(b, f, "facts block"); err != nil {
 			return err
@@ -178,16 +180,15 @@ func (v *Verified) checkFacts(c VerifyConfig) error {
 		switch facts := f.GetFacts().(type) {
 		case *posternv1.FactsBlock_Child:
 			v.children = append(v.children, facts.Child)
-			v.blocks = append(v.blocks, int(facts.Child.GetNumber()))
+			v.blocks[i] = int(facts.Child.GetNumber())
 		case *posternv1.FactsBlock_Hub:
 			v.hub = facts.Hub
-			v.blocks = append(v.blocks, 0)
 			hubs++
 		default:
 			return malformed("EMPTY_FACTS", "A facts block is empty.")
 		}
 	}
-	if hubs > 1 || (c.Whole && len(pinned) > 0) || (!c.Whole && hubs > 0) {
+	if hubs > 1 || (c.Whole && left > 0) || (!c.Whole && hubs > 0) {
 		return malformed("WRONG_FACTS", "The facts are not the ones that belong here.")
 	}
 	slices.SortFunc(v.children, func(a, b *posternv1.ChildFacts) int { return int(a.GetNumber()) - int(b.GetNumber()) })
@@ -207,23 +208,24 @@ const maxChildren = 16
 
 // checkSections matches each section with its digest in the manifest, and its path with a child that has facts.
 func (v *Verified) checkSections(c VerifyConfig) error {
-	pinned := pins(v.manifest.GetOffer().GetSectionsSha256())
-	seen := map[string]bool{}
-	for _, s := range v.notification.GetSections() {
-		d := SectionDigest(s)
-		v.digests = append(v.digests, d)
-		if !pinned.take(d) {
-			return unverified("UNPINNED_SECTION", "A section is not one that the sender signed.")
-		}
-		if _, ok := section.Lookup(s.GetPath()); !ok || seen[s.GetPath()] {
+	sections := v.notification.GetSections()
+	v.paths, v.digests = make([]string, len(sections)), make([][]byte, len(sections))
+	for i, s := range sections {
+		v.paths[i], v.digests[i] = s.GetPath(), SectionDigest(s)
+	}
+	left, ok := pinned(v.digests, v.manifest.GetOffer().GetSectionsSha256())
+	if !ok {
+		return unverified("UNPINNED_SECTION", "A section is not one that the sender signed.")
+	}
+	for i, path := range v.paths {
+		if _, ok := section.Lookup(path); !ok || slices.Contains(v.paths[:i], path) {
 			return malformed("BAD_PATH", "A section's path is unknown or there twice.")
 		}
-		seen[s.GetPath()] = true
-		if n, ok := section.ChildOf(s.GetPath()); ok && !v.hasChild(n) {
+		if n, ok := section.ChildOf(path); ok && !v.hasChild(n) {
 			return malformed("SECTION_WITHOUT_CHILD", "A section is about a child without facts.")
 		}
 	}
-	if c.Whole && len(pinned) > 0 {
+	if c.Whole && left > 0 {
 		return malformed("MISSING_SECTION", "A section that the sender signed is missing.")
 	}
 	return nil
@@ -233,28 +235,26 @@ func (v *Verified) hasChild(n int) bool {
 	return slices.ContainsFunc(v.children, func(f *posternv1.ChildFacts) bool { return int(f.GetNumber()) == n })
 }
 
-// pins counts digests, so that each is matched once.
-type pinSet map[string]int
-
-func pins(digests [][]byte) pinSet {
-	p := pinSet{}
-	for _, d := range digests {
-		p[string(d)]++
-	}
-	return p
+// sorted returns digests in order, in a list of its own.
+func sorted(digests [][]byte) [][]byte {
+	out := slices.Clone(digests)
+	slices.SortFunc(out, bytes.Compare)
+	return out
 }
 
-func (p pinSet) take(d []byte) bool {
-	n, ok := p[string(d)]
-	if !ok {
-		return false
+// pinned reports whether every digest is one of those that the sender signed, which are sorted, each once; left is how many
+// of these there are besides.
+func pinned(digests, signed [][]byte) (left int, ok bool) {
+	left = len(signed)
+	for _, d := range sorted(digests) {
+		at, found := slices.BinarySearchFunc(signed, d, bytes.Compare)
+		if !found {
+			return left, false
+		}
+		signed = signed[at+1:] // a digest that is there twice may be taken twice
+		left--
 	}
-	if n == 1 {
-		delete(p, string(d))
-	} else {
-		p[string(d)] = n - 1
-	}
-	return true
+	return left, true
 }
 
 // Disclose puts the sections at the given paths into a fresh notification, with the same manifest and the facts of
@@ -285,7 +285,7 @@ func (v *Verified) Disclose(paths []string) (*posternv1.SealedNotification, [][]
 
 // Digests returns the digests of the sections in the notification, sorted.
 func (v *Verified) Digests() [][]byte {
-	return slices.SortedFunc(slices.Values(v.digests), slices.Compare)
+	return sorted(v.digests)
 }
 
 // Open opens every section with the recipient's private key, in the order of the paths. One that does not open, or is

@@ -266,7 +266,7 @@ func (in *Inbox) redirection(item *localv1.GetItemResponse, sealed *posternv1.Se
 	if err != nil {
 		return nil, nil, err
 	}
-	paths := slices.DeleteFunc(v.Paths(), func(p string) bool {
+	paths := slices.DeleteFunc(slices.Clone(v.Paths()), func(p string) bool {
 		n, ok := section.ChildOf(p)
 		return ok && len(children) > 0 && !slices.Contains(children, uint32(n))
 	})
