@@ -53,8 +53,8 @@ func (in *Input) Renew(now *Input) {
 
 // sectionPath is the path of a section of a child, or of the parent for 0, by its name in an Input.
 func sectionPath(child int, name string) string {
-	all := section.All()
-	i := slices.IndexFunc(all, func(s section.Section) bool { return s.Name == name && s.PerChild == (child > 0) })
+	all := section.Of(child > 0)
+	i := slices.IndexFunc(all, func(s section.Section) bool { return s.Name == name })
 	if i < 0 {
 		return ""
 	}

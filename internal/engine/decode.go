@@ -203,9 +203,9 @@ func (r *reader) paths(child int, v ast.Value) []string {
 // pathsOf returns the paths of the named sections of a child, or of the parent for 0, in the order of the form. A name
 // that is none has no path.
 func pathsOf(child int, names []string) []string {
-	var out []string
-	for _, s := range section.All() {
-		if s.PerChild == (child > 0) && slices.Contains(names, s.Name) {
+	out := make([]string, 0, len(names))
+	for _, s := range section.Of(child > 0) {
+		if slices.Contains(names, s.Name) {
 			out = append(out, s.Path(child))
 		}
 	}

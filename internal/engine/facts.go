@@ -111,11 +111,10 @@ func childFacts(f *posternv1.ChildFacts) Child {
 // sections says of every section of a child, or of the parent for 0, whether it is known, offered and permitted. Facts
 // about another child's sections are left out: a child's facts speak for that child.
 func sections(f Facts, child int, known []*posternv1.SectionKnown) Sections {
-	out := Sections{Known: map[string]string{}}
-	for _, s := range section.All() {
-		if s.PerChild != (child > 0) {
-			continue
-		}
+	all := section.Of(child > 0)
+	out := Sections{Known: make(map[string]string, len(all)), Offered: make([]string, 0, len(all)), Permitted: make([]string, 0, len(all))}
+	for i := range all {
+		s := &all[i]
 		path := s.Path(child)
 		out.Known[s.Name] = ""
 		for _, k := range known {
@@ -168,13 +167,17 @@ func agreementFacts(f Facts) Agreement {
 	if end, err := time.ParseInLocation(time.DateOnly, last, london()); err == nil {
 		out.EndTime = moment(end.AddDate(0, 0, 1)) // otherwise "", which no rule takes for a moment
 	}
-	for _, s := range section.All() {
-		switch {
-		case !slices.Contains(a.GetSections(), s.Pattern):
-		case s.PerChild:
-			out.Child = append(out.Child, s.Name)
-		default:
-			out.Parent = append(out.Parent, s.Name)
+	out.Parent, out.Child = included(a, false), included(a, true)
+	return out
+}
+
+// included are the sections of a child, or else the others, that an agreement includes, by name.
+func included(a *posternv1.DataSharingAgreement, child bool) []string {
+	all := section.Of(child)
+	out := make([]string, 0, len(all))
+	for i := range all {
+		if slices.Contains(a.GetSections(), all[i].Pattern) {
+			out = append(out, all[i].Name)
 		}
 	}
 	return out

@@ -4,6 +4,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
+
+	"postern/internal/section"
 )
 
 // json is the Input as JSON: what marshal writes of its value, byte for byte, without making that. A remembered decision
@@ -116,13 +119,37 @@ func (r Recipient) json(w *fields) {
 // json writes what is known of sections, with what lies between `known` and `offered` in the order of the keys.
 func (s Sections) json(w *fields, between func()) {
 	w.object("known", func() {
-		for _, name := range slices.Sorted(maps.Keys(s.Known)) {
-			w.text(name, s.Known[name])
+		for _, name := range s.names() {
+			w.comma()
+			w.string(name)
+			w.b = append(w.b, ':')
+			w.string(s.Known[name])
 		}
 	})
 	between()
 	w.set("offered", s.Offered)
 }
+
+// names are the sections of which something is known, sorted. Nearly always these are all of a child or all of the parent.
+func (s Sections) names() []string {
+	for _, all := range namesOf() {
+		if len(all) == len(s.Known) && !slices.ContainsFunc(all, func(name string) bool { _, ok := s.Known[name]; return !ok }) {
+			return all
+		}
+	}
+	return slices.Sorted(maps.Keys(s.Known))
+}
+
+// namesOf are the names of the sections of a child and of the others, sorted.
+var namesOf = sync.OnceValue(func() (names [2][]string) {
+	for i, child := range []bool{false, true} {
+		for _, s := range section.Of(child) {
+			names[i] = append(names[i], s.Name)
+		}
+		slices.Sort(names[i])
+	}
+	return names
+})
 
 func (c Child) json(w *fields) {
 	w.element(func() {
@@ -163,10 +190,11 @@ func (w *fields) leaf(key, value string) {
 
 func (w *fields) comma() { w.b = append(w.b, ',') }
 
+// key writes a key of ours, which needs no care.
 func (w *fields) key(key string) {
-	w.comma()
-	w.string(key)
-	w.b = append(w.b, ':')
+	w.b = append(w.b, `,"`...)
+	w.b = append(w.b, key...)
+	w.b = append(w.b, `":`...)
 }
 
 func (w *fields) object(key string, inside func()) {
@@ -222,5 +250,8 @@ func (w *fields) numbers(key string, all []int) {
 }
 
 func (w *fields) set(key string, all []string) {
-	w.texts(key, slices.Compact(slices.Sorted(slices.Values(all))))
+	var few [16]string
+	sorted := append(few[:0], all...)
+	slices.Sort(sorted)
+	w.texts(key, slices.Compact(sorted))
 }

@@ -22,7 +22,7 @@ func lock(in *Input, d *posternv1.Decision) (held []string) {
 	going := map[int]bool{} // the children of whom something goes
 	may := func(path string) bool {
 		n, ofChild := section.ChildOf(path)
-		ok := free[path] && (sharing[n] || !ofChild)
+		ok := slices.Contains(free, path) && (sharing[n] || !ofChild)
 		going[n] = going[n] || ok
 		return ok
 	}
@@ -55,12 +55,11 @@ func lock(in *Input, d *posternv1.Decision) (held []string) {
 	return held
 }
 
-// authorised is the set of paths that the route has the authority to share, of those that were offered.
-func authorised(in *Input) map[string]bool {
-	free := map[string]bool{}
+// authorised are the paths that the route has the authority to share, of those that were offered.
+func authorised(in *Input) (free []string) {
 	now, err := time.Parse(time.RFC3339, in.Now)
 	if end, ends := authorityEnds(in); err != nil || in.Statement != "OFFER" || ends && !now.Before(end) {
-		return free
+		return nil
 	}
 	var may func(child int, s Sections) []string
 	switch in.Route {
@@ -71,11 +70,13 @@ func authorised(in *Input) map[string]bool {
 	case "DUTY":
 		may = in.byConsideration
 	default:
-		return free
+		return nil
 	}
 	add := func(child int, s Sections) {
 		for _, path := range pathsOf(child, common(s.Offered, may(child, s))) {
-			free[path] = in.Route == "URGENT" || !forEmergencies(path)
+			if in.Route == "URGENT" || !forEmergencies(path) {
+				free = append(free, path)
+			}
 		}
 	}
 	add(0, in.Parent)
@@ -112,8 +113,8 @@ func (in *Input) inAnEmergency(child int, _ Sections) []string {
 		return nil
 	}
 	var free []string
-	for _, s := range section.All() {
-		if s.PerChild == (child > 0) && s.Urgent {
+	for _, s := range section.Of(child > 0) {
+		if s.Urgent {
 			free = append(free, s.Name)
 		}
 	}

@@ -40,10 +40,7 @@ func family() *Input {
 	}
 	every := func(perChild bool) Sections {
 		out := Sections{Known: map[string]string{}}
-		for _, s := range section.All() {
-			if s.PerChild != perChild {
-				continue
-			}
+		for _, s := range section.Of(perChild) {
 			out.Known[s.Name] = "KNOWN"
 			if s.Class != posternv1.SectionClass_SECTION_CLASS_URGENT {
 				out.Offered = append(out.Offered, s.Name)

@@ -86,10 +86,35 @@ var table = sync.OnceValue(func() []Section {
 	return all
 })
 
+// Of returns the sections of a child, or else the others, in the order of All; callers must not change them.
+func Of(child bool) []Section { return halves()[child] }
+
+var halves = sync.OnceValue(func() map[bool][]Section {
+	m := map[bool][]Section{}
+	for _, s := range table() {
+		m[s.PerChild] = append(m[s.PerChild], s)
+	}
+	return m
+})
+
 var byPattern = sync.OnceValue(func() map[string]Section {
 	m := map[string]Section{}
 	for _, s := range table() {
 		m[s.Pattern] = s
+	}
+	return m
+})
+
+// byPath has the sections by their paths, as far as spelt.
+var byPath = sync.OnceValue(func() map[string]Section {
+	m := map[string]Section{}
+	for _, s := range Of(false) {
+		m[s.Pattern] = s
+	}
+	for _, s := range Of(true) {
+		for _, path := range s.paths[1:] {
+			m[path] = s
+		}
 	}
 	return m
 })
@@ -118,14 +143,13 @@ func splitChild(path string) (number int, name string, ok bool) {
 
 // Lookup returns the section that a path such as `child/2/home` belongs to.
 func Lookup(path string) (Section, bool) {
-	pattern := path
-	if _, name, ok := splitChild(path); ok {
-		pattern = "child/{n}/" + name
-	} else if strings.Contains(path, "{") {
-		return Section{}, false
+	if s, ok := byPath()[path]; ok {
+		return s, true
 	}
-	s, ok := byPattern()[pattern]
-	return s, ok
+	if _, name, ok := splitChild(path); ok {
+		return ByPattern("child/{n}/" + name)
+	}
+	return Section{}, false
 }
 
 // ByPattern returns the section of a pattern such as `child/{n}/home`.
