@@ -33,7 +33,7 @@ type batch struct {
 	errs   []error // of each op
 	failed error   // the store could not be read: no op counts
 	next   perLog[uint64]
-	writes overlay // of the ops that succeeded
+	writes overlay // of the ops that succeeded, and of the one that runs
 	leaves []leaf
 
 	// What write makes, from nothing each time.
@@ -49,9 +49,10 @@ type batch struct {
 func (l *Ledger) newBatch(after *batch) *batch {
 	b := &batch{ledger: l, after: after}
 	if after != nil {
-		b.next = after.next
+		b.next, b.writes = after.next, newOverlay(len(after.writes.list))
 		return b
 	}
+	b.writes = newOverlay(0)
 	for _, g := range logs {
 		*b.next.of(g) = l.edges.of(g).size
 	}
@@ -66,44 +67,22 @@ func (b *batch) add(ctx context.Context, ops []*pending) {
 	b.ops = append(b.ops, ops...)
 	err := b.ledger.store.View(ctx, func(s store.Snapshot) error {
 		for _, p := range ops {
+			was := len(b.writes.list)
 			if b.ledger.rehearse {
-				_ = b.call(&Tx{ledger: b.ledger, under: beneath{b, s}, p: p, next: b.next}, p.op)
+				_ = b.call(&Tx{ledger: b.ledger, batch: b, store: s, p: p, next: b.next}, p.op)
+				b.writes.undo(was)
 			}
-			tx := &Tx{ledger: b.ledger, under: beneath{b, s}, p: p, next: b.next}
+			tx := &Tx{ledger: b.ledger, batch: b, store: s, p: p, next: b.next}
 			err := b.call(tx, p.op)
-			b.errs = append(b.errs, err)
-			if err == nil { // else its writes are dropped with its Tx
-				b.take(tx)
+			if b.errs = append(b.errs, err); err != nil {
+				b.writes.undo(was)
+				continue
 			}
+			b.leaves, b.next = append(b.leaves, tx.leaves...), tx.next
 		}
 		return nil
 	})
 	b.failed = errors.Join(b.failed, err)
-}
-
-// beneath is what an op reads that has not written it itself: the writes of its own batch and of the batch before, and the
-// store. A snapshot that has the batch before already says the same as its writes.
-type beneath struct {
-	batch *batch
-	store store.Reader
-}
-
-func (r beneath) Get(ks store.Keyspace, key []byte) ([]byte, error) {
-	for b := r.batch; b != nil; b = b.after {
-		if value, ok := b.writes.get(place{ks, string(key)}); ok {
-			return value, nil
-		}
-	}
-	return r.store.Get(ks, key)
-}
-
-// take adds what an op wrote and recorded.
-func (b *batch) take(tx *Tx) {
-	for w := range tx.writes.effective() {
-		b.writes.add(w)
-	}
-	b.leaves = append(b.leaves, tx.leaves...)
-	b.next = tx.next
 }
 
 // write puts the batch into a transaction: the writes, then the leaves into the trees, then the trees. Meanwhile the batch
@@ -115,10 +94,11 @@ func (b *batch) write(tx store.Tx) error {
 		b.edges[i] = b.ledger.edges[i].copy()
 		b.tiles[i] = edgeTiles{}
 	}
-	var key []byte
+	var key []byte // one for all: the store does not keep it
 	for w := range b.writes.effective() {
 		var err error
-		if key = append(key[:0], w.key...); w.value == nil {
+		key = append(key[:0], w.key...)
+		if w.value == nil {
 			err = tx.Delete(w.keyspace, key)
 		} else {
 			err = tx.PutOwn(w.keyspace, key, w.value)

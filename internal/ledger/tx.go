@@ -28,15 +28,15 @@ var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, sch
 // marshal writes what is hashed: once, and never again from the message.
 var marshal = proto.MarshalOptions{Deterministic: true}
 
-// Tx is one op's part of a batch. It reads what earlier ops and itself wrote, and keeps its writes to itself until the
-// op returns nil; an op that errs or panics leaves no trace. It is the op's own: valid until the op returns, on its
+// Tx is one op's part of a batch. It reads what earlier ops and itself wrote, and its writes are taken back unless the
+// op returns nil: one that errs or panics leaves no trace. It is the op's own: valid until the op returns, on its
 // goroutine. Tx implements store.Tx.
 type Tx struct {
 	ledger *Ledger
-	under  store.Reader
+	batch  *batch
+	store  store.Reader // beneath the writes of the batch and of the one before
 	p      *pending
 	next   perLog[uint64] // the index of each log's next leaf
-	writes overlay
 	leaves []leaf
 	closed bool
 }
@@ -48,37 +48,59 @@ type place struct {
 
 type write struct {
 	place
-	value []byte // nil deletes
+	value  []byte // nil deletes
+	before int    // the number of the last write to the same place before it, from 1; 0 for none
+	over   bool   // a later one is there
 }
 
 // overlay is writes that the store does not have yet, in order. What was written to a place last is what counts.
 type overlay struct {
 	list   []write
-	latest map[place]int
+	latest map[place]int // the number of the last write to a place, from 1
 }
 
-func (o *overlay) add(w write) {
-	if o.latest == nil {
-		o.list, o.latest = make([]write, 0, 16), make(map[place]int, 16) // what one decision writes fits
+// newOverlay has room for some writes.
+func newOverlay(writes int) overlay {
+	return overlay{make([]write, 0, writes), make(map[place]int, writes)}
+}
+
+func (o *overlay) add(at place, value []byte) {
+	before := o.latest[at]
+	if before > 0 {
+		o.list[before-1].over = true
 	}
-	o.latest[w.place] = len(o.list)
-	o.list = append(o.list, w)
+	o.list = append(o.list, write{at, value, before, false})
+	o.latest[at] = len(o.list)
+}
+
+// undo takes back all but the first n writes.
+func (o *overlay) undo(n int) {
+	for i, w := range slices.Backward(o.list[n:]) {
+		if w.before == 0 {
+			delete(o.latest, w.place)
+		} else {
+			o.latest[w.place] = w.before
+			o.list[w.before-1].over = false
+		}
+		o.list[n+i] = write{}
+	}
+	o.list = o.list[:n]
 }
 
 // get returns a copy of what was written to a place, nil where it was deleted; false when nothing was.
-func (o *overlay) get(at place) ([]byte, bool) {
-	i, ok := o.latest[at]
-	if !ok {
+func (o *overlay) get(ks store.Keyspace, key []byte) ([]byte, bool) {
+	i := o.latest[place{ks, string(key)}]
+	if i == 0 {
 		return nil, false
 	}
-	return slices.Clone(o.list[i].value), true
+	return slices.Clone(o.list[i-1].value), true
 }
 
 // effective are the writes that count, in order.
 func (o *overlay) effective() iter.Seq[write] {
 	return func(yield func(write) bool) {
-		for i, w := range o.list {
-			if o.latest[w.place] == i && !yield(w) {
+		for _, w := range o.list {
+			if !w.over && !yield(w) {
 				return
 			}
 		}
@@ -94,15 +116,19 @@ type leaf struct {
 
 var errClosed = fault.New(fault.Internal, "LEDGER_TX_CLOSED", "The program used a transaction of the ledger after its end.")
 
-// Get returns the value under key, or nil when there is none. The slice is the caller's own.
+// Get returns the value under key, or nil when there is none: from the writes of the op's own batch or of the batch before,
+// or from the store. A snapshot that has the batch before already says the same as its writes. The slice is the caller's
+// own.
 func (tx *Tx) Get(ks store.Keyspace, key []byte) ([]byte, error) {
 	if tx.closed {
 		return nil, errClosed
 	}
-	if value, ok := tx.writes.get(place{ks, string(key)}); ok {
-		return value, nil
+	for b := tx.batch; b != nil; b = b.after {
+		if value, ok := b.writes.get(ks, key); ok {
+			return value, nil
+		}
 	}
-	return tx.under.Get(ks, key)
+	return tx.store.Get(ks, key)
 }
 
 // Put writes a record over any that is there. The ledger's own keyspaces are refused: Record writes them.
@@ -126,7 +152,7 @@ func (tx *Tx) Delete(ks store.Keyspace, key []byte) error {
 	if err := store.CheckKey(key); err != nil {
 		return err
 	}
-	tx.writes.add(write{place{ks, string(key)}, nil})
+	tx.batch.writes.add(place{ks, string(key)}, nil)
 	return nil
 }
 
@@ -148,7 +174,7 @@ func (tx *Tx) put(ks store.Keyspace, key, value []byte) error {
 	if err := store.CheckRecord(key, value); err != nil {
 		return err
 	}
-	tx.writes.add(write{place{ks, string(key)}, value})
+	tx.batch.writes.add(place{ks, string(key)}, value)
 	return nil
 }
 
