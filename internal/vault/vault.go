@@ -18,9 +18,11 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"postern/internal/fault"
@@ -134,13 +136,7 @@ func Open(c Config) (*Vault, error) {
 
 // Seal seals a record under its kind and id: by convention its keyspace and key. Neither is part of the result.
 func (v *Vault) Seal(kind string, id, plaintext []byte) ([]byte, error) {
-	return v.SealFrom(v.rand, kind, id, plaintext)
-}
-
-// SealFrom is Seal with 32 random bytes from the given source: for a transaction, whose random values are drawn before
-// it and used again when it runs again.
-func (v *Vault) SealFrom(random io.Reader, kind string, id, plaintext []byte) ([]byte, error) {
-	return v.SealIn(append(Room(len(plaintext)), plaintext...), random, kind, id)
+	return v.SealIn(append(Room(len(plaintext)), plaintext...), nil, kind, id)
 }
 
 // Room is where a record of a size can be sealed without a copy: append the plaintext, then SealIn. There are some bytes
@@ -149,37 +145,36 @@ func Room(size int) []byte { return make([]byte, bodyOffset, size+Overhead+spare
 
 const spare = 8
 
-// SealIn is SealFrom for a plaintext that was appended to a Room, and Seal when random is nil. The sealed record lies
-// where that was.
-func (v *Vault) SealIn(room []byte, random io.Reader, kind string, id []byte) ([]byte, error) {
-	if random == nil {
-		random = v.rand
+// Seed is the random bytes that a record is sealed with. A transaction draws it beforehand, and uses it again when it runs
+// again.
+type Seed [keySize]byte
+
+// SealIn is Seal for a plaintext that was appended to a Room, with a seed, or with one that it draws where that is nil. The
+// sealed record lies where the plaintext was.
+func (v *Vault) SealIn(room []byte, seed *Seed, kind string, id []byte) ([]byte, error) {
+	if seed == nil {
+		seed = new(Seed)
+		if _, err := io.ReadFull(v.rand, seed[:]); err != nil {
+			return nil, fault.New(fault.Internal, "VAULT_RANDOM", "No random bytes could be had, so nothing was sealed.").Because(err)
+		}
 	}
-	plaintext := room[bodyOffset:]
-	seed := make([]byte, keySize)
-	if _, err := io.ReadFull(random, seed); err != nil {
-		return nil, fault.New(fault.Internal, "VAULT_RANDOM", "No random bytes could be had, so nothing was sealed.").Because(err)
-	}
+	plaintext, epoch := room[bodyOffset:], []byte(v.current.name)
 	// Key and nonce depend on what is sealed as well as on the seed. A transaction that runs again with its old seed,
-	// and other content, or a simulator that repeats one must never seal two plaintexts under one key.
-	what := sha256.New() // of frame(entropyLabel, epoch, kind, id, plaintext), without a copy of the plaintext
-	what.Write(frame(entropyLabel, []byte(v.current.name), []byte(kind), id))
-	what.Write(binary.BigEndian.AppendUint32(nil, uint32(len(plaintext))))
-	what.Write(plaintext)
-	drawn, err := hkdf.Key(sha256.New, seed, what.Sum(nil), entropyLabel, keySize+nonceSize)
-	if err != nil {
-		return nil, fmt.Errorf("vault: deriving a record key: %w", err)
-	}
-	key, nonce := drawn[:keySize], drawn[keySize:]
+	// and other content, or a simulator that repeats one must never seal two plaintexts under one key. They are drawn in
+	// one step, as NIST SP 800-56C has it: a hash of a count, the secret and what it is for.
+	what := sha256.Sum256(plaintext)
+	step := append(make([]byte, 0, 512), 0, 0, 0, 1) // on the stack
+	drawn := sha512.Sum512(frame(append(step, seed[:]...), entropyLabel, epoch, []byte(kind), id, what[:]))
+	key, nonce := drawn[:keySize], drawn[keySize:keySize+nonceSize]
 	body, err := aead(key)
 	if err != nil {
 		return nil, err
 	}
 	sealed := append(room[:0], version)
-	sealed = append(sealed, v.current.name...)
+	sealed = append(sealed, epoch...)
 	sealed = append(sealed, nonce...)
-	sealed = v.current.wrap.Seal(sealed, nonce, key, frame(keyLabel, []byte(v.current.name), []byte(kind), id))
-	return body.Seal(sealed, make([]byte, nonceSize), plaintext, frame(recordLabel, []byte(kind), id)), nil
+	sealed = v.current.wrap.Seal(sealed, nonce, key, frame(nil, keyLabel, epoch, []byte(kind), id))
+	return body.Seal(sealed, make([]byte, nonceSize), plaintext, frame(nil, recordLabel, []byte(kind), id)), nil
 }
 
 // Open opens a sealed record that was sealed for this kind and id.
@@ -202,7 +197,7 @@ func (v *Vault) Open(kind string, id, sealed []byte) ([]byte, error) {
 			"The key of epoch %s is not in the key folder, so its records cannot be opened. If it was not destroyed on purpose, restore the file %s.",
 			name, fileName(name))
 	}
-	key, err := e.wrap.Open(nil, sealed[nonceOffset:keyOffset], sealed[keyOffset:bodyOffset], frame(keyLabel, []byte(name), []byte(kind), id))
+	key, err := e.wrap.Open(nil, sealed[nonceOffset:keyOffset], sealed[keyOffset:bodyOffset], frame(nil, keyLabel, []byte(name), []byte(kind), id))
 	if err != nil {
 		return nil, broken
 	}
@@ -210,7 +205,7 @@ func (v *Vault) Open(kind string, id, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := body.Open([]byte{}, make([]byte, nonceSize), sealed[bodyOffset:], frame(recordLabel, []byte(kind), id))
+	plaintext, err := body.Open([]byte{}, make([]byte, nonceSize), sealed[bodyOffset:], frame(nil, recordLabel, []byte(kind), id))
 	if err != nil {
 		return nil, broken
 	}
@@ -222,7 +217,7 @@ func (v *Vault) Open(kind string, id, sealed []byte) ([]byte, error) {
 // bytes for as long as the epoch is used.
 func (v *Vault) Term(kind string, term []byte) []byte {
 	mac := hmac.New(sha256.New, v.current.term)
-	mac.Write(frame(kind, term))
+	mac.Write(frame(nil, kind, term))
 	return mac.Sum(nil)
 }
 
@@ -234,13 +229,16 @@ func aead(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// frame joins the parts so that no two lists of parts give the same bytes.
-func frame(label string, parts ...[]byte) []byte {
-	out := binary.BigEndian.AppendUint32(nil, uint32(len(label)))
-	out = append(out, label...)
+// frame appends the parts so that no two lists of parts give the same bytes.
+func frame(to []byte, label string, parts ...[]byte) []byte {
+	size := 4 + len(label)
 	for _, part := range parts {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(part)))
-		out = append(out, part...)
+		size += 4 + len(part)
 	}
-	return out
+	to = slices.Grow(to, size)
+	to = append(binary.BigEndian.AppendUint32(to, uint32(len(label))), label...)
+	for _, part := range parts {
+		to = append(binary.BigEndian.AppendUint32(to, uint32(len(part))), part...)
+	}
+	return to
 }

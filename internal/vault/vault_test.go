@@ -121,7 +121,7 @@ func TestTwoSealsDifferAndShowNoKey(t *testing.T) {
 	}
 	// With a source whose bytes are known, neither they nor the epoch key may be found in what comes out.
 	seed := bytes.Repeat([]byte{0xa5, 0x5a}, 16)
-	sealed, err := v.SealFrom(bytes.NewReader(seed), "desk_form", []byte("id-1"), []byte("invented content"))
+	sealed, err := v.SealIn(append(vault.Room(16), "invented content"...), (*vault.Seed)(seed), "desk_form", []byte("id-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestTwoSealsDifferAndShowNoKey(t *testing.T) {
 func TestARepeatedSeedSealsUnderAnotherKey(t *testing.T) {
 	v := open(t, filepath.Join(t.TempDir(), "keys"))
 	with := func(id, plaintext string) []byte {
-		sealed, err := v.SealFrom(bytes.NewReader(make([]byte, 32)), "desk_form", []byte(id), []byte(plaintext))
+		sealed, err := v.SealIn(append(vault.Room(len(plaintext)), plaintext...), new(vault.Seed), "desk_form", []byte(id))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,11 @@ func TestARepeatedSeedSealsUnderAnotherKey(t *testing.T) {
 			t.Error("two records share a nonce or key stream")
 		}
 	}
-	if _, err := v.SealFrom(strings.NewReader("short"), "k", nil, nil); reason(err) != "VAULT_RANDOM" || !errors.Is(err, io.ErrUnexpectedEOF) {
+	poor, err := vault.Open(vault.Config{Dir: filepath.Join(t.TempDir(), "keys"), Clock: november, Rand: strings.NewReader(strings.Repeat("x", 32) + "short")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := poor.Seal("k", nil, nil); reason(err) != "VAULT_RANDOM" || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("too few random bytes: %v", err)
 	}
 }
@@ -329,6 +333,22 @@ func TestFirstStartsAtOnceShareOneKey(t *testing.T) {
 	for _, v := range vaults[1:] {
 		if !bytes.Equal(v.Term("k", nil), vaults[0].Term("k", nil)) {
 			t.Fatal("two processes made two keys")
+		}
+	}
+}
+
+// BenchmarkSeal is a record as large as a notification, in the place where it is sealed.
+func BenchmarkSeal(b *testing.B) {
+	v, err := vault.Open(vault.Config{Dir: filepath.Join(b.TempDir(), "keys"), Clock: november})
+	if err != nil {
+		b.Fatal(err)
+	}
+	id, room := make([]byte, 18), vault.Room(12<<10)
+	plaintext := append(room, make([]byte, 12<<10)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.SealIn(plaintext, nil, "hub_outbox_content", id); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
