@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/hex"
 	"flag"
 	"os"
@@ -250,6 +251,38 @@ func TestGolden(t *testing.T) {
 	if len(sealed) == 0 || !proto.Equal(record, &logv1.Record{Leaf: r.Leaf, Core: r.Core, Details: record.Details, Opening: r.Opening}) {
 		t.Error("the record is not what its receipt opens")
 	}
+}
+
+// What Record writes field by field is what the messages marshal to, whatever is in the details.
+func TestARecordIsItsMessage(t *testing.T) {
+	h := newHub(t)
+	for i, details := range []*logv1.Details{{}, {Authority: "E06000023"}, {Input: make([]byte, 1<<20), OfferedPaths: []string{"a", "b"}, Question: "q"}} {
+		ev := event(i)
+		ev.Details = details
+		check(t, h.Append(t.Context(), func(tx *Tx) error {
+			_, err := tx.Record(Sent, ev)
+			return err
+		}))
+		at := leafKey(tree(Sent), uint64(i))
+		opened, err := h.vault.Open(string(schema.HubRecord), at, []byte(h.contents()[string(schema.HubRecord)+"/"+string(at)]))
+		check(t, err)
+		record, read := &logv1.Record{}, &logv1.Details{}
+		check(t, proto.Unmarshal(opened, record))
+		check(t, proto.Unmarshal(record.Details, read))
+		if !bytes.Equal(opened, must(t)(marshal.Marshal(record))) || !bytes.Equal(record.Details, must(t)(marshal.Marshal(read))) {
+			t.Errorf("record %d is spelt in another way than its message", i)
+		}
+		want := proto.CloneOf(details)
+		if want.Salt = read.Salt; len(read.Salt) != 32 || !proto.Equal(read, want) {
+			t.Errorf("record %d has other details than were recorded", i)
+		}
+	}
+	ev := event(9)
+	ev.Details = &logv1.Details{Salt: make([]byte, 32)}
+	wantFault(t, h.Append(t.Context(), func(tx *Tx) error {
+		_, err := tx.Record(Sent, ev)
+		return err
+	}), fault.Internal, "LEDGER_EVENT")
 }
 
 // drawnIDs stands in for the cipher of the ids: those of the events of the Sent log, in order.

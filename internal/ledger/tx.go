@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/fault"
@@ -25,8 +24,11 @@ import (
 // own are the keyspaces that only the ledger writes.
 var own = [...]store.Keyspace{schema.HubLeaf, schema.HubTile, schema.HubLog, schema.HubRecord, schema.HubTerm}
 
-// marshal writes what is hashed: once, and never again from the message.
-var marshal = proto.MarshalOptions{Deterministic: true}
+// marshal writes what is hashed: once, and never again from the message. With sized it does so right after marshal.Size.
+var (
+	marshal = proto.MarshalOptions{Deterministic: true}
+	sized   = proto.MarshalOptions{Deterministic: true, UseCachedSize: true}
+)
 
 // Tx is one op's part of a batch. It reads what earlier ops and itself wrote, and its writes are taken back unless the
 // op returns nil: one that errs or panics leaves no trace. It is the op's own: valid until the op returns, on its
@@ -183,7 +185,7 @@ type Event struct {
 	Kind    logv1.Kind
 	Time    time.Time      // when it was decided or happened; the time of the Append when zero
 	Core    *logv1.Core    // what the parties may see; Record fills in event_time, from Time
-	Details *logv1.Details // what auditors may see; Record fills in the salt
+	Details *logv1.Details // what auditors may see, without the salt, which Record puts before it
 }
 
 // Entry is the right to release, within the transaction that records why. Only Record makes a valid one.
@@ -224,8 +226,8 @@ func (e Entry) Place() []byte { return slices.Clone(e.place) }
 // Kind returns the kind of the recorded event.
 func (e Entry) Kind() logv1.Kind { return e.kind }
 
-// Core returns a copy of what was recorded for the parties; nil for the zero Entry.
-func (e Entry) Core() *logv1.Core { return proto.CloneOf(e.core) }
+// Core returns what was recorded for the parties, which nobody changes; nil for the zero Entry.
+func (e Entry) Core() *logv1.Core { return e.core }
 
 // Record appends an event to a log. Core and details are not changed and may be reused. The event is in the log when
 // the Append that runs the op returns nil, and not before.
@@ -238,7 +240,7 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	}
 	hour, ok := verify.HourOf(ev.Time)
 	if _, known := logv1.Kind_name[int32(ev.Kind)]; !ok || !known || ev.Kind == logv1.Kind_KIND_UNSPECIFIED ||
-		ev.Core == nil || ev.Details == nil || (g != Sent && g != Received) {
+		ev.Core == nil || ev.Details == nil || ev.Details.Salt != nil || (g != Sent && g != Received) {
 		return Entry{}, fault.New(fault.Internal, "LEDGER_EVENT", "The program tried to record an incomplete event.")
 	}
 	random, err := tx.random()
@@ -247,27 +249,35 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 	}
 	index := *tx.next.of(g)
 	id := tx.ledger.eventID(tx.ledger.tree(g), index, random.id)
-	core, details := proto.CloneOf(ev.Core), salted(ev.Details, random.salt[:])
+	core := proto.CloneOf(ev.Core)
 	core.EventTime = timestamppb.New(ev.Time)
 	coreBytes, err := marshal.Marshal(core)
 	if err != nil {
 		return Entry{}, err
 	}
-	detailsBytes, err := marshal.Marshal(details)
-	if err != nil {
+	// The record is written where it is sealed. Of the leaf there is only the place before the rest is there.
+	salt := field(nil, 1, random.salt[:])
+	size := len(salt) + marshal.Size(ev.Details)
+	record := vault.Room(verify.LeafSize + len(coreBytes) + size + verify.OpeningSize + 4*maxFieldHead)
+	record = field(record, 1, make([]byte, verify.LeafSize))
+	leafAt := len(record) - verify.LeafSize
+	record = field(record, 2, coreBytes)
+	record = protowire.AppendVarint(protowire.AppendTag(record, 3, protowire.BytesType), uint64(size))
+	detailsAt := len(record)
+	if record, err = sized.MarshalAppend(append(record, salt...), ev.Details); err != nil {
 		return Entry{}, err
 	}
-	detailsSHA256 := sha256.Sum256(detailsBytes)
+	if len(record) != detailsAt+size {
+		return Entry{}, fault.New(fault.Internal, "LEDGER_EVENT", "The program changed an event while it was recorded.")
+	}
+	detailsSHA256 := sha256.Sum256(record[detailsAt:])
+	record = field(record, 4, random.opening[:])
 	l := verify.Leaf{EventID: id, Kind: ev.Kind, Hour: hour,
 		Commitment: verify.Commitment(random.opening, sha256.Sum256(coreBytes), detailsSHA256)}
 	leafBytes := l.Bytes()
-	record := &logv1.Record{Leaf: leafBytes, Core: coreBytes, Details: detailsBytes, Opening: random.opening[:]}
-	room, err := marshal.MarshalAppend(vault.Room(proto.Size(record)), record)
-	if err != nil {
-		return Entry{}, err
-	}
+	copy(record[leafAt:], leafBytes)
 	at := leafKey(tx.ledger.tree(g), index)
-	sealed, err := tx.ledger.vault.SealIn(room, bytes.NewReader(random.seal[:]), string(schema.HubRecord), at)
+	sealed, err := tx.ledger.vault.SealIn(record, &random.seal, string(schema.HubRecord), at)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -284,22 +294,18 @@ func (tx *Tx) Record(g Log, ev Event) (Entry, error) {
 		}
 	}
 	*tx.next.of(g)++
-	tx.leaves = append(tx.leaves, leaf{g, index, leafBytes, tx.ledger.note(Logged{Log: g, Leaf: l, Core: core, Details: details})})
+	tx.leaves = append(tx.leaves, leaf{g, index, leafBytes, tx.ledger.note(Logged{Log: g, Leaf: l, Core: core, Details: ev.Details})})
 	return Entry{tx: tx, id: id, kind: ev.Kind, core: core, place: at, used: new(bool), log: g, index: index,
 		receipt: &posternv1.Receipt{Leaf: leafBytes, Core: coreBytes, DetailsSha256: detailsSHA256[:], Opening: random.opening[:]}}, nil
 }
 
-// salted is the details with their salt, for the moment in which they are marshalled: it shares all else with them.
-func salted(d *logv1.Details, salt []byte) *logv1.Details {
-	out := new(logv1.Details)
-	d.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		out.ProtoReflect().Set(f, v)
-		return true
-	})
-	out.ProtoReflect().SetUnknown(d.ProtoReflect().GetUnknown())
-	out.Salt = salt
-	return out
+// field appends a field of bytes.
+func field(to []byte, number protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(to, number, protowire.BytesType), value)
 }
+
+// maxFieldHead is how many bytes stand before the value of a field at most, of those with low numbers.
+const maxFieldHead = 1 + binary.MaxVarintLen32
 
 // Random returns n random bytes for an op's purpose, such as the id of a delivery: the same on every run of the op and
 // for the same purpose, drawn before the transaction. At most 8,160.
@@ -312,7 +318,7 @@ type eventRandom struct {
 	id      [16]byte // of which eventID takes the first half
 	opening [verify.OpeningSize]byte
 	salt    [32]byte
-	seal    [32]byte
+	seal    vault.Seed
 }
 
 // random expands the Append's seed into what the op's next event needs, the same on every run of the op.
