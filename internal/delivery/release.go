@@ -87,7 +87,7 @@ func putRelease(tx store.Tx, name string, rel Release) error {
 	if err != nil {
 		return fault.From(err)
 	}
-	return tx.Put(schema.HubNotification, releaseKey(name), b)
+	return tx.PutOwn(schema.HubNotification, releaseKey(name), b)
 }
 
 // MaybeSent counts a notification as begun, whatever is released of it now: a hub before this one may have sent it. rel is

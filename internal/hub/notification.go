@@ -30,7 +30,7 @@ func decidedNotification(v *envelope.Verified, outcome posternv1.Outcome, event 
 // the sender's URI.
 func (n notification) put(tx store.Tx, id string) error {
 	row := append(n.event[:], byte(n.outcome), byte(n.route), byte(len(n.slip)))
-	return tx.Put(schema.HubNotification, []byte(id), slices.Concat(row, n.slip, []byte(n.sender)))
+	return tx.PutOwn(schema.HubNotification, []byte(id), slices.Concat(row, n.slip, []byte(n.sender)))
 }
 
 // readNotification finds a notification by its id; ok is false when the hub does not know it.
@@ -59,7 +59,7 @@ func decidedKey(id string, manifest []byte) []byte {
 }
 
 func (d decidedRow) put(tx store.Tx, id string, manifest []byte) error {
-	return tx.Put(schema.HubNotification, decidedKey(id, manifest), slices.Concat(d.first[:], d.newest[:]))
+	return tx.PutOwn(schema.HubNotification, decidedKey(id, manifest), slices.Concat(d.first[:], d.newest[:]))
 }
 
 // readDecided finds what was decided on a manifest of a notification; ok is false when nothing was.

@@ -129,7 +129,7 @@ func (l *Ledger) cut(ctx context.Context, head *published, t tree, index uint64,
 	if err != nil {
 		return nil, err
 	}
-	p := verify.Proof{Index: index, Checkpoint: head.checkpoint}
+	p := verify.Proof{Index: index, Hashes: make([][32]byte, 0, len(path)), Checkpoint: head.checkpoint}
 	for _, h := range path {
 		p.Hashes = append(p.Hashes, h)
 	}

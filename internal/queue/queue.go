@@ -142,7 +142,7 @@ func (q *Queue) write(tx store.Tx, it Item) error {
 	if err != nil {
 		return fault.From(err)
 	}
-	return tx.Put(q.ks, key(it.Destination, it.Sequence), b)
+	return tx.PutOwn(q.ks, key(it.Destination, it.Sequence), b)
 }
 
 // Destinations lists the destinations for which something waits, in ascending order. It looks at one item a line, so

@@ -68,6 +68,7 @@ func ParseProof(text string) (Proof, error) {
 	if p.Index, ok = decimal(index); !ok {
 		return p, malformed
 	}
+	p.Hashes = make([][sha256.Size]byte, 0, len(lines)-1)
 	for _, line := range lines[1:] {
 		h, ok := hash64(line)
 		if !ok {
