@@ -142,6 +142,12 @@ const maxChain = 4
 // authority, for client and server use, with an Ed25519 or P-256 key. Errors are fault.Unverified and say which of these
 // does not hold.
 func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error) {
+	return a.VerifyChain(ChainOf(chain), at)
+}
+
+// VerifyChain is Verify for a chain that is judged again and again.
+func (a *Anchors) VerifyChain(c Chain, at time.Time) (Party, error) {
+	chain, key := c.certs, c.key
 	if len(chain) == 0 || len(chain) > maxChain {
 		return Party{}, errCertificate("CERTIFICATE_CHAIN", "There must be between one and four certificates.")
 	}
@@ -149,7 +155,6 @@ func (a *Anchors) Verify(chain []*x509.Certificate, at time.Time) (Party, error)
 		return Party{}, errCertificate("CERTIFICATE_TIME", "There is no time at which to judge the certificate.")
 	}
 	t := a.trust.Load()
-	key := keyOf(chain, func(c *x509.Certificate) []byte { return c.Raw })
 	if party, _, ok := t.known.find(key, at); ok {
 		return party, nil
 	}

@@ -69,6 +69,18 @@ func keyOf[C any](chain []C, der func(C) []byte) chainKey {
 	return chainKey(h.Sum(nil))
 }
 
+// Chain is a chain of certificates, such as that of a connection, with what it is remembered by, which is reckoned once. The
+// zero Chain is nobody's.
+type Chain struct {
+	certs []*x509.Certificate
+	key   chainKey
+}
+
+// ChainOf makes a Chain of certificates, leaf first, that nobody changes from here on.
+func ChainOf(certs []*x509.Certificate) Chain {
+	return Chain{certs, keyOf(certs, func(c *x509.Certificate) []byte { return c.Raw })}
+}
+
 // Known returns what Verify would for a chain that it has vouched for before, at a time in which that holds, and the
 // leaf; without reading the certificates again. False says nothing: the caller asks Verify.
 func (a *Anchors) Known(chain [][]byte, at time.Time) (Party, *x509.Certificate, bool) {

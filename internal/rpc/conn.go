@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -115,13 +114,14 @@ type watched struct {
 	credentials.TransportCredentials
 	anchors *identity.Anchors
 	clock   func() time.Time
-	chain   atomic.Pointer[[]*x509.Certificate] // nil before the first handshake
+	chain   atomic.Pointer[identity.Chain] // nil before the first handshake
 }
 
 func (w *watched) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	secured, info, err := w.TransportCredentials.ClientHandshake(ctx, authority, conn)
 	if t, ok := info.(credentials.TLSInfo); ok && err == nil {
-		w.chain.Store(&t.State.PeerCertificates)
+		chain := identity.ChainOf(t.State.PeerCertificates)
+		w.chain.Store(&chain)
 	}
 	return secured, info, err
 }
@@ -132,6 +132,6 @@ func (w *watched) holds() error {
 	if chain == nil {
 		return nil
 	}
-	_, err := w.anchors.Verify(*chain, w.clock())
+	_, err := w.anchors.VerifyChain(*chain, w.clock())
 	return err
 }

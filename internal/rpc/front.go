@@ -123,7 +123,8 @@ func (f *front) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, e
 	if !ok || !known {
 		return secured, info, nil // of another listener; the guard names the caller
 	}
-	p, err := f.anchors.Verify(t.State.PeerCertificates, f.server.clock())
+	chain := identity.ChainOf(t.State.PeerCertificates)
+	p, err := f.anchors.VerifyChain(chain, f.server.clock())
 	if err == nil {
 		err = f.proved(c, p)
 	}
@@ -131,7 +132,7 @@ func (f *front) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, e
 		_ = secured.Close() // it is refused, whatever comes of closing it
 		return nil, nil, err
 	}
-	return secured, partyInfo{t, p}, nil
+	return secured, partyInfo{t, p, chain}, nil
 }
 
 func (f *front) proved(c *connection, p identity.Party) error {
@@ -191,4 +192,5 @@ func (c *connection) Close() error {
 type partyInfo struct {
 	credentials.TLSInfo
 	party identity.Party
+	chain identity.Chain
 }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/x509"
 	"log/slog"
 	"time"
 
@@ -24,7 +23,7 @@ func (*partyGate) callers(service string) (map[string]roles, error) { return ser
 func (g *partyGate) admit(ctx context.Context, m method) (context.Context, who, error) {
 	caller := who{attr: slog.String("party", "unknown")}
 	// The handshake saw the same chain, but a connection lives longer than that moment.
-	party, err := g.anchors.Verify(peerChain(ctx), g.clock())
+	party, err := g.anchors.VerifyChain(peerChain(ctx), g.clock())
 	if err != nil {
 		return ctx, caller, fault.New(fault.Unauthenticated, "IDENTITY", "Your certificate does not hold. "+fault.From(err).Message).Because(err)
 	}
@@ -42,7 +41,7 @@ func (g *partyGate) admit(ctx context.Context, m method) (context.Context, who, 
 }
 
 func (g *partyGate) again(ctx context.Context) error {
-	_, err := g.anchors.Verify(peerChain(ctx), g.clock())
+	_, err := g.anchors.VerifyChain(peerChain(ctx), g.clock())
 	if err != nil {
 		return fault.New(fault.Unauthenticated, "IDENTITY", "Your certificate does not hold any more.").Because(err)
 	}
@@ -50,18 +49,18 @@ func (g *partyGate) again(ctx context.Context) error {
 }
 
 // peerChain returns the certificates that the other side showed in the handshake, leaf first.
-func peerChain(ctx context.Context) []*x509.Certificate {
+func peerChain(ctx context.Context) identity.Chain {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return nil
+		return identity.Chain{}
 	}
 	switch info := p.AuthInfo.(type) {
 	case partyInfo:
-		return info.State.PeerCertificates
+		return info.chain
 	case credentials.TLSInfo:
-		return info.State.PeerCertificates
+		return identity.ChainOf(info.State.PeerCertificates)
 	}
-	return nil
+	return identity.Chain{}
 }
 
 // connectedParty is whom the handshake named. Whether it still holds, only admit says.
