@@ -66,7 +66,7 @@ type Tx interface {
 	// Put writes a record over any that is there. Key and value are not empty, and may be reused after the call.
 	Put(ks Keyspace, key, value []byte) error
 	// PutOwn is Put with a value that is the transaction's from then on, with what lies behind it up to its capacity:
-	// nobody changes it any more, and an engine may use the room.
+	// nobody changes it any more, and an engine may use the room. The key may be reused.
 	PutOwn(ks Keyspace, key, value []byte) error
 	// Delete removes a record; one that is not there is no error.
 	Delete(ks Keyspace, key []byte) error

@@ -283,7 +283,11 @@ func testUnknownKeyspace(t testing.TB, open Open) {
 func testOwnSlices(t testing.TB, open Open) {
 	f := start(t, open)
 	given := []byte("given away, and what is behind it may go")
-	err := f.Update(t.Context(), func(tx store.Tx) error { return tx.PutOwn(right, []byte("own"), given[:10]) })
+	err := f.Update(t.Context(), func(tx store.Tx) error {
+		key := []byte("own")
+		defer copy(key, "xxx") // the key is not given away, and serves for the next
+		return tx.PutOwn(right, key, given[:10])
+	})
 	if string(given[:10]) != "given away" || err != nil {
 		t.Errorf("the value that was given away is %q, %v", given[:10], err)
 	}
