@@ -110,6 +110,7 @@ func TestADecisionThatIsNotThePolicysIsFound(t *testing.T) {
 	forge := func(edit func(*posternv1.Decision)) {
 		t.Helper()
 		details := proto.CloneOf(was.Details)
+		details.Salt = nil // each event has its own
 		edit(details.Decision)
 		noError(t, x.Ledger.Append(t.Context(), func(tx *ledger.Tx) error {
 			_, err := tx.Record(ledger.Sent, ledger.Event{Kind: logv1.Kind_KIND_DECIDED, Time: x.Clock.Now(), Core: was.Core, Details: details})
