@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"postern/internal/fault"
 )
@@ -16,7 +17,7 @@ func unmarshalStrict(b []byte, m proto.Message, what string) error {
 	if err := proto.Unmarshal(b, m); err != nil {
 		return fault.Newf(fault.Invalid, "MALFORMED", "The %s cannot be read.", what).Because(err)
 	}
-	if !shapeOf(m.ProtoReflect().Descriptor()).holds(b) {
+	if !shapes()[m.ProtoReflect().Descriptor().FullName()].holds(b) {
 		return fault.Newf(fault.Invalid, "UNKNOWN_CONTENT", "The %s holds a field or value this version does not know. Update this side first.", what)
 	}
 	return nil
@@ -34,25 +35,25 @@ type field struct {
 	contents *shape // of a message
 }
 
-// shapes are made once a type: hub and desk see few.
-var shapes sync.Map // protoreflect.FullName to *shape
+// shapes are those of all messages of the wire, by their names, and of what is in them.
+var shapes = sync.OnceValue(func() map[protoreflect.FullName]*shape {
+	all := map[protoreflect.FullName]*shape{}
+	protoregistry.GlobalTypes.RangeMessages(func(t protoreflect.MessageType) bool {
+		if d := t.Descriptor(); d.ParentFile().Package() == "postern.v1" {
+			addShape(all, d)
+		}
+		return true
+	})
+	return all
+})
 
-func shapeOf(d protoreflect.MessageDescriptor) *shape {
-	if s, ok := shapes.Load(d.FullName()); ok {
-		return s.(*shape)
-	}
-	s := newShape(d, map[protoreflect.FullName]*shape{})
-	shapes.Store(d.FullName(), s)
-	return s
-}
-
-// newShape is the shape of a message; made holds those that are made already, or are just being made around it.
-func newShape(d protoreflect.MessageDescriptor, made map[protoreflect.FullName]*shape) *shape {
-	if s := made[d.FullName()]; s != nil {
+// addShape adds a message to all shapes, once, and returns its own.
+func addShape(all map[protoreflect.FullName]*shape, d protoreflect.MessageDescriptor) *shape {
+	if s := all[d.FullName()]; s != nil {
 		return s
 	}
 	s := &shape{}
-	made[d.FullName()] = s
+	all[d.FullName()] = s // before its fields: one may be of its own kind
 	for i := range d.Fields().Len() {
 		f := d.Fields().Get(i)
 		for len(s.fields) <= int(f.Number()) {
@@ -64,7 +65,7 @@ func newShape(d protoreflect.MessageDescriptor, made map[protoreflect.FullName]*
 			one.enum = f.Enum().Values()
 		}
 		if f.Message() != nil {
-			one.contents = newShape(f.Message(), made)
+			one.contents = addShape(all, f.Message())
 		}
 		s.fields[f.Number()] = one
 	}
