@@ -27,15 +27,17 @@ func contentKey(v *envelope.Verified) []byte {
 
 // sentBefore returns the row of the content of an offer, and the id of another notification by which its sender shared
 // the same; "" when there is none, when anything of that one was withdrawn since, since the person may give it again, when
-// it was decided again and nothing of it ever went, or when its desk was told that it was not delivered.
+// it was decided again and nothing of it ever went, or when its desk was told that it was not delivered; nor once its
+// permission has ended, however long the row is there after that: what is forgotten goes by package lapse.
 func (h *Hub) sentBefore(r store.Reader, v *envelope.Verified) (row []byte, first string, err error) {
 	key := contentKey(v)
 	if key == nil {
 		return nil, "", nil
 	}
 	row, err = r.Get(schema.HubContent, key)
-	id, _ := readContent(row)
-	if err != nil || row == nil || id == v.Manifest().GetNotificationId() {
+	id, end := readContent(row)
+	over := !end.IsZero() && !h.cfg.Clock().Before(end)
+	if err != nil || row == nil || over || id == v.Manifest().GetNotificationId() {
 		return row, "", err
 	}
 	tomb, err := readTombstone(r, v.Sender().URI(), id)

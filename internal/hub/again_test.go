@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"postern/internal/consent"
 	"postern/internal/form/formtest"
@@ -189,6 +190,30 @@ func TestSharedContentIsForgottenWhenItsPermissionEnds(t *testing.T) {
 	w.Clock.Advance(30 * time.Minute)
 	if rows := remembered(); len(rows) != 0 {
 		t.Errorf("a term after the hub began to give them ends: %v", rows)
+	}
+}
+
+// A hub that was off, or whose clock went astray, forgets later than it might. Who gives the same again meanwhile, after the
+// permission had ended, means it to be told again all the same.
+func TestContentWhosePermissionHasEndedWithholdsNothing(t *testing.T) {
+	w := newWorld(t)
+	f := formtest.New(testkit.Bristol)
+	end := w.Clock.Now().Add(10 * 24 * time.Hour)
+	f.Consent.ExpireTime = timestamppb.New(end)
+	first := w.one(f)
+	w.decided(first)
+	must(w.Hub.StepRetention(t.Context()))(t)
+	again := proto.CloneOf(f)
+	again.Consent.ExpireTime = nil
+	w.Clock.Advance(end.Add(-time.Minute).Sub(w.Clock.Now()))
+	if got, as := w.sentAnew(w.one(proto.CloneOf(again))); got != withhold || as != idOf(t, first) {
+		t.Errorf("shortly before its end: %v, sent before as %s", got, as)
+	}
+	w.Clock.Advance(end.Sub(w.Clock.Now()))
+	must(w.Hub.StepRetention(t.Context()))(t)
+	again.Consent.GiveTime = timestamppb.New(end)
+	if got, as := w.sentAnew(w.one(again)); got != share || w.rows(schema.HubContent) != 1 {
+		t.Errorf("at its end: %v, sent before as %s", got, as)
 	}
 }
 
