@@ -144,7 +144,8 @@ func (d *Desk) lookAhead(ctx context.Context, rules *engine.Engine, p form.Part,
 	return out, nil
 }
 
-// sharedBefore is the id of a notification of this desk by which the same content was shared, and counts as sent still.
+// sharedBefore is the id of a notification of this desk by which the same content was shared, and counts as sent as long as
+// its permission holds.
 // The hub looks for it in its own rows in the same way.
 func (d *Desk) sharedBefore(ctx context.Context, draft envelope.Draft) (id string, err error) {
 	ref := draft.Hub.GetContentRef()
@@ -158,10 +159,15 @@ func (d *Desk) sharedBefore(ctx context.Context, draft envelope.Draft) (id strin
 			if err := d.load(s, schema.DeskNotification, string(key[len(ref):]), n); err != nil && !errors.Is(err, notHere) {
 				return false, err
 			}
-			if at := n.GetDecision().GetDecideTime().AsTime(); countsAsSent(n) && at.After(last) {
+			at := n.GetDecision().GetDecideTime().AsTime()
+			if !countsAsSent(n) || !at.After(last) {
+				return true, nil
+			}
+			_, end, err := d.permission(s, n)
+			if end.IsZero() || d.cfg.Clock().Before(end) {
 				id, last = n.GetId(), at
 			}
-			return true, nil
+			return true, err
 		})
 	})
 	return id, err

@@ -141,6 +141,22 @@ func TestThePreviewOfWhatLiesUndelivered(t *testing.T) {
 	lookAhead(t, t, d, f)
 }
 
+// Nor does what was shared by a permission that has ended, which is given again.
+func TestThePreviewOnceThePermissionHasEnded(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.New(testkit.Bristol)
+	end := x.Clock.Now().Add(10 * 24 * time.Hour)
+	f.Consent.ExpireTime = timestamppb.New(end)
+	lookAhead(t, t, d, f)
+	x.Clock.Advance(end.Sub(x.Clock.Now()))
+	f.FormId, f.Consent.GiveTime, f.Consent.ExpireTime = "", timestamppb.New(end), nil
+	ahead, err := d.Preview(atSite(t, "SAFEGUARDING_LEAD"), words.English, f)
+	if err != nil || ahead.Parts[0].Decision.GetOutcome() != posternv1.Outcome_OUTCOME_SHARE {
+		t.Errorf("foretold %v: %v", ahead, err)
+	}
+	lookAhead(t, t, d, f)
+}
+
 // complaints gathers what a check complains of.
 type complaints struct {
 	testing.TB
