@@ -234,9 +234,12 @@ func (g *gathered) addChain(chain []*localv1.Notification, of bool, needed map[s
 	}
 	for _, n := range chain {
 		f := forms[n.GetFormId()]
+		wentUntold := func(n *localv1.Notification) bool {
+			return n.GetFormId() == f.GetFormId() && untold(f.GetRoute(), n, f)
+		}
 		if f.GetFormId() != "" && !slices.ContainsFunc(g.held.Forms, func(x subject.Form) bool { return x.GetFormId() == f.GetFormId() }) {
 			why := g.ofNumber(f)
-			if why == subject.Given && untold(f.GetRoute(), nil, f) {
+			if why == subject.Given && slices.ContainsFunc(chain, wentUntold) { // what was considered last says whether they were told
 				why = subject.NotTold
 			}
 			g.forms[f.GetFormId()] = f

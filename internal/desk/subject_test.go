@@ -85,6 +85,47 @@ func aboutWhom(people, each int) (all [][]*posternv1.Form) {
 	return all
 }
 
+// What is held back of a form is not in the copy by what was decided about it, by to whom it went, or by what the team replied.
+func TestTheCopyTellsNoOtherWayWhatItHoldsBack(t *testing.T) {
+	const bristol = "value\": \"Bristol"
+	for name, c := range map[string]struct {
+		change func(*posternv1.Form)
+		never  []string
+	}{
+		"a confidential address": {func(f *posternv1.Form) {
+			f.Children[0].AddressConfidential, f.Children[0].Home, f.Children[0].School = true, nil, nil
+		}, []string{bristol, "confidential", "address_confidential"}},
+		"a child in care": {func(f *posternv1.Form) {
+			f.Children[0].InCare, f.Children[0].Home, f.Children[0].School, f.Children[0].Carer = true, nil, nil, nil
+		}, []string{bristol, "child_in_care"}},
+		"nobody grown up":                {func(f *posternv1.Form) { f.Children[0].Carer.IsAdult = posternv1.Answer_ANSWER_NO }, []string{"carer_absent"}},
+		"a home that somebody else told": {func(f *posternv1.Form) { f.Children[0].Home.Provenance.Basis = posternv1.Basis_BASIS_RECORD }, []string{bristol}},
+		"a council that staff checked":   {func(f *posternv1.Form) { f.Children[0].AuthorityChecked = true }, []string{bristol}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, d := opened(t)
+			f := family()
+			c.change(f)
+			d.Take(f)
+			x.Settle()
+			copied := must(subjectCopy(t.Context(), d, f.GetPrisonNumber()))(t)
+			if found := testkit.Holds(c.never, copied.files["for-the-person.json"]); len(found) > 0 {
+				t.Errorf("it holds %q", found)
+			}
+			if found := testkit.Holds(c.never[len(c.never)-1:], copied.files["read-first.html"]); len(found) == 0 && c.never[0] != bristol {
+				t.Error("the officer's page lacks it")
+			}
+		})
+	}
+	x, d := opened(t)
+	f := family()
+	d.Take(f)
+	x.Settle()
+	if copied := must(subjectCopy(t.Context(), d, f.GetPrisonNumber()))(t); len(testkit.Holds([]string{bristol}, copied.files["for-the-person.json"])) == 0 {
+		t.Error("who was told is left out, though the person said where the child lives")
+	}
+}
+
 // Whatever a person's forms say, all of it is in their copy, on the officer's page too, and nothing of anybody else.
 func TestACopyHasAllOfOnePersonAndNothingOfAnother(t *testing.T) {
 	x, d := opened(t)
@@ -218,6 +259,30 @@ func TestWhatThePersonWasNotToldOfIsNotInTheirCopy(t *testing.T) {
 	c = must(subjectCopy(t.Context(), d, told.GetPrisonNumber()))(t)
 	if page := c.page("for-the-person.html"); !strings.Contains(page, "Morwenna") || strings.Contains(page, told.GetUrgency().GetWhatWasSaid()) {
 		t.Errorf("told, they get %s", page)
+	}
+}
+
+// That they were told was written into the form by mistake; what the lead considers later says that they were not.
+func TestAFormOfWhichThePersonWasNotToldAfterAllIsNotInTheirCopy(t *testing.T) {
+	x, d := opened(t)
+	f := formtest.Duty(testkit.Bristol, 2)
+	f.Consideration.ParentTold, f.Consideration.NotMoreDetrimental, f.Consideration.Paths = posternv1.Answer_ANSWER_YES, nil, []string{"parent/name"}
+	id := d.Take(f)[0]
+	x.Settle()
+	copied := func() []byte {
+		t.Helper()
+		return must(subjectCopy(t.Context(), d, f.GetPrisonNumber()))(t).files["for-the-person.json"]
+	}
+	if !bytes.Contains(copied(), []byte(f.GetPrisonNumber())) {
+		t.Fatal("told, they get nothing")
+	}
+	req := deciding(id, true)
+	req.Codes.ParentTold = posternv1.Answer_ANSWER_NO
+	must(d.Cases.Consider(t.Context(), req))(t)
+	x.Settle()
+	nothing := must(subjectCopy(t.Context(), d, "Z9999ZZ"))(t).files["for-the-person.json"]
+	if got := copied(); !bytes.Equal(got, nothing) {
+		t.Errorf("the copy is %s", got)
 	}
 }
 

@@ -68,7 +68,7 @@ func (h Held) chapters(lang words.Language) (out []chapter) {
 		out = append(out, c)
 	}
 	for _, n := range h.Notifications {
-		out = append(out, n.chapter(lang))
+		out = append(out, n.chapter(lang, n.place(h.Forms)))
 	}
 	for _, d := range h.Drafts {
 		id := "subject.draft"
@@ -176,23 +176,24 @@ func ofSection(s section.Section, m proto.Message) Why {
 	return ThirdParty
 }
 
-// chapter is what is held of a notification beside its form.
-func (n Notification) chapter(lang words.Language) chapter {
+// chapter is what is held of a notification beside its form; place is for what it is held back to which council it went.
+func (n Notification) chapter(lang words.Language, place Why) chapter {
 	full, seen := n.Full, n.Seen
 	c := chapter{Where: "notification/" + full.GetId(), Why: n.Why, Heading: lang.Text("subject.notification", words.Args{"reference": full.GetReference()})}
 	if full.GetElsewhere() {
 		c.Heading = lang.Text("subject.elsewhere", words.Args{"reference": full.GetReference()})
 	}
 	became := []plain.Line{{Label: plain.FieldIn(lang, "state"), Value: n.Stands}}
-	became = append(became, lines(lang, &localv1.Notification{Reference: seen.GetReference(), AuthorityName: seen.GetAuthorityName(), CreateTime: seen.GetCreateTime(),
-		Route: seen.GetRoute(), SlipCode: seen.GetSlipCode(), FormId: seen.GetFormId()})...)
+	became = append(became, lines(lang, &localv1.Notification{Reference: seen.GetReference(), CreateTime: seen.GetCreateTime(), Route: seen.GetRoute(),
+		SlipCode: seen.GetSlipCode(), FormId: seen.GetFormId()})...)
 	if e := seen.GetErasure(); e != nil {
 		became = append(became, lines(lang, e, "same_children")...)
 	}
 	c.add("state", lang.Text("subject.part_state", nil), Given, became...)
+	c.add("to", lang.Text("subject.part_to", nil), place, lines(lang, &localv1.Notification{AuthorityName: seen.GetAuthorityName()})...)
 	c.add("sealed", lang.Text("subject.part_sealed", nil), Given, n.sealed(lang)...)
 	c.add("sent", lang.Text("subject.part_sent", nil), Given, pathLines(lang, "paths", seen.GetDecision().GetPaths())...)
-	c.add("decision", lang.Text("subject.part_decision", nil), Given, decisionLines(lang, seen.GetDecision())...)
+	c.add("decision", lang.Text("subject.part_decision", nil), ofDecision(seen.GetDecision()), decisionLines(lang, seen.GetDecision())...)
 	for _, w := range full.GetWithdrawals() {
 		c.withdrawal(lang, w)
 	}
@@ -201,10 +202,11 @@ func (n Notification) chapter(lang words.Language) chapter {
 		c.add("move/staff", lang.Text("subject.staff", nil), Staff, lines(lang, &localv1.RecordedMove{StaffId: m.GetStaffId()})...)
 	}
 	if m := full.GetManual(); m != nil {
-		c.add("manual", lang.Text("subject.part_manual", nil), Given, lines(lang, m, "staff_id")...)
+		c.add("manual", lang.Text("subject.part_manual", nil), Given, lines(lang, m, "staff_id", "to")...)
+		c.add("manual/to", lang.Text("subject.part_to", nil), place, lines(lang, &localv1.ManualClosure{To: m.GetTo()})...)
 		c.add("manual/staff", lang.Text("subject.staff", nil), Staff, lines(lang, &localv1.ManualClosure{StaffId: m.GetStaffId()})...)
 	}
-	c.add("reply", lang.Text("subject.part_reply", nil), Given, lines(lang, &localv1.Notification{Reply: full.GetReply()})...)
+	c.add("reply", lang.Text("subject.part_reply", nil), ofReply(full.GetReply()), lines(lang, &localv1.Notification{Reply: full.GetReply()})...)
 	c.atWork(lang, full)
 	if !n.Erase.IsZero() || full.GetErasure() == nil {
 		when := lang.Text("subject.erase_open", nil)
