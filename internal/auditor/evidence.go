@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"postern/internal/fault"
@@ -74,7 +75,7 @@ func (a *Auditor) evidence(ctx context.Context, dir string, filter *posternv1.Ev
 	if err != nil {
 		return nil, unwritable(err)
 	}
-	pages, err := g.pages(ctx)
+	pages, err := g.pages(ctx, slices.ContainsFunc(logs, (*localv1.CountedLog).GetLost))
 	if err != nil {
 		return nil, err
 	}

@@ -244,3 +244,17 @@ func TestWhatShouldNotBeIsAnException(t *testing.T) {
 		}
 	}
 }
+
+// What a lost log held nobody knows: no page says that there is none of it, or that all of it is shown.
+func TestEvidenceOfALostLogIsInPart(t *testing.T) {
+	x := testkit.NewExchange(t)
+	shared(x)
+	keys := audits(t, x).keys
+	x.LoseHub()
+	_, pages := evidenced(t, audits(t, x, keys...), nil, "en")
+	for _, p := range pages {
+		if p.Status == "EVIDENCED" || p.Status == "NONE" || p.ID != "people" && !slices.Contains(p.NotEvidenced, "no_lost") {
+			t.Errorf("%s is %s, and not evidenced is %v", p.ID, p.Status, p.NotEvidenced)
+		}
+	}
+}

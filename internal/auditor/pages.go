@@ -29,6 +29,7 @@ type page struct {
 	Figures      []figure // what the logs hold
 	Tables       []grid
 	NotEvidenced []string // what the control asks for and the logs cannot show
+	Lost         bool     // whether a log is not here that may hold more
 }
 
 // figure is one number, or something else of one line.
@@ -61,7 +62,7 @@ const (
 func (p page) status() Status {
 	holds := slices.ContainsFunc(p.Figures, func(f figure) bool { return f.Value != uint64(0) && f.Value != "" })
 	switch {
-	case len(p.Figures) == 0:
+	case len(p.Figures) == 0, !holds && p.Lost:
 		return NotEvidenced
 	case !holds:
 		return None
@@ -86,13 +87,19 @@ func table(id string, head []string, rows [][]string) grid {
 	return grid{ID: id, Head: head, Rows: rows[:shown], More: len(rows) - shown}
 }
 
-// pages are the pages, in the order of the contents.
-func (g *gathering) pages(ctx context.Context) ([]page, error) {
+// pages are the pages, in the order of the contents; lost is whether a log is lost.
+func (g *gathering) pages(ctx context.Context, lost bool) ([]page, error) {
 	rules, err := g.rules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return []page{g.decisions(), g.agreed(), g.basis(), rules, g.again(), g.retention(), g.withdrawals(), g.acknowledged(), g.refusals(), g.access(), people()}, nil
+	all := []page{g.decisions(), g.agreed(), g.basis(), rules, g.again(), g.retention(), g.withdrawals(), g.acknowledged(), g.refusals(), g.access(), people()}
+	for i := range all {
+		if all[i].Lost = lost; lost && len(all[i].Figures) > 0 {
+			all[i].NotEvidenced = append(all[i].NotEvidenced, "evidence.no_lost")
+		}
+	}
+	return all, nil
 }
 
 // people is what no log can show.
