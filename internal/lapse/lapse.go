@@ -3,9 +3,10 @@
 // A clock that is years ahead, at a start or by a leap, would take everything for over. So this time goes on only as the party
 // saw its clock go on. Of a stretch in which nobody looked one day counts at once, since that may be a leap; the rest is
 // caught up at double pace. It guarantees that n days after a leap, however far, it is at most n+1 days ahead of where it would
-// be without, that it is never ahead of the clock, and that a clock that is set right leaves nothing behind. A party that was
-// off for a month destroys what it should a month later than it might. It says nothing of what is put off or tried again:
-// there a later time is judged by how long anything is ever put off (queue.Still).
+// be without, that it is never ahead of the clock, and that a clock that was ahead and is set right leaves nothing behind. A
+// party that was off for a month destroys what it should a month later than it might, and one whose clock was years behind,
+// years later. It says nothing of what is put off or tried again: there a later time is judged by how long anything is ever
+// put off (queue.Still).
 package lapse
 
 import (
