@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -59,7 +61,8 @@ func newFolder(name string) (string, error) {
 	if err != nil {
 		return "", fault.From(err)
 	}
-	if _, is := form.PrisonNumber(filepath.Base(out)); is {
+	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if slices.ContainsFunc(words, func(w string) bool { _, is := form.PrisonNumber(w); return is }) {
 		return "", usage("OUT is a folder to be made, and stands where every user of this machine can read it; the prison number is read from standard input, or from a file with --number")
 	}
 	if _, err := os.Lstat(out); err == nil {
