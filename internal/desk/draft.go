@@ -30,8 +30,8 @@ var (
 )
 
 // BeginDraft begins a draft with what is known: reception, prison number, name, arrival, practice. The form_id is chosen
-// here, so that a draft sent twice is one form. Of an arrival, of a form that is put right, and of an urgent one about a prison number, there
-// is one draft at a time: a second officer who begins it goes on with the first one's. A second click begins none.
+// here, so that a draft sent twice is one form. Of an arrival, and of a form that is put right, there is one draft at a time:
+// a second officer who begins it goes on with the first one's, and a second click begins none.
 func (d *Desk) BeginDraft(ctx context.Context, known *localv1.Draft) (*localv1.Draft, error) {
 	by, err := d.fillsIn(ctx)
 	if err != nil {
@@ -39,16 +39,19 @@ func (d *Desk) BeginDraft(ctx context.Context, known *localv1.Draft) (*localv1.D
 	}
 	d.drafting.Lock()
 	defer d.drafting.Unlock()
-	now := d.now()
-	all, err := d.Drafts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, there := range all {
-		if there.GetSendTime() == nil && there.GetPractice() == known.GetPractice() && there.GetArrival() == known.GetArrival() && isDraftOf(there, known, by, now.AsTime()) {
-			return there, nil
+	if known.GetArrival() != "" || known.GetForm().GetSupersedes() != "" {
+		all, err := d.Drafts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, there := range all {
+			same := there.GetArrival() == known.GetArrival() && (known.GetArrival() != "" || there.GetForm().GetSupersedes() == known.GetForm().GetSupersedes())
+			if same && there.GetPractice() == known.GetPractice() && there.GetSendTime() == nil {
+				return there, nil
+			}
 		}
 	}
+	now := d.now()
 	draft := &localv1.Draft{Version: 1, Form: proto.CloneOf(known.GetForm()), BeginStaffId: by.ID, ChangeStaffId: by.ID, BeginTime: now, ChangeTime: now,
 		ExpireTime: d.draftEnds(), Practice: known.GetPractice(), Answered: known.GetAnswered(), Arrival: known.GetArrival()}
 	if draft.GetForm() == nil {
@@ -60,31 +63,6 @@ func (d *Desk) BeginDraft(ctx context.Context, known *localv1.Draft) (*localv1.D
 		}
 	}
 	return draft, d.cfg.Store.Update(ctx, func(tx store.Tx) error { return d.putDraft(tx, draft) })
-}
-
-// secondClick is how long after the first a click may be a second one: whoever comes back later means a draft of its own.
-const secondClick = 10 * time.Minute
-
-// isDraftOf reports whether who begins a draft of what is known goes on with one that is there, of the same arrival or none.
-func isDraftOf(there, known *localv1.Draft, by Staff, now time.Time) bool {
-	was, f := there.GetForm(), known.GetForm()
-	switch {
-	case known.GetArrival() != "":
-		return true
-	case f.GetSupersedes() != "" || was.GetSupersedes() != "":
-		return was.GetSupersedes() == f.GetSupersedes()
-	case f.GetRoute() == posternv1.Route_ROUTE_URGENT && f.GetPrisonNumber() != "":
-		return was.GetRoute() == f.GetRoute() && was.GetPrisonNumber() == f.GetPrisonNumber()
-	case there.GetVersion() > 1 || there.GetBeginStaffId() != by.ID || now.Sub(there.GetBeginTime().AsTime()) > secondClick:
-		return false
-	}
-	begun := func(f *posternv1.Form) *posternv1.Form {
-		out := &posternv1.Form{}
-		proto.Merge(out, f)
-		out.FormId, out.Tonight = "", nil // each click has its own
-		return out
-	}
-	return proto.Equal(begun(was), begun(f))
 }
 
 // Draft returns a draft. Whoever may fill in forms at this prison may go on with any: reception begins, resettlement ends.

@@ -1,12 +1,10 @@
 package site_test
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,7 +12,6 @@ import (
 	"postern/internal/form/formtest"
 	"postern/internal/testkit"
 	"postern/internal/web/webtest"
-	localv1 "postern/proto/postern/local/v1"
 	posternv1 "postern/proto/postern/v1"
 )
 
@@ -26,35 +23,6 @@ func atConcern(t *testing.T, reason posternv1.UrgencyReason, edits ...func(*post
 		f.Route, f.Urgency, f.Children, f.Parent, f.Tonight, f.Consent, f.Enquiry = from.Route, from.Urgency, from.Children, from.Parent, from.Tonight, nil, 0
 		f.Children[0].Home.Postcode = "ZZ99 1AA"
 	}}, edits...)...)
-}
-
-// Two clicks on the safeguarding concern are one draft, from the home page and from a draft about somebody; a colleague goes on
-// with the one about a prison number, and who comes back later begins another.
-func TestTwoClicksOnAConcernAreOneDraft(t *testing.T) {
-	p := bristol(t)
-	b, colleague := p.as("RECEPTION_OFFICER"), p.as("RESETTLEMENT")
-	about, err := p.desk.BeginDraft(p.acting("RECEPTION_OFFICER"), &localv1.Draft{Form: &posternv1.Form{PrisonNumber: "A0007ZZ"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	begins := func(b *webtest.Browser, path string) string {
-		t.Helper()
-		return b.Do(http.MethodPost, path, url.Values{}).Header.Get("Location")
-	}
-	from := "/concern?from=" + about.GetId()
-	for path, others := range map[string]bool{"/concern": false, from: true} {
-		first := begins(b, path)
-		if again := begins(b, path); again != first || !strings.HasSuffix(first, "/urgency") {
-			t.Errorf("%s: two clicks lead to %q and %q", path, first, again)
-		}
-		if again := begins(colleague, path); (again == first) != others {
-			t.Errorf("%s: a colleague comes to %q, not %q", path, again, first)
-		}
-		p.x.Clock.Advance(11 * time.Minute)
-		if again := begins(b, path); (again == first) != others {
-			t.Errorf("%s: later it leads to %q after %q", path, again, first)
-		}
-	}
 }
 
 // fields are the names of the fields that pages of a draft ask for.
